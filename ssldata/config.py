@@ -1,0 +1,491 @@
+"""The project file: one YAML, checked whole before any work starts.
+
+Every key has a default except the inputs. Unknown keys, wrong values and contradictions are
+reported in one line that names the key, the file and what is allowed (:class:`ConfigError`).
+Relative paths are relative to the folder of the YAML.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
+
+from ssldata.errors import ConfigError, MissingInputError
+
+#: Names become folder and Zarr group names, so they are kept plain.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def _plain_name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError(
+            "a name is letters, digits, '.', '_' and '-', and starts with a letter or digit"
+        )
+    return value
+
+
+Name = Annotated[str, AfterValidator(_plain_name)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Regime = Literal["sl", "ssl", "ssl-ns", "two-stage"]
+REGIMES: tuple[str, ...] = get_args(Regime)
+
+
+class _Section(BaseModel):
+    """A mapping of the project file; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Reference(_Section):
+    """The labelled genome."""
+
+    name: Name = Field(description="Name of the assembly, for example sacCer3.")
+    sequence: Path = Field(description="FASTA (plain, gzip, bgzip) or 2bit.")
+    aliases: dict[str, str] = Field(
+        default_factory=dict,
+        description="Other names of contigs, alias: name, used to read peaks and chains "
+        "(peaks that say chr4 where the genome says chrIV).",
+    )
+
+
+class Experiment(_Section):
+    """One set of peaks measured in the labelled genome."""
+
+    name: Name = Field(description="For example the transcription factor.")
+    peaks: Path = Field(description="BED or narrowPeak, plain or gzip.")
+    width: Annotated[int, Field(gt=0)] | None = Field(
+        default=None,
+        description="Replace every peak by this many bases around its summit (narrowPeak column "
+        "10, else the middle of the interval). Needed when peaks are 1 b summits.",
+    )
+
+
+class Genome(_Section):
+    """A related genome that peaks are lifted to."""
+
+    name: Name
+    sequence: Path = Field(description="FASTA (plain, gzip, bgzip) or 2bit.")
+    chain: Path = Field(description="UCSC chain file from the reference to this genome.")
+    distance: Annotated[float, Field(ge=0)] | None = Field(
+        default=None, description="Substitutions per site from the reference, if known."
+    )
+    aliases: dict[str, str] = Field(
+        default_factory=dict,
+        description="Contig names in the chain that the sequence spells otherwise.",
+    )
+
+
+class Windows(_Section):
+    """How genomes are cut into rows."""
+
+    size: Annotated[int, Field(gt=0)] = Field(default=200, description="Width of a bin in bases.")
+    context: Annotated[int, Field(gt=0)] | None = Field(
+        default=None,
+        description="Bases stored per row, centred on the bin (default: the bin itself).",
+    )
+    min_overlap: Fraction = Field(
+        default=0.5,
+        description="A bin is positive when MORE than this fraction is covered by the union of peaks.",
+    )
+    mode: Literal["rebin", "lift-bins"] = Field(
+        default="rebin",
+        description="rebin: tile the target against the lifted peaks; lift-bins: lift every positive "
+        "bin and centre a window on the result.",
+    )
+    exclude: list[str] = Field(
+        default=["*_*", "chrM", "chrMT", "MT", "chrY", "Y"],
+        description="Contigs of the reference left out (shell patterns).",
+    )
+    exclude_target: list[str] = Field(
+        default_factory=list, description="Contigs of target genomes left out (shell patterns)."
+    )
+    n_policy: Literal["drop", "keep"] = Field(
+        default="drop",
+        description="drop rows whose stored sequence has any N; keep stores N as four zeros.",
+    )
+    partial_in_test: bool = Field(
+        default=True,
+        description="Keep bins that peaks cover too little to be positive as negatives of the "
+        "validation and test sets (they are never training negatives).",
+    )
+
+    @property
+    def stored(self) -> int:
+        """Bases stored per row."""
+        return self.context or self.size
+
+    @model_validator(mode="after")
+    def _context_holds_bin(self) -> Windows:
+        if self.context is not None and (
+            self.context < self.size or (self.context - self.size) % 2
+        ):
+            raise ValueError(
+                f"context ({self.context}) must be size ({self.size}) plus an even number of bases"
+            )
+        return self
+
+
+class Liftover(_Section):
+    """How intervals are lifted."""
+
+    mode: Literal["blocks", "ucsc", "ucsc-multiple"] = Field(
+        default="blocks",
+        description="blocks: every aligned block, merged (the paper); ucsc*: exactly the UCSC tool.",
+    )
+    gap: Annotated[int, Field(ge=1)] = Field(
+        default=20, description="Pieces less than this many bases apart are merged."
+    )
+    min_aligned: Fraction = Field(
+        default=0.0, description="Smallest fraction of the interval that must be aligned."
+    )
+    min_match: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.1, description="UCSC -minMatch, for the ucsc modes."
+    )
+    compat: Literal["v491", "v492"] = Field(
+        default="v492", description="Which UCSC release ucsc-multiple agrees with."
+    )
+
+
+class Split(_Section):
+    """Which source intervals are train, validation and test."""
+
+    test: list[str] = Field(
+        min_length=1, description="Contigs of the reference held out for the test."
+    )
+    validation: list[str] = Field(
+        default_factory=list, description="Contigs for validation; empty: a fraction of the loci."
+    )
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.1, description="Used when no validation contig is named."
+    )
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _disjoint(self) -> Split:
+        both = sorted(set(self.test) & set(self.validation))
+        if both:
+            raise ValueError(f"contigs {', '.join(both)} are in both test and validation")
+        return self
+
+
+class Negatives(_Section):
+    """Rows with label 0."""
+
+    pool: Annotated[int, Field(gt=0)] = Field(
+        default=2_000_000, description="Largest number of training negatives kept in the store."
+    )
+    ratio: Annotated[float, Field(gt=0)] = Field(
+        default=1.0, description="Negatives per positive drawn in training."
+    )
+    source: Literal["reference", "lifted", "both"] = Field(
+        default="reference",
+        description="Negatives of pre-training: reference (the paper), lifted from the target "
+        "genomes, or half and half.",
+    )
+    redraw: bool = Field(
+        default=False, description="Draw new negatives every epoch, not once per fit."
+    )
+    seed: int = 0
+
+
+class NoisyStudent(_Section):
+    """Options of the ssl-ns regime."""
+
+    iterations: Annotated[int, Field(ge=1)] = 5
+    noise_sd: Annotated[float, Field(ge=0)] = 0.1
+    clip: bool = Field(default=True, description="Clip noisy weights to [0, 1].")
+    redraw: bool = Field(default=True, description="Draw the noise anew every epoch.")
+    noise_on_negatives: bool = False
+    student: Literal["fresh", "teacher"] = Field(
+        default="fresh", description="Start each student from new weights or from its teacher."
+    )
+
+
+class Training(_Section):
+    """The grid ``crosslabel run`` trains, and how every fit is done."""
+
+    experiments: list[Name] = Field(default_factory=list, description="Empty: all.")
+    models: list[str] = Field(default=["cnn-27k"], min_length=1)
+    regimes: list[Regime] = Field(default=["sl", "ssl", "ssl-ns"], min_length=1)
+    seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field(default=[0], min_length=1)
+    runs: Path = Field(default=Path("runs"), description="Folder of the run folders.")
+    batch_size: Annotated[int, Field(gt=0)] = 256
+    epochs: Annotated[int, Field(gt=0)] = Field(default=100, description="At most, per phase.")
+    patience: Annotated[int, Field(gt=0)] = Field(
+        default=8, description="Epochs without a better validation loss before a phase stops."
+    )
+    plateau_patience: Annotated[int, Field(ge=0)] = Field(
+        default=0,
+        description="Halve the learning rate after this many epochs without gain; 0: never.",
+    )
+    monitor: Literal["val_loss", "val_aupr"] = "val_loss"
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    finetune_learning_rate: Annotated[float, Field(gt=0)] = 5e-4
+    validation_negatives: Annotated[float, Field(gt=0)] = Field(
+        default=5.0, description="Validation negatives per validation positive."
+    )
+    two_stage_steps: Literal["own", "ssl"] = Field(
+        default="ssl",
+        description="Gradient steps of the control's first stage: its own early stopping on its own "
+        "epochs, or epochs as long as those of ssl.",
+    )
+    noisy_student: NoisyStudent = Field(default_factory=NoisyStudent)
+
+
+class Store(_Section):
+    """Where and how rows are stored."""
+
+    path: Path = Field(default=Path("store"), description="Folder that holds <experiment>.zarr.")
+    joint: bool = Field(
+        default=False, description="One joint.zarr with a label column per experiment."
+    )
+    codes: bool = Field(
+        default=True,
+        description="Also store base codes (a quarter of the memory traffic in reading).",
+    )
+    seed: int = Field(
+        default=0, description="Seed of the row permutation and of the negative pool."
+    )
+
+
+class Project(_Section):
+    """A whole project file."""
+
+    name: Name
+    reference: Reference
+    experiments: list[Experiment] = Field(min_length=1)
+    genomes: list[Genome] = Field(default_factory=list)
+    sources: Path | None = Field(
+        default=None, description="Table of public files that `crosslabel fetch` brings."
+    )
+    windows: Windows = Field(default_factory=Windows)
+    liftover: Liftover = Field(default_factory=Liftover)
+    split: Split
+    negatives: Negatives = Field(default_factory=Negatives)
+    store: Store = Field(default_factory=Store)
+    training: Training = Field(default_factory=Training)
+
+    _file: Path | None = PrivateAttr(default=None)
+
+    @property
+    def file(self) -> Path | None:
+        """The YAML this was read from."""
+        return self._file
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Project:
+        for what, names in (
+            ("experiments", [e.name for e in self.experiments]),
+            ("genomes", [g.name for g in self.genomes]),
+        ):
+            seen: set[str] = set()
+            for name in names:
+                # Names become folders; two that differ in case alone collide on some disks.
+                if name.lower() in seen:
+                    raise ValueError(f"{what}: the name {name!r} is used twice")
+                seen.add(name.lower())
+        if self.reference.name in {g.name for g in self.genomes}:
+            raise ValueError(f"genomes: {self.reference.name!r} is the reference itself")
+        known = {e.name for e in self.experiments}
+        for name in self.training.experiments:
+            if name not in known:
+                raise ValueError(
+                    f"training.experiments: {name!r} is not an experiment; there are {', '.join(sorted(known))}"
+                )
+        if not self.genomes:
+            homologous = [r for r in self.training.regimes if r in {"ssl", "ssl-ns"}]
+            if homologous:
+                raise ValueError(
+                    f"training.regimes: {', '.join(homologous)} need at least one genome under 'genomes'"
+                )
+        return self
+
+    def experiment(self, name: str) -> Experiment:
+        """Return one experiment by name, or raise :class:`ConfigError` that lists them."""
+        for experiment in self.experiments:
+            if experiment.name == name:
+                return experiment
+        raise ConfigError(
+            f"{self._file or 'project'}: no experiment {name!r}; there are "
+            + ", ".join(e.name for e in self.experiments)
+        )
+
+    def trained_experiments(self) -> list[str]:
+        """Names of the experiments the grid trains."""
+        return list(self.training.experiments) or [e.name for e in self.experiments]
+
+    def store_path(self, experiment: str) -> Path:
+        """Path of the store that holds `experiment`."""
+        self.experiment(experiment)
+        return self.store.path / ("joint.zarr" if self.store.joint else f"{experiment}.zarr")
+
+
+def _absolute(project: Project, folder: Path) -> Project:
+    """Resolve every relative path of the project against the YAML's folder."""
+
+    def walk(value: Any) -> Any:
+        if isinstance(value, Path):
+            return value if value.is_absolute() else (folder / value).resolve()
+        if isinstance(value, BaseModel):
+            return value.model_copy(
+                update={name: walk(getattr(value, name)) for name in type(value).model_fields}
+            )
+        if isinstance(value, list):
+            return [walk(item) for item in value]
+        return value
+
+    return Project.model_validate(walk(project).model_dump())
+
+
+def _choices(annotation: Any) -> tuple[Any, ...]:
+    """Collect literal choices anywhere inside an annotation."""
+    found: list[Any] = []
+    for argument in get_args(annotation):
+        if isinstance(argument, str | int) and not isinstance(argument, bool):
+            found.append(argument)
+        else:
+            found.extend(_choices(argument))
+    return tuple(found)
+
+
+def _section_of(location: Iterable[str | int]) -> type[BaseModel] | None:
+    """Return the section class that holds the key at `location`."""
+    section: type[BaseModel] | None = Project
+    for part in location:
+        if isinstance(part, int):
+            continue
+        if section is None or part not in section.model_fields:
+            return None
+        annotation = section.model_fields[part].annotation
+        section = None
+        for candidate in (annotation, *get_args(annotation)):
+            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+                section = candidate
+    return section
+
+
+def _dotted(location: Iterable[str | int]) -> str:
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else (f".{part}" if text else part)
+    return text or "(top level)"
+
+
+def explain(error: ValidationError, where: str) -> str:
+    """Turn pydantic's report into one line: key, file, what is allowed."""
+    first = error.errors(include_url=False)[0]
+    location = first["loc"]
+    key = _dotted(location)
+    kind = first["type"]
+    rest = error.error_count() - 1
+    more = f" (and {rest} more)" if rest else ""
+    if kind == "extra_forbidden":
+        section = _section_of(location[:-1])
+        allowed = ", ".join(section.model_fields) if section else "nothing"
+        return f"{where}: unknown key {key!r}; allowed here: {allowed}{more}"
+    if kind == "missing":
+        return f"{where}: key {key!r} is missing{more}"
+    message = first["msg"].removeprefix("Value error, ")
+    if kind == "literal_error":
+        expected = first.get("ctx", {}).get("expected", "")
+        return f"{where}: key {key!r} is {first['input']!r}; allowed: {expected}{more}"
+    if kind == "value_error":
+        return (
+            f"{where}: {message}{more}"
+            if key == "(top level)"
+            else f"{where}: key {key!r}: {message}{more}"
+        )
+    return f"{where}: key {key!r} is {first['input']!r}: {message[0].lower()}{message[1:]}{more}"
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML without the silent last-one-wins rule for repeated keys."""
+
+
+def _unique_mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    loader.flatten_mapping(node)
+    mapping: dict[Any, Any] = {}
+    for key_node, value_node in node.value:
+        key = loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+        if key in mapping:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"key {key!r} is given twice", key_node.start_mark
+            )
+        mapping[key] = loader.construct_object(value_node, deep=True)  # type: ignore[no-untyped-call]
+    return mapping
+
+
+_UniqueKeyLoader.add_constructor("tag:yaml.org,2002:map", _unique_mapping)
+
+
+def load_project(path: Path | str) -> Project:
+    """Read and check a project file.
+
+    Parameters
+    ----------
+    path
+        The YAML file, or a folder that holds ``project.yaml``.
+
+    Returns
+    -------
+    Project
+        With every path absolute.
+
+    Raises
+    ------
+    MissingInputError
+        No such file.
+    ConfigError
+        Not YAML, or a key is unknown, missing, wrong or contradicts another.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "project.yaml"
+    if not path.is_file():
+        raise MissingInputError(
+            f"{path}: no such project file; `crosslabel init DIR` writes a commented one"
+        )
+    try:
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"{path}: not a text file ({exc.reason} at byte {exc.start})") from exc
+    except yaml.YAMLError as exc:
+        mark = getattr(exc, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(exc, "problem", None) or str(exc).splitlines()[0]
+        raise ConfigError(f"{path}{line}: not valid YAML: {problem}") from exc
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: expected a mapping of keys, found {type(raw).__name__}")
+    try:
+        project = Project.model_validate(raw)
+    except ValidationError as exc:
+        raise ConfigError(explain(exc, str(path))) from exc
+    project = _absolute(project, path.resolve().parent)
+    project._file = path.resolve()
+    return project
+
+
+def dump_project(project: Project) -> str:
+    """Return the resolved project as YAML text, defaults included."""
+    return yaml.safe_dump(project.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of the project file (draft 2020-12)."""
+    schema = Project.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "crosslabel project file"
+    return schema

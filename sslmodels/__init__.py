@@ -1,0 +1,1 @@
+"""Keras models, training regimes, evaluation and reports built on :mod:`ssldata` stores."""
