@@ -1,0 +1,76 @@
+"""Entry point of the ``crosslabel`` command: dispatch, and what errors look like.
+
+Nothing heavy is imported here. The commands themselves are in :mod:`flows.commands`; the
+UCSC-compatible ``crosslabel liftover`` parses its own options and skips them altogether.
+
+Exit codes: 0 success, 2 a mistake of the user or of the input (also a wrong option), 3 a public
+host that cannot be reached, 130 interrupted, 1 a bug.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+import sys
+import traceback
+from collections.abc import Sequence
+
+from ssldata.errors import CrosslabelError
+
+#: Failures of the machine rather than of the program: full disk, quota, no permission, read-only.
+_MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Parameters
+    ----------
+    argv
+        Arguments without the program's name; those of the process by default.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    verbosity = sum(a.count("v") for a in arguments if re.fullmatch(r"-v+", a))
+    verbosity += arguments.count("--verbose")
+    try:
+        return _dispatch(arguments)
+    except CrosslabelError as exc:
+        if verbosity > 1:
+            traceback.print_exc()
+        _say(f"error: {exc}")
+        return exc.exit_code
+    except KeyboardInterrupt:
+        _say("interrupted; the same command continues where it stopped")
+        return 130
+    except OSError as exc:
+        if exc.errno not in _MACHINE_ERRORS or verbosity > 1:
+            _bug()
+            return 1
+        _say(f"error: {exc.strerror}: {exc.filename or 'while writing'}")
+        return 2
+    except Exception:
+        _bug()
+        return 1
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if arguments[:1] == ["liftover"]:
+        from ssldata.liftover_command import main as liftover_main
+
+        return liftover_main(arguments[1:])
+    from flows.commands import invoke
+
+    return invoke(arguments)
+
+
+def _say(message: str) -> None:
+    print(f"crosslabel: {message}", file=sys.stderr)
+
+
+def _bug() -> None:
+    traceback.print_exc()
+    _say("this is a bug: please report the lines above with the output of `crosslabel --version`")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,394 @@
+"""The commands of ``crosslabel``: options, one call into the libraries, one table.
+
+Libraries are imported inside the commands, so ``crosslabel --help`` stays instant and
+single-step commands never import Prefect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.console import BROKEN_PIPE, Console, StdoutClosedError
+
+if TYPE_CHECKING:
+    from ssldata.config import Project
+
+#: The class of wrong options; typer does not export it under one name in all its versions.
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+app = typer.Typer(
+    name="crosslabel",
+    help="Learn regulatory DNA from many genomes: lift peaks over, store the homologous "
+    "sequences, train on them.\n\nStart with `crosslabel init my-project`, edit "
+    "my-project/project.yaml, then `crosslabel run my-project`. Every command continues where "
+    "it stopped and does nothing when nothing changed.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+store_app = typer.Typer(no_args_is_help=True, help="Look into stores.")
+app.add_typer(store_app, name="store")
+
+ProjectPath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="PROJECT", help="The project file, or the folder that holds project.yaml."
+    ),
+]
+Verbose = Annotated[
+    int, typer.Option("-v", "--verbose", count=True, help="Say more; -v -v: tracebacks too.")
+]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+Experiments = Annotated[
+    list[str] | None,
+    typer.Option("--experiment", "-e", help="Only this experiment; may be repeated."),
+]
+Workers = Annotated[
+    int, typer.Option(min=0, help="Dask worker processes to start; 0 works in this process.")
+]
+DaskScheduler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS", help="Use a running Dask cluster, for example tcp://host:8786."
+    ),
+]
+SchedulerFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Scheduler file of a running Dask cluster.")
+]
+Replace = Annotated[
+    bool, typer.Option("--replace", help="Overwrite what was built from other inputs or settings.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Seed.")]
+
+
+def invoke(arguments: list[str]) -> int:
+    """Run one command and return its exit code; wrong options are told in one line."""
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(args=arguments, prog_name="crosslabel", standalone_mode=False)
+    except StdoutClosedError:
+        return BROKEN_PIPE
+    except UsageError as exc:
+        context = getattr(exc, "ctx", None)
+        name = context.command_path if context is not None else "crosslabel"
+        message = exc.format_message()  # type: ignore[attr-defined]  # typer's and click's have it
+        if not message:  # bare `crosslabel store`: the help has been printed
+            return 2
+        typer.echo(f"crosslabel: error: {message.rstrip('.')}; see `{name} --help`", err=True)
+        return 2
+    return code if isinstance(code, int) else 0
+
+
+@contextmanager
+def _console(verbose: int, quiet: bool, as_json: bool) -> Iterator[Console]:
+    console = Console(verbosity=-1 if quiet else verbose, as_json=as_json)
+    with console.warnings_as_lines():
+        yield console
+
+
+def _load(project: Path) -> Project:
+    from ssldata.config import load_project
+
+    return load_project(project)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"crosslabel {version('crosslabel')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    del version
+
+
+@app.command()
+def init(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the new project.")],
+    simulated: Annotated[
+        bool,
+        typer.Option("--simulated", help="Write a small simulated project, data included."),
+    ] = False,
+    seed: Seed = 0,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Write a new project: a commented project.yaml, or a simulated one that runs at once.
+
+    Every key of the file is there with its default and what it means; only the names and paths
+    of your genomes, chains and peaks have to be filled in. Nothing is ever overwritten.
+
+    With --simulated the folder gets genomes evolved along a tree, their exact chains, planted
+    peaks and a project file: all that `crosslabel run` needs, without any download.
+
+    Example: `crosslabel init my-project`
+    """
+    from ssldata.template import write_template
+
+    with _console(verbose, quiet, as_json) as console:
+        if simulated:
+            from ssldata.errors import InputError
+            from ssldata.simulate import simulate_clade
+
+            if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+                raise InputError(
+                    f"{directory}: not an empty folder; nothing is overwritten: name a new one"
+                )
+            simulate_clade(directory, seed=seed)
+            path = directory / "project.yaml"
+        else:
+            path = write_template(directory)
+        console.result(
+            {"project": str(path.resolve())},
+            f"wrote {path}; next: "
+            + (
+                f"crosslabel run {directory}"
+                if simulated
+                else f"edit it, crosslabel plan {directory}"
+            ),
+        )
+
+
+@app.command()
+def fetch(
+    project: ProjectPath,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Bring the public files a project names in its table of sources.
+
+    Files come from the cache, else from the folder or URL in CROSSLABEL_MIRROR, else from the
+    public hosts; checksums are verified and a cut download continues. Exit code 3 means that
+    nothing could be reached.
+
+    Example: `crosslabel fetch examples/yeast`
+    """
+    from flows import steps
+
+    with _console(verbose, quiet, as_json) as console:
+        value, tables = steps.fetch(_load(project), console)
+        console.result(value, *tables)
+
+
+@app.command()
+def schema(
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="A readable page instead of JSON schema.")
+    ] = False,
+) -> None:
+    """Print the JSON schema of the project file, for editors and checkers.
+
+    Example: `crosslabel schema > project.schema.json`
+    """
+    import json
+
+    console = Console()
+    if markdown:
+        from ssldata.template import schema_page
+
+        console.write(schema_page())
+    else:
+        from ssldata.config import json_schema
+
+        console.write(json.dumps(json_schema(), indent=2) + "\n")
+
+
+@app.command()
+def plan(
+    project: ProjectPath,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Say what `build` would do: rows and bytes expected, missing inputs. Writes nothing.
+
+    Exit code 2 when an input is missing.
+
+    Example: `crosslabel plan my-project`
+    """
+    from flows import steps
+
+    with _console(verbose, quiet, as_json) as console:
+        value, tables = steps.plan(_load(project))
+        console.result(value, *tables)
+        steps.refuse_missing(value)
+
+
+@app.command()
+def build(
+    project: ProjectPath,
+    experiment: Experiments = None,
+    workers: Workers = 0,
+    dask_scheduler: DaskScheduler = None,
+    scheduler_file: SchedulerFile = None,
+    replace: Replace = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="The same as `plan`.")] = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Build the stores of a project: lift the peaks, cut the windows, write the rows.
+
+    One Zarr store per experiment. Genomes that are complete and unchanged are left alone, so
+    adding a genome to the project file and building again writes that genome only.
+
+    Example: `crosslabel build my-project --workers 4`
+    """
+    from flows import steps
+
+    with _console(verbose, quiet, as_json) as console:
+        loaded = _load(project)
+        if dry_run:
+            value, tables = steps.plan(loaded)
+            console.result(value, *tables)
+            steps.refuse_missing(value)
+            return
+        cluster = steps.Cluster(workers, dask_scheduler, scheduler_file)
+        value, tables = steps.build(
+            loaded, console, experiments=experiment, cluster=cluster, replace=replace
+        )
+        console.result(value, *tables)
+
+
+@app.command()
+def train(
+    project: ProjectPath,
+    experiment: Annotated[
+        str | None, typer.Option("--experiment", "-e", help="Default: the only one.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Default: the only one of training.models.")
+    ] = None,
+    regime: Annotated[
+        str | None,
+        typer.Option("--regime", "-r", help="sl, ssl, ssl-ns or two-stage. Default: the only one."),
+    ] = None,
+    seed: Seed = 0,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Train one model with one regime and one seed.
+
+    The run folder is RUNS/EXPERIMENT/MODEL/REGIME/seed-N and holds the model, the training
+    history and a record of everything that went in. A run that was cut continues; a complete
+    run of the same configuration and store is left as it is.
+
+    Example: `crosslabel train my-project --experiment Reb1 --model cnn-27k --regime ssl --seed 0`
+    """
+    from flows import steps
+
+    with _console(verbose, quiet, as_json) as console:
+        value, tables = steps.train(
+            _load(project), console, experiment=experiment, model=model, regime=regime, seed=seed
+        )
+        console.result(value, *tables)
+
+
+@app.command()
+def evaluate(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Run folders, folders of them, or a project."),
+    ],
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Score every test bin with trained models: AUPR, AUROC, curves, per-bin scores.
+
+    Files go to the evaluation folder of each run. Lift is AUPR over the prevalence, that is over
+    what guessing would reach.
+
+    Example: `crosslabel evaluate my-project/runs/Reb1/cnn-27k/ssl/seed-0`
+    """
+    from flows import steps
+
+    with _console(verbose, quiet, as_json) as console:
+        value, tables = steps.evaluate(paths, console)
+        console.result(value, *tables)
+
+
+@app.command()
+def run(
+    project: ProjectPath,
+    workers: Workers = 0,
+    dask_scheduler: DaskScheduler = None,
+    scheduler_file: SchedulerFile = None,
+    replace: Replace = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be built and trained; write nothing.")
+    ] = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Do everything: build, train and evaluate the grid of the project file, write a report.
+
+    Runs as a Prefect flow on a private backend that needs no server; set PREFECT_API_URL to watch
+    it in your own. Ends with the table of metrics and the path of report.html.
+
+    Example: `crosslabel run my-project`
+    """
+    from flows import steps
+
+    with _console(verbose, quiet, as_json) as console:
+        loaded = _load(project)
+        if dry_run:
+            value, tables = steps.plan(loaded, grid=True)
+            console.result(value, *tables)
+            steps.refuse_missing(value)
+            return
+        cluster = steps.Cluster(workers, dask_scheduler, scheduler_file)
+        value, tables = steps.run(loaded, console, cluster=cluster, replace=replace)
+        console.result(value, *tables)
+
+
+@app.command(
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)
+def liftover() -> None:
+    """Lift a BED file through a chain file, with the options of the UCSC tool.
+
+    Example: `crosslabel liftover old.bed chain.gz new.bed unmapped.bed -minMatch=0.1`
+    """
+    # `flows.cli` answers `crosslabel liftover …` itself; this entry is for `crosslabel --help`.
+    raise AssertionError("liftover is dispatched before the other commands")
+
+
+@store_app.command("inspect")
+def store_inspect(
+    path: Annotated[
+        Path, typer.Argument(metavar="STORE|PROJECT", help="A .zarr store or a project.")
+    ],
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Show what a store holds: genomes, rows, bytes, status, digest.
+
+    Example: `crosslabel store inspect my-project/store/Reb1.zarr`
+    """
+    from flows import steps
+
+    with _console(verbose, quiet, as_json) as console:
+        value, tables = steps.store_inspect(path)
+        console.result(value, *tables)
