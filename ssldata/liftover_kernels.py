@@ -1,0 +1,305 @@
+"""Compiled liftover: the same answers as :mod:`ssldata.liftover_reference`, one pass per interval.
+
+Nothing here has a fixed size: scratch grows with what an interval hits, positions are 64-bit.
+Intervals come in any order; they are fastest when sorted by (contig, start), because the search
+then walks on from the last block.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from ssldata.chain import ChainIndex
+
+_MAPPED, _DELETED, _PARTIAL, _SPLIT, _DUPLICATED, _DISTANT, _MULTI_CONTIG = range(7)
+_INVALID = 7
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _first_block(reach: NDArray[np.int32], begin: int, end: int, start: int, hint: int) -> int:
+    """Return the first block of [begin, end) whose running end lies beyond `start`.
+
+    `hint` is the answer for the interval before: a few steps from there, else a binary search.
+    """
+    low = begin
+    high = end
+    if begin <= hint < end and reach[hint] <= start:
+        low = hint + 1
+        for _ in range(8):
+            if low >= end or reach[low] > start:
+                return low
+            low += 1
+    elif begin <= hint < end and (hint == begin or reach[hint - 1] <= start):
+        return hint
+    while low < high:
+        middle = (low + high) >> 1
+        if reach[middle] <= start:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _grown32(values: NDArray[np.int32], used: int, need: int) -> NDArray[np.int32]:
+    """Return `values` with room for `need`, the first `used` kept."""
+    if need <= values.size:
+        return values
+    out = np.empty(max(need, 2 * values.size), np.int32)
+    out[:used] = values[:used]
+    return out
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _grown64(values: NDArray[np.int64], used: int, need: int) -> NDArray[np.int64]:
+    """Return `values` with room for `need`, the first `used` kept."""
+    if need <= values.size:
+        return values
+    out = np.empty(max(need, 2 * values.size), np.int64)
+    out[:used] = values[:used]
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def _sort_pair(key: NDArray[np.int64], value: NDArray[np.int64], size: int) -> None:
+    """Sort key[:size] ascending, `value` along with it."""
+    if size > 48:
+        order = np.argsort(key[:size], kind="mergesort")
+        key[:size] = key[:size][order]
+        value[:size] = value[:size][order]
+        return
+    if size > 1 and key[0] > key[size - 1]:  # a chain on the minus strand comes backwards
+        for low in range(size // 2):
+            high = size - 1 - low
+            key[low], key[high] = key[high], key[low]
+            value[low], value[high] = value[high], value[low]
+    for at in range(1, size):
+        k = key[at]
+        v = value[at]
+        low = at - 1
+        while low >= 0 and key[low] > k:
+            key[low + 1] = key[low]
+            value[low + 1] = value[low]
+            low -= 1
+        key[low + 1] = k
+        value[low + 1] = v
+
+
+@numba.njit(cache=True, nogil=True)
+def _by_row(
+    counts: NDArray[np.int64], place: NDArray[np.int64], flat: NDArray[np.int32]
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Return offsets and values in row order of runs that were appended in any order."""
+    rows = counts.size
+    offsets = np.zeros(rows + 1, np.int64)
+    for row in range(rows):
+        offsets[row + 1] = offsets[row] + counts[row]
+    out = np.empty(offsets[rows], np.int32)
+    for row in range(rows):
+        at = offsets[row]
+        for step in range(counts[row]):
+            out[at + step] = flat[place[row] + step]
+    return offsets, out
+
+
+@numba.njit(cache=True, nogil=True)
+def _blocks(
+    offsets: NDArray[np.int64],
+    block_start: NDArray[np.int32],
+    block_end: NDArray[np.int32],
+    reach: NDArray[np.int32],
+    block_query: NDArray[np.int32],
+    block_chain: NDArray[np.int32],
+    chain_query: NDArray[np.int32],
+    chain_size: NDArray[np.int32],
+    mirrored: NDArray[np.bool_],
+    order: NDArray[np.int64],
+    code: NDArray[np.int32],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    gap: int,
+    min_aligned: float,
+    status: NDArray[np.int8],
+    contig: NDArray[np.int32],
+    new_start: NDArray[np.int64],
+    new_end: NDArray[np.int64],
+    strand: NDArray[np.int8],
+    aligned: NDArray[np.int64],
+    pieces: NDArray[np.int32],
+    loci: NDArray[np.int32],
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Fill the columns of the result for ``blocks`` mode; return its chains."""
+    rows = code.size
+    counts = np.zeros(rows, np.int64)
+    place = np.zeros(rows, np.int64)
+    flat = np.empty(rows + 16, np.int32)
+    used = 0
+    stamp = np.full(chain_query.size, -1, np.int64)
+    key = np.empty(64, np.int64)
+    stop = np.empty(64, np.int64)
+    hint = -1
+    for step in range(rows):
+        row = order[step] if order.size else step
+        s = start[row]
+        e = end[row]
+        if e <= s:
+            status[row] = _INVALID
+            continue
+        c = code[row]
+        if c < 0:
+            status[row] = _DELETED
+            continue
+        last = offsets[c + 1]
+        block = _first_block(reach, offsets[c], last, s, hint)
+        hint = block
+        place[row] = used
+        size = 0
+        covered = 0
+        reached = s
+        balance = 0
+        while block < last and block_start[block] < e:
+            b = np.int64(block_start[block])
+            f = np.int64(block_end[block])
+            begin = max(b, s)
+            finish = min(f, e)
+            if finish > begin:
+                if finish > reached:
+                    covered += finish - max(begin, reached)
+                    reached = finish
+                chain = block_chain[block]
+                if stamp[chain] != row:
+                    stamp[chain] = row
+                    flat = _grown32(flat, used, used + 1)
+                    flat[used] = chain
+                    used += 1
+                    counts[row] += 1
+                query = np.int64(block_query[block]) + (begin - b)
+                length = finish - begin
+                if mirrored[chain]:
+                    query = np.int64(chain_size[chain]) - query - length
+                    balance -= length
+                else:
+                    balance += length
+                key = _grown64(key, size, size + 1)
+                stop = _grown64(stop, size, size + 1)
+                key[size] = (np.int64(chain_query[chain]) << 32) + query
+                stop[size] = query + length
+                size += 1
+            block += 1
+        aligned[row] = covered
+        pieces[row] = size
+        if size == 0:
+            status[row] = _DELETED
+            continue
+        _sort_pair(key, stop, size)
+        found = 1
+        contigs = 1
+        right = stop[0]
+        for at in range(1, size):
+            if key[at] >> 32 != key[at - 1] >> 32:
+                contigs += 1
+                found += 1
+                right = stop[at]
+            elif (key[at] & 0xFFFFFFFF) - right >= gap:
+                found += 1
+                right = stop[at]
+            else:
+                right = max(right, stop[at])
+        loci[row] = found
+        if contigs > 1:
+            status[row] = _MULTI_CONTIG
+        elif found > 1:
+            status[row] = _DISTANT
+        elif covered < min_aligned * (e - s):
+            status[row] = _PARTIAL
+        else:
+            status[row] = _MAPPED
+            contig[row] = key[0] >> 32
+            new_start[row] = key[0] & 0xFFFFFFFF
+            new_end[row] = right
+            strand[row] = 1 if balance >= 0 else -1
+    return _by_row(counts, place, flat)
+
+
+@numba.njit(cache=True, nogil=True)
+def _pieces(
+    offsets: NDArray[np.int64],
+    block_start: NDArray[np.int32],
+    block_end: NDArray[np.int32],
+    reach: NDArray[np.int32],
+    code: NDArray[np.int32],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    interval: NDArray[np.int64],
+    which: NDArray[np.int64],
+) -> int:
+    """Count the pieces, and where the arrays have room note the interval and block of each."""
+    total = 0
+    fill = which.size > 0
+    hint = -1
+    for row in range(code.size):
+        s = start[row]
+        e = end[row]
+        c = code[row]
+        if c < 0 or e <= s:
+            continue
+        last = offsets[c + 1]
+        block = _first_block(reach, offsets[c], last, s, hint)
+        hint = block
+        while block < last and block_start[block] < e:
+            if min(np.int64(block_end[block]), e) > max(np.int64(block_start[block]), s):
+                if fill:
+                    interval[total] = row
+                    which[total] = block
+                total += 1
+            block += 1
+    return total
+
+
+def sorted_order(code: NDArray[np.int32], start: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the order of the intervals by (contig, start); empty when they are sorted already."""
+    key = ((code.astype(np.int64) + 1) << 32) + np.clip(start, 0, 2**32 - 1)
+    if bool(np.all(key[1:] >= key[:-1])):
+        return np.zeros(0, np.int64)
+    return np.argsort(key).astype(np.int64, copy=False)
+
+
+def lift_blocks(
+    index: ChainIndex,
+    code: NDArray[np.int32],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    *,
+    gap: int,
+    min_aligned: float,
+    columns: dict[str, NDArray[Any]],
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Fill `columns` for ``blocks`` mode; return offsets and chain numbers."""
+    return _blocks(
+        index.offsets, index.block_start, index.block_end, index.block_reach, index.block_query,
+        index.block_chain, index.chain_query, index.chain_query_size, index.mirrored,
+        sorted_order(code, start), code, start, end, gap, min_aligned,
+        columns["status"], columns["contig"], columns["start"], columns["end"],
+        columns["strand"], columns["aligned"], columns["pieces"], columns["loci"],
+    )  # fmt: skip
+
+
+def overlapping_blocks(
+    index: ChainIndex,
+    code: NDArray[np.int32],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return (interval, block) of every block that shares a base with an interval."""
+    none = np.zeros(0, np.int64)
+    fixed = (index.offsets, index.block_start, index.block_end, index.block_reach)
+    total = _pieces(*fixed, code, start, end, none, none)
+    interval = np.empty(total, np.int64)
+    which = np.empty(total, np.int64)
+    if total:
+        _pieces(*fixed, code, start, end, interval, which)
+    return interval, which
