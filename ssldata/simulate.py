@@ -277,11 +277,14 @@ def _peaks(
     weights = _sizes(reference) / _sizes(reference).sum()
     for index in rng.choice(len(reference), size=spurious, p=weights).tolist():
         places.append((index, int(rng.integers(0, len(reference[index]))), -1))
+    # One summit on the border of two windows: each is half covered, which is not enough.
+    places.append((0, int(rng.integers(2, len(reference[0]) // 200 - 1)) * 200, -1))
     found = []
     for index, at, site in places:
         size = len(reference[index])
         # Summits scatter around the site by some bases, as in real experiments.
-        summit = min(max(at + round(float(rng.normal(0, 8))), 0), size - 1)
+        jitter = round(float(rng.normal(0, 8))) if site >= 0 else 0
+        summit = min(max(at + jitter, 0), size - 1)
         left, right = rng.integers(70, 260, 2).tolist()
         start, end = max(summit - left, 0), min(summit + right, size)
         score = int(rng.integers(100, 400) if site < 0 else rng.integers(150, 1001))

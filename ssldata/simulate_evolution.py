@@ -303,11 +303,16 @@ def invert(tract: Tract, start: int, end: int) -> Tract:
 
 
 def random_segment(
-    tract: Tract, shortest: int, longest: int, rng: np.random.Generator
+    tract: Tract,
+    shortest: int,
+    longest: int,
+    rng: np.random.Generator,
+    *,
+    near_site: float = 0.5,
 ) -> tuple[int, int]:
     """Draw a segment [start, end) of log-uniform length, both ends outside protected sites."""
     length = int(np.exp(rng.uniform(np.log(shortest), np.log(longest))))
-    start = breakpoint_in(tract[: len(tract) - length - 1], rng)
+    start = breakpoint_in(tract[: len(tract) - length - 1], rng, near_site=near_site)
     end = start + length
     while end < len(tract) and tract.site[end] >= 0 and tract.site[end] == tract.site[end - 1]:
         end += 1

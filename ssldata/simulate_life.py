@@ -164,14 +164,14 @@ def grow_clade(
     lineage = first
     relatives: list[list[Tract]] = []
     for index in range(len(distances), 0, -1):
-        leaf = _rearranged(lineage, index, rng)
+        leaf = _rearranged(lineage, evolution.sites, index, rng)
         # Branches differ in rate, so distances to the reference are only about as asked.
         leaf = evolution.branch(leaf, depth[index] * rng.uniform(0.85, 1.15), rng)
         relatives.append(leaf)
         if index > 1:
             lineage = _inverted_once(lineage, rng)
         else:
-            lineage = _duplicated_into_test(lineage, test, rng)
+            lineage = _duplicated_into_test(lineage, evolution.sites, test, rng)
         lineage = evolution.branch(
             lineage, (depth[index] - depth[index - 1]) * rng.uniform(0.85, 1.15), rng
         )
@@ -193,35 +193,47 @@ def _inverted_once(tracts: list[Tract], rng: np.random.Generator) -> list[Tract]
 
 
 def _around_a_site(
-    tract: Tract, shortest: int, longest: int, rng: np.random.Generator
+    tract: Tract,
+    wanted: npt.NDArray[np.bool_],
+    shortest: int,
+    longest: int,
+    rng: np.random.Generator,
 ) -> tuple[int, int]:
-    """Draw a segment that contains at least one site, ends outside sites."""
+    """Draw a segment that contains at least one of the `wanted` sites, ends outside sites."""
     for _ in range(1000):
         start, end = random_segment(tract, shortest, longest, rng)
-        if (tract.site[start:end] >= 0).any():
+        held = tract.site[start:end]
+        if wanted[held[held >= 0]].any():
             return start, end
     raise RuntimeError(f"no segment of {tract.name} holds a binding site")
 
 
 def _duplicated_into_test(
-    tracts: list[Tract], test: list[str], rng: np.random.Generator
+    tracts: list[Tract], sites: Sites, test: list[str], rng: np.random.Generator
 ) -> list[Tract]:
-    """Copy a stretch with a site from the first contig (train) into the first test contig."""
+    """Copy a site of the first motif, with its surroundings, from a train to a test contig."""
     result = list(tracts)
     goal = next(index for index, t in enumerate(tracts) if t.name == test[0])
-    start, end = _around_a_site(result[0], 800, 2500, rng)
+    start, end = _around_a_site(result[0], sites.motif == 0, 800, 2500, rng)
     at = breakpoint_in(result[goal], rng, near_site=0)
     result[goal] = duplicate(result[0], start, end, result[goal], at)
     return result
 
 
-def _rearranged(tracts: list[Tract], number: int, rng: np.random.Generator) -> list[Tract]:
+def _rearranged(
+    tracts: list[Tract], sites: Sites, number: int, rng: np.random.Generator
+) -> list[Tract]:
     """Rearrange a leaf: what an assembly of a related species looks like."""
     result = list(tracts)
     main = _main(result)
+    any_site = np.ones(len(sites), dtype=bool)
     for index in rng.choice(main, size=max(2, len(main) // 2)).tolist():
         longest = max(1000, len(result[index]) // 8)
         start, end = random_segment(result[index], 300, longest, rng)
+        result[index] = invert(result[index], start, end)
+    for index in rng.choice(main, size=3).tolist():
+        # Small enough to leave a peak with bases on both strands.
+        start, end = random_segment(result[index], 25, 150, rng, near_site=1.0)
         result[index] = invert(result[index], start, end)
 
     donor, taker = (int(i) for i in rng.choice(main, size=2, replace=False))
@@ -230,12 +242,12 @@ def _rearranged(tracts: list[Tract], number: int, rng: np.random.Generator) -> l
     result[donor], result[taker] = move(result[donor], start, end, result[taker], at)
 
     donor, taker = (int(i) for i in rng.choice(main, size=2, replace=False))
-    start, end = _around_a_site(result[donor], 500, 2500, rng)
+    start, end = _around_a_site(result[donor], any_site, 500, 2500, rng)
     at = breakpoint_in(result[taker], rng, near_site=0)
     result[taker] = duplicate(result[donor], start, end, result[taker], at)
 
     lost = int(rng.choice(main))
-    start, end = _around_a_site(result[lost], 500, 2000, rng)
+    start, end = _around_a_site(result[lost], any_site, 500, 2000, rng)
     result[lost] = join(result[lost].name, [result[lost][:start], result[lost][end:]])
 
     for index in rng.choice(main, size=max(1, len(main) // 4), replace=False).tolist():
