@@ -1,0 +1,212 @@
+"""FASTA files, indexed once into the cache, then read through a memory map.
+
+pyfaidx makes and reads the ``.fai`` index. What it takes on trust (that every line is as long as
+the index says) is checked once, byte by byte, before an index enters the cache; a FASTA with
+ragged lines is rewritten into the cache with regular ones. Nothing is written beside the user's
+file.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pyfaidx
+from numpy.typing import NDArray
+
+from ssldata.errors import InputError
+from ssldata.genome_cache import cache_file, cache_write, one_at_a_time
+from ssldata.genome_kernels import CLASS_OF_BYTE, RAGGED, STRANGE, check_layout, gather_fasta
+from ssldata.genome_map import MappedFile
+
+#: pyfaidx goes by these suffixes, whatever the file holds.
+_MISLEADING_SUFFIXES = (".gz", ".bgz", ".bz2", ".zip")
+
+#: Bases per line of a rewritten FASTA, and how much of a ragged one is read at a time.
+_REWRITE_LINE = 2**16
+_REWRITE_PIECE = 2**20
+_BLANKS = dict.fromkeys(map(ord, " \t\n\r\v\f"))
+
+
+class _RaggedError(Exception):
+    """The lines of a FASTA do not follow the rule that indexed access needs."""
+
+
+class FastaSource:
+    """Contigs of one plain FASTA.
+
+    Parameters
+    ----------
+    path
+        The FASTA, uncompressed.
+    label
+        What messages call it (the user's file when `path` is an unpacked copy of it).
+    key
+        Name of its files in the cache, from :func:`ssldata.genome_cache.cache_key`.
+
+    Raises
+    ------
+    InputError
+        Not a FASTA, no or repeated names, characters that are no bases.
+    """
+
+    def __init__(self, path: Path, label: str, key: str) -> None:
+        path, index = _indexed(path, label, key)
+        self.names: tuple[str, ...] = tuple(index)
+        self.sizes, self._offset, self._line_bases, self._line_width = _columns(index)
+        self.mapped = MappedFile(path)
+        self._data = self.mapped.data
+        last = self._file_position(np.arange(len(self.names)), np.maximum(self.sizes - 1, 0))
+        if (last[self.sizes > 0] >= self._data.size).any():
+            raise InputError(
+                f"{path}: this cached copy of {label} is shorter than its index says; delete it "
+                "and try again"
+            )
+
+    def _file_position(self, contig: NDArray, position: NDArray) -> NDArray[np.int64]:
+        line, column = np.divmod(position, self._line_bases[contig])
+        return self._offset[contig] + line * self._line_width[contig] + column
+
+    def gather(
+        self,
+        contig: NDArray[np.int64],
+        start: NDArray[np.int64],
+        strand: NDArray[np.int8],
+        out: NDArray[np.uint8],
+    ) -> None:
+        """Fill `out` (n, length) with the codes of windows that lie inside their contigs."""
+        gather_fasta(
+            self._data,
+            self._offset,
+            self._line_bases,
+            self._line_width,
+            contig,
+            start,
+            strand,
+            out,
+        )
+
+    def soft_mask(self, contig: int, start: int, end: int) -> NDArray[np.bool_]:
+        """Return where the bases [start, end) of a contig are soft-masked (lower case)."""
+        if start == end:
+            return np.zeros(0, dtype=np.bool_)
+        ends = np.array([start, end - 1])
+        first, last = self._file_position(np.array([contig, contig]), ends)
+        letters = self._data[first : last + 1]
+        # The layout was checked: what is not a line end is a base.
+        letters = letters[letters > ord(" ")]
+        return (letters >= ord("a")) & (letters <= ord("z"))
+
+
+def _columns(index: dict) -> tuple[NDArray[np.int64], ...]:
+    """Return sizes, offsets, bases per line and bytes per line; a base per line at least."""
+    table = np.array(
+        [(record.rlen, record.offset, record.lenc, record.lenb) for record in index.values()],
+        dtype=np.int64,
+    ).reshape(-1, 4)
+    sizes, offset, line_bases, line_width = (table[:, i].copy() for i in range(4))
+    return sizes, offset, np.maximum(line_bases, 1), np.maximum(line_width, 1)
+
+
+def _indexed(path: Path, label: str, key: str) -> tuple[Path, dict]:
+    """Return a FASTA with regular lines and its index: the file itself or its cached copy."""
+    regular = cache_file(key, ".lines.fa")
+    with one_at_a_time(key):
+        if not regular.exists():
+            if not path.name.lower().endswith(_MISLEADING_SUFFIXES):
+                try:
+                    return path, _index(path, cache_file(key, ".fai"), label)
+                except _RaggedError:
+                    pass
+            _rewrite(path, regular, label)
+        return regular, _index(regular, regular.with_suffix(".fai"), label)
+
+
+def _index(path: Path, fai: Path, label: str) -> dict:
+    """Return pyfaidx's index of a plain FASTA, made and checked the first time.
+
+    Raises
+    ------
+    _RaggedError
+        Lines of one contig differ in length, or end in unusual ways.
+    InputError
+        Not a FASTA, no or repeated names, characters that are no bases.
+    """
+    try:
+        if not fai.exists():
+            stamp = path.stat().st_mtime_ns
+            with cache_write(fai, label) as temporary:
+                with pyfaidx.Faidx(str(path), indexname=str(temporary)) as faidx:
+                    index = faidx.index
+                _check(path, index, label)
+                # pyfaidx compares times; the key in the name already says it is this very file.
+                os.utime(temporary, ns=(stamp, stamp))
+            return index
+        with pyfaidx.Faidx(str(path), indexname=str(fai), rebuild=False) as faidx:
+            return faidx.index
+    except pyfaidx.FastaIndexingError as exc:
+        if "not consistent" in str(exc):
+            raise _RaggedError from exc
+        raise InputError(
+            f"{label}: not a FASTA file: expected lines '>name' and sequences below them; "
+            + str(exc).replace(str(path), label)
+        ) from exc
+    except UnicodeDecodeError as exc:
+        raise InputError(
+            f"{label}: neither FASTA nor 2bit (byte {exc.object[exc.start]:#04x} is not text)"
+        ) from exc
+    except ValueError as exc:
+        if "Duplicate key" not in str(exc):
+            raise
+        name = str(exc).split('"')[1]
+        raise InputError(
+            f"{label}: contig {name!r} occurs twice; names must be unique, rename or remove one"
+        ) from exc
+
+
+def _check(path: Path, index: dict, label: str) -> None:
+    """Hold an index against every byte of its file."""
+    data = MappedFile(path).data
+    size, offset, line_bases, line_width = _columns(index)
+    verdict, contig = check_layout(data, offset, size, line_bases, line_width)
+    if verdict == RAGGED:
+        raise _RaggedError
+    if verdict == STRANGE:
+        lines = -(-int(size[contig]) // int(line_bases[contig]))
+        begin = int(offset[contig])
+        region = data[begin : begin + lines * int(line_width[contig])]
+        at = int(np.argmax(CLASS_OF_BYTE[region] > 1))
+        position = at - at // int(line_width[contig]) * int(line_width[contig] - line_bases[contig])
+        raise InputError(
+            f"{label}, contig {list(index)[contig]}: {chr(region[at])!r} at base {position} "
+            "(counted from 0) is no base; expected letters, '-', '*', '.' or '?'"
+        )
+
+
+def _rewrite(path: Path, target: Path, label: str) -> None:
+    """Write a FASTA with regular lines to `target`; the sequences are those of `path`."""
+    # Latin-1 keeps every byte; universal newlines know \n, \r\n and \r.
+    with (
+        path.open("r", encoding="latin-1", newline=None) as ragged,
+        cache_write(target, label) as temporary,
+        temporary.open("w", encoding="latin-1", newline="\n") as regular,
+    ):
+        waiting = ""
+        line_start, in_header, seen_header = True, False, False
+        # Pieces, not lines: a whole chromosome may be one line.
+        while piece := ragged.readline(_REWRITE_PIECE):
+            if line_start and piece[0] == ">":
+                regular.write(f"{waiting}\n" if waiting else "")
+                waiting, in_header, seen_header = "", True, True
+            if in_header or not seen_header:
+                regular.write(piece)
+            else:
+                waiting += piece.translate(_BLANKS)
+                whole = len(waiting) // _REWRITE_LINE * _REWRITE_LINE
+                for i in range(0, whole, _REWRITE_LINE):
+                    regular.write(f"{waiting[i : i + _REWRITE_LINE]}\n")
+                waiting = waiting[whole:]
+            line_start = piece[-1] == "\n"
+            in_header = in_header and not line_start
+        regular.write(f"{waiting}\n" if waiting else "")

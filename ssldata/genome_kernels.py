@@ -1,0 +1,236 @@
+"""Compiled loops over mapped sequence files. Every caller has checked every bound.
+
+Indices are unsigned on purpose: signed ones may be negative in Python, and testing for that at
+every base costs a factor of four.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from ssldata.onehot import CODE_OF_BYTE, N_CODE, reverse_complement
+
+#: Verdicts of :func:`check_layout`.
+REGULAR, RAGGED, STRANGE = 0, 1, 2
+
+_SPACE, _OTHER = 1, 2
+
+
+def _class_table() -> NDArray[np.uint8]:
+    table = np.full(256, _OTHER, dtype=np.uint8)
+    # Letters, and what some assemblies write for a gap or an unknown base.
+    table[list(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-*.?")] = 0
+    table[list(b" \t\r\n\v\f")] = _SPACE
+    return table
+
+
+#: uint8[256]: what a byte may be in a sequence: 0 a base, 1 blank space, 2 neither.
+CLASS_OF_BYTE = _class_table()
+
+#: Base codes of the other strand, by ASCII byte.
+_OTHER_STRAND = reverse_complement(CODE_OF_BYTE[::-1])
+
+# uint8[256, 4]: byte of a 2bit file → its four base codes (T C A G = 0 1 2 3, highest bits first).
+_UNPACKED = np.stack(
+    [
+        CODE_OF_BYTE[np.frombuffer(b"TCAG", dtype=np.uint8)][(np.arange(256) >> shift) & 3]
+        for shift in (6, 4, 2, 0)
+    ],
+    axis=1,
+)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def gather_fasta(
+    data: NDArray[np.uint8],
+    offset: NDArray[np.int64],
+    line_bases: NDArray[np.int64],
+    line_width: NDArray[np.int64],
+    contig: NDArray[np.int64],
+    start: NDArray[np.int64],
+    strand: NDArray[np.int8],
+    out: NDArray[np.uint8],
+) -> None:
+    """Read one window per row of `out`, line by line.
+
+    Parameters
+    ----------
+    data
+        The FASTA.
+    offset, line_bases, line_width
+        Per contig: byte of its first base, bases per line, bytes per line with the line end.
+    contig, start, strand
+        Per window; strand −1 writes the reverse complement.
+    out
+        uint8 codes (n, length).
+    """
+    length = out.shape[1]
+    one = np.uint64(1)
+    for r in range(out.shape[0]):
+        row = np.uint64(r)
+        c = contig[r]
+        bases = line_bases[c]
+        line = start[r] // bases
+        column = start[r] - line * bases
+        at = np.uint64(offset[c] + line * line_width[c] + column)
+        skip = np.uint64(line_width[c] - bases)
+        forward = strand[r] >= 0
+        j = np.uint64(0)
+        end = np.uint64(length)
+        n = np.uint64(bases - column)
+        while j < end:
+            n = min(n, end - j)
+            if forward:
+                for k in range(n):
+                    out[row, j + k] = CODE_OF_BYTE[data[at + k]]
+            else:
+                last = end - one - j
+                for k in range(n):
+                    out[row, last - k] = _OTHER_STRAND[data[at + k]]
+            j += n
+            at += n + skip
+            n = np.uint64(bases)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def gather_twobit(
+    data: NDArray[np.uint8],
+    packed_at: NDArray[np.int64],
+    n_first: NDArray[np.int64],
+    n_start: NDArray[np.int64],
+    n_end: NDArray[np.int64],
+    contig: NDArray[np.int64],
+    start: NDArray[np.int64],
+    strand: NDArray[np.int8],
+    out: NDArray[np.uint8],
+) -> None:
+    """Unpack one window per row of `out` and apply the blocks of N.
+
+    Parameters
+    ----------
+    data
+        The 2bit file.
+    packed_at
+        Per contig: byte where its packed bases begin.
+    n_first
+        Blocks of N of contig c are ``n_first[c]:n_first[c + 1]`` of `n_start` and `n_end`, sorted.
+    contig, start, strand
+        Per window; strand −1 writes the reverse complement.
+    out
+        uint8 codes (n, length).
+    """
+    length = out.shape[1]
+    for r in range(out.shape[0]):
+        row = np.uint64(r)
+        c = contig[r]
+        begin = start[r]
+        at = np.uint64(packed_at[c] + (begin >> 2))
+        inside = np.uint64(begin & 3)
+        j = np.uint64(0)
+        end = np.uint64(length)
+        if inside > 0:
+            while inside < 4 and j < end:
+                out[row, j] = _UNPACKED[data[at], inside]
+                inside += np.uint64(1)
+                j += np.uint64(1)
+            at += np.uint64(1)
+        for _ in range((end - j) >> np.uint64(2)):
+            byte = data[at]
+            out[row, j] = _UNPACKED[byte, 0]
+            out[row, j + np.uint64(1)] = _UNPACKED[byte, 1]
+            out[row, j + np.uint64(2)] = _UNPACKED[byte, 2]
+            out[row, j + np.uint64(3)] = _UNPACKED[byte, 3]
+            at += np.uint64(1)
+            j += np.uint64(4)
+        inside = np.uint64(0)
+        while j < end:
+            out[row, j] = _UNPACKED[data[at], inside]
+            inside += np.uint64(1)
+            j += np.uint64(1)
+
+        # The first block of N that ends after the window begins, then on while they overlap it.
+        low = n_first[c]
+        stop = n_first[c + 1]
+        high = stop
+        while low < high:
+            middle = (low + high) >> 1
+            if n_end[middle] <= begin:
+                low = middle + 1
+            else:
+                high = middle
+        while low < stop and n_start[low] < begin + length:
+            first = max(n_start[low], begin) - begin
+            for p in range(first, min(n_end[low] - begin, length)):
+                out[row, p] = N_CODE
+            low += 1
+
+        if strand[r] < 0:
+            last = end - np.uint64(1)
+            # The middle base of an odd length meets itself, hence the rounding up.
+            for i in range((end + np.uint64(1)) >> np.uint64(1)):
+                a = out[row, i]
+                b = out[row, last - i]
+                out[row, i] = np.uint8(3) - b if b < N_CODE else b
+                out[row, last - i] = np.uint8(3) - a if a < N_CODE else a
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def check_layout(
+    data: NDArray[np.uint8],
+    offset: NDArray[np.int64],
+    size: NDArray[np.int64],
+    line_bases: NDArray[np.int64],
+    line_width: NDArray[np.int64],
+) -> tuple[int, int]:
+    """Walk a whole FASTA by its index; return (verdict, contig it concerns).
+
+    Every byte must be a comment before the first header, a header line, a base or a line end where
+    the index expects it, or blank space after a contig's last base.
+    """
+    newline = ord("\n")
+    at = 0
+    while at < data.size and data[at] != ord(">"):
+        while at < data.size and data[at] != newline:
+            at += 1
+        at += 1
+    for c in range(offset.size):
+        if at >= data.size or data[at] != ord(">"):
+            return RAGGED, c
+        while at < data.size and data[at] != newline:
+            # A lone carriage return ends lines in files of old; the index cannot know.
+            if data[at] == ord("\r") and (at + 1 >= data.size or data[at + 1] != newline):
+                return RAGGED, c
+            at += 1
+        at += 1
+        if size[c] > 0 and at != offset[c]:
+            return RAGGED, c
+        left = size[c]
+        while left > 0:
+            n = min(line_bases[c], left)
+            if at + n > data.size:
+                return RAGGED, c
+            seen = 0
+            first = np.uint64(at)
+            for k in range(np.uint64(n)):
+                seen |= CLASS_OF_BYTE[data[first + k]]
+            if seen & _SPACE:
+                return RAGGED, c
+            if seen & _OTHER:
+                return STRANGE, c
+            at += n
+            left -= n
+            if left > 0:
+                gap = line_width[c] - line_bases[c]
+                if gap <= 0 or at + gap > data.size:
+                    return RAGGED, c
+                for _ in range(gap):
+                    if data[at] != newline and data[at] != ord("\r"):
+                        return RAGGED, c
+                    at += 1
+        while at < data.size and CLASS_OF_BYTE[data[at]] == _SPACE:
+            at += 1
+    if at < data.size:
+        return RAGGED, offset.size - 1
+    return REGULAR, 0
