@@ -98,12 +98,12 @@ class Windows(_Section):
     )
     min_overlap: Fraction = Field(
         default=0.5,
-        description="A bin is positive when MORE than this fraction is covered by the union of peaks.",
+        description="A bin is positive when MORE than this fraction of it is covered by peaks.",
     )
     mode: Literal["rebin", "lift-bins"] = Field(
         default="rebin",
-        description="rebin: tile the target against the lifted peaks; lift-bins: lift every positive "
-        "bin and centre a window on the result.",
+        description="rebin: tile the target against the lifted peaks; lift-bins: lift every "
+        "positive bin and centre a window on the result.",
     )
     exclude: list[str] = Field(
         default=["*_*", "chrM", "chrMT", "MT", "chrY", "Y"],
@@ -143,7 +143,7 @@ class Liftover(_Section):
 
     mode: Literal["blocks", "ucsc", "ucsc-multiple"] = Field(
         default="blocks",
-        description="blocks: every aligned block, merged (the paper); ucsc*: exactly the UCSC tool.",
+        description="blocks: every aligned block, merged (the paper); ucsc*: as the UCSC tool.",
     )
     gap: Annotated[int, Field(ge=1)] = Field(
         default=20, description="Pieces less than this many bases apart are merged."
@@ -239,8 +239,8 @@ class Training(_Section):
     )
     two_stage_steps: Literal["own", "ssl"] = Field(
         default="ssl",
-        description="Gradient steps of the control's first stage: its own early stopping on its own "
-        "epochs, or epochs as long as those of ssl.",
+        description="Gradient steps of the control's first stage: its own early stopping on its "
+        "own epochs, or epochs as long as those of ssl.",
     )
     noisy_student: NoisyStudent = Field(default_factory=NoisyStudent)
 
@@ -303,13 +303,15 @@ class Project(_Section):
         for name in self.training.experiments:
             if name not in known:
                 raise ValueError(
-                    f"training.experiments: {name!r} is not an experiment; there are {', '.join(sorted(known))}"
+                    f"training.experiments: {name!r} is not an experiment; "
+                    f"there are {', '.join(sorted(known))}"
                 )
         if not self.genomes:
             homologous = [r for r in self.training.regimes if r in {"ssl", "ssl-ns"}]
             if homologous:
                 raise ValueError(
-                    f"training.regimes: {', '.join(homologous)} need at least one genome under 'genomes'"
+                    f"training.regimes: {', '.join(homologous)} need at least one genome "
+                    "under 'genomes'"
                 )
         return self
 
@@ -419,12 +421,12 @@ def _unique_mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any
     loader.flatten_mapping(node)
     mapping: dict[Any, Any] = {}
     for key_node, value_node in node.value:
-        key = loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+        key = loader.construct_object(key_node, deep=True)
         if key in mapping:
             raise yaml.constructor.ConstructorError(
                 None, None, f"key {key!r} is given twice", key_node.start_mark
             )
-        mapping[key] = loader.construct_object(value_node, deep=True)  # type: ignore[no-untyped-call]
+        mapping[key] = loader.construct_object(value_node, deep=True)
     return mapping
 
 
@@ -459,7 +461,7 @@ def load_project(path: Path | str) -> Project:
             f"{path}: no such project file; `crosslabel init DIR` writes a commented one"
         )
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
     except UnicodeDecodeError as exc:
         raise ConfigError(f"{path}: not a text file ({exc.reason} at byte {exc.start})") from exc
     except yaml.YAMLError as exc:

@@ -1,0 +1,302 @@
+"""Open and check the inputs of a build, and say what identifies them.
+
+Everything a user can get wrong is found here, before anything is written.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssldata.cache import digest_of
+from ssldata.chain import ChainIndex, load_chain
+from ssldata.config import Genome as GenomeSettings
+from ssldata.config import Project
+from ssldata.errors import ConfigError, InputError
+from ssldata.genome import Genome, open_genome
+from ssldata.intervals import Peaks, read_peaks
+from ssldata.liftover import LiftOptions, LiftResult, Status, lift, pieces
+from ssldata.rows import Sources
+from ssldata.splits import check_contigs
+from ssldata.store import FORMAT_VERSION
+
+#: Name of the store of a joint project.
+JOINT = "joint"
+#: Aligned bases compared at a time when identity is measured.
+_IDENTITY_BASES = 4_000_000
+
+
+def store_names(project: Project) -> list[str]:
+    """Return the stores of a project: its experiments, or ``joint``."""
+    return [JOINT] if project.store.joint else [e.name for e in project.experiments]
+
+
+def experiments_of(project: Project, store_name: str) -> list[str]:
+    """Return the label columns of a store.
+
+    Raises
+    ------
+    ConfigError
+        The project has no such store.
+    """
+    if store_name not in store_names(project):
+        raise ConfigError(
+            f"{project.file or 'project'}: no store {store_name!r}; "
+            f"there are {', '.join(store_names(project))}"
+        )
+    return [e.name for e in project.experiments] if project.store.joint else [store_name]
+
+
+def _peaks_digest(peaks: Peaks) -> str:
+    digest = hashlib.sha256()
+    for array in (*dataclasses.astuple(peaks.intervals), peaks.score):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class StoreInputs:
+    """The labelled genome and the peaks of one store, opened and checked."""
+
+    project: Project
+    name: str
+    experiments: list[str]
+    genome: Genome
+    peaks: Mapping[str, Peaks]
+
+    @property
+    def path(self) -> Path:
+        """Where the store is."""
+        return self.project.store.path / f"{self.name}.zarr"
+
+    @cached_property
+    def parts(self) -> dict[str, Any]:
+        """Everything that decides the bytes of the reference rows and the sources."""
+        project = self.project
+        negatives = project.negatives.model_dump(mode="json", include={"pool", "source"})
+        if project.negatives.source != "reference":
+            negatives["ratio"] = project.negatives.ratio  # how many negative sources there are
+        return {
+            "format": FORMAT_VERSION,
+            "reference sequence": self.genome.digest,
+            "contig order": digest_of(list(self.genome.names)),
+            "windows": project.windows.model_dump(mode="json", exclude={"exclude_target"}),
+            "split": project.split.model_dump(mode="json"),
+            "negatives": negatives,
+            "store": project.store.model_dump(mode="json", include={"seed", "codes"}),
+            **{f"peaks of {e}": _peaks_digest(p) for e, p in self.peaks.items()},
+        }
+
+    @cached_property
+    def digest(self) -> str:
+        """Identity of the reference rows."""
+        return digest_of(self.parts)
+
+    def root_attributes(self) -> dict[str, Any]:
+        """Return the settings a reader of the store may want."""
+        project = self.project
+        return {
+            "name": project.name,
+            "experiments": self.experiments,
+            "reference": {"name": project.reference.name, "digest": self.genome.digest},
+            "windows": project.windows.model_dump(mode="json"),
+            "split": project.split.model_dump(mode="json"),
+            "negatives": project.negatives.model_dump(mode="json"),
+            "liftover": project.liftover.model_dump(mode="json"),
+            "seed": project.store.seed,
+            "codes": project.store.codes,
+            "peaks": {
+                e: {"sha256": _peaks_digest(p), "counts": dict(p.counts)}
+                for e, p in self.peaks.items()
+            },
+        }
+
+
+def open_inputs(project: Project, store_name: str, *, genome: Genome | None = None) -> StoreInputs:
+    """Open the labelled genome and read the peaks of one store.
+
+    Raises
+    ------
+    CrosslabelError
+        A file is missing or wrong, or a split names a contig the genome does not have.
+    """
+    experiments = experiments_of(project, store_name)
+    genome = genome or open_genome(project.reference.sequence, aliases=project.reference.aliases)
+    check_contigs(project.split, genome.names, str(project.file or "project"))
+    peaks = {}
+    for name in experiments:
+        settings = project.experiment(name)
+        peaks[name] = read_peaks(
+            settings.peaks,
+            names=genome.names,
+            sizes=genome.sizes,
+            aliases=project.reference.aliases,
+            width=settings.width,
+        )
+    return StoreInputs(project, store_name, experiments, genome, peaks)
+
+
+@dataclass(frozen=True)
+class TargetInputs:
+    """One target genome and its chain, opened and checked against both assemblies."""
+
+    project: Project
+    settings: GenomeSettings
+    reference: Genome
+    genome: Genome
+    index: ChainIndex
+
+    @cached_property
+    def parts(self) -> dict[str, Any]:
+        """Everything that decides the bytes of this genome's rows, given the reference rows."""
+        return {
+            "format": FORMAT_VERSION,
+            "sequence": self.genome.digest,
+            "contig order": digest_of(list(self.genome.names)),
+            "chain": self.index.digest,
+            "liftover": self.project.liftover.model_dump(mode="json"),
+            "exclude_target": self.project.windows.exclude_target,
+            "negatives ratio": self.project.negatives.ratio
+            if self.project.negatives.source != "reference"
+            else None,
+            "name": self.settings.name,
+        }
+
+    @cached_property
+    def _target_codes(self) -> NDArray[np.int32]:
+        """Contig of the labelled genome → code of the chain's target contig, −1 for none."""
+        codes = np.full(len(self.reference.names), -1, np.int32)
+        for code, name in enumerate(self.index.target_names):
+            codes[self.reference.index(name)] = code
+        return codes
+
+    @cached_property
+    def _query_contigs(self) -> NDArray[np.int32]:
+        """Code of the chain's query contig → contig of the target genome."""
+        return np.array([self.genome.index(name) for name in self.index.query_names], np.int32)
+
+    def lift(self, sources: Sources) -> tuple[LiftResult, NDArray[np.float32]]:
+        """Lift sources; contigs of the result index the target genome.
+
+        Returns
+        -------
+        LiftResult
+            One row per source.
+        float32 (n,)
+            Share of the aligned bases that are identical; 0 for a source without homologue.
+        """
+        settings = self.project.liftover
+        options = LiftOptions(
+            mode=settings.mode,
+            gap=settings.gap,
+            min_aligned=settings.min_aligned,
+            min_match=settings.min_match,
+            compat=settings.compat,
+        )
+        intervals = sources.intervals
+        contig = self._target_codes[intervals.contig]
+        result = lift(self.index, contig, intervals.start, intervals.end, options=options)
+        identity = self._identity(sources, contig, result)
+        mapped = result.contig >= 0
+        translated = np.full(len(result), -1, np.int32)
+        translated[mapped] = self._query_contigs[result.contig[mapped]]
+        return dataclasses.replace(result, contig=translated), identity
+
+    def _identity(
+        self, sources: Sources, contig: NDArray[np.int32], result: LiftResult
+    ) -> NDArray[np.float32]:
+        """Compare every aligned base pair inside the one locus of each mapped source."""
+        mapped = np.flatnonzero(result.status == Status.MAPPED)
+        intervals = sources.intervals
+        blocks = pieces(self.index, contig[mapped], intervals.start[mapped], intervals.end[mapped])
+        row = mapped[blocks.interval]
+        length = blocks.length.astype(np.int64)
+        inside = (
+            (blocks.query_contig == result.contig[row])
+            & (blocks.query_start >= result.start[row])
+            & (blocks.query_start + length <= result.end[row])
+        )
+        same = np.zeros(len(result), np.int64)
+        total = np.zeros(len(result), np.int64)
+        kept = np.flatnonzero(inside)
+        # Cut the pieces into portions of a bounded number of bases.
+        portion = np.cumsum(length[kept]) // _IDENTITY_BASES
+        for number in np.unique(portion):
+            p = kept[portion == number]
+            n = length[p]
+            piece = np.repeat(np.arange(len(p)), n)
+            step = np.arange(int(n.sum())) - np.repeat(np.cumsum(n) - n, n)
+            minus = blocks.strand[p][piece] < 0
+            query = blocks.query_start[p][piece] + np.where(minus, n[piece] - 1 - step, step)
+            theirs = self.genome.gather(
+                self._query_contigs[blocks.query_contig[p]][piece],
+                query,
+                1,
+                blocks.strand[p][piece],
+            )[:, 0]
+            ours = self.reference.gather(
+                intervals.contig[row[p]][piece],
+                blocks.target_start[p][piece] + step,
+                1,
+                np.ones(len(piece), np.int8),
+            )[:, 0]
+            owner = row[p][piece]
+            np.add.at(same, owner[(ours == theirs) & (ours < 4)], 1)
+            np.add.at(total, owner, 1)
+        return (same / np.maximum(total, 1)).astype(np.float32)
+
+
+def _check_side(
+    side: str,
+    chain: Path,
+    names: tuple[str, ...],
+    sizes: NDArray[np.int64],
+    genome: Genome,
+) -> None:
+    """Refuse a chain that names contigs the genome does not have, or with other sizes."""
+    for name, size in zip(names, sizes, strict=True):
+        found = genome.find(name)
+        if found < 0:
+            raise InputError(
+                f"{chain}: its {side} contig {name!r} is not in {genome.path}; "
+                "is it a chain of another assembly? Names that differ go under 'aliases'"
+            )
+        if genome.sizes[found] != size:
+            raise InputError(
+                f"{chain}: says {side} contig {name} has {size} b, {genome.path} has "
+                f"{genome.sizes[found]} b: the chain was made for another assembly"
+            )
+
+
+def open_target(
+    project: Project, genome_name: str, *, reference: Genome | None = None
+) -> TargetInputs:
+    """Open one target genome and its chain.
+
+    Raises
+    ------
+    CrosslabelError
+        A file is missing or wrong, or the chain belongs to other assemblies.
+    """
+    settings = next((g for g in project.genomes if g.name == genome_name), None)
+    if settings is None:
+        raise ConfigError(
+            f"{project.file or 'project'}: no genome {genome_name!r}; there are "
+            f"{', '.join(g.name for g in project.genomes) or 'none'}"
+        )
+    reference = reference or open_genome(
+        project.reference.sequence, aliases=project.reference.aliases
+    )
+    genome = open_genome(settings.sequence, aliases=settings.aliases)
+    index = load_chain(settings.chain)
+    _check_side("target", settings.chain, index.target_names, index.target_sizes, reference)
+    _check_side("query", settings.chain, index.query_names, index.query_sizes, genome)
+    return TargetInputs(project, settings, reference, genome, index)

@@ -1,0 +1,137 @@
+"""Dask workers: a local cluster, an external scheduler, or none.
+
+This is the only module that imports distributed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from ssldata.errors import ClusterError
+
+#: Seconds to wait for an external scheduler and its first worker.
+CONNECT_SECONDS = 8
+
+
+class Pool(Protocol):
+    """Runs an importable function over arguments and yields results as they come."""
+
+    def map(
+        self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]
+    ) -> Iterator[Any]:
+        """Call `function` with each tuple of arguments."""
+        ...
+
+
+class SerialPool:
+    """Everything in this process, in order: ordinary tracebacks, no cluster."""
+
+    def map(
+        self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]
+    ) -> Iterator[Any]:
+        """Call `function` with each tuple of arguments, one after the other."""
+        for item in arguments:
+            yield function(*item)
+
+
+class DaskPool:
+    """Tasks on a Dask client. Functions are given paths and numbers, never arrays."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+
+    def map(
+        self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]
+    ) -> Iterator[Any]:
+        """Submit every call at once and yield results as they complete."""
+        from distributed import as_completed
+
+        # pure=False: a result remembered by the scheduler would skip writing the store again.
+        futures = [self.client.submit(function, *item, pure=False) for item in arguments]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            self.client.cancel(futures)
+
+
+@contextlib.contextmanager
+def open_pool(
+    *,
+    workers: int = 0,
+    scheduler: str | None = None,
+    scheduler_file: Path | None = None,
+    memory: str | None = None,
+) -> Iterator[Pool]:
+    """Open what runs the tasks of a build.
+
+    Parameters
+    ----------
+    workers
+        Processes of a local cluster; 0 runs everything in this process.
+    scheduler
+        Address of a running Dask scheduler, for example ``tcp://10.0.0.1:8786``.
+    scheduler_file
+        The file a running Dask scheduler wrote its address to.
+    memory
+        Memory limit per local worker, for example ``2GB``.
+
+    Raises
+    ------
+    ClusterError
+        The scheduler cannot be reached, or has no workers, within 10 seconds.
+    """
+    if not workers and scheduler is None and scheduler_file is None:
+        yield SerialPool()
+        return
+    import dask
+    from distributed import Client, LocalCluster
+
+    if scheduler is not None or scheduler_file is not None:
+        where = scheduler or str(scheduler_file)
+        if scheduler_file is not None and not scheduler_file.is_file():
+            raise ClusterError(f"{scheduler_file}: no such scheduler file")
+        # A failed connection logs tracebacks of its own; our one line says it all.
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        client = None
+        try:
+            client = Client(
+                **(
+                    {"address": scheduler} if scheduler else {"scheduler_file": str(scheduler_file)}
+                ),
+                timeout=CONNECT_SECONDS,
+            )
+            client.wait_for_workers(1, timeout=2)
+        except (OSError, TimeoutError, ValueError) as exc:
+            if client is not None:
+                client.close()
+            raise ClusterError(
+                f"{where}: no Dask scheduler with workers answered within "
+                f"{CONNECT_SECONDS + 2} s ({type(exc).__name__}); start one, or use --workers"
+            ) from exc
+        with client:
+            yield DaskPool(client)
+        return
+    # Dask tells its workers to hand freed memory back at once; every temporary array is then
+    # page-faulted in again, which makes this work three to four times slower.
+    keep = {
+        "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 20_000_000_000,
+        "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 20_000_000_000,
+    }
+    with (
+        dask.config.set(keep),
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address="127.0.0.1:0",
+            memory_limit=memory or "auto",
+            silence_logs=logging.ERROR,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield DaskPool(client)

@@ -1,0 +1,269 @@
+"""Reading a store: open, look, take rows. The layout is ``docs/store-format.md``.
+
+This module and :mod:`ssldata.store_writer` are the only ones that import zarr.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from ssldata.cache import digest_of
+from ssldata.errors import MissingInputError, StoreError
+from ssldata.onehot import N_CODE
+
+#: MAJOR.MINOR; readers refuse another MAJOR. Raise MAJOR only when old readers would misread.
+FORMAT_VERSION = "1.0"
+#: Key of everything of ours in the root attributes.
+ATTRIBUTE = "crosslabel"
+REFERENCE = "reference"
+HOMOLOGUES = "homologs"
+RANGES = ("positive", "negative", "validation", "test")
+
+
+class RowGroup:
+    """Rows of one genome.
+
+    Attributes
+    ----------
+    name
+        ``reference`` or ``homologs/<genome>``.
+    rows
+        Number of rows.
+    ranges
+        ``positive``, ``negative`` (train split, permuted), ``validation``, ``test`` (genome
+        order), each as ``(first, end)``.
+    """
+
+    def __init__(self, group: zarr.Group, name: str) -> None:
+        self._group = group
+        self.name = name
+        attributes: dict[str, Any] = dict(group.attrs)
+        self.ranges: dict[str, tuple[int, int]] = {
+            key: (int(first), int(end)) for key, (first, end) in attributes["ranges"].items()
+        }
+        self.contigs: tuple[str, ...] = tuple(attributes["contigs"])
+        self.rows = int(self._array("start").shape[0])
+        self._columns: dict[str, NDArray[Any]] = {}
+
+    def _array(self, name: str) -> zarr.Array[Any]:
+        array = self._group[name]
+        if not isinstance(array, zarr.Array):
+            raise StoreError(f"{self.name}/{name}: expected an array, found a group")
+        return array
+
+    @cached_property
+    def _sequence(self) -> zarr.Array[Any]:
+        return self._array("sequence")
+
+    @cached_property
+    def _codes(self) -> zarr.Array[Any] | None:
+        return self._array("sequence_codes") if "sequence_codes" in self._group else None
+
+    @property
+    def length(self) -> int:
+        """Bases stored per row."""
+        return int(self._sequence.shape[1])
+
+    @property
+    def chunk_rows(self) -> int:
+        """Rows per chunk of the sequence arrays: what one read costs at least."""
+        return int(self._sequence.chunks[0])
+
+    @property
+    def shard_rows(self) -> int:
+        """Rows per shard of the sequence arrays: what one task must write whole."""
+        shards = self._sequence.shards
+        return int(shards[0] if shards else self._sequence.chunks[0])
+
+    def column(self, name: str) -> NDArray[Any]:
+        """Return a whole per-row array (kept in memory: at most some bytes per row)."""
+        if name not in self._columns:
+            self._columns[name] = np.asarray(self._array(name)[:])
+        return self._columns[name]
+
+    def codes(self, first: int, end: int) -> NDArray[np.uint8]:
+        """Return base codes (end − first, length) of a contiguous range of rows."""
+        if self._codes is not None:
+            return np.asarray(self._codes[first:end])
+        hot = np.asarray(self._sequence[first:end])
+        return np.where(hot.any(axis=-1), hot.argmax(axis=-1), N_CODE).astype(np.uint8)
+
+    def one_hot(self, first: int, end: int) -> NDArray[np.uint8]:
+        """Return one-hot sequences (end − first, length, 4) of a contiguous range of rows."""
+        return np.asarray(self._sequence[first:end])
+
+    def take_codes(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return base codes of arbitrary rows, in that order; every chunk is read once."""
+        result = np.empty((len(rows), self.length), np.uint8)
+        chunk = rows // self.chunk_rows
+        for number in np.unique(chunk):
+            here = np.flatnonzero(chunk == number)
+            first = int(number) * self.chunk_rows
+            result[here] = self.codes(first, min(first + self.chunk_rows, self.rows))[
+                rows[here] - first
+            ]
+        return result
+
+    def attributes(self) -> dict[str, Any]:
+        """Return the group's attributes."""
+        return dict(self._group.attrs)
+
+    def liftover(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays of ``liftover/``: one row per source interval."""
+        group = self._group["liftover"]
+        if not isinstance(group, zarr.Group):
+            raise StoreError(f"{self.name}/liftover: expected a group")
+        return {key: np.asarray(array[:]) for key, array in sorted(group.arrays())}
+
+
+class Store:
+    """A store open for reading. Only groups the ledger calls complete can be seen."""
+
+    def __init__(self, group: zarr.Group, location: str) -> None:
+        self._group = group
+        self.location = location
+        root: dict[str, Any] = dict(group.attrs)
+        self.attributes: dict[str, Any] = root[ATTRIBUTE]
+        self._groups: dict[str, RowGroup] = {}
+
+    @property
+    def experiments(self) -> list[str]:
+        """Label columns, in order."""
+        return [str(name) for name in self.attributes["experiments"]]
+
+    @property
+    def ledger(self) -> Mapping[str, dict[str, Any]]:
+        """Entry of every group: status, digest, content, rows, ranges, counts, provenance."""
+        return dict(self.attributes["ledger"])
+
+    @property
+    def genomes(self) -> list[str]:
+        """Names of the complete target genomes, sorted."""
+        prefix = f"{HOMOLOGUES}/"
+        return sorted(
+            name.removeprefix(prefix)
+            for name, entry in self.ledger.items()
+            if name.startswith(prefix) and entry["status"] == "complete"
+        )
+
+    @property
+    def digest(self) -> str:
+        """Identity of what a reader sees: format and the content of every complete group."""
+        return digest_of(
+            {
+                "format_version": self.attributes["format_version"],
+                "experiments": self.experiments,
+                "content": {
+                    name: entry["content"]
+                    for name, entry in self.ledger.items()
+                    if entry["status"] == "complete"
+                },
+            }
+        )
+
+    def group(self, name: str) -> RowGroup:
+        """Return the rows of ``reference`` or ``homologs/<genome>``.
+
+        Raises
+        ------
+        StoreError
+            There is no such complete group.
+        """
+        if name not in self._groups:
+            entry = self.ledger.get(name)
+            if entry is None or entry["status"] != "complete":
+                state = "is not in the store" if entry is None else "is not complete"
+                raise StoreError(
+                    f"{self.location}: group {name!r} {state}; there are "
+                    f"{', '.join([REFERENCE, *(f'{HOMOLOGUES}/{g}' for g in self.genomes)])}; "
+                    "run `crosslabel build`"
+                )
+            group = self._group[name]
+            if not isinstance(group, zarr.Group):
+                raise StoreError(f"{self.location}: {name!r} is an array, expected a group")
+            self._groups[name] = RowGroup(group, name)
+        return self._groups[name]
+
+    def homologues(self, genome: str) -> RowGroup:
+        """Return the rows of one target genome."""
+        return self.group(f"{HOMOLOGUES}/{genome}")
+
+    def sources(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays of ``sources/``."""
+        group = self._group["sources"]
+        if not isinstance(group, zarr.Group):
+            raise StoreError(f"{self.location}: 'sources' is an array, expected a group")
+        return {key: np.asarray(array[:]) for key, array in sorted(group.arrays())}
+
+
+def group_being_written(path: Path, name: str) -> RowGroup:
+    """Return a group whose columns are written and whose sequences are not, for the writer."""
+    group = zarr.open_group(path / name, mode="r", use_consolidated=False)
+    return RowGroup(group, name)
+
+
+def read_root_attributes(path: Path) -> dict[str, Any] | None:
+    """Return our root attributes of a local store, or None when `path` holds no store of ours.
+
+    Raises
+    ------
+    StoreError
+        The store is of another major format version.
+    """
+    try:
+        root = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
+        attributes = root["attributes"][ATTRIBUTE]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    found = str(attributes.get("format_version", "?"))
+    if found.split(".")[0] != FORMAT_VERSION.split(".")[0]:
+        raise StoreError(
+            f"{path}: store format {found}, this release reads {FORMAT_VERSION.split('.')[0]}.x; "
+            "rebuild the store or use the release that wrote it"
+        )
+    return dict(attributes)
+
+
+def open_store(path: Path | str) -> Store:
+    """Open a local store for reading.
+
+    Raises
+    ------
+    MissingInputError
+        Nothing is there.
+    StoreError
+        Something else is there, another format version, or no group is complete.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise MissingInputError(f"{path}: no such store; run `crosslabel build` first")
+    attributes = read_root_attributes(path)
+    if attributes is None:
+        raise StoreError(
+            f"{path}: not a crosslabel store (no {ATTRIBUTE!r} attributes at its root)"
+        )
+    reference = attributes["ledger"].get(REFERENCE, {})
+    if reference.get("status") != "complete":
+        raise StoreError(
+            f"{path}: its reference rows are not complete; run `crosslabel build` again"
+        )
+    group = zarr.open_group(path, mode="r", use_consolidated=False)
+    return Store(group, str(path))
+
+
+def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Return every array below a plain Zarr group, by its path in the group."""
+    group = zarr.open_group(path, mode="r", use_consolidated=False)
+    return {
+        name: np.asarray(member[:])
+        for name, member in sorted(group.members(max_depth=None))
+        if isinstance(member, zarr.Array)
+    }

@@ -1,0 +1,360 @@
+"""Writing a store: lock, ledger, columns, whole shards.
+
+The order makes a killed build harmless: the ledger says ``writing`` before anything of a group
+exists and ``complete`` after everything of it was written and read back; readers use complete
+groups only. Each change of the ledger is one rename of the root ``zarr.json``, which carries the
+consolidated metadata as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import BloscCodec
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
+from zarr.storage import MemoryStore
+
+from ssldata.cache import atomic_path
+from ssldata.errors import StoreError
+from ssldata.onehot import one_hot
+from ssldata.store import ATTRIBUTE, FORMAT_VERSION, read_root_attributes
+
+#: Decoded bytes of one chunk of the one-hot array, at most. Below 1 MB the cost per read call
+#: dominates; far above, a window of chunks no longer fits in cache.
+CHUNK_BYTES = 4_194_304
+#: Chunks per shard: 16 times fewer files, and one task writes one shard.
+CHUNKS_PER_SHARD = 16
+#: Rows per chunk of the per-row columns; they are small and read whole.
+COLUMN_CHUNK = 1_048_576
+
+_LOG = logging.getLogger(__name__)
+
+
+def chunk_rows(length: int) -> int:
+    """Return rows per chunk: the largest power of two whose one-hot form fits ``CHUNK_BYTES``."""
+    return max(1, 1 << ((CHUNK_BYTES // (4 * length)).bit_length() - 1))
+
+
+def shard_count(rows: int, length: int) -> int:
+    """Return how many shards the sequence arrays of `rows` rows have."""
+    return -(-rows // (chunk_rows(length) * CHUNKS_PER_SHARD))
+
+
+@contextlib.contextmanager
+def writer_lock(path: Path) -> Iterator[None]:
+    """Hold the one writer's place of a store; wait for it when another process has it.
+
+    The kernel frees the lock when the process ends, however it ends.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with Path(f"{path}.lock").open("w", encoding="utf-8") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _LOG.warning("%s: another process is writing; waiting for it", path)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def remove_tree(path: Path) -> None:
+    """Delete a folder so that a kill half-way never leaves half of it under its name."""
+    if path.exists():
+        doomed = path.with_name(f".{path.name}.{os.getpid()}.deleting")
+        shutil.rmtree(doomed, ignore_errors=True)
+        path.rename(doomed)
+        shutil.rmtree(doomed)
+
+
+def _is_leftover(path: Path) -> bool:
+    """Return whether a folder holds nothing but what a killed writer leaves."""
+    return path.is_dir() and all(
+        item.name.endswith((".partial", ".deleting")) for item in path.iterdir()
+    )
+
+
+class StoreWriter:
+    """The write side of one local store. Use it while holding :func:`writer_lock`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    # -- the root ----------------------------------------------------------------------------
+
+    def attributes(self) -> dict[str, Any] | None:
+        """Return our root attributes, or None when there is no store yet.
+
+        Raises
+        ------
+        StoreError
+            The path holds something that is not a store of ours.
+        """
+        attributes = read_root_attributes(self.path)
+        if attributes is None and self.path.exists() and not _is_leftover(self.path):
+            raise StoreError(
+                f"{self.path}: holds something that is not a crosslabel store; "
+                "move it away or set another 'store.path'"
+            )
+        return attributes
+
+    def create(self, settings: Mapping[str, Any]) -> None:
+        """Make an empty store with an empty ledger."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._commit({"format_version": FORMAT_VERSION, **settings, "ledger": {}})
+
+    def ledger(self) -> dict[str, dict[str, Any]]:
+        """Return the ledger (empty when there is no store)."""
+        return dict((self.attributes() or {"ledger": {}})["ledger"])
+
+    def sweep(self) -> None:
+        """Delete what killed writers left behind: temporary files and half-deleted folders."""
+        for pattern in ("*.partial", ".*.deleting"):
+            for item in sorted(self.path.rglob(pattern)):
+                if item.is_dir():
+                    shutil.rmtree(item, ignore_errors=True)
+                else:
+                    item.unlink(missing_ok=True)
+
+    def _commit(self, attributes: Mapping[str, Any]) -> None:
+        """Replace the root ``zarr.json``: attributes and consolidated metadata in one rename."""
+        memory: dict[str, Any] = {}
+        complete = {
+            name for name, entry in attributes["ledger"].items() if entry["status"] == "complete"
+        }
+        # Groups on the way to a complete one ("homologs"), what belongs to it, and the sources.
+        for name in sorted(complete | ({"sources"} if complete else set())):
+            parts = name.split("/")
+            folders = [self.path.joinpath(*parts[:i]) for i in range(1, len(parts))]
+            files = [folder / "zarr.json" for folder in folders]
+            files += sorted(self.path.joinpath(*parts).rglob("zarr.json"))
+            for file in files:
+                memory[str(file.relative_to(self.path))] = file.read_bytes()
+        root = {"zarr_format": 3, "node_type": "group", "attributes": {ATTRIBUTE: attributes}}
+        memory["zarr.json"] = json.dumps(root).encode()
+        prototype = default_buffer_prototype()
+        store = MemoryStore(
+            {key: prototype.buffer.from_bytes(value) for key, value in memory.items()}
+        )
+        with warnings.catch_warnings():
+            # Consolidated metadata is not yet part of the v3 specification; every zarr-python
+            # and xarray reads it, and without it a store behind plain HTTP looks empty.
+            warnings.filterwarnings("ignore", message="Consolidated metadata")
+            zarr.consolidate_metadata(store)
+        buffer = sync(store.get("zarr.json", prototype))
+        assert buffer is not None
+        text = json.dumps(json.loads(buffer.to_bytes()), indent=1, sort_keys=True)
+        with atomic_path(self.path / "zarr.json") as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
+
+    def set_entry(self, name: str, entry: Mapping[str, Any] | None) -> None:
+        """Put one entry into the ledger (None: take it out)."""
+        attributes = self.attributes()
+        if attributes is None:
+            raise StoreError(f"{self.path}: no store to write to")
+        ledger = dict(attributes["ledger"])
+        if entry is None:
+            ledger.pop(name, None)
+        else:
+            ledger[name] = dict(entry)
+        self._commit({**attributes, "ledger": dict(sorted(ledger.items()))})
+
+    # -- groups ------------------------------------------------------------------------------
+
+    def begin(self, name: str, digest: str) -> None:
+        """Announce a group in the ledger and clear what an earlier attempt left of it."""
+        self.set_entry(name, {"status": "writing", "digest": digest})
+        remove_tree(self.path / name)
+
+    def write_arrays(
+        self,
+        name: str,
+        arrays: Mapping[str, NDArray[Any]],
+        *,
+        dims: Mapping[str, tuple[str, ...]],
+        attributes: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Write small arrays of a group whole and return the sha256 of their contents.
+
+        Parameters
+        ----------
+        name
+            Path of the group; parents are made.
+        arrays
+            Name → array; the first axis is the row.
+        dims
+            Name → dimension names, for xarray.
+        attributes
+            Of the group.
+        """
+        group = zarr.open_group(self.path, mode="r+", path=None, use_consolidated=False)
+        group = group.require_group(name)
+        group.attrs.update(dict(attributes or {}))
+        digest = hashlib.sha256()
+        for key in sorted(arrays):
+            value = np.ascontiguousarray(arrays[key])
+            chunks = (max(1, min(COLUMN_CHUNK, value.shape[0])), *value.shape[1:])
+            array = group.create_array(
+                key,
+                shape=value.shape,
+                dtype=value.dtype,
+                chunks=chunks,
+                compressors=BloscCodec(
+                    cname="zstd", clevel=3, shuffle="shuffle", typesize=value.dtype.itemsize
+                ),
+                fill_value=0,
+                dimension_names=dims[key],
+                overwrite=True,
+            )
+            if value.size:
+                array[...] = value
+                if not np.array_equal(
+                    np.asarray(array[...]), value, equal_nan=value.dtype.kind == "f"
+                ):
+                    raise StoreError(f"{self.path}/{name}/{key}: reads back other than written")
+            digest.update(f"{key} {value.dtype.str} {value.shape}\n".encode())
+            digest.update(value.tobytes())
+        return digest.hexdigest()
+
+    def create_sequences(self, name: str, *, rows: int, length: int, codes: bool) -> None:
+        """Make the (empty) sequence arrays of a group, chunked and sharded."""
+        group = zarr.open_group(self.path / name, mode="r+", use_consolidated=False)
+        chunk = chunk_rows(length)
+        shard = chunk * CHUNKS_PER_SHARD
+        group.create_array(
+            "sequence",
+            shape=(rows, length, 4),
+            dtype="uint8",
+            chunks=(chunk, length, 4),
+            shards=(shard, length, 4),
+            compressors=BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle", typesize=1),
+            fill_value=0,
+            dimension_names=("row", "position", "base"),
+        )
+        if codes:
+            group.create_array(
+                "sequence_codes",
+                shape=(rows, length),
+                dtype="uint8",
+                chunks=(chunk, length),
+                shards=(shard, length),
+                compressors=BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle", typesize=1),
+                fill_value=0,
+                dimension_names=("row", "position"),
+            )
+
+
+def _write_all(
+    group: zarr.Group,
+    arrays: Mapping[str, NDArray[Any]],
+    *,
+    dims: Mapping[str, tuple[str, ...]],
+    where: str,
+) -> str:
+    """Write arrays into an open group, read them back, return the sha256 of their contents."""
+    digest = hashlib.sha256()
+    for key in sorted(arrays):
+        value = np.ascontiguousarray(arrays[key])
+        array = group.create_array(
+            key,
+            shape=value.shape,
+            dtype=value.dtype,
+            chunks=(max(1, min(COLUMN_CHUNK, value.shape[0])), *value.shape[1:]),
+            compressors=BloscCodec(
+                cname="zstd", clevel=3, shuffle="shuffle", typesize=value.dtype.itemsize
+            ),
+            fill_value=0,
+            dimension_names=dims[key],
+            overwrite=True,
+        )
+        if value.size:
+            array[...] = value
+            back = np.asarray(array[...])
+            if not np.array_equal(back, value, equal_nan=value.dtype.kind == "f"):
+                raise StoreError(f"{where}/{key}: reads back other than written")
+        digest.update(f"{key} {value.dtype.str} {value.shape}\n".encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()
+
+
+def save_arrays(
+    path: Path,
+    arrays: Mapping[str, NDArray[Any]],
+    *,
+    dims: Mapping[str, tuple[str, ...]],
+    attributes: Mapping[str, Any],
+) -> None:
+    """Write a small Zarr group whole: beside its place first, then moved there.
+
+    Parameters
+    ----------
+    path
+        Folder of the group; what was there is replaced.
+    arrays
+        Path in the group → array.
+    dims
+        Path in the group → dimension names.
+    attributes
+        Of the group.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    shutil.rmtree(temporary, ignore_errors=True)
+    group = zarr.create_group(store=temporary, attributes=dict(attributes))
+    _write_all(group, arrays, dims=dims, where=str(path))
+    remove_tree(path)
+    temporary.rename(path)
+
+
+def write_shard(path: Path, name: str, shard: int, codes: NDArray[np.uint8]) -> str:
+    """Write one whole shard of a group's sequences, read it back, return the sha256 of its codes.
+
+    Tasks that wrote part of a shard would each rewrite it whole and lose the others' rows without
+    an error, so anything else than a whole shard is refused.
+
+    Parameters
+    ----------
+    path, name
+        The store and the group.
+    shard
+        Number of the shard.
+    codes
+        uint8 (rows of the shard, length) base codes.
+    """
+    group = zarr.open_group(path / name, mode="r+", use_consolidated=False)
+    sequence = group["sequence"]
+    assert isinstance(sequence, zarr.Array)
+    assert sequence.shards is not None
+    size = sequence.shards[0]
+    first = shard * size
+    end = min(first + size, sequence.shape[0])
+    if codes.shape != (end - first, sequence.shape[1]):
+        raise StoreError(
+            f"{path}/{name}: shard {shard} takes {end - first} rows of {sequence.shape[1]} b, "
+            f"got {codes.shape}"
+        )
+    hot = one_hot(codes)
+    sequence[first:end] = hot
+    if not np.array_equal(np.asarray(sequence[first:end]), hot):
+        raise StoreError(f"{path}/{name}/sequence: shard {shard} reads back other than written")
+    if "sequence_codes" in group:
+        twin = group["sequence_codes"]
+        assert isinstance(twin, zarr.Array)
+        twin[first:end] = codes
+        if not np.array_equal(np.asarray(twin[first:end]), codes):
+            raise StoreError(
+                f"{path}/{name}/sequence_codes: shard {shard} reads back other than written"
+            )
+    return hashlib.sha256(np.ascontiguousarray(codes).tobytes()).hexdigest()
