@@ -232,12 +232,12 @@ def _site_positions(tracts: Sequence[Tract], sites: Sites) -> npt.NDArray[np.int
     table = np.tile(np.array([-1, -1, 0], dtype=np.int64), (len(sites), 1))
     for index, tract in enumerate(tracts):
         held = np.flatnonzero((tract.site >= 0) & ~tract.duplicate)
-        which = tract.site[held]
-        centre = tract.origin[held] == sites.centre[which]
-        at, which = held[centre], which[centre]
-        table[which] = np.stack(
-            [np.full(len(at), index), at, sites.strand[which] * tract.strand[at]], axis=1
-        )
+        # No indel or break ever cuts a kept site, so its first base here is its left end.
+        which, first = np.unique(tract.site[held], return_index=True)
+        left = held[first]
+        table[which, 0] = index
+        table[which, 1] = left
+        table[which, 2] = sites.strand[which] * tract.strand[left]
     return table
 
 

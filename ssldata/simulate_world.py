@@ -51,8 +51,8 @@ class SimulatedGenome:
         copies of a segmental duplication), reference contig and start, length, contig, position
         of the base aligned to the first one, strand. Empty for the reference itself.
     sites
-        int64 (sites, 3): contig, position of the middle base and strand of each binding site;
-        −1, −1, 0 where the site was lost.
+        int64 (sites, 3): contig, start and strand of each binding site; −1, −1, 0 where the site
+        was lost.
     """
 
     name: str

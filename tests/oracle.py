@@ -16,11 +16,11 @@ leaves a choice, the reading taken is:
 7. A target bin counts as touched by a split when at least one base of it belongs to a mapped peak
    of that split on a contig that is not excluded; the two-split rule is applied to positive bins,
    before the checks for N and for the end of the contig.
-8. The strand of a lifted interval is that of most of its aligned bases, '+' on a tie; a base that
-   aligns to two places counts twice.
-9. Why an interval has no homologue, the first that applies: no base aligned (DELETED), a smaller
-   fraction than ``min_aligned`` (PARTIAL), loci on several contigs (MULTI_CONTIG), some base of it
-   aligned twice (DUPLICATED), several loci on one contig (DISTANT).
+8. The strand of a lifted interval is that of most of its aligned bases, '+' on a tie. A base that
+   aligns to two places counts twice there, and once among the aligned bases.
+9. Why an interval has no homologue, the first that applies: no base aligned (DELETED), loci on
+   several contigs (MULTI_CONTIG), several loci on one contig (DISTANT), one locus but a smaller
+   fraction aligned than ``min_aligned`` (PARTIAL).
 """
 
 from __future__ import annotations
@@ -291,7 +291,7 @@ class Oracle:
         for source in self.sources:
             pieces: list[tuple[int, int, int]] = []
             strands: Counter[int] = Counter()
-            times: Counter[int] = Counter()
+            aligned: set[int] = set()
             matches = 0
             for copy in (0, 1):
                 contigs, positions, turns = maps[source.contig, copy]
@@ -302,7 +302,7 @@ class Oracle:
                         before = None
                         continue
                     strands[here[2]] += 1
-                    times[base] += 1
+                    aligned.add(base)
                     old = self.reference[source.contig][base]
                     new = self.genomes[genome][relative.contigs[here[0]]][here[1]]
                     matches += old == (new if here[2] > 0 else _COMPLEMENT[new]) != "N"
@@ -313,23 +313,21 @@ class Oracle:
                         pieces.append((here[0], here[1], here[1] + 1))
                     before = here
             loci = merge_pieces(pieces, self.project.liftover.gap)
-            aligned = sum(strands.values())
             common = {
-                "aligned": aligned,
+                "aligned": len(aligned),
                 "matches": matches,
                 "pieces": len(pieces),
                 "loci": len(loci),
             }
-            if not aligned:
+            fraction = len(aligned) / (source.end - source.start)
+            if not loci:
                 results.append(Lifted("DELETED"))
-            elif len(times) / (source.end - source.start) < self.project.liftover.min_aligned:
-                results.append(Lifted("PARTIAL", **common))
             elif len({contig for contig, _, _ in loci}) > 1:
                 results.append(Lifted("MULTI_CONTIG", **common))
-            elif len(loci) > 1 and max(times.values()) > 1:
-                results.append(Lifted("DUPLICATED", **common))
             elif len(loci) > 1:
                 results.append(Lifted("DISTANT", **common))
+            elif fraction < self.project.liftover.min_aligned:
+                results.append(Lifted("PARTIAL", **common))
             else:
                 contig, start, end = loci[0]
                 strand = 1 if strands[1] >= strands[-1] else -1
