@@ -183,20 +183,38 @@ def load_model(path: Path) -> SequenceModel:
     return keras.saving.load_model(path, compile=False)
 
 
-def _head(pooled: Any, seeds: Seeds, outputs: int) -> Any:
-    """Dropout → 10 relu units → dropout → sigmoid, the head of the paper's CNNs."""
-    layers = keras.layers
-    hidden = layers.Dropout(0.2, seed=seeds.next())(pooled)
-    hidden = layers.Dense(10, activation="relu", kernel_initializer=seeds.glorot())(hidden)
-    hidden = layers.Dropout(0.2, seed=seeds.next())(hidden)
-    return layers.Dense(outputs, activation="sigmoid", kernel_initializer=seeds.glorot())(hidden)
+class _Layers:
+    """Seeded, named layers: names from a global counter would make equal models unequal files."""
+
+    def __init__(self, seeds: Seeds) -> None:
+        self._seeds = seeds
+
+    def convolution(self, inputs: Any, *, filters: int, width: int, name: str = "motifs") -> Any:
+        return keras.layers.Conv1D(
+            filters, width, activation="relu", kernel_initializer=self._seeds.glorot(), name=name
+        )(inputs)
+
+    def dense(self, inputs: Any, *, units: int, name: str, activation: str = "relu") -> Any:
+        return keras.layers.Dense(
+            units, activation=activation, kernel_initializer=self._seeds.glorot(), name=name
+        )(inputs)
+
+    def dropout(self, inputs: Any, *, rate: float, name: str) -> Any:
+        return keras.layers.Dropout(rate, seed=self._seeds.next(), name=name)(inputs)
+
+    def probabilities(self, inputs: Any, *, outputs: int) -> Any:
+        return self.dense(inputs, units=outputs, activation="sigmoid", name="probability")
 
 
 def _shallow(sequence: Any, seeds: Seeds, outputs: int, *, filters: int) -> Any:
-    hidden = keras.layers.Conv1D(filters, 24, activation="relu", kernel_initializer=seeds.glorot())(
-        sequence
-    )
-    return _head(keras.layers.GlobalMaxPooling1D()(hidden), seeds, outputs)
+    """Convolution → maximum over positions → two dense layers: the paper's shallow CNN."""
+    make = _Layers(seeds)
+    hidden = make.convolution(sequence, filters=filters, width=24)
+    hidden = keras.layers.GlobalMaxPooling1D(name="best_match")(hidden)
+    hidden = make.dropout(hidden, rate=0.2, name="dropout_1")
+    hidden = make.dense(hidden, units=10, name="hidden")
+    hidden = make.dropout(hidden, rate=0.2, name="dropout_2")
+    return make.probabilities(hidden, outputs=outputs)
 
 
 @register("cnn-7k", description="one convolution, 64 filters of 24 bases", min_length=24)
@@ -211,9 +229,9 @@ def _cnn_27k(sequence: Any, seeds: Seeds, outputs: int) -> Any:
 
 @register("deepbind", description="DeepBind: one convolution, 16 filters", min_length=24)
 def _deepbind(sequence: Any, seeds: Seeds, outputs: int) -> Any:
-    layers = keras.layers
-    hidden = layers.Conv1D(16, 24, activation="relu", kernel_initializer=seeds.glorot())(sequence)
-    hidden = layers.GlobalMaxPooling1D()(hidden)
-    hidden = layers.Dense(32, activation="relu", kernel_initializer=seeds.glorot())(hidden)
-    hidden = layers.Dropout(0.5, seed=seeds.next())(hidden)
-    return layers.Dense(outputs, activation="sigmoid", kernel_initializer=seeds.glorot())(hidden)
+    make = _Layers(seeds)
+    hidden = make.convolution(sequence, filters=16, width=24)
+    hidden = keras.layers.GlobalMaxPooling1D(name="best_match")(hidden)
+    hidden = make.dense(hidden, units=32, name="hidden")
+    hidden = make.dropout(hidden, rate=0.5, name="dropout")
+    return make.probabilities(hidden, outputs=outputs)

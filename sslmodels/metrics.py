@@ -1,0 +1,122 @@
+"""Numbers that judge scores: losses, areas, curves. Arrays in, numbers out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import (
+    auc,
+    average_precision_score,
+    precision_recall_curve,
+    roc_auc_score,
+    roc_curve,
+)
+
+Floats = NDArray[np.floating]
+
+#: A run whose AUPR is below this many times the prevalence learnt next to nothing.
+COLLAPSED_BELOW = 2.0
+
+#: Probabilities are kept this far from 0 and 1 in the loss, as in Keras.
+EPSILON = 1e-7
+
+
+def cross_entropy(labels: Floats, scores: Floats) -> float:
+    """Return the mean binary cross-entropy in nats over all rows and outputs."""
+    scores = np.clip(scores.astype(np.float64), EPSILON, 1 - EPSILON)
+    return float(-np.mean(labels * np.log(scores) + (1 - labels) * np.log1p(-scores)))
+
+
+def mean_aupr(labels: Floats, scores: Floats) -> float:
+    """Return the average precision, averaged over the outputs that have both classes.
+
+    Parameters
+    ----------
+    labels, scores
+        (rows, outputs).
+
+    Returns
+    -------
+    float
+        NaN when no output has both classes.
+    """
+    values = [
+        average_precision_score(labels[:, column], scores[:, column])
+        for column in range(labels.shape[1])
+        if 0 < labels[:, column].sum() < len(labels)
+    ]
+    return float(np.mean(values)) if values else math.nan
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Points of a curve and the score at or above which a row counts as positive."""
+
+    x: Floats
+    y: Floats
+    threshold: Floats
+
+
+def summary(labels: Floats, scores: Floats) -> dict[str, float | int | bool]:
+    """Return the metrics of one output.
+
+    Parameters
+    ----------
+    labels
+        0 or 1 (rows,); both must occur.
+    scores
+        (rows,), higher is more positive.
+
+    Returns
+    -------
+    dict
+        ``aupr`` (average precision: Σ (Rₙ − Rₙ₋₁) Pₙ, no interpolation), ``aupr_trapezoid``
+        (trapezoids under the same curve; optimistic), ``auroc``, ``prevalence``, ``lift`` (aupr
+        over prevalence, the aupr of a random guess), ``positives``, ``rows``, ``collapsed``
+        (aupr below twice the prevalence).
+    """
+    precision, recall, _ = precision_recall_curve(labels, scores)
+    aupr = float(average_precision_score(labels, scores))
+    positives = int(labels.sum())
+    prevalence = positives / len(labels)
+    return {
+        "aupr": aupr,
+        "aupr_trapezoid": float(auc(recall, precision)),
+        "auroc": float(roc_auc_score(labels, scores)),
+        "prevalence": prevalence,
+        "lift": aupr / prevalence,
+        "positives": positives,
+        "rows": len(labels),
+        "collapsed": aupr < COLLAPSED_BELOW * prevalence,
+    }
+
+
+def pr_curve(labels: Floats, scores: Floats) -> Curve:
+    """Return recall (x), precision (y) and thresholds, by increasing recall."""
+    precision, recall, threshold = precision_recall_curve(labels, scores)
+    # scikit-learn appends the point (recall 0, precision 1), which no threshold gives.
+    return Curve(recall[-2::-1], precision[-2::-1], threshold[::-1])
+
+
+def roc(labels: Floats, scores: Floats) -> Curve:
+    """Return false positive rate (x), true positive rate (y) and thresholds."""
+    false_rate, true_rate, threshold = roc_curve(labels, scores)
+    return Curve(false_rate, true_rate, threshold)
+
+
+def thin(curve: Curve, points: int = 500) -> Curve:
+    """Keep at most about `points` of a curve, evenly along its length, ends included.
+
+    Even in x alone would lose the steep left end of a ROC curve, and the noisy one of a
+    precision-recall curve; a step along the curve counts |Δx| + |Δy|.
+    """
+    if len(curve.x) <= points:
+        return curve
+    step = np.abs(np.diff(curve.x)) + np.abs(np.diff(curve.y))
+    along = np.concatenate([[0.0], np.cumsum(step)])
+    keep = np.unique(np.searchsorted(along, np.linspace(0, along[-1], points)))
+    keep = np.unique(np.concatenate([[0], keep[keep < len(along)], [len(along) - 1]]))
+    return Curve(curve.x[keep], curve.y[keep], curve.threshold[keep])

@@ -1,0 +1,326 @@
+"""One fit: early stopping, learning-rate cuts, history, and a checkpoint at epoch boundaries.
+
+The same model, data and options give the same weights, bit for bit, on the same machine and
+software, whether or not the run was killed and continued.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from ssldata.cache import atomic_path
+from ssldata.errors import ConfigError
+from ssldata.progress import NoProgress, Progress
+from sslmodels.checkpoint import FitState, read_checkpoint, write_checkpoint
+from sslmodels.metrics import cross_entropy, mean_aupr
+
+Monitor = Literal["val_loss", "val_aupr"]
+
+#: Rows scored at once: enough to keep the cores busy, small enough for a wide first layer.
+SCORE_BATCH = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitOptions:
+    """How one fit is done (see ``training`` of the project file).
+
+    Attributes
+    ----------
+    checkpoint_seconds
+        Least time between two checkpoints; 0: every epoch. It never changes the result.
+    """
+
+    learning_rate: float = 1e-3
+    epochs: int = 100
+    patience: int = 8
+    plateau_patience: int = 0
+    monitor: Monitor = "val_loss"
+    checkpoint_seconds: float = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batches:
+    """Endless training batches.
+
+    Attributes
+    ----------
+    open
+        Step → endless ``tf.data.Dataset`` that starts with the batch of that step, of
+        (codes (B, L), label (B, outputs), weight (B,)).
+    steps_per_epoch
+        Batches of one epoch of the fit.
+    """
+
+    open: Callable[[int], Any]
+    steps_per_epoch: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validation:
+    """Rows that decide when to stop: codes uint8 (n, L) and labels float32 (n, outputs)."""
+
+    codes: NDArray[np.uint8]
+    labels: NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitResult:
+    """What a fit did.
+
+    `history` has one record per epoch: epoch (1-based), loss, val_loss, val_aupr, learning_rate.
+    """
+
+    history: list[dict[str, float]]
+    epochs: int
+    best_epoch: int
+    best_value: float
+    steps: int
+    wall_s: float
+    cpu_s: float
+
+
+def make_deterministic() -> None:
+    """Make TensorFlow use deterministic kernels for the rest of the process (no cost measured)."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+
+
+def score(model: keras.Model, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the probabilities (n, outputs) of n > 0 rows held in memory."""
+    parts = [
+        np.asarray(model.predict_on_batch(codes[first : first + SCORE_BATCH]), np.float32)
+        for first in range(0, len(codes), SCORE_BATCH)
+    ]
+    return np.concatenate(parts)
+
+
+def _values(variables: Sequence[Any]) -> list[NDArray[Any]]:
+    return [np.array(keras.ops.convert_to_numpy(variable.value)) for variable in variables]
+
+
+def _assign(variables: Sequence[Any], values: Sequence[NDArray[Any]]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def weights_digest(model: keras.Model) -> str:
+    """Return the sha256 of a model's weights: equal exactly when all bits are."""
+    digest = hashlib.sha256()
+    for array in model.get_weights():
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def save_model(model: keras.Model, path: Path) -> None:
+    """Write a ``.keras`` file whose bytes depend on the model alone.
+
+    Keras stamps the file with the time of writing; equal models should be equal files.
+    """
+    with atomic_path(path) as temporary:
+        stamped = temporary.with_suffix(".keras")
+        try:
+            model.save(stamped)
+            with zipfile.ZipFile(stamped) as source, zipfile.ZipFile(temporary, "w") as target:
+                for name in sorted(source.namelist()):
+                    content = source.read(name)
+                    if name == "metadata.json":
+                        metadata = json.loads(content)
+                        metadata["date_saved"] = "1980-01-01@00:00:00"
+                        content = json.dumps(metadata, sort_keys=True).encode()
+                    target.writestr(zipfile.ZipInfo(name), content)
+        finally:
+            stamped.unlink(missing_ok=True)
+
+
+class _EpochEnd(keras.callbacks.Callback):
+    """Validate, remember the best weights, cut the rate, stop, and checkpoint."""
+
+    def __init__(
+        self,
+        *,
+        state: FitState,
+        best_weights: list[NDArray[Any]],
+        validation: Validation,
+        options: FitOptions,
+        checkpoint: Path | None,
+        identity: str,
+        advance: Callable[[float], None],
+        what: str,
+    ) -> None:
+        super().__init__()
+        self.state = state
+        self.best_weights = best_weights
+        self._validation = validation
+        self._options = options
+        self._checkpoint = checkpoint
+        self._identity = identity
+        self._advance = advance
+        self._what = what
+        self._clock = (time.perf_counter(), time.process_time())
+        self._written = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Do everything that happens between two epochs."""
+        state, options = self.state, self._options
+        rate = self.model.optimizer.learning_rate
+        loss = float((logs or {})["loss"])
+        scores = score(self.model, self._validation.codes)
+        if not (np.isfinite(loss) and np.isfinite(scores).all()):
+            raise ConfigError(
+                f"{self._what}: training diverged in epoch {epoch + 1} (loss {loss}); "
+                "lower training.learning_rate"
+            )
+        record = {
+            "epoch": epoch + 1,
+            "loss": loss,
+            "val_loss": cross_entropy(self._validation.labels, scores),
+            "val_aupr": mean_aupr(self._validation.labels, scores),
+            "learning_rate": float(keras.ops.convert_to_numpy(rate)),
+        }
+        state.history.append(record)
+        state.epoch = epoch + 1
+        value = record[options.monitor]
+        sign = 1 if options.monitor == "val_aupr" else -1
+        if state.best_epoch == 0 or sign * value > sign * state.best_value:
+            state.best_epoch, state.best_value = state.epoch, value
+            state.wait = state.plateau_wait = 0
+            self.best_weights = self.model.get_weights()
+        else:
+            state.wait += 1
+            state.plateau_wait += 1
+        if options.plateau_patience and state.plateau_wait >= options.plateau_patience:
+            state.plateau_wait = 0
+            self.model.optimizer.learning_rate = record["learning_rate"] / 2
+        state.finished = state.wait >= options.patience or state.epoch >= options.epochs
+        self.model.stop_training = state.finished
+        self._tick()
+        self._advance(1)
+
+    def _tick(self) -> None:
+        now = (time.perf_counter(), time.process_time())
+        self.state.wall_s += now[0] - self._clock[0]
+        self.state.cpu_s += now[1] - self._clock[1]
+        self._clock = now
+        due = now[0] - self._written >= self._options.checkpoint_seconds
+        if self._checkpoint is not None and (due or self.state.finished):
+            self._written = now[0]
+            done = self.state.finished
+            write_checkpoint(
+                self._checkpoint,
+                identity=self._identity,
+                state=self.state,
+                variables=[] if done else _values(self.model.variables),
+                optimizer=[] if done else _values(self.model.optimizer.variables),
+                best_weights=self.best_weights,
+            )
+
+
+def fit(
+    model: keras.Model,
+    batches: Batches,
+    validation: Validation,
+    *,
+    options: FitOptions,
+    checkpoint: Path | None = None,
+    identity: str = "",
+    description: str = "training",
+    progress: Progress | None = None,
+) -> FitResult:
+    """Train until the validation stops getting better; leave the best weights in the model.
+
+    Parameters
+    ----------
+    model
+        Any Keras model from codes (B, L) to probabilities (B, outputs). Compiled here: Adam,
+        binary cross-entropy with the row weights.
+    batches
+        The training data.
+    validation
+        Rows watched at the end of every epoch.
+    options
+        Epochs, patience, learning rate, what is watched.
+    checkpoint
+        File of the fit's state. When it holds an unfinished fit of the same `identity` that fit
+        continues; when it holds a finished one its weights are taken and nothing is trained.
+    identity
+        What is being fitted, for `checkpoint`.
+    description
+        What the progress line and errors call the fit.
+    progress
+        Told of every epoch.
+
+    Returns
+    -------
+    FitResult
+        History and the best epoch.
+
+    Raises
+    ------
+    ConfigError
+        The training loss stopped being a number.
+    """
+    state, best = FitState(), list[NDArray[Any]]()
+    found = read_checkpoint(checkpoint, identity=identity) if checkpoint else None
+    if found is not None and found[0].finished:
+        model.set_weights(found[3])
+        return _result(found[0], batches)
+    model.compile(
+        optimizer=keras.optimizers.Adam(options.learning_rate),
+        loss=keras.losses.BinaryCrossentropy(),
+    )
+    if found is not None:
+        state, variables, optimizer, best = found
+        model.optimizer.build(model.trainable_variables)
+        _assign(model.variables, variables)
+        _assign(model.optimizer.variables, optimizer)
+    state = replace(state, history=list(state.history))
+    with (progress or NoProgress()).task(description, total=options.epochs) as advance:
+        if state.epoch:
+            advance(state.epoch)
+        callback = _EpochEnd(
+            state=state,
+            best_weights=best,
+            validation=validation,
+            options=options,
+            checkpoint=checkpoint,
+            identity=identity,
+            advance=advance,
+            what=description,
+        )
+        model.fit(
+            batches.open(state.epoch * batches.steps_per_epoch),
+            steps_per_epoch=batches.steps_per_epoch,
+            initial_epoch=state.epoch,
+            epochs=options.epochs,
+            shuffle=False,
+            verbose=0,
+            callbacks=[callback],
+        )
+    model.set_weights(callback.best_weights)
+    return _result(state, batches)
+
+
+def _result(state: FitState, batches: Batches) -> FitResult:
+    return FitResult(
+        history=state.history,
+        epochs=state.epoch,
+        best_epoch=state.best_epoch,
+        best_value=state.best_value,
+        steps=state.epoch * batches.steps_per_epoch,
+        wall_s=state.wall_s,
+        cpu_s=state.cpu_s,
+    )

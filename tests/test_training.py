@@ -1,0 +1,270 @@
+"""One fit: determinism, resume after a kill, early stopping, learning-rate cuts, files."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ssldata.errors import ConfigError
+from sslmodels import training
+from sslmodels.checkpoint import FitState, read_checkpoint, write_checkpoint
+from sslmodels.training import Batches, FitOptions, Validation
+from sslmodels.zoo import build_model, load_model
+
+# Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+LENGTH, BATCH, STEPS = 40, 16, 6
+OPTIONS = FitOptions(epochs=6, patience=6, plateau_patience=1, checkpoint_seconds=0)
+
+
+def rows(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Half the rows hold a fixed 8-mer somewhere."""
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(0, 4, (count, LENGTH)).astype(np.uint8)
+    labels = (np.arange(count) % 2).astype(np.float32)[:, None]
+    for row in np.flatnonzero(labels[:, 0]):
+        at = rng.integers(0, LENGTH - 8)
+        codes[row, at : at + 8] = [0, 1, 2, 3, 3, 2, 1, 0]
+    return codes, labels
+
+
+def batches() -> Batches:
+    codes, labels = rows(BATCH * STEPS, seed=1)
+    weights = np.linspace(0.5, 1, len(codes)).astype(np.float32)
+
+    def open_at(step: int) -> tf.data.Dataset:
+        def order(epoch: int) -> np.ndarray:
+            return np.random.default_rng([7, epoch]).permutation(len(codes))
+
+        def generate():
+            number = step
+            while True:
+                epoch, within = divmod(number, STEPS)
+                take = order(epoch)[within * BATCH : (within + 1) * BATCH]
+                yield codes[take], labels[take], weights[take]
+                number += 1
+
+        return tf.data.Dataset.from_generator(
+            generate,
+            output_signature=(
+                tf.TensorSpec((BATCH, LENGTH), tf.uint8),
+                tf.TensorSpec((BATCH, 1), tf.float32),
+                tf.TensorSpec((BATCH,), tf.float32),
+            ),
+        )
+
+    return Batches(open=open_at, steps_per_epoch=STEPS)
+
+
+def validation() -> Validation:
+    codes, labels = rows(60, seed=2)
+    return Validation(codes=codes, labels=labels)
+
+
+class EndsAfter:
+    """A progress that calls `act` once `epochs` epochs are done."""
+
+    def __init__(self, epochs: int, act) -> None:
+        self.left, self.act = epochs, act
+
+    @contextlib.contextmanager
+    def task(self, description, total=None):
+        def advance(amount: float = 1) -> None:
+            self.left -= amount
+            if self.left == 0:
+                self.act()
+
+        yield advance
+
+
+def fit(checkpoint: Path | None = None, progress=None, **changes):
+    training.make_deterministic()
+    model = build_model("cnn-7k", length=LENGTH, seed=3)
+    options = FitOptions(**{**vars(OPTIONS), **changes})
+    result = training.fit(
+        model,
+        batches(),
+        validation(),
+        options=options,
+        checkpoint=checkpoint,
+        identity="test",
+        progress=progress,
+    )
+    return training.weights_digest(model), result
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """An uninterrupted fit."""
+    return fit()
+
+
+def test_same_seed_same_bits(whole):
+    digest, result = fit()
+    assert digest == whole[0]
+    assert result.history == whole[1].history
+
+
+def test_it_learns(whole):
+    history = whole[1].history
+    assert history[-1]["loss"] < history[0]["loss"]
+    assert [record["epoch"] for record in history] == [1, 2, 3, 4, 5, 6]
+    assert whole[1].steps == 6 * STEPS
+
+
+@pytest.mark.parametrize("after", [1, 3, 5])
+def test_interrupted_fit_continues_to_the_same_bits(whole, tmp_path: Path, after: int):
+    checkpoint = tmp_path / "fit.npz"
+
+    def stop():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(checkpoint, EndsAfter(after, stop))
+    state = read_checkpoint(checkpoint, identity="test")[0]
+    assert (state.epoch, state.finished) == (after, False)
+    digest, result = fit(checkpoint)
+    assert digest == whole[0]
+    assert result.history == whole[1].history
+    assert result.best_epoch == whole[1].best_epoch
+
+
+def test_killed_process_continues_to_the_same_bits(whole, tmp_path: Path):
+    checkpoint = tmp_path / "fit.npz"
+    script = (
+        "import os, signal, sys, pathlib\n"
+        "import test_training as t\n"
+        "t.fit(pathlib.Path(sys.argv[1]),\n"
+        "      t.EndsAfter(2, lambda: os.kill(os.getpid(), signal.SIGKILL)))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(checkpoint)], env=environment, check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert read_checkpoint(checkpoint, identity="test")[0].epoch == 2
+    assert fit(checkpoint)[0] == whole[0]
+
+
+def test_checkpoint_holds_dropout_state(tmp_path: Path):
+    """Without the seeds of dropout a resumed fit would differ: prove that they are kept."""
+    model = build_model("cnn-7k", length=LENGTH, seed=3)
+    seeds = [v for v in model.variables if "seed_generator" in v.path]
+    assert len(seeds) == 2
+    before = [np.array(v.value) for v in seeds]
+    model(rows(4, 0)[0], training=True)
+    assert all((b != np.array(v.value)).any() for b, v in zip(before, seeds, strict=True))
+
+
+def test_finished_checkpoint_trains_nothing(whole, tmp_path: Path):
+    checkpoint = tmp_path / "fit.npz"
+    fit(checkpoint)
+    before = checkpoint.stat().st_mtime_ns
+
+    def never():
+        raise AssertionError("trained again")
+
+    digest, result = fit(checkpoint, EndsAfter(1, never))
+    assert digest == whole[0]
+    assert result.history == whole[1].history
+    assert checkpoint.stat().st_mtime_ns == before
+
+
+def test_checkpoint_of_something_else_is_not_resumed(tmp_path: Path):
+    path = tmp_path / "fit.npz"
+    write_checkpoint(
+        path, identity="a", state=FitState(), variables=[], optimizer=[], best_weights=[]
+    )
+    assert read_checkpoint(path, identity="b") is None
+    assert read_checkpoint(path, identity="a") is not None
+    path.write_bytes(path.read_bytes()[:-20])
+    assert read_checkpoint(path, identity="a") is None
+    assert read_checkpoint(tmp_path / "none.npz", identity="a") is None
+
+
+def test_early_stopping_restores_the_best_epoch():
+    """Validation labels are inverted: learning makes it worse, so the first epochs are best."""
+    wrong = Validation(codes=validation().codes, labels=1 - validation().labels)
+    model = build_model("cnn-7k", length=LENGTH, seed=3)
+    seen = {}
+
+    class Watch(EndsAfter):
+        @contextlib.contextmanager
+        def task(self, description, total=None):
+            def advance(amount: float = 1) -> None:
+                seen[len(seen) + 1] = training.weights_digest(model)
+
+            yield advance
+
+    result = training.fit(
+        model,
+        batches(),
+        wrong,
+        options=FitOptions(epochs=40, patience=3, learning_rate=1e-2),
+        progress=Watch(0, None),
+    )
+    values = [record["val_loss"] for record in result.history]
+    assert result.best_epoch == int(np.argmin(values)) + 1
+    assert result.epochs == result.best_epoch + 3 < 40
+    assert training.weights_digest(model) == seen[result.best_epoch]
+
+
+def test_monitor_aupr_takes_the_highest():
+    result = fit(monitor="val_aupr", plateau_patience=0)[1]
+    values = [record["val_aupr"] for record in result.history]
+    assert result.best_epoch == int(np.argmax(values)) + 1
+    assert result.best_value == max(values)
+
+
+def test_plateau_halves_the_rate():
+    wrong = Validation(codes=validation().codes, labels=1 - validation().labels)
+    result = training.fit(
+        build_model("cnn-7k", length=LENGTH, seed=3),
+        batches(),
+        wrong,
+        options=FitOptions(epochs=9, patience=9, plateau_patience=2, learning_rate=1e-2),
+    )
+    rates = [record["learning_rate"] for record in result.history]
+    worse = result.epochs - result.best_epoch
+    assert worse >= 4
+    assert rates[-1] == pytest.approx(1e-2 / 2 ** ((worse - 1) // 2))
+
+
+def test_diverged_training_is_named():
+    with pytest.raises(
+        ConfigError, match=r"training diverged in epoch .*lower training.learning_rate"
+    ):
+        fit(learning_rate=1e30)
+
+
+def test_equal_models_are_equal_files(tmp_path: Path):
+    for name in ("a.keras", "b.keras"):
+        training.save_model(build_model("cnn-7k", length=LENGTH, seed=3), tmp_path / name)
+    assert (tmp_path / "a.keras").read_bytes() == (tmp_path / "b.keras").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.keras", "b.keras"]
+    again = load_model(tmp_path / "a.keras")
+    assert training.weights_digest(again) == training.weights_digest(
+        build_model("cnn-7k", length=LENGTH, seed=3)
+    )
+
+
+def test_history_is_json(whole):
+    assert json.loads(json.dumps(whole[1].history)) == whole[1].history
+
+
+def test_score_in_pieces_is_score_at_once(monkeypatch):
+    model = build_model("cnn-7k", length=LENGTH, seed=3)
+    codes = rows(50, seed=4)[0]
+    expected = training.score(model, codes)
+    monkeypatch.setattr(training, "SCORE_BATCH", 16)
+    np.testing.assert_allclose(training.score(model, codes), expected, rtol=1e-5)
