@@ -1,1 +1,1 @@
-"""Command line and Prefect flows. They call :mod:`ssldata` and :mod:`sslmodels`, and hold no algorithm."""
+"""Command line and Prefect flows: they call the two libraries and hold no algorithm."""

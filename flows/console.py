@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import sys
 import threading
@@ -126,7 +127,7 @@ class Console:
 
     @contextlib.contextmanager
     def warnings_as_lines(self) -> Iterator[None]:
-        """Show warnings of this project as one line each; those of other libraries from ``-v`` on."""
+        """Show what the libraries warn of as one line each; other packages' from ``-v`` on."""
 
         def show(
             message: Warning | str,
@@ -137,14 +138,22 @@ class Console:
             line: str | None = None,
         ) -> None:
             del file, line
-            ours = issubclass(category, UserWarning) and _is_ours(filename)
-            if (ours and self.verbosity >= 0) or self.verbosity > 0:
-                where = "" if ours else f" ({category.__name__}, {filename}:{lineno})"
-                self._line(f"crosslabel: warning: {message}{where}")
+            if self.verbosity > 0:
+                self._line(f"crosslabel: {category.__name__}: {message} ({filename}:{lineno})")
 
+        handler = _LineHandler(self)
+        loggers = [logging.getLogger(name) for name in ("ssldata", "sslmodels")]
         with warnings.catch_warnings():
             warnings.showwarning = show
-            yield
+            for logger in loggers:
+                logger.addHandler(handler)
+                logger.propagate = False
+            try:
+                yield
+            finally:
+                for logger in loggers:
+                    logger.removeHandler(handler)
+                    logger.propagate = True
 
     def _enter(self) -> Bars | None:
         with self._lock:
@@ -169,6 +178,19 @@ class Console:
             self._bars.console.print(text, highlight=False, markup=False, soft_wrap=True)
         else:
             print(text, file=self._stream, flush=True)
+
+
+class _LineHandler(logging.Handler):
+    """Writes log records of the libraries as lines of the console."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.INFO if console.verbosity > 0 else logging.WARNING)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        level = "warning: " if record.levelno >= logging.WARNING else ""
+        self._console.note(f"{level}{record.getMessage()}")
 
 
 def _bars(stream: TextIO) -> Bars:
@@ -214,12 +236,6 @@ def _quiet_broken_pipe() -> Iterator[None]:
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise StdoutClosedError from exc
-
-
-def _is_ours(filename: str) -> bool:
-    root = Path(__file__).resolve().parent.parent
-    package = Path(filename).resolve().parent
-    return package in {root / name for name in ("ssldata", "sslmodels", "flows")}
 
 
 def _jsonable(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The commented project file that ``crosslabel init`` writes, and the page that explains every key."""
+"""The commented project file of ``crosslabel init``, and the page that explains every key."""
 
 from __future__ import annotations
 
@@ -14,6 +14,18 @@ from ssldata.errors import InputError
 
 #: Name a folder is given when its own cannot be a project's.
 _FALLBACK_NAME = "my-project"
+
+_INTRODUCTION = """\
+# The project file
+
+One YAML file per project, `project.yaml`. `crosslabel init DIR` writes a commented one,
+`crosslabel schema` prints the JSON schema, and every command checks the whole file before it
+starts: an unknown, missing or contradictory key is one line and exit code 2.
+Relative paths are relative to the file.
+
+Made by `crosslabel schema --markdown`; a test keeps it in step with the code.
+
+"""
 
 
 def template_text(name: str = _FALLBACK_NAME) -> str:
@@ -51,16 +63,7 @@ def schema_page() -> str:
     schema = json_schema()
     definitions = schema["$defs"]
     lines = [
-        "# The project file",
-        "",
-        "One YAML file per project, `project.yaml`. `crosslabel init DIR` writes a commented one, "
-        "`crosslabel schema` prints",
-        "the JSON schema, and every command checks the whole file before it starts: an unknown, "
-        "missing or contradictory",
-        "key is one line and exit code 2. Relative paths are relative to the file.",
-        "",
-        "Made by `crosslabel schema --markdown`; a test keeps it in step with the code.",
-        "",
+        *_INTRODUCTION.splitlines(),
         *_table("Top level", schema, definitions),
     ]
     for name, section in _sections(schema, definitions):

@@ -1,0 +1,103 @@
+"""Prefect without a server: environment, settings and how one step becomes one task.
+
+A private backend (a process of its own on 127.0.0.1 and a SQLite file below the cache folder)
+records the runs unless ``PREFECT_API_URL`` or ``PREFECT_HOME`` say where else.
+:func:`prepare` must run before Prefect is imported: it reads its settings then.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from importlib.metadata import version
+from typing import Any, TypeVar
+
+from ssldata.cache import cache_dir
+from ssldata.progress import NoProgress, Progress
+
+Result = TypeVar("Result")
+
+#: Who is told about progress. No flow parameter: those are sent to the backend as JSON.
+PROGRESS: ContextVar[Progress] = ContextVar("crosslabel_progress", default=NoProgress())  # noqa: B039  # stateless
+
+
+def prepare(*, verbosity: int = 0) -> None:
+    """Set the environment Prefect reads when it is imported; what the user set stays.
+
+    Parameters
+    ----------
+    verbosity
+        From 1 on Prefect's own log is shown. Below, it is silent even about failed tasks: their
+        exception reaches the caller as it is, and the log would only repeat it as a traceback.
+    """
+    if "PREFECT_API_URL" not in os.environ and "PREFECT_HOME" not in os.environ:
+        # One folder per version: a database migrated by a newer Prefect stops an older one.
+        os.environ["PREFECT_HOME"] = str(cache_dir("prefect", version("prefect")))
+    defaults = {
+        "PREFECT_LOGGING_LEVEL": "INFO" if verbosity > 0 else "CRITICAL",
+        # At exit the backend may log events that came too late; they are not needed any more.
+        "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        # Ten seconds on an idle machine, more on a busy one; the default of 20 s is tight.
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+    # A proxy must not be asked for the backend on this machine.
+    for name in ("NO_PROXY", "no_proxy"):
+        hosts = [host for host in os.environ.get(name, "").split(",") if host]
+        os.environ[name] = ",".join(dict.fromkeys([*hosts, "127.0.0.1", "localhost"]))
+    # Waiting for the last events at exit is normal; this logger is outside Prefect's own levels.
+    logging.getLogger("EventsWorker").setLevel(logging.ERROR)
+
+
+@contextmanager
+def flow_settings(progress: Progress | None = None) -> Iterator[None]:
+    """Run flows without heartbeats, which cost a second per flow and cannot be set off by name."""
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+    token = PROGRESS.set(progress or NoProgress())
+    try:
+        with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+            yield
+    finally:
+        PROGRESS.reset(token)
+
+
+def step(
+    kind: str, label: str, function: Callable[..., Result], /, *args: Any, **kw: Any
+) -> Result:
+    """Run one library call as one Prefect task and return its result.
+
+    The arguments are bound before Prefect sees the call, so it neither hashes nor copies them.
+    Nothing is cached (the libraries know what is up to date, and look at the files, not at a
+    cache that would outlive them) and nothing is retried (a wrong input stays wrong).
+
+    Parameters
+    ----------
+    kind
+        Name of the task, one per sort of step: ``build-genome``.
+    label
+        Name of this run of it: ``build Reb1 / CBS432``.
+    function, args, kw
+        The call.
+    """
+    from prefect import task
+    from prefect.cache_policies import NO_CACHE
+
+    def call() -> Result:
+        return function(*args, **kw)
+
+    wrapped = task(
+        name=kind,
+        # Braces would be read as a template.
+        task_run_name=label.replace("{", "(").replace("}", ")"),
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        retries=0,
+    )(call)
+    return wrapped()

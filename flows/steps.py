@@ -1,0 +1,292 @@
+"""What each command does: call the libraries, return the JSON value and the tables to print."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flows import tables
+from ssldata.config import REGIMES, Project, load_project
+from ssldata.errors import ConfigError, MissingInputError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from flows.console import Console
+
+_ROWS_TITLE = "Rows: positives and negatives of the training split, validation, test"
+
+#: JSON value of a command and what is printed instead without ``--json``.
+Shown = tuple[Any, "list[RenderableType]"]
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where a build runs: in this process, on local workers, or on a running Dask cluster."""
+
+    workers: int = 0
+    scheduler: str | None = None
+    scheduler_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        given = [
+            name
+            for name, value in (
+                ("--workers", self.workers),
+                ("--dask-scheduler", self.scheduler),
+                ("--scheduler-file", self.scheduler_file),
+            )
+            if value
+        ]
+        if len(given) > 1:
+            raise ConfigError(f"{' and '.join(given)} exclude each other; give one of them")
+
+    def options(self) -> dict[str, Any]:
+        """Return the options :func:`ssldata.build.build_project` takes."""
+        return {
+            "workers": self.workers,
+            "scheduler": self.scheduler,
+            "scheduler_file": self.scheduler_file,
+        }
+
+
+def build(
+    project: Project,
+    console: Console,
+    *,
+    experiments: Sequence[str] | None,
+    cluster: Cluster,
+    replace: bool,
+) -> Shown:
+    """Build stores."""
+    from ssldata.build import build_project
+
+    stores = build_project(
+        project,
+        experiments=experiments,
+        replace=replace,
+        progress=console,
+        **cluster.options(),
+    )
+    return stores, build_tables(stores)
+
+
+def build_tables(stores: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
+    """Return rows per genome, and what became of the peaks."""
+    rows = [
+        (
+            store["store"],
+            _genome(step["group"]),
+            *(
+                tables.count(step["ranges"][key][1] - step["ranges"][key][0])
+                for key in ("positive", "negative", "validation", "test")
+            ),
+            step["status"],
+        )
+        for store in stores
+        for step in store["steps"]
+    ]
+    columns = ["store", "genome", "positives", "negatives", "validation", "test", ""]
+    shown: list[RenderableType] = [tables.table(_ROWS_TITLE, columns, rows, numbers=5)]
+    lifted = [
+        (store["store"], _genome(step["group"]), step["liftover"])
+        for store in stores
+        for step in store["steps"]
+        if "liftover" in step
+    ]
+    statuses = list(dict.fromkeys(key for _, _, counts in lifted for key in counts))
+    if lifted:
+        shown.append(
+            tables.table(
+                "Liftover",
+                ["store", "genome", *(key.replace("_", " ") for key in statuses)],
+                [
+                    (store, genome, *(tables.count(counts.get(key, 0)) for key in statuses))
+                    for store, genome, counts in lifted
+                ],
+                numbers=len(statuses),
+            )
+        )
+    return shown
+
+
+def train(
+    project: Project,
+    console: Console,
+    *,
+    experiment: str | None,
+    model: str | None,
+    regime: str | None,
+    seed: int,
+) -> Shown:
+    """Train one run."""
+    cell = {
+        "experiment": _only("experiment", experiment, project.trained_experiments()),
+        "model": _only("model", model, project.training.models),
+        "regime": _only("regime", regime, project.training.regimes),
+        "seed": seed,
+    }
+    project.experiment(str(cell["experiment"]))
+    if cell["regime"] not in REGIMES:
+        raise ConfigError(f"--regime {regime}: no such regime; there are {', '.join(REGIMES)}")
+    from sslmodels.regimes import train as train_run
+
+    folder = train_run(project, progress=console, **cell)  # type: ignore[arg-type]
+    return {"run": str(folder), **cell}, [f"trained {folder}; next: crosslabel evaluate {folder}"]
+
+
+def _only(option: str, given: str | None, choices: Sequence[str]) -> str:
+    """Return the given choice, or the only one there is."""
+    if given is not None:
+        return given
+    if len(choices) == 1:
+        return choices[0]
+    raise ConfigError(f"--{option} is needed: the project has {', '.join(choices)}")
+
+
+def evaluate(paths: Sequence[Path], console: Console) -> Shown:
+    """Evaluate runs."""
+    folders = run_folders(paths)
+    from sslmodels.evaluation import evaluate_run
+
+    from sslmodels.report_data import read_run
+
+    rows = []
+    with console.task("evaluate", len(folders)) as advance:
+        for folder in folders:
+            metrics = evaluate_run(folder, progress=console)
+            run = read_run(folder, [])
+            rows.append(
+                {
+                    "run": str(folder),
+                    "experiment": run.experiment,
+                    "model": run.model,
+                    "regime": run.regime,
+                    "seed": run.seed,
+                    **metrics,
+                }
+            )
+            advance(1)
+    return rows, [tables.metrics_table(rows)]
+
+
+def run_folders(paths: Sequence[Path]) -> list[Path]:
+    """Return the run folders that paths mean: runs, folders of runs, projects.
+
+    Raises
+    ------
+    MissingInputError
+        A path does not exist or has no run in it.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        if path.is_file() or (path / "project.yaml").is_file():
+            top = load_project(path).training.runs
+        else:
+            top = path
+        runs = [top] if (top / "run.json").is_file() else _below(top)
+        if not runs:
+            raise MissingInputError(f"{top}: no run here; `crosslabel train` makes one")
+        found.update(dict.fromkeys(runs))
+    return list(found)
+
+
+def _below(top: Path) -> list[Path]:
+    # Only as deep as RUNS/EXPERIMENT/MODEL/REGIME/seed-N: models and curves hold no runs.
+    depths = ("*", "*/*", "*/*/*", "*/*/*/*")
+    return sorted(path.parent for depth in depths for path in top.glob(f"{depth}/run.json"))
+
+
+def run(project: Project, console: Console, *, cluster: Cluster, replace: bool) -> Shown:
+    """Run the flow over the whole grid."""
+    from flows import _runtime
+
+    _runtime.prepare(verbosity=console.verbosity)
+    from flows.run import run_project
+
+    with _runtime.flow_settings(console):
+        value = run_project(
+            str(project.file),
+            workers=cluster.workers,
+            dask_scheduler=cluster.scheduler,
+            scheduler_file=None if cluster.scheduler_file is None else str(cluster.scheduler_file),
+            replace=replace,
+        )
+    return value, [
+        *build_tables(value["stores"]),
+        tables.metrics_table(value["runs"]),
+        f"report: {value['report']}",
+    ]
+
+
+def store_inspect(path: Path) -> Shown:
+    """Describe one store, or all stores of a project."""
+    from ssldata.store import open_store
+
+    if path.is_file() or (path / "project.yaml").is_file():
+        project = load_project(path)
+        places: Iterable[Path] = dict.fromkeys(
+            project.store_path(e.name) for e in project.experiments
+        )
+    else:
+        places = [path]
+    stores = []
+    for place in places:
+        store = open_store(place)
+        groups = [
+            {
+                "genome": _genome(name),
+                "status": entry["status"],
+                "rows": entry.get("rows"),
+                "positives": _positives(entry),
+                "bytes": _folder_size(place / name),
+                "digest": entry.get("content"),
+            }
+            for name, entry in sorted(
+                store.ledger.items(), key=lambda item: (item[0] != "reference", item[0])
+            )
+        ]
+        stores.append(
+            {
+                "store": place.stem,
+                "path": str(place),
+                "format_version": store.attributes["format_version"],
+                "experiments": store.experiments,
+                "digest": store.digest,
+                "groups": groups,
+            }
+        )
+    return stores, [
+        tables.table(
+            f"{store['path']} · {', '.join(store['experiments'])} · digest {store['digest'][:12]}",
+            ["genome", "status", "content", "rows", "positives", "on disk"],
+            [
+                (
+                    group["genome"],
+                    group["status"],
+                    (group["digest"] or "–")[:12],
+                    tables.count(group["rows"]),
+                    tables.count(group["positives"]),
+                    tables.size(group["bytes"]),
+                )
+                for group in store["groups"]
+            ],
+            numbers=3,
+        )
+        for store in stores
+    ]
+
+
+def _positives(entry: Mapping[str, Any]) -> int | None:
+    span = entry.get("ranges", {}).get("positive")
+    return None if span is None else int(span[1] - span[0])
+
+
+def _genome(group: str) -> str:
+    return group.removeprefix("homologs/")
+
+
+def _folder_size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

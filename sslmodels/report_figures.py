@@ -1,0 +1,239 @@
+"""Figures of the report as SVG text that follows the page's light or dark colours.
+
+Matplotlib knows fixed colours only, so text and grid are drawn in two colours that nothing else
+uses and these are replaced by the page's in the finished SVG.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+#: Stand-ins that :func:`_svg` replaces: text and axes, grid lines.
+_INK, _GRID = "#010203", "#040506"
+
+#: Colour and dash of every regime: told apart without colour, on white and on black.
+REGIME_STYLES: dict[str, tuple[str, str]] = {
+    "sl": ("#d98a00", "--"),
+    "two-stage": ("#7d8590", "-."),
+    "ssl": ("#1f83c9", "-"),
+    "ssl-ns": ("#c2478f", "-"),
+}
+_OTHER_STYLE = ("#3f9a4d", ":")
+
+_RC = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 9.5,
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": _GRID,
+    "axes.linewidth": 0.8,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": _GRID,
+    "grid.linewidth": 0.6,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One precision-recall curve.
+
+    Attributes
+    ----------
+    regime, seed
+        What was trained.
+    recall, precision
+        Equal lengths, in the order of the curve.
+    aupr
+        Area, for the legend.
+    """
+
+    regime: str
+    seed: int
+    recall: Floats
+    precision: Floats
+    aupr: float
+
+
+@dataclass(frozen=True)
+class History:
+    """Training of one run, phase after phase.
+
+    Attributes
+    ----------
+    phases
+        Name of each phase and its number of epochs, in order.
+    series
+        Name of a quantity → one value per epoch (NaN where a phase does not have it).
+    """
+
+    phases: Sequence[tuple[str, int]]
+    series: Mapping[str, Floats] = field(default_factory=dict)
+
+
+def style_of(regime: str) -> tuple[str, str]:
+    """Return colour and dash of a regime."""
+    return REGIME_STYLES.get(regime, _OTHER_STYLE)
+
+
+def precision_recall(curves: Sequence[Curve], *, prevalence: float | None, salt: str) -> str:
+    """Draw precision-recall curves over each other; the seeds of a regime share its colour.
+
+    Parameters
+    ----------
+    curves
+        All runs of one experiment and model.
+    prevalence
+        Share of positives among the test rows: what guessing reaches. Drawn as a line.
+    salt
+        Anything unlike that of the other figures on the page; keeps their ids apart.
+    """
+    with mpl.rc_context({**_RC, "svg.hashsalt": salt}):
+        figure = Figure(figsize=(5.0, 3.9), layout="constrained")
+        axes = figure.subplots()
+        by_regime: dict[str, list[Curve]] = {}
+        for curve in curves:
+            by_regime.setdefault(curve.regime, []).append(curve)
+        for regime, group in by_regime.items():
+            colour, dash = style_of(regime)
+            mean = float(np.mean([curve.aupr for curve in group]))
+            seeds = f", {len(group)} seeds" if len(group) > 1 else ""
+            for index, curve in enumerate(group):
+                x, y = thinned(curve.recall, curve.precision)
+                axes.plot(
+                    x,
+                    y,
+                    color=colour,
+                    linestyle=dash,
+                    linewidth=1.8 if len(group) == 1 else 1.2,
+                    label=f"{regime}  AUPR {mean:.3f}{seeds}" if index == 0 else None,
+                )
+        if prevalence is not None:
+            axes.axhline(prevalence, color=_INK, linewidth=0.9, linestyle=":")
+            axes.annotate(
+                f"guessing {prevalence:.3f}",
+                (0.995, prevalence),
+                xytext=(0, 3),
+                textcoords="offset points",
+                ha="right",
+                fontsize=8.5,
+            )
+        axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
+        if by_regime:
+            axes.legend(loc="upper right")
+        return _svg(figure)
+
+
+def training_curves(history: History, *, salt: str) -> str:
+    """Draw losses over epochs, phases side by side, and the validation AUPR when there is one.
+
+    Parameters
+    ----------
+    history
+        One run.
+    salt
+        Anything unlike that of the other figures on the page.
+    """
+    auprs = [name for name in history.series if "aupr" in name or "auc" in name]
+    losses = [name for name in history.series if name not in auprs]
+    panels = [group for group in (losses, auprs) if group]
+    with mpl.rc_context({**_RC, "svg.hashsalt": salt, "font.size": 8.5, "legend.fontsize": 8}):
+        figure = Figure(figsize=(5.0, 1.9 * max(1, len(panels)) + 0.4), layout="constrained")
+        for axes, names in zip(
+            np.atleast_1d(figure.subplots(max(1, len(panels)), sharex=True)), panels, strict=False
+        ):
+            _panel(axes, history, names)
+        figure.axes[-1].set_xlabel("epoch")
+        return _svg(figure)
+
+
+def _panel(axes: Axes, history: History, names: Sequence[str]) -> None:
+    colours = {"loss": "#d98a00", "val_loss": "#1f83c9", "aupr": "#d98a00", "val_aupr": "#1f83c9"}
+    epochs = np.arange(1, sum(count for _, count in history.phases) + 1)
+    for name in names:
+        axes.plot(
+            epochs,
+            history.series[name],
+            color=colours.get(name, "#3f9a4d"),
+            linestyle="-" if name.startswith("val_") else "--",
+            linewidth=1.5,
+            marker="." if len(epochs) < 3 else None,
+            label={"val_loss": "validation loss", "val_aupr": "validation AUPR"}.get(name, name),
+        )
+    first = 0
+    for phase, count in history.phases:
+        if first:
+            axes.axvline(first + 0.5, color=_INK, linewidth=0.7, linestyle=":")
+        if len(history.phases) > 1:
+            axes.annotate(
+                phase,
+                (first + 0.5 + count / 2, 1.0),
+                xycoords=("data", "axes fraction"),
+                xytext=(0, 2),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8,
+            )
+        first += count
+    axes.set_xlim(0.5, max(first, 1) + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(loc="best")
+
+
+def thinned(x: Floats, y: Floats, *, cells: int = 500) -> tuple[Floats, Floats]:
+    """Drop points of a curve in the unit square that fall on the pixel of the one before.
+
+    The ends stay. A million test rows make a million points, of which a page shows a thousand.
+
+    Parameters
+    ----------
+    x, y
+        Coordinates from 0 to 1.
+    cells
+        Pixels along each side.
+    """
+    if len(x) < 3:
+        return x, y
+    pixels = np.round(np.stack([x, y]) * cells)
+    keep = np.append(True, (np.diff(pixels) != 0).any(axis=0))
+    keep[-1] = True
+    return x[keep], y[keep]
+
+
+def _svg(figure: Figure) -> str:
+    """Render a figure as an ``<svg>`` element in the page's own colours and font."""
+    buffer = io.StringIO()
+    FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    # The page sets the width; the height follows from the view box.
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r"'[^']*'(?:, [^;\"]*)?sans-serif", "system-ui, sans-serif", text)
+    return text.replace(_INK, "currentColor").replace(_GRID, "var(--grid)")
