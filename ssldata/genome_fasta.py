@@ -120,7 +120,10 @@ def _indexed(path: Path, label: str, key: str) -> tuple[Path, dict]:
                 except _RaggedError:
                     pass
             _rewrite(path, regular, label)
-        return regular, _index(regular, regular.with_suffix(".fai"), label)
+        try:
+            return regular, _index(regular, regular.with_suffix(".fai"), label)
+        except _RaggedError as exc:
+            raise _not_fasta(label, str(exc) or "its lines make no sense") from exc
 
 
 def _index(path: Path, fai: Path, label: str) -> dict:
@@ -135,23 +138,23 @@ def _index(path: Path, fai: Path, label: str) -> dict:
     """
     try:
         if not fai.exists():
-            stamp = path.stat().st_mtime_ns
             with cache_write(fai, label) as temporary:
                 with pyfaidx.Faidx(str(path), indexname=str(temporary)) as faidx:
                     index = faidx.index
                 _check(path, index, label)
-                # pyfaidx compares times; the key in the name already says it is this very file.
-                os.utime(temporary, ns=(stamp, stamp))
             return index
+        # pyfaidx compares times; the key in the name already says it is of this very file.
+        stamp = path.stat().st_mtime_ns
+        os.utime(fai, ns=(stamp, stamp))
         with pyfaidx.Faidx(str(path), indexname=str(fai), rebuild=False) as faidx:
             return faidx.index
     except pyfaidx.FastaIndexingError as exc:
-        if "not consistent" in str(exc):
-            raise _RaggedError from exc
-        raise InputError(
-            f"{label}: not a FASTA file: expected lines '>name' and sequences below them; "
-            + str(exc).replace(str(path), label)
-        ) from exc
+        # "No valid sequence" may be a file of old whose lines end in a lone carriage return.
+        if "not consistent" in str(exc) or "valid sequence" in str(exc):
+            raise _RaggedError(str(exc).replace(str(path), label)) from exc
+        raise _not_fasta(label, str(exc).replace(str(path), label)) from exc
+    except RuntimeError as exc:  # what pyfaidx raises for blank lines it has no rule for
+        raise _RaggedError from exc
     except UnicodeDecodeError as exc:
         raise InputError(
             f"{label}: neither FASTA nor 2bit (byte {exc.object[exc.start]:#04x} is not text)"
@@ -163,6 +166,12 @@ def _index(path: Path, fai: Path, label: str) -> dict:
         raise InputError(
             f"{label}: contig {name!r} occurs twice; names must be unique, rename or remove one"
         ) from exc
+
+
+def _not_fasta(label: str, why: object) -> InputError:
+    return InputError(
+        f"{label}: not a FASTA file: expected lines '>name' and sequences below them ({why})"
+    )
 
 
 def _check(path: Path, index: dict, label: str) -> None:
