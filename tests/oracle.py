@@ -21,6 +21,7 @@ leaves a choice, the reading taken is:
 9. Why an interval has no homologue, the first that applies: no base aligned (DELETED), loci on
    several contigs (MULTI_CONTIG), several loci on one contig (DISTANT), one locus but a smaller
    fraction aligned than ``min_aligned`` (PARTIAL).
+10. Identity is the share of aligned base pairs with the same letter; N is like nothing.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class Lifted:
     end: int = -1
     strand: int = 0
     aligned: int = 0
-    matches: int = 0
+    identity: float = 0.0
     pieces: int = 0
     loci: int = 0
 
@@ -277,6 +278,12 @@ class Oracle:
             sources.append(Source(contig, start, end, label, self.split_of(contig), locus))
         return sources
 
+    def take_sources(self, intervals: list[tuple[str, int, int]]) -> None:
+        """Lift these intervals of the labelled genome instead of the peaks."""
+        self.sources = [
+            Source(contig, start, end, (1,), TRAIN, -1) for contig, start, end in intervals
+        ]
+
     # ---- a target genome -----------------------------------------------------------------------
 
     def lift(self, genome: str) -> list[Lifted]:
@@ -315,7 +322,7 @@ class Oracle:
             loci = merge_pieces(pieces, self.project.liftover.gap)
             common = {
                 "aligned": len(aligned),
-                "matches": matches,
+                "identity": matches / max(strands.total(), 1),
                 "pieces": len(pieces),
                 "loci": len(loci),
             }
