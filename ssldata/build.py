@@ -32,6 +32,7 @@ from ssldata.errors import InputError, StoreError
 from ssldata.genome import open_genome
 from ssldata.intervals import Intervals
 from ssldata.liftover import LiftResult, Status
+from ssldata.plan import plan_project, require_inputs
 from ssldata.progress import NoProgress, Progress
 from ssldata.provenance import library_versions
 from ssldata.rows import Rows, Sources
@@ -51,6 +52,7 @@ __all__ = [
     "build_project",
     "build_reference",
     "finish_store",
+    "plan_project",
     "store_names",
 ]
 
@@ -478,6 +480,7 @@ def build_project(
             project.experiment(experiment)
         names = [name for name in names if name in set(experiments)]
     # Everything is opened and checked before anything is written.
+    require_inputs(project)
     inputs = {name: open_inputs(project, name) for name in names}
     targets = {genome.name: open_target(project, genome.name) for genome in project.genomes}
     opened = (

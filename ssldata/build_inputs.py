@@ -183,8 +183,17 @@ class TargetInputs:
         """Code of the chain's query contig → contig of the target genome."""
         return np.array([self.genome.index(name) for name in self.index.query_names], np.int32)
 
-    def lift(self, sources: Sources) -> tuple[LiftResult, NDArray[np.float32]]:
+    def lift(
+        self, sources: Sources, *, identity: bool = True
+    ) -> tuple[LiftResult, NDArray[np.float32]]:
         """Lift sources; contigs of the result index the target genome.
+
+        Parameters
+        ----------
+        sources
+            Of the store.
+        identity
+            Also compare the aligned bases; otherwise every identity is 0.
 
         Returns
         -------
@@ -204,11 +213,15 @@ class TargetInputs:
         intervals = sources.intervals
         contig = self._target_codes[intervals.contig]
         result = lift(self.index, contig, intervals.start, intervals.end, options=options)
-        identity = self._identity(sources, contig, result)
+        share = (
+            self._identity(sources, contig, result)
+            if identity
+            else np.zeros(len(result), np.float32)
+        )
         mapped = result.contig >= 0
         translated = np.full(len(result), -1, np.int32)
         translated[mapped] = self._query_contigs[result.contig[mapped]]
-        return dataclasses.replace(result, contig=translated), identity
+        return dataclasses.replace(result, contig=translated), share
 
     def _identity(
         self, sources: Sources, contig: NDArray[np.int32], result: LiftResult

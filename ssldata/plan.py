@@ -1,0 +1,190 @@
+"""What a build would do: read and check the inputs, write nothing."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ssldata.build_inputs import TargetInputs, open_inputs, open_target, store_names
+from ssldata.cache import digest_of
+from ssldata.config import Project
+from ssldata.errors import MissingInputError
+from ssldata.genome import open_genome
+from ssldata.liftover import Status
+from ssldata.rows_reference import ReferenceRows, reference_rows
+from ssldata.store import HOMOLOGUES, REFERENCE, read_root_attributes
+from ssldata.store_writer import CHUNKS_PER_SHARD, chunk_rows
+
+#: Bytes per stored base: one-hot (zstd, bitshuffle) and its twin of codes (lz4, bitshuffle).
+_BYTES_PER_BASE = {"sequence": 0.26, "codes": 0.255}
+#: Bytes per row of all columns together, compressed.
+_BYTES_PER_ROW = 12
+
+
+@dataclass(frozen=True)
+class Step:
+    """One group of one store.
+
+    Attributes
+    ----------
+    status
+        ``missing`` (to be built), ``complete`` (nothing to do), ``stale`` (inputs or settings
+        changed; needs ``--replace``), ``partial`` (an earlier build was cut; will be finished).
+    rows
+        Rows expected; exact for the reference, from the lifted intervals for a genome. None when
+        an input is missing.
+    bytes
+        Size on disk expected, from measured compression.
+    """
+
+    store: str
+    group: str
+    status: str
+    rows: int | None
+    bytes: int | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What ``crosslabel plan`` prints."""
+
+    project: str
+    stores: str
+    steps: list[Step] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    runs: list[str] = field(default_factory=list)
+    memory_per_worker: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the plan as JSON-able values."""
+        return asdict(self)
+
+
+def missing_inputs(project: Project) -> list[Path]:
+    """Return the files the project names that do not exist."""
+    named = [
+        project.reference.sequence,
+        *(experiment.peaks for experiment in project.experiments),
+        *(path for genome in project.genomes for path in (genome.sequence, genome.chain)),
+    ]
+    return [path for path in dict.fromkeys(named) if not path.is_file()]
+
+
+def require_inputs(project: Project) -> None:
+    """Raise :class:`MissingInputError` that names every missing input in one line."""
+    missing = missing_inputs(project)
+    if missing:
+        some = ", ".join(str(path) for path in missing[:3])
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        fetch = (
+            f"; `crosslabel fetch {project.file}` brings public files" if project.sources else ""
+        )
+        raise MissingInputError(f"{project.file or 'project'}: missing input {some}{more}{fetch}")
+
+
+def _bytes(project: Project, rows: int) -> int:
+    per_base = _BYTES_PER_BASE["sequence"] + (
+        _BYTES_PER_BASE["codes"] if project.store.codes else 0
+    )
+    return round(rows * (project.windows.stored * per_base + _BYTES_PER_ROW))
+
+
+def _status(entry: dict[str, Any] | None, digest: str | None) -> str:
+    if entry is None:
+        return "missing"
+    if entry["status"] != "complete":
+        return "partial"
+    return "complete" if digest is None or entry["digest"] == digest else "stale"
+
+
+def _homologue_rows(project: Project, built: ReferenceRows, target: TargetInputs) -> int:
+    """Return about how many rows a genome will have: its lifted sources, in bins."""
+    lifted, _ = target.lift(built.sources, identity=False)
+    mapped = lifted.status == Status.MAPPED
+    positive = mapped & built.sources.label.any(axis=1)
+    if project.windows.mode == "lift-bins":
+        rows = int(positive.sum())
+    else:
+        bases = (lifted.end - lifted.start)[positive]
+        rows = int(np.maximum(np.rint(bases / project.windows.size), 1).sum())
+    if project.negatives.source != "reference":
+        train = positive & (built.sources.split == 0)
+        rows += round(int(train.sum()) * project.negatives.ratio)
+    return rows
+
+
+def plan_project(project: Project) -> Plan:
+    """Work out what ``build`` would do. Only the cache folder may be written to.
+
+    Raises
+    ------
+    CrosslabelError
+        An input that exists is wrong. Missing inputs are listed, not raised.
+    """
+    missing = missing_inputs(project)
+    steps: list[Step] = []
+    gone = set(missing)
+    reference = (
+        None
+        if project.reference.sequence in gone
+        else open_genome(project.reference.sequence, aliases=project.reference.aliases)
+    )
+    targets = {
+        genome.name: open_target(project, genome.name, reference=reference)
+        for genome in project.genomes
+        if reference is not None and not {genome.sequence, genome.chain} & gone
+    }
+    for name in store_names(project):
+        path = project.store.path / f"{name}.zarr"
+        ledger = (read_root_attributes(path) or {"ledger": {}})["ledger"]
+        peaks = {e.peaks for e in project.experiments if name in ("joint", e.name)}
+        built = inputs = None
+        if reference is not None and not peaks & gone:
+            inputs = open_inputs(project, name, genome=reference)
+            built = reference_rows(project, inputs.experiments, reference, inputs.peaks)
+        rows = len(built.rows) if built else None
+        steps.append(
+            Step(
+                name,
+                REFERENCE,
+                _status(ledger.get(REFERENCE), inputs.digest if inputs else None),
+                rows,
+                _bytes(project, rows) if rows is not None else None,
+            )
+        )
+        for genome in project.genomes:
+            target = targets.get(genome.name)
+            group = f"{HOMOLOGUES}/{genome.name}"
+            digest = rows = None
+            if target is not None and inputs is not None and built is not None:
+                digest = digest_of(target.parts | {"reference rows": inputs.digest})
+                rows = _homologue_rows(project, built, target)
+            steps.append(
+                Step(
+                    name,
+                    group,
+                    _status(ledger.get(group), digest),
+                    rows,
+                    _bytes(project, rows) if rows is not None else None,
+                )
+            )
+    training = project.training
+    length = project.windows.stored
+    return Plan(
+        project=project.name,
+        stores=str(project.store.path),
+        steps=steps,
+        missing=[str(path) for path in missing],
+        runs=[
+            f"{experiment}/{model}/{regime}/seed-{seed}"
+            for experiment in project.trained_experiments()
+            for model in training.models
+            for regime in training.regimes
+            for seed in training.seeds
+        ],
+        # A task holds one shard: its one-hot form, the copy read back, and the codes.
+        memory_per_worker=chunk_rows(length) * CHUNKS_PER_SHARD * length * 10,
+    )
