@@ -26,6 +26,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ssldata import liftover_reference, liftover_ucsc
 from ssldata.chain import ChainIndex
 from ssldata.errors import ConfigError, InputError
 
@@ -242,17 +243,21 @@ def check_intervals(
     return code, columns[0], columns[1]
 
 
-def implementation(kernel: Kernel, rows: int) -> Any:
-    """Return the module that computes: compiled (many rows, or loaded already) or NumPy."""
+def use_compiled(kernel: Kernel, rows: int) -> bool:
+    """Return whether to use the compiled kernel: for many rows, or where it is loaded already."""
     if kernel not in ("auto", "numba", "numpy"):
         raise ConfigError(f"liftover kernel must be auto, numba or numpy, found {kernel!r}")
-    compiled = rows >= _COMPILED_FROM_ROWS or "numba" in sys.modules
-    if kernel == "numba" or (kernel == "auto" and compiled):
+    if kernel == "auto":
+        return rows >= _COMPILED_FROM_ROWS or "numba" in sys.modules
+    return kernel == "numba"
+
+
+def _implementation(compiled: bool) -> Any:
+    """Return the module that computes `blocks` mode."""
+    if compiled:
         from ssldata import liftover_kernels  # costs a third of a second
 
         return liftover_kernels
-    from ssldata import liftover_reference
-
     return liftover_reference
 
 
@@ -295,15 +300,18 @@ def lift(
         options = LiftOptions()
     elif isinstance(options, Mapping):
         options = LiftOptions(**options)
-    if options.mode != "blocks":
-        raise ConfigError(f"liftover mode {options.mode} is not there yet")
     code, begin, finish = check_intervals(index, contig, start, end)
     columns = empty_columns(len(code))
-    compute = implementation(kernel, len(code))
-    offsets, ids = compute.lift_blocks(
-        index, code, begin, finish,
-        gap=options.gap, min_aligned=options.min_aligned, columns=columns,
-    )  # fmt: skip
+    compiled = use_compiled(kernel, len(code))
+    if options.mode == "blocks":
+        offsets, ids = _implementation(compiled).lift_blocks(
+            index, code, begin, finish,
+            gap=options.gap, min_aligned=options.min_aligned, columns=columns,
+        )  # fmt: skip
+    else:
+        offsets, ids = liftover_ucsc.lift_ucsc(
+            index, code, begin, finish, options=options, compiled=compiled, columns=columns
+        )
     if strand is not None:
         given = np.asarray(strand)
         if given.shape != code.shape:
@@ -325,7 +333,7 @@ def pieces(
     Parameters are those of :func:`lift`. Empty, wrong and unknown intervals have no pieces.
     """
     code, begin, finish = check_intervals(index, contig, start, end)
-    compute = implementation(kernel, len(code))
+    compute = _implementation(use_compiled(kernel, len(code)))
     interval, block = compute.overlapping_blocks(index, code, begin, finish)
     block_start = index.block_start[block].astype(np.int64)
     target = np.maximum(block_start, begin[interval])

@@ -20,7 +20,7 @@ _INVALID = 7
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _first_block(reach: NDArray[np.int32], begin: int, end: int, start: int, hint: int) -> int:
+def first_block(reach: NDArray[np.int32], begin: int, end: int, start: int, hint: int) -> int:
     """Return the first block of [begin, end) whose running end lies beyond `start`.
 
     `hint` is the answer for the interval before: a few steps from there, else a binary search.
@@ -45,7 +45,7 @@ def _first_block(reach: NDArray[np.int32], begin: int, end: int, start: int, hin
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _grown32(values: NDArray[np.int32], used: int, need: int) -> NDArray[np.int32]:
+def grown32(values: NDArray[np.int32], used: int, need: int) -> NDArray[np.int32]:
     """Return `values` with room for `need`, the first `used` kept."""
     if need <= values.size:
         return values
@@ -55,7 +55,7 @@ def _grown32(values: NDArray[np.int32], used: int, need: int) -> NDArray[np.int3
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _grown64(values: NDArray[np.int64], used: int, need: int) -> NDArray[np.int64]:
+def grown64(values: NDArray[np.int64], used: int, need: int) -> NDArray[np.int64]:
     """Return `values` with room for `need`, the first `used` kept."""
     if need <= values.size:
         return values
@@ -154,7 +154,7 @@ def _blocks(
             status[row] = _DELETED
             continue
         last = offsets[c + 1]
-        block = _first_block(reach, offsets[c], last, s, hint)
+        block = first_block(reach, offsets[c], last, s, hint)
         hint = block
         place[row] = used
         size = 0
@@ -173,7 +173,7 @@ def _blocks(
                 chain = block_chain[block]
                 if stamp[chain] != row:
                     stamp[chain] = row
-                    flat = _grown32(flat, used, used + 1)
+                    flat = grown32(flat, used, used + 1)
                     flat[used] = chain
                     used += 1
                     counts[row] += 1
@@ -184,8 +184,8 @@ def _blocks(
                     balance -= length
                 else:
                     balance += length
-                key = _grown64(key, size, size + 1)
-                stop = _grown64(stop, size, size + 1)
+                key = grown64(key, size, size + 1)
+                stop = grown64(stop, size, size + 1)
                 key[size] = (np.int64(chain_query[chain]) << 32) + query
                 stop[size] = query + length
                 size += 1
@@ -248,7 +248,7 @@ def _pieces(
         if c < 0 or e <= s:
             continue
         last = offsets[c + 1]
-        block = _first_block(reach, offsets[c], last, s, hint)
+        block = first_block(reach, offsets[c], last, s, hint)
         hint = block
         while block < last and block_start[block] < e:
             if min(np.int64(block_end[block]), e) > max(np.int64(block_start[block]), s):

@@ -199,3 +199,102 @@ def lift_blocks(
     columns["pieces"][:] = np.bincount(interval, minlength=rows)
     columns["loci"][:] = found["loci"]
     return chains_of(rows, interval, chain)
+
+
+def covering_chains(
+    index: ChainIndex,
+    code: NDArray[np.int32],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    *,
+    min_match: float,
+    multiple: bool,
+    clipped: bool,
+    min_chain_t: int,
+    min_chain_q: int,
+    min_size_q: int,
+    status: NDArray[np.int8],
+    aligned: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
+    """Find the chains that cover enough of each interval, as the UCSC tool does.
+
+    A chain whose blocks cover at least ``min_match`` of the interval is a hit; one that covers
+    less, but something, is partial. The region of a chain runs from its first to its last aligned
+    base under the interval: gaps of the target collapse, insertions of the query stay. A block
+    of size 0 strictly inside the interval covers nothing but stretches the region. An interval
+    that contains the whole chain gets the query span of its header.
+
+    Parameters
+    ----------
+    min_match
+        Fraction, already rounded as the tool rounds it.
+    multiple, clipped
+        ``-multiple``; and whether ``min_match`` is measured against the part of the interval
+        inside the span of the chain (before v492).
+    min_chain_t, min_chain_q, min_size_q
+        Smallest spans of chains and of regions; for `multiple` only.
+    status, aligned
+        Filled: MAPPED, DELETED, PARTIAL, SPLIT or DUPLICATED; bases under the chains returned.
+
+    Returns
+    -------
+    offsets, chain, start, end
+        Per interval the hits, or the partial chains where nothing hit, in the order of the tool,
+        each with its region on the forward strand.
+    """
+    rows = len(code)
+    interval, block = overlapping_blocks(index, code, start, end, empty_blocks=True)
+    begin = np.maximum(index.block_start[block], start[interval])
+    finish = np.minimum(index.block_end[block], end[interval])
+    query = index.block_query[block] + (begin - index.block_start[block])
+
+    # One entry per interval and chain, chains in the order of the tool.
+    chain = index.block_chain[block]
+    key = interval * np.int64(max(index.chains, 1)) + index.chain_rank[chain]
+    pairs, pair = np.unique(key, return_inverse=True)
+    count = len(pairs)
+    row = np.zeros(count, np.int64)
+    row[pair] = interval
+    of = np.zeros(count, np.int32)
+    of[pair] = chain
+    cover = np.zeros(count, np.int64)
+    np.add.at(cover, pair, finish - begin)
+    left = np.full(count, np.iinfo(np.int64).max)
+    np.minimum.at(left, pair, query)
+    right = np.full(count, -1, np.int64)
+    np.maximum.at(right, pair, query + (finish - begin))
+    whole = (start[row] <= index.chain_start[of]) & (end[row] >= index.chain_end[of])
+    left = np.where(whole, index.chain_query_start[of], left)
+    right = np.where(whole, index.chain_query_end[of], right)
+    turned = index.mirrored[of]
+    size = index.chain_query_size[of].astype(np.int64)
+    left, right = np.where(turned, size - right, left), np.where(turned, size - left, right)
+
+    some = cover > 0
+    length = end[row] - start[row]
+    if multiple:
+        some &= index.chain_query_end[of] - index.chain_query_start[of] >= min_chain_q
+        some &= index.chain_end[of] - index.chain_start[of] >= min_chain_t
+        if clipped:
+            length = np.minimum(end[row], index.chain_end[of]) - np.maximum(
+                start[row], index.chain_start[of]
+            )
+    hit = some & (cover >= min_match * length)
+    hits = np.bincount(row[hit], minlength=rows)
+    partial = np.bincount(row[some & ~hit], minlength=rows)
+    status[:] = _DELETED
+    status[partial == 1] = _PARTIAL
+    status[partial > 1] = _SPLIT
+    status[hits > 0] = _MAPPED
+    if not multiple:
+        status[hits > 1] = _DUPLICATED
+    keep = np.where(hits[row] > 0, hit, some)
+    if multiple:
+        keep &= (status[row] != _MAPPED) | (right - left >= min_size_q)
+    kept = np.bincount(row[keep], minlength=rows)
+    status[kept == 0] = _DELETED
+    used = keep[pair] & (finish > begin)
+    aligned[:] = aligned_bases(rows, interval[used], begin[used], finish[used])
+    offsets = np.zeros(rows + 1, np.int64)
+    np.cumsum(kept, out=offsets[1:])
+    return offsets, of[keep], left[keep], right[keep]
