@@ -1,0 +1,191 @@
+"""The run folder: where its files are, and the record that says what made them."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ssldata.cache import write_json_atomic
+from ssldata.errors import ConfigError, MissingInputError
+from ssldata.provenance import library_versions
+
+#: Raised when equal settings would give another result than the release before.
+RUN_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Names of the files of one run."""
+
+    path: Path
+
+    @property
+    def record(self) -> Path:
+        """``run.json``."""
+        return self.path / "run.json"
+
+    @property
+    def config(self) -> Path:
+        """The project file, resolved."""
+        return self.path / "config.yaml"
+
+    @property
+    def history(self) -> Path:
+        """One row per epoch and phase."""
+        return self.path / "history.csv"
+
+    @property
+    def model(self) -> Path:
+        """The trained model."""
+        return self.path / "model.keras"
+
+    @property
+    def weights(self) -> Path:
+        """Teacher weights of the last iteration (ssl-ns)."""
+        return self.path / "weights.zarr"
+
+    @property
+    def evaluation(self) -> Path:
+        """Folder of the evaluation."""
+        return self.path / "evaluation"
+
+    @property
+    def work(self) -> Path:
+        """Checkpoints; gone when the run is complete."""
+        return self.path / "work"
+
+    def clear(self) -> None:
+        """Remove every file of a run, and nothing else."""
+        self.record.unlink(missing_ok=True)  # first: without it nothing else counts
+        for path in (self.config, self.history, self.model):
+            path.unlink(missing_ok=True)
+        for path in (self.weights, self.evaluation, self.work):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def run_lock(folder: RunFolder) -> Iterator[None]:
+    """Hold the run folder for one writer; others wait. The kernel frees it when we die."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with (folder.path / ".lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Return the record of a run folder.
+
+    Raises
+    ------
+    MissingInputError
+        There is none.
+    ConfigError
+        It is damaged.
+    """
+    path = RunFolder(folder).record
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise MissingInputError(
+            f"{folder}: not a run folder (no run.json); train one with `crosslabel train`"
+        ) from None
+    except (OSError, ValueError) as exc:
+        raise ConfigError(f"{path}: cannot be read ({exc}); train again with --replace") from exc
+    if not isinstance(record, dict):
+        raise ConfigError(f"{path}: expected a mapping; train again with --replace")
+    return record
+
+
+def complete_record(folder: Path) -> dict[str, Any]:
+    """Return the record of a complete run.
+
+    Raises
+    ------
+    MissingInputError
+        There is no run.
+    ConfigError
+        It is not complete, or damaged.
+    """
+    record = read_record(folder)
+    if record.get("status") != "complete":
+        raise ConfigError(
+            f"{folder}: this run is not complete; continue it with `crosslabel train`"
+        )
+    return record
+
+
+def write_record(folder: RunFolder, record: Mapping[str, Any]) -> None:
+    """Write ``run.json`` whole or not at all."""
+    write_json_atomic(folder.record, dict(record))
+
+
+def differences(old: Any, new: Any, *, at: str = "") -> list[str]:
+    """Say which values of two nested mappings differ, as ``key: old → new``."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [
+            line
+            for key in sorted(old.keys() | new.keys())
+            for line in differences(old.get(key), new.get(key), at=f"{at}.{key}" if at else key)
+        ]
+    return [] if old == new else [f"{at}: {_short(old)} → {_short(new)}"]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 24 else f"{text[:12]}…"
+
+
+def claim(folder: RunFolder, *, digest: str, identity: Mapping[str, Any], replace: bool) -> bool:
+    """Decide what to do with a run folder: True: it is complete as asked; False: train.
+
+    Raises
+    ------
+    ConfigError
+        It holds something else, or a run of other settings or data, and `replace` is false.
+    """
+    known = {"evaluation", ".lock"}
+    others = sorted(p.name for p in folder.path.iterdir() if p.name not in known)
+    if not folder.record.exists():
+        if others and not replace:
+            raise ConfigError(
+                f"{folder.path}: not a run folder but holds {', '.join(others[:3])}; "
+                "choose another training.runs or remove it"
+            )
+        folder.clear()
+        return False
+    if replace:
+        folder.clear()
+        return False
+    record = read_record(folder.path)
+    if record.get("digest") != digest:
+        changed = differences(record.get("identity", {}), dict(identity))
+        raise ConfigError(
+            f"{folder.path}: holds a run of other settings or data "
+            f"({'; '.join(changed[:3]) or 'another release'}); train again with --replace "
+            "or choose another training.runs"
+        )
+    return record.get("status") == "complete"
+
+
+def machine() -> dict[str, Any]:
+    """Return what the run was made on: system, processors, accelerators."""
+    import tensorflow as tf
+
+    return {
+        "system": platform.platform(),
+        "processor": platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        "accelerators": [
+            tf.config.experimental.get_device_details(device).get("device_name", device.name)
+            for device in tf.config.list_physical_devices("GPU")
+        ],
+        "versions": library_versions("tensorflow", "keras", "scikit-learn"),
+    }
