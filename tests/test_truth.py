@@ -5,6 +5,7 @@ The expectation comes from :mod:`oracle`, which shares no code with the builder.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -301,21 +302,38 @@ def test_no_row_of_a_test_peak_trains(
     assert {s.contig for s in oracle.sources} >= {"chr1", "chr3", "chr4"}
 
 
+def hard_intervals(world: World, seed: int) -> list[tuple[str, int, int]]:
+    """Return intervals of all widths, and some astride the places where the strand changes."""
+    rng = np.random.default_rng(seed)
+    contigs, sizes = world.reference.contigs, world.reference.sizes.tolist()
+    intervals = []
+    for _ in range(100):
+        contig = int(rng.integers(0, len(contigs)))
+        start = int(rng.integers(0, sizes[contig]))
+        end = min(sizes[contig], start + int(np.exp(rng.uniform(0, np.log(3000)))))
+        intervals.append((contigs[contig], start, max(end, start + 1)))
+    for genome in world.genomes:
+        for first, second in itertools.pairwise(genome.blocks.tolist()):
+            if first[1] == second[1] and first[6] != second[6]:
+                left, right = rng.integers(1, 30, 2).tolist()
+                for before, after in ((left, left), (left, right)):
+                    start = max(second[2] - before, 0)
+                    end = min(second[2] + after, sizes[second[1]])
+                    intervals.append((contigs[second[1]], start, end))
+    return intervals
+
+
+@pytest.mark.parametrize("gap", [2, 20, 1_000_000])
 @pytest.mark.parametrize("kernel", ["numba", "numpy"])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_liftover_of_random_intervals(worlds: dict[int, World], seed: int, kernel: Any) -> None:
-    """Intervals of all widths, not peaks alone, through the chain file and through the truth."""
+def test_liftover_of_hard_intervals(
+    worlds: dict[int, World], seed: int, kernel: Any, gap: int
+) -> None:
+    """Not peaks alone, through the chain file and through the truth."""
     world = worlds[seed]
-    project = load_project(world.project_file)
+    project = configured(world, liftover={"gap": gap})
     oracle = Oracle(project, world, ["alpha"])
-    rng = np.random.default_rng(seed)
-    intervals = []
-    for _ in range(150):
-        contig = int(rng.integers(0, len(world.reference.contigs)))
-        size = int(world.reference.sizes[contig])
-        start = int(rng.integers(0, size))
-        end = min(size, start + int(np.exp(rng.uniform(0, np.log(3000)))))
-        intervals.append((world.reference.contigs[contig], start, max(end, start + 1)))
+    intervals = hard_intervals(world, seed)
     oracle.take_sources(intervals)
     for settings, genome in zip(project.genomes, world.genomes, strict=True):
         expected = oracle.lift(genome.name)
@@ -324,7 +342,7 @@ def test_liftover_of_random_intervals(worlds: dict[int, World], seed: int, kerne
             [contig for contig, _, _ in intervals],
             [start for _, start, _ in intervals],
             [end for _, _, end in intervals],
-            options=LiftOptions(),
+            options=LiftOptions(gap=gap),
             kernel=kernel,
         )
         names = load_chain(settings.chain).query_names
