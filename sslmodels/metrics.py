@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-Floats = NDArray[np.floating]
+Numbers = NDArray[Any]
 
 #: A run whose AUPR is below this many times the prevalence learnt next to nothing.
 COLLAPSED_BELOW = 2.0
@@ -24,13 +25,13 @@ COLLAPSED_BELOW = 2.0
 EPSILON = 1e-7
 
 
-def cross_entropy(labels: Floats, scores: Floats) -> float:
+def cross_entropy(labels: Numbers, scores: Numbers) -> float:
     """Return the mean binary cross-entropy in nats over all rows and outputs."""
     scores = np.clip(scores.astype(np.float64), EPSILON, 1 - EPSILON)
     return float(-np.mean(labels * np.log(scores) + (1 - labels) * np.log1p(-scores)))
 
 
-def mean_aupr(labels: Floats, scores: Floats) -> float:
+def mean_aupr(labels: Numbers, scores: Numbers) -> float:
     """Return the average precision, averaged over the outputs that have both classes.
 
     Parameters
@@ -55,12 +56,12 @@ def mean_aupr(labels: Floats, scores: Floats) -> float:
 class Curve:
     """Points of a curve and the score at or above which a row counts as positive."""
 
-    x: Floats
-    y: Floats
-    threshold: Floats
+    x: Numbers
+    y: Numbers
+    threshold: Numbers
 
 
-def summary(labels: Floats, scores: Floats) -> dict[str, float | int | bool]:
+def summary(labels: Numbers, scores: Numbers) -> dict[str, float | int | bool]:
     """Return the metrics of one output.
 
     Parameters
@@ -94,14 +95,14 @@ def summary(labels: Floats, scores: Floats) -> dict[str, float | int | bool]:
     }
 
 
-def pr_curve(labels: Floats, scores: Floats) -> Curve:
+def pr_curve(labels: Numbers, scores: Numbers) -> Curve:
     """Return recall (x), precision (y) and thresholds, by increasing recall."""
     precision, recall, threshold = precision_recall_curve(labels, scores)
     # scikit-learn appends the point (recall 0, precision 1), which no threshold gives.
     return Curve(recall[-2::-1], precision[-2::-1], threshold[::-1])
 
 
-def roc(labels: Floats, scores: Floats) -> Curve:
+def roc(labels: Numbers, scores: Numbers) -> Curve:
     """Return false positive rate (x), true positive rate (y) and thresholds."""
     false_rate, true_rate, threshold = roc_curve(labels, scores)
     return Curve(false_rate, true_rate, threshold)

@@ -126,14 +126,17 @@ def weights_digest(model: keras.Model) -> str:
 
 
 def save_model(model: keras.Model, path: Path) -> None:
-    """Write a ``.keras`` file whose bytes depend on the model alone.
+    """Write a ``.keras`` file whose bytes depend on architecture and weights alone.
 
-    Keras stamps the file with the time of writing; equal models should be equal files.
+    Keras stamps the file with the time of writing, and adds the optimiser's state, two thirds of
+    the file and of no use once trained.
     """
+    bare = type(model).from_config(model.get_config())
+    bare.set_weights(model.get_weights())
     with atomic_path(path) as temporary:
         stamped = temporary.with_suffix(".keras")
         try:
-            model.save(stamped)
+            bare.save(stamped)
             with zipfile.ZipFile(stamped) as source, zipfile.ZipFile(temporary, "w") as target:
                 for name in sorted(source.namelist()):
                     content = source.read(name)
