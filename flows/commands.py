@@ -18,6 +18,9 @@ from flows.console import BROKEN_PIPE, Console, StdoutClosedError
 if TYPE_CHECKING:
     from ssldata.config import Project
 
+#: What typer makes of Ctrl-C; older versions raise Abort. No command returns it otherwise.
+_INTERRUPTED = 130
+
 #: The class of wrong options; typer does not export it under one name in all its versions.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
@@ -84,6 +87,10 @@ def invoke(arguments: list[str]) -> int:
             return 2
         typer.echo(f"crosslabel: error: {message.rstrip('.')}; see `{name} --help`", err=True)
         return 2
+    except typer.Abort as exc:
+        raise KeyboardInterrupt from exc
+    if code == _INTERRUPTED:
+        raise KeyboardInterrupt
     return code if isinstance(code, int) else 0
 
 
@@ -226,9 +233,10 @@ def plan(
     from flows import steps
 
     with _console(verbose, quiet, as_json) as console:
-        value, tables = steps.plan(_load(project))
+        loaded = _load(project)
+        value, tables = steps.plan(loaded)
         console.result(value, *tables)
-        steps.refuse_missing(value)
+        steps.require_inputs(loaded)
 
 
 @app.command()
@@ -258,7 +266,7 @@ def build(
         if dry_run:
             value, tables = steps.plan(loaded)
             console.result(value, *tables)
-            steps.refuse_missing(value)
+            steps.require_inputs(loaded)
             return
         cluster = steps.Cluster(workers, dask_scheduler, scheduler_file)
         value, tables = steps.build(
@@ -281,6 +289,7 @@ def train(
         typer.Option("--regime", "-r", help="sl, ssl, ssl-ns or two-stage. Default: the only one."),
     ] = None,
     seed: Seed = 0,
+    replace: Replace = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -297,7 +306,13 @@ def train(
 
     with _console(verbose, quiet, as_json) as console:
         value, tables = steps.train(
-            _load(project), console, experiment=experiment, model=model, regime=regime, seed=seed
+            _load(project),
+            console,
+            experiment=experiment,
+            model=model,
+            regime=regime,
+            seed=seed,
+            replace=replace,
         )
         console.result(value, *tables)
 
@@ -352,9 +367,9 @@ def run(
     with _console(verbose, quiet, as_json) as console:
         loaded = _load(project)
         if dry_run:
-            value, tables = steps.plan(loaded, grid=True)
+            value, tables = steps.plan(loaded, runs=True)
             console.result(value, *tables)
-            steps.refuse_missing(value)
+            steps.require_inputs(loaded)
             return
         cluster = steps.Cluster(workers, dask_scheduler, scheduler_file)
         value, tables = steps.run(loaded, console, cluster=cluster, replace=replace)

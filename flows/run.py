@@ -39,7 +39,7 @@ def run_project(
     dask_scheduler, scheduler_file
         A running Dask cluster instead.
     replace
-        Overwrite genomes that were built from other inputs or settings.
+        Overwrite genomes and runs that were made from other inputs or settings.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def run_project(
         scheduler_file=None if scheduler_file is None else Path(scheduler_file),
     ) as pool:
         stores = _build(project, pool, replace=replace)
-    runs = _train(project)
+    runs = _train(project, replace=replace)
     report = _report(project, stores, [Path(run["run"]) for run in runs])
     return {"stores": stores, "runs": runs, "report": str(report)}
 
@@ -94,8 +94,9 @@ def _build(project: Project, pool: Pool, *, replace: bool) -> list[dict[str, Any
     return stores
 
 
-def _train(project: Project) -> list[dict[str, Any]]:
+def _train(project: Project, *, replace: bool) -> list[dict[str, Any]]:
     from sslmodels.evaluation import evaluate_run
+
     from sslmodels.regimes import train
 
     grid = project.training
@@ -106,7 +107,7 @@ def _train(project: Project) -> list[dict[str, Any]]:
         cell = {"experiment": experiment, "model": model, "regime": regime, "seed": seed}
         label = f"{experiment} / {model} / {regime} / seed {seed}"
         progress = PROGRESS.get()
-        folder = step("train", label, train, project, progress=progress, **cell)
+        folder = step("train", label, train, project, progress=progress, replace=replace, **cell)
         metrics = step("evaluate", label, evaluate_run, folder, progress=progress)
         runs.append({"run": str(folder), **cell, **metrics})
     return runs

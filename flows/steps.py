@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from flows.console import Console
 
+#: What a status of the plan means for a reader.
+_TO_DO = {"missing": "to do", "partial": "to finish", "complete": "up to date"}
 _ROWS_TITLE = "Rows: positives and negatives of the training split, validation, test"
 
 #: JSON value of a command and what is printed instead without ``--json``.
@@ -52,6 +54,66 @@ class Cluster:
         }
 
 
+def plan(project: Project, *, runs: bool = False) -> Shown:
+    """Say what a build would do and, with `runs`, how the runs of the grid stand."""
+    from ssldata.plan import plan_project
+
+    value = plan_project(project).as_dict()
+    steps = value["steps"]
+    total = sum(item["bytes"] or 0 for item in steps if item["status"] != "complete")
+    shown: list[RenderableType] = [
+        tables.table(
+            f"{value['stores']}: "
+            + (f"about {tables.size(total)} to write" if total else "nothing to do"),
+            ["store", "genome", "status", "rows", "on disk"],
+            [
+                (
+                    item["store"],
+                    _genome(item["group"]),
+                    _TO_DO.get(item["status"], item["status"]),
+                    # Rows of a genome are counted from its lifted intervals, not yet cut.
+                    ("~" if item["group"] != "reference" and item["rows"] is not None else "")
+                    + tables.count(item["rows"]),
+                    tables.size(item["bytes"]),
+                )
+                for item in steps
+            ],
+            numbers=2,
+        )
+    ]
+    if any(item["status"] == "stale" for item in steps):
+        shown.append("stale: built from other inputs or settings; --replace builds it anew")
+    if runs:
+        states = {name: _run_status(project.training.runs / name) for name in value["runs"]}
+        value["runs"] = [{"run": name, "status": status} for name, status in states.items()]
+        title = str(project.training.runs)
+        shown.append(
+            tables.table(
+                title,
+                ["run", "status"],
+                [(name, _TO_DO.get(status, status)) for name, status in states.items()],
+            )
+        )
+    shown += [f"missing: {path}" for path in value["missing"]]
+    return value, shown
+
+
+def _run_status(folder: Path) -> str:
+    from sslmodels.record import read_record
+
+    try:
+        return str(read_record(folder).get("status", "partial"))
+    except MissingInputError:
+        return "missing"
+
+
+def require_inputs(project: Project) -> None:
+    """Refuse a project whose input files are not all there."""
+    from ssldata.plan import require_inputs as require
+
+    require(project)
+
+
 def build(
     project: Project,
     console: Console,
@@ -61,6 +123,7 @@ def build(
     replace: bool,
 ) -> Shown:
     """Build stores."""
+    require_inputs(project)
     from ssldata.build import build_project
 
     stores = build_project(
@@ -120,6 +183,7 @@ def train(
     model: str | None,
     regime: str | None,
     seed: int,
+    replace: bool,
 ) -> Shown:
     """Train one run."""
     cell = {
@@ -133,7 +197,7 @@ def train(
         raise ConfigError(f"--regime {regime}: no such regime; there are {', '.join(REGIMES)}")
     from sslmodels.regimes import train as train_run
 
-    folder = train_run(project, progress=console, **cell)  # type: ignore[arg-type]
+    folder = train_run(project, progress=console, replace=replace, **cell)
     return {"run": str(folder), **cell}, [f"trained {folder}; next: crosslabel evaluate {folder}"]
 
 
@@ -201,6 +265,7 @@ def _below(top: Path) -> list[Path]:
 
 def run(project: Project, console: Console, *, cluster: Cluster, replace: bool) -> Shown:
     """Run the flow over the whole grid."""
+    require_inputs(project)
     from flows import _runtime
 
     _runtime.prepare(verbosity=console.verbosity)

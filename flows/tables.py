@@ -11,12 +11,8 @@ from rich.text import Text
 
 #: Colours of words that say how something stands; shown on terminals only.
 _STYLES = {
-    "complete": "green",
-    "built": "green",
-    "unchanged": "green",
-    "missing": "yellow",
-    "partial": "yellow",
-    "writing": "yellow",
+    **dict.fromkeys(("complete", "built", "unchanged", "up to date"), "green"),
+    **dict.fromkeys(("to do", "to finish", "writing"), "yellow"),
     "stale": "red",
 }
 

@@ -201,10 +201,10 @@ def summarise(runs: Sequence[Run]) -> list[dict[str, Any]]:
 def read_stores(project: Project, problems: list[str]) -> list[StoreView]:
     """Read the ledger, the row counts and the liftover statuses of every store of a project."""
     paths = dict.fromkeys(project.store_path(e.name) for e in project.experiments)
-    return [_read_store(path, problems) for path in paths]
+    return [_read_store(path, project.reference.name, problems) for path in paths]
 
 
-def _read_store(path: Path, problems: list[str]) -> StoreView:
+def _read_store(path: Path, reference: str, problems: list[str]) -> StoreView:
     view = StoreView(name=path.stem, path=path)
     try:
         store = open_store(path)
@@ -213,7 +213,7 @@ def _read_store(path: Path, problems: list[str]) -> StoreView:
         for name in names:
             entry = store.ledger[name]
             group = GroupRows(
-                name=name.removeprefix(f"{HOMOLOGUES}/"),
+                name=reference if name == REFERENCE else name.removeprefix(f"{HOMOLOGUES}/"),
                 status=str(entry["status"]),
                 digest=str(entry.get("content", "")),
                 size=folder_size(path / name),

@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -33,7 +34,7 @@ REGIME_STYLES: dict[str, tuple[str, str]] = {
 }
 _OTHER_STYLE = ("#3f9a4d", ":")
 
-_RC = {
+_RC: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 9.5,
@@ -134,15 +135,8 @@ def precision_recall(curves: Sequence[Curve], *, prevalence: float | None, salt:
                     label=f"{regime}  AUPR {mean:.3f}{seeds}" if index == 0 else None,
                 )
         if prevalence is not None:
-            axes.axhline(prevalence, color=_INK, linewidth=0.9, linestyle=":")
-            axes.annotate(
-                f"guessing {prevalence:.3f}",
-                (0.995, prevalence),
-                xytext=(0, 3),
-                textcoords="offset points",
-                ha="right",
-                fontsize=8.5,
-            )
+            label = f"guessing  {prevalence:.3f}"
+            axes.axhline(prevalence, color=_INK, linewidth=1.0, linestyle=":", label=label)
         axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
         if by_regime:
             axes.legend(loc="upper right")
@@ -164,45 +158,58 @@ def training_curves(history: History, *, salt: str) -> str:
     panels = [group for group in (losses, auprs) if group]
     with mpl.rc_context({**_RC, "svg.hashsalt": salt, "font.size": 8.5, "legend.fontsize": 8}):
         figure = Figure(figsize=(5.0, 1.9 * max(1, len(panels)) + 0.4), layout="constrained")
-        for axes, names in zip(
-            np.atleast_1d(figure.subplots(max(1, len(panels)), sharex=True)), panels, strict=False
-        ):
-            _panel(axes, history, names)
-        figure.axes[-1].set_xlabel("epoch")
+        axes = figure.subplots(max(1, len(panels)), sharex=True, squeeze=False)[:, 0]
+        for panel, names in zip(axes, panels, strict=False):
+            _panel(panel, history, names)
+        if len(history.phases) > 1:
+            _name_phases(axes[0], history)
+        axes[-1].set_xlabel("epoch")
         return _svg(figure)
 
 
 def _panel(axes: Axes, history: History, names: Sequence[str]) -> None:
     colours = {"loss": "#d98a00", "val_loss": "#1f83c9", "aupr": "#d98a00", "val_aupr": "#1f83c9"}
-    epochs = np.arange(1, sum(count for _, count in history.phases) + 1)
-    for name in names:
-        axes.plot(
-            epochs,
-            history.series[name],
-            color=colours.get(name, "#3f9a4d"),
-            linestyle="-" if name.startswith("val_") else "--",
-            linewidth=1.5,
-            marker="." if len(epochs) < 3 else None,
-            label={"val_loss": "validation loss", "val_aupr": "validation AUPR"}.get(name, name),
-        )
+    labels = {"val_loss": "validation loss", "val_aupr": "validation AUPR", "aupr": "AUPR"}
     first = 0
-    for phase, count in history.phases:
+    # Phase by phase: a line across the border of two would show a jump nobody measured.
+    for number, (_, count) in enumerate(history.phases):
+        epochs = np.arange(first + 1, first + count + 1)
+        for name in names:
+            axes.plot(
+                epochs,
+                history.series[name][first : first + count],
+                color=colours.get(name, "#3f9a4d"),
+                linestyle="-" if name.startswith("val_") else "--",
+                linewidth=1.5,
+                marker="." if count < 3 else None,
+                label=labels.get(name, name) if number == 0 else None,
+            )
         if first:
             axes.axvline(first + 0.5, color=_INK, linewidth=0.7, linestyle=":")
-        if len(history.phases) > 1:
-            axes.annotate(
-                phase,
-                (first + 0.5 + count / 2, 1.0),
-                xycoords=("data", "axes fraction"),
-                xytext=(0, 2),
-                textcoords="offset points",
-                ha="center",
-                fontsize=8,
-            )
         first += count
     axes.set_xlim(0.5, max(first, 1) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(loc="best")
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0.1)
+
+
+def _name_phases(axes: Axes, history: History) -> None:
+    """Write the names of the phases above a panel, short, and none where there is no room."""
+    total = sum(count for _, count in history.phases)
+    first = 0
+    for phase, count in history.phases:
+        text = phase.replace("pre-train", "pre").replace("fine-tune", "fine")
+        crowded = len(history.phases) > 4
+        if len(text) < 100 * count / total:
+            axes.annotate(
+                text if crowded else phase,
+                (first + 0.5 + count / 2, 1.0),
+                xycoords=("data", "axes fraction"),
+                xytext=(0, 20),
+                textcoords="offset points",
+                ha="center",
+                fontsize=7 if crowded else 8,
+            )
+        first += count
 
 
 def thinned(x: Floats, y: Floats, *, cells: int = 500) -> tuple[Floats, Floats]:
