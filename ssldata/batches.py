@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -12,7 +14,7 @@ from scipy.special import ndtri
 from ssldata.errors import ConfigError
 from ssldata.hashing import uniform_rows
 from ssldata.sampling import Window
-from ssldata.store import RowGroup, Store
+from ssldata.store import Store
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,8 +93,41 @@ def central(codes: NDArray[np.uint8], context: int | None) -> NDArray[np.uint8]:
     return codes[:, first : first + context]
 
 
+class ChunkCache:
+    """The last decoded chunks: windows take a share of every segment, so chunks span windows.
+
+    Parameters
+    ----------
+    store
+        The store.
+    chunks
+        Chunks kept; at least two per segment, so that each is decoded once per epoch.
+    """
+
+    def __init__(self, store: Store, chunks: int) -> None:
+        self.store = store
+        self._chunks = chunks
+        self._kept: OrderedDict[tuple[str, int], NDArray[np.uint8]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def rows(self, name: str, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return the base codes of rows of one group that lie in one chunk."""
+        group = self.store.group(name)
+        number = int(rows[0]) // group.chunk_rows
+        first = number * group.chunk_rows
+        with self._lock:
+            codes = self._kept.pop((name, number), None)
+        if codes is None:
+            codes = group.codes(first, min(first + group.chunk_rows, group.rows))
+        with self._lock:
+            self._kept[name, number] = codes
+            while len(self._kept) > self._chunks:
+                self._kept.popitem(last=False)
+        return codes[rows - first]
+
+
 def read_window(
-    store: Store,
+    cache: ChunkCache,
     window: Window,
     *,
     epoch: int,
@@ -113,9 +148,8 @@ def read_window(
     """
     codes, labels, row_weights = [], [], []
     for piece in window.pieces:
-        group = store.group(piece.group)
-        codes.append(central(read_rows(group, piece.rows), context))
-        value = group.column("label")[piece.rows, label].astype(np.float32)
+        codes.append(central(cache.rows(piece.group, piece.rows), context))
+        value = cache.store.group(piece.group).column("label")[piece.rows, label].astype(np.float32)
         labels.append(value)
         row_weights.append(
             np.ones(len(piece), np.float32)
@@ -128,10 +162,3 @@ def read_window(
         np.concatenate(labels)[order][:, None],
         np.concatenate(row_weights)[order],
     )
-
-
-def read_rows(group: RowGroup, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Return the base codes of ascending rows that lie in one chunk."""
-    first, end = int(rows[0]), int(rows[-1]) + 1
-    codes = group.codes(first, end)
-    return codes if len(rows) == end - first else codes[rows - first]

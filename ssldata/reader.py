@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from ssldata.batches import Weights, central, read_window
+from ssldata.batches import ChunkCache, Weights, central, read_window
 from ssldata.sampling import EpochOrder, Mixture
 from ssldata.store import Store
 
@@ -66,6 +66,7 @@ def training_dataset(
     steps = mixture.steps(batch_size)
     window_rows = WINDOW_CHUNKS * max(chunks.values())
     orders: dict[int, EpochOrder] = {}
+    cache = ChunkCache(store, 2 * (len(mixture.positives) + len(mixture.negatives)))
 
     def order_of(epoch: int) -> EpochOrder:
         if epoch not in orders:
@@ -83,7 +84,7 @@ def training_dataset(
     def read(number: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
         epoch, window = divmod(int(number), windows)
         return read_window(
-            store,
+            cache,
             order_of(epoch).window(window),
             epoch=epoch,
             label=label,

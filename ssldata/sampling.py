@@ -6,9 +6,10 @@ byte for byte.
 
 How it works. Rows of each class were permuted when the store was written, so a contiguous run of
 rows is a random sample, and whole chunks can be read. An epoch takes all positives once and a
-seeded run of negatives, cuts both into chunk-sized pieces, shuffles the pieces, deals them out
-over *windows* of whole batches, permutes the rows inside each window, and spreads the positives
-evenly, so that every batch has its share of both classes (to within one row).
+seeded run of negatives, cuts both into chunk-sized pieces and shuffles those of each segment. They
+are dealt out over *windows* of whole batches so that every window has its share of every segment
+(genome); a window's rows are permuted and its positives spread evenly, so that every batch has its
+share of both classes to within one row, and genomes mix as in a random batch.
 """
 
 from __future__ import annotations
@@ -177,36 +178,52 @@ def _run(segment: Segment, wanted: int, chunk: int, *key: int | str) -> list[Pie
     return pieces
 
 
-def epoch_pieces(
-    mixture: Mixture, epoch: int, chunks: Mapping[str, int]
-) -> tuple[list[Piece], list[Piece]]:
-    """Return the shuffled pieces of an epoch, positives and negatives.
+class _Stream:
+    """The shuffled pieces of one segment in one epoch, taken from front to back."""
 
-    Parameters
-    ----------
-    mixture
-        What to draw from.
-    epoch
-        0, 1, …
-    chunks
-        Rows per chunk of each group.
-    """
+    def __init__(self, pieces: Sequence[Piece], *key: int | str) -> None:
+        self.pieces = [pieces[i] for i in permutation(len(pieces), "pieces", *key)]
+        self.borders = np.cumsum([0, *(len(piece) for piece in self.pieces)])
+
+    def __len__(self) -> int:
+        return int(self.borders[-1])
+
+    def slice(self, first: int, end: int) -> list[Piece]:
+        """Return the pieces that hold positions [first, end) of the stream, cut to them."""
+        result = []
+        i = int(np.searchsorted(self.borders, first, side="right")) - 1
+        while i < len(self.pieces) and self.borders[i] < end:
+            piece = self.pieces[i]
+            low = max(first - int(self.borders[i]), 0)
+            high = min(end - int(self.borders[i]), len(piece))
+            if high > low:
+                result.append(Piece(piece.group, piece.rows[low:high]))
+            i += 1
+        return result
+
+
+def _streams(
+    mixture: Mixture, epoch: int, chunks: Mapping[str, int]
+) -> tuple[list[_Stream], list[_Stream]]:
+    """Return the positives and negatives of an epoch, one stream per segment."""
     seed = mixture.seed
-    positives: list[Piece] = []
-    if mixture.repeats == 1:
-        for segment in mixture.positives:
-            positives += _pieces(segment, 0, len(segment), chunks[segment.group])
-    else:
-        counts = _shares(mixture.positive_rows, [len(s) for s in mixture.positives])
-        for segment, count in zip(mixture.positives, counts, strict=True):
+    positives: list[_Stream] = []
+    counts = _shares(mixture.positive_rows, [len(s) for s in mixture.positives])
+    for i, (segment, count) in enumerate(zip(mixture.positives, counts, strict=True)):
+        chunk = chunks[segment.group]
+        pieces = (
+            _pieces(segment, 0, len(segment), chunk)
+            if mixture.repeats == 1
             # Another start each epoch, so that a fraction of a pass favours no row.
-            positives += _run(segment, count, chunks[segment.group], seed, epoch, "positive")
-    negatives: list[Piece] = []
+            else _run(segment, count, chunk, seed, epoch, "positive")
+        )
+        positives.append(_Stream(pieces, seed, epoch, "positive", i))
+    negatives: list[_Stream] = []
     wanted = _shares(
         mixture.negative_rows, mixture.negative_shares or [len(s) for s in mixture.negatives]
     )
     draw = epoch if mixture.redraw else 0
-    for segment, count in zip(mixture.negatives, wanted, strict=True):
+    for i, (segment, count) in enumerate(zip(mixture.negatives, wanted, strict=True)):
         if count > len(segment) and epoch == 0:
             _LOG.warning(
                 "%s: %d negatives wanted of a pool of %d; rows are used more than once",
@@ -214,28 +231,33 @@ def epoch_pieces(
                 count,
                 len(segment),
             )
-        negatives += _run(segment, count, chunks[segment.group], seed, draw, "negative")
-    return (
-        [positives[i] for i in permutation(len(positives), "pieces", seed, epoch, "positive")],
-        [negatives[i] for i in permutation(len(negatives), "pieces", seed, epoch, "negative")],
-    )
+        pieces = _run(segment, count, chunks[segment.group], seed, draw, "negative")
+        negatives.append(_Stream(pieces, seed, epoch, "negative", i))
+    return positives, negatives
 
 
-def _slice(
-    pieces: Sequence[Piece], borders: NDArray[np.int64], first: int, end: int
-) -> list[Piece]:
-    """Return the pieces that hold positions [first, end) of their concatenation, cut to them.
+def _deal(streams: Sequence[_Stream], totals: Sequence[int]) -> list[list[tuple[int, int]]]:
+    """Deal streams out over windows: each window gets its share of every stream.
 
-    `borders` are the positions where the pieces begin, and the end of the last.
+    Parameters
+    ----------
+    streams
+        What is dealt.
+    totals
+        Rows per window, of all streams together.
+
+    Returns
+    -------
+    list of list of (int, int)
+        Per window and stream the positions [first, end).
     """
-    result = []
-    i = int(np.searchsorted(borders, first, side="right")) - 1
-    while i < len(pieces) and borders[i] < end:
-        low, high = max(first - borders[i], 0), min(end - borders[i], len(pieces[i]))
-        if high > low:
-            result.append(Piece(pieces[i].group, pieces[i].rows[low:high]))
-        i += 1
-    return result
+    done = [0] * len(streams)
+    windows = []
+    for total in totals:
+        taken = _shares(total, [len(s) - d for s, d in zip(streams, done, strict=True)])
+        windows.append([(d, d + t) for d, t in zip(done, taken, strict=True)])
+        done = [d + t for d, t in zip(done, taken, strict=True)]
+    return windows
 
 
 def spread_evenly(positives: int, negatives: int) -> NDArray[np.bool_]:
@@ -275,9 +297,15 @@ class EpochOrder:
         self.epoch = epoch
         self.batch_size = batch_size
         self.window_steps = max(1, window_rows // batch_size)
-        self.positives, self.negatives = epoch_pieces(mixture, epoch, chunks)
-        self._positive_borders = np.cumsum([0, *(len(p) for p in self.positives)])
-        self._negative_borders = np.cumsum([0, *(len(p) for p in self.negatives)])
+        self._streams = _streams(mixture, epoch, chunks)
+        rows = mixture.rows
+        ends = np.minimum(np.arange(len(self) + 1) * self.window_steps * batch_size, rows)
+        # Positives among the first so many rows of the evenly spread epoch.
+        positives = ends * mixture.positive_rows // max(rows, 1)
+        self._windows = (
+            _deal(self._streams[0], np.diff(positives).tolist()),
+            _deal(self._streams[1], np.diff(ends - positives).tolist()),
+        )
 
     @property
     def steps(self) -> int:
@@ -290,19 +318,18 @@ class EpochOrder:
 
     def window(self, number: int) -> Window:
         """Return one window: what to read and in which order to use it."""
-        mixture, rows = self.mixture, self.mixture.rows
-        first_step = number * self.window_steps
-        low = min(first_step * self.batch_size, rows)
-        high = min((first_step + self.window_steps) * self.batch_size, rows)
-        # Positives before a position of the evenly spread epoch.
-        p_low, p_high = (place * mixture.positive_rows // max(rows, 1) for place in (low, high))
-        n_low, n_high = low - p_low, high - p_high
-        positives = _slice(self.positives, self._positive_borders, p_low, p_high)
-        negatives = _slice(self.negatives, self._negative_borders, n_low, n_high)
-        p, n = p_high - p_low, n_high - n_low
-        key = ("window", mixture.seed, self.epoch, number)
+        parts = [
+            [
+                piece
+                for stream, (first, end) in zip(streams, windows[number], strict=True)
+                for piece in stream.slice(first, end)
+            ]
+            for streams, windows in zip(self._streams, self._windows, strict=True)
+        ]
+        p, n = (sum(len(piece) for piece in part) for part in parts)
+        key = ("window", self.mixture.seed, self.epoch, number)
         order = np.empty(p + n, np.int64)
         place = spread_evenly(p, n)
         order[place] = permutation(p, *key, "positive")
         order[~place] = p + permutation(n, *key, "negative")
-        return Window((*positives, *negatives), order, first_step)
+        return Window((*parts[0], *parts[1]), order, number * self.window_steps)

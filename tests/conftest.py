@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,24 +13,79 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
+MIRROR = os.environ.get("CROSSLABEL_MIRROR", "")
+
+
+def _has_mirror() -> bool:
+    return bool(MIRROR) and (Path(MIRROR) / "yeast").is_dir()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without the real data, leave the tests that need them out and say so; in CI they fail."""
+    if _has_mirror() or os.environ.get("CI"):
+        return
+    needing = [item for item in items if item.get_closest_marker("mirror")]
+    if needing:
+        items[:] = [item for item in items if item not in needing]
+        config.hook.pytest_deselected(items=needing)
+        config.stash[_LEFT_OUT] = len(needing)
+
+
+_LEFT_OUT: pytest.StashKey[int] = pytest.StashKey()
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say how many tests were left out for want of the real data."""
+    left_out = config.stash.get(_LEFT_OUT, 0)
+    if left_out:
+        terminalreporter.write_line(
+            f"{left_out} tests on real data left out: set CROSSLABEL_MIRROR to the folder that "
+            "holds yeast/, mammals/, …",
+            yellow=True,
+        )
+
 
 @pytest.fixture(scope="session")
 def mirror() -> Path:
-    """Return the folder of real data named by ``CROSSLABEL_MIRROR``; fail, never skip, without it."""
-    value = os.environ.get("CROSSLABEL_MIRROR", "")
-    folder = Path(value)
-    if not value or not (folder / "yeast").is_dir():
+    """Return the folder of real data named by ``CROSSLABEL_MIRROR``; fail without it."""
+    if not _has_mirror():
         pytest.fail(
             "this test needs the real data: set CROSSLABEL_MIRROR to the folder that holds yeast/, "
-            f"mammals/, … (found {value!r}), or deselect with -m 'not mirror'",
+            f"mammals/, … (found {MIRROR!r}), or deselect with -m 'not mirror'",
             pytrace=False,
         )
-    return folder.resolve()
+    return Path(MIRROR).resolve()
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Give the whole test session one cache of its own, never the user's."""
-    folder = tmp_path_factory.getbasetemp() / "cache"
-    folder.mkdir(exist_ok=True)
-    monkeypatch.setenv("CROSSLABEL_CACHE", str(folder))
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CROSSLABEL_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def small_world(tmp_path_factory: pytest.TempPathFactory, own_cache: Path) -> Path:
+    """Return the folder of a small simulated project; not built, not to be written to."""
+    from ssldata.simulate import small_clade
+
+    del own_cache  # the cache must be ours before anything is opened
+    folder = tmp_path_factory.mktemp("world") / "small"
+    small_clade(folder, seed=11)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def built_world(tmp_path_factory: pytest.TempPathFactory, small_world: Path) -> Path:
+    """Return the folder of the small project with its stores built; not to be written to."""
+    from ssldata.build import build_project
+    from ssldata.config import load_project
+
+    folder = tmp_path_factory.mktemp("built") / "small"
+    shutil.copytree(small_world, folder)
+    build_project(load_project(folder))
+    return folder
