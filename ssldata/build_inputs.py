@@ -24,6 +24,7 @@ from ssldata.errors import ConfigError, InputError
 from ssldata.genome import Genome, open_genome
 from ssldata.intervals import Peaks, read_peaks
 from ssldata.liftover import LiftOptions, LiftResult, Status, lift, pieces
+from ssldata.onehot import N_CODE
 from ssldata.rows import Sources
 from ssldata.splits import check_contigs
 from ssldata.store import FORMAT_VERSION
@@ -200,7 +201,8 @@ class TargetInputs:
         LiftResult
             One row per source.
         float32 (n,)
-            Share of the aligned bases that are identical; 0 for a source without homologue.
+            Share of the aligned base pairs that are identical, pairs with an N left out; 0 for
+            a source without homologue.
         """
         settings = self.project.liftover
         options = LiftOptions(
@@ -262,8 +264,9 @@ class TargetInputs:
                 np.ones(len(piece), np.int8),
             )[:, 0]
             owner = row[p][piece]
-            np.add.at(same, owner[(ours == theirs) & (ours < 4)], 1)
-            np.add.at(total, owner, 1)
+            known = (ours != N_CODE) & (theirs != N_CODE)
+            np.add.at(same, owner[known & (ours == theirs)], 1)
+            np.add.at(total, owner[known], 1)
         return (same / np.maximum(total, 1)).astype(np.float32)
 
 

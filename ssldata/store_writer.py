@@ -46,7 +46,7 @@ _LOG = logging.getLogger(__name__)
 
 def chunk_rows(length: int) -> int:
     """Return rows per chunk: the largest power of two whose one-hot form fits ``CHUNK_BYTES``."""
-    return max(1, 1 << ((CHUNK_BYTES // (4 * length)).bit_length() - 1))
+    return 1 << (max(1, CHUNK_BYTES // (4 * length)).bit_length() - 1)
 
 
 def shard_count(rows: int, length: int) -> int:

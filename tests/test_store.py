@@ -1,0 +1,219 @@
+"""The store: readable by plain xarray, whole or not at all, refused when it is not ours."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import multiprocessing
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+
+from ssldata.errors import MissingInputError, StoreError
+from ssldata.store import ATTRIBUTE, RowGroup, Store, open_store
+from ssldata.store_writer import (
+    CHUNKS_PER_SHARD,
+    StoreWriter,
+    chunk_rows,
+    remove_tree,
+    shard_count,
+    write_shard,
+    writer_lock,
+)
+from ssldata.weights import read_weights, write_weights
+
+
+@pytest.fixture
+def store_path(built_world: Path, tmp_path: Path) -> Path:
+    """Return a store of its own to spoil."""
+    path = tmp_path / "own.zarr"
+    shutil.copytree(next((built_world / "store").glob("*.zarr")), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("length", "rows"), [(200, 4096), (1000, 1024), (1, 1_048_576), (2_000_000, 1)]
+)
+def test_chunks_are_powers_of_two_below_the_limit(length: int, rows: int) -> None:
+    assert chunk_rows(length) == rows
+
+
+def test_xarray_reads_any_group_without_a_warning(store_path: Path) -> None:
+    tree = xr.open_datatree(store_path, engine="zarr")
+    assert "reference" in tree.children
+    for group in ("reference", "sources", f"homologs/{open_store(store_path).genomes[0]}"):
+        data = xr.open_zarr(store_path, group=group)
+        assert data.sizes
+    reference = xr.open_zarr(store_path, group="reference")
+    assert reference["sequence"].dims == ("row", "position", "base")
+    assert reference["label"].dims == ("row", "experiment")
+
+
+def test_one_hot_and_codes_agree(store_path: Path) -> None:
+    group = open_store(store_path).group("reference")
+    codes, hot = group.codes(0, 50), group.one_hot(0, 50)
+    assert (hot.sum(-1) == (codes < 4)).all()
+    assert (hot.argmax(-1) == codes)[codes < 4].all()
+
+
+def test_a_store_without_codes_reads_the_same(store_path: Path) -> None:
+    with_codes = open_store(store_path).group("reference").codes(3, 40)
+    shutil.rmtree(store_path / "reference" / "sequence_codes")
+    assert (open_store(store_path).group("reference").codes(3, 40) == with_codes).all()
+
+
+def test_consolidated_metadata_is_fresh_and_lists_complete_groups_only(store_path: Path) -> None:
+    root = json.loads((store_path / "zarr.json").read_text())
+    listed = set(root["consolidated_metadata"]["metadata"])
+    on_disk = {str(p.parent.relative_to(store_path)) for p in store_path.rglob("zarr.json")} - {"."}
+    assert listed == on_disk
+    genome = open_store(store_path).genomes[0]
+    writer = StoreWriter(store_path)
+    writer.set_entry(f"homologs/{genome}", {"status": "writing", "digest": "x"})
+    root = json.loads((store_path / "zarr.json").read_text())
+    assert not any(genome in key for key in root["consolidated_metadata"]["metadata"])
+
+
+def test_readers_see_complete_genomes_only(store_path: Path) -> None:
+    genomes = open_store(store_path).genomes
+    before = open_store(store_path).digest
+    StoreWriter(store_path).begin(f"homologs/{genomes[0]}", "x")
+    store = open_store(store_path)
+    assert store.genomes == genomes[1:]
+    assert store.digest != before
+    with pytest.raises(StoreError, match="is not complete"):
+        store.homologues(genomes[0])
+
+
+def test_reference_cut_half_way_is_said(store_path: Path) -> None:
+    StoreWriter(store_path).set_entry("reference", {"status": "writing", "digest": "x"})
+    with pytest.raises(StoreError, match="run `crosslabel build` again"):
+        open_store(store_path)
+
+
+def test_other_things_are_not_opened(tmp_path: Path) -> None:
+    with pytest.raises(MissingInputError, match="no such store"):
+        open_store(tmp_path / "none.zarr")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("mine")
+    with pytest.raises(StoreError, match="not a crosslabel store"):
+        open_store(tmp_path / "other")
+    with pytest.raises(StoreError, match="move it away"):
+        StoreWriter(tmp_path / "other").attributes()
+    zarr.create_group(store=tmp_path / "foreign.zarr", attributes={"someone": "else"})
+    with pytest.raises(StoreError, match="not a crosslabel store"):
+        open_store(tmp_path / "foreign.zarr")
+
+
+def test_a_newer_major_format_is_refused(store_path: Path) -> None:
+    root = json.loads((store_path / "zarr.json").read_text())
+    root["attributes"][ATTRIBUTE]["format_version"] = "2.0"
+    (store_path / "zarr.json").write_text(json.dumps(root))
+    with pytest.raises(StoreError, match=r"store format 2\.0, this release reads 1\.x"):
+        open_store(store_path)
+
+
+def test_a_newer_minor_format_is_read(store_path: Path) -> None:
+    root = json.loads((store_path / "zarr.json").read_text())
+    root["attributes"][ATTRIBUTE]["format_version"] = "1.7"
+    (store_path / "zarr.json").write_text(json.dumps(root))
+    assert open_store(store_path).experiments
+
+
+def test_only_whole_shards_are_written(tmp_path: Path) -> None:
+    writer = StoreWriter(tmp_path / "s.zarr")
+    writer.create({"experiments": []})
+    length = 1000
+    shard = chunk_rows(length) * CHUNKS_PER_SHARD
+    rows = shard + 100
+    writer.write_arrays("g", {"start": np.arange(rows)}, dims={"start": ("row",)})
+    writer.create_sequences("g", rows=rows, length=length, codes=True)
+    assert shard_count(rows, length) == 2
+    rng = np.random.default_rng(0)
+    tail = rng.integers(0, 5, (100, length), dtype=np.uint8)
+    write_shard(writer.path, "g", 1, tail)
+    group = zarr.open_group(writer.path / "g", mode="r", use_consolidated=False)
+    assert (np.asarray(group["sequence_codes"][shard:]) == tail).all()
+    with pytest.raises(StoreError, match=f"shard 0 takes {shard} rows"):
+        write_shard(writer.path, "g", 0, tail)
+
+
+def _hold(path: Path, ready: object, seconds: float) -> None:
+    with writer_lock(path):
+        ready.set()  # type: ignore[attr-defined]
+        time.sleep(seconds)
+
+
+def test_a_second_writer_waits(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    process = context.Process(target=_hold, args=(tmp_path / "s.zarr", ready, 1.0))
+    process.start()
+    assert ready.wait(60)
+    started = time.monotonic()
+    with writer_lock(tmp_path / "s.zarr"):
+        waited = time.monotonic() - started
+    process.join()
+    assert waited > 0.5
+    assert "another process is writing" in caplog.text
+
+
+def test_the_lock_of_a_killed_writer_is_free(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    process = context.Process(target=_hold, args=(tmp_path / "s.zarr", ready, 60.0))
+    process.start()
+    assert ready.wait(60)
+    process.kill()
+    process.join()
+    started = time.monotonic()
+    with writer_lock(tmp_path / "s.zarr"):
+        assert time.monotonic() - started < 5
+
+
+def test_leftovers_are_swept(store_path: Path) -> None:
+    (store_path / "reference" / "zarr.json.abc.partial").write_text("x")
+    (store_path / ".homologs.1.deleting").mkdir()
+    StoreWriter(store_path).sweep()
+    assert not list(store_path.rglob("*.partial"))
+    assert not list(store_path.rglob("*.deleting"))
+
+
+def test_remove_tree_of_nothing(tmp_path: Path) -> None:
+    remove_tree(tmp_path / "none")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_round_trip_and_are_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "weights.zarr"
+    first = {"homologs/a": np.array([0, 0.5, 1], np.float32)}
+    write_weights(path, first, {"iteration": 1})
+    second = {"homologs/b": np.array([0.25], np.float32)}
+    write_weights(path, second, {"iteration": 2})
+    got = read_weights(path)
+    assert set(got) == {"homologs/b"}
+    assert got["homologs/b"].tolist() == [0.25]
+    attributes = dict(zarr.open_group(path, mode="r").attrs)
+    assert attributes["crosslabel_weights"] == {"iteration": 2}
+
+
+def test_weights_out_of_range(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"row 1 of homologs/a is nan, expected 0 to 1"):
+        write_weights(tmp_path / "w", {"homologs/a": np.array([0, np.nan], np.float32)}, {})
+    with pytest.raises(MissingInputError):
+        read_weights(tmp_path / "w")
+
+
+def test_groups_know_their_rows(store_path: Path) -> None:
+    store: Store = open_store(store_path)
+    group: RowGroup = store.group("reference")
+    assert group.rows == store.ledger["reference"]["rows"] == len(group.column("start"))
+    ends = [group.ranges[k] for k in ("positive", "negative", "validation", "test")]
+    assert ends[0][0] == 0
+    assert ends[-1][1] == group.rows
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(ends))
