@@ -1,0 +1,55 @@
+# make demo   install, then run the published method on real yeast data (a simulated clade offline)
+# make test   install, then run the tests
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Where the simulated clade goes when the real data cannot be had.
+SIMULATED ?= build/simulated
+
+.PHONY: help demo test test-all check lock clean
+
+help:
+	@sed -n 's/^# make /make /p' Makefile
+	@echo 'make test-all  all tests, the slow ones as well'
+	@echo 'make check  ruff and mypy'
+	@echo 'make clean  delete the environment and everything the demo made'
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "crosslabel needs Python 3.11 or newer; call: make PYTHON=python3.11 …" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+# A stamp per kind of installation: a second call starts work at once.
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo 'Installing (some minutes the first time) …'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo 'Installing with the tools of development (some minutes the first time) …'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+demo: $(VENV)/.installed
+	@$(BIN)/crosslabel fetch examples/yeast; code=$$?; \
+	if [ $$code -eq 0 ]; then \
+	  $(BIN)/crosslabel run examples/yeast; \
+	elif [ $$code -eq 3 ]; then \
+	  echo 'The yeast data cannot be had here: the same job on a simulated clade with known truth.'; \
+	  { [ -f $(SIMULATED)/project.yaml ] || $(BIN)/crosslabel init --simulated $(SIMULATED); } \
+	  && $(BIN)/crosslabel run $(SIMULATED); \
+	else exit $$code; fi
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest
+
+test-all: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m 'slow or not slow'
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build examples/yeast/data examples/yeast/store examples/yeast/runs *.egg-info
