@@ -23,8 +23,8 @@ from ssldata.cache import cache_dir, write_json_atomic
 from ssldata.errors import InputError, MissingInputError
 from ssldata.genome_cache import cache_key, unpack
 from ssldata.genome_fasta import FastaSource
+from ssldata.genome_kernels import codes_to_letters
 from ssldata.genome_map import MappedFile
-from ssldata.onehot import BYTE_OF_CODE
 from ssldata.twobit import BYTE_ORDER_OF_MAGIC, TwoBitSource
 
 #: Version of the rule behind :attr:`Genome.digest`; part of remembered digests.
@@ -49,11 +49,16 @@ class _Source(Protocol):
     sizes: NDArray[np.int64]
     mapped: MappedFile
 
+    def positions(
+        self, contig: NDArray[np.int64], start: NDArray[np.int64]
+    ) -> NDArray[np.int64]: ...
+
     def gather(
         self,
         contig: NDArray[np.int64],
         start: NDArray[np.int64],
         strand: NDArray[np.int8],
+        rows: NDArray[np.int64],
         out: NDArray[np.uint8],
     ) -> None: ...
 
@@ -170,8 +175,9 @@ class Genome:
             size = int(self.sizes[i])
             digest.update(f"{self.names[i]}\0{size}\0".encode())
             for start in range(0, size, _PASS_BASES):
-                codes = self.codes(i, start, min(start + _PASS_BASES, size))
-                digest.update(BYTE_OF_CODE[codes].data)
+                letters = self.codes(i, start, min(start + _PASS_BASES, size))
+                codes_to_letters(letters)
+                digest.update(letters.data)
         value = digest.hexdigest()
         write_json_atomic(note, {"path": str(self.path.resolve()), "digest": value})
         return value
@@ -250,9 +256,10 @@ class Genome:
                     np.array([index], dtype=np.int64),
                     np.array([a], dtype=np.int64),
                     np.ones(1, dtype=np.int8),
+                    np.zeros(1, dtype=np.int64),
                     out[:, a - start : b - start],
                 )
-                self._source.mapped.touched(1, b - a)
+                self._source.mapped.touched(b - a)
         return out[0]
 
     def soft_mask(
@@ -312,11 +319,9 @@ class Genome:
         if length == 0:
             return out
         strands8 = strands.astype(np.int8)
-        step = self._source.mapped.rows_per_block
-        for a in range(0, contigs.size, step):
-            rows = slice(a, a + step)
-            self._source.gather(contigs[rows], starts[rows], strands8[rows], out[rows])
-            self._source.mapped.touched(contigs[rows].size, length)
+        positions = self._source.positions(contigs, starts)
+        for rows in self._source.mapped.blocks(positions):
+            self._source.gather(contigs, starts, strands8, rows, out)
         return out
 
     def _check_windows(

@@ -42,7 +42,7 @@ def cache_file(key: str, suffix: str) -> Path:
 @contextlib.contextmanager
 def one_at_a_time(key: str) -> Iterator[None]:
     """Let one process prepare a file while the others that want the same one wait."""
-    with cache_file(key, ".lock").open("w") as handle:
+    with (cache_dir("locks") / f"{key}.lock").open("w") as handle:
         # Some network filesystems have no locks: then two may do the same work, harmlessly,
         # because files become visible whole.
         with contextlib.suppress(OSError):

@@ -17,7 +17,15 @@ from numpy.typing import NDArray
 
 from ssldata.errors import InputError
 from ssldata.genome_cache import cache_file, cache_write, one_at_a_time
-from ssldata.genome_kernels import CLASS_OF_BYTE, RAGGED, STRANGE, check_layout, gather_fasta
+from ssldata.genome_kernels import (
+    CLASS_OF_BYTE,
+    OTHER,
+    RAGGED,
+    STRANGE,
+    check_contig,
+    first_header,
+    gather_fasta,
+)
 from ssldata.genome_map import MappedFile
 
 #: pyfaidx goes by these suffixes, whatever the file holds.
@@ -68,14 +76,19 @@ class FastaSource:
         line, column = np.divmod(position, self._line_bases[contig])
         return self._offset[contig] + line * self._line_width[contig] + column
 
+    def positions(self, contig: NDArray[np.int64], start: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return about where in the file windows begin: line ends, 1 or 2 %, are not counted."""
+        return self._offset[contig] + start
+
     def gather(
         self,
         contig: NDArray[np.int64],
         start: NDArray[np.int64],
         strand: NDArray[np.int8],
+        rows: NDArray[np.int64],
         out: NDArray[np.uint8],
     ) -> None:
-        """Fill `out` (n, length) with the codes of windows that lie inside their contigs."""
+        """Fill `rows` of `out` (n, length) with the codes of those windows; all lie inside."""
         gather_fasta(
             self._data,
             self._offset,
@@ -84,6 +97,7 @@ class FastaSource:
             contig,
             start,
             strand,
+            rows,
             out,
         )
 
@@ -176,21 +190,35 @@ def _not_fasta(label: str, why: object) -> InputError:
 
 def _check(path: Path, index: dict, label: str) -> None:
     """Hold an index against every byte of its file."""
-    data = MappedFile(path).data
+    mapped = MappedFile(path)
+    data = mapped.data
     size, offset, line_bases, line_width = _columns(index)
-    verdict, contig = check_layout(data, offset, size, line_bases, line_width)
-    if verdict == RAGGED:
+    at = first_header(data)
+    for contig, name in enumerate(index):
+        begin = at
+        layout = size[contig], offset[contig], line_bases[contig], line_width[contig]
+        verdict, at = check_contig(data, at, *layout)
+        if verdict == RAGGED:
+            raise _RaggedError
+        if verdict == STRANGE:
+            byte, position = _first_strange(data, *(int(value) for value in layout))
+            raise InputError(
+                f"{label}, contig {name}: {chr(byte)!r} at base {position} (counted from 0) is no "
+                "base; expected letters, '-', '*', '.' or '?'"
+            )
+        mapped.touched(at - begin)
+    if at < data.size:
         raise _RaggedError
-    if verdict == STRANGE:
-        lines = -(-int(size[contig]) // int(line_bases[contig]))
-        begin = int(offset[contig])
-        region = data[begin : begin + lines * int(line_width[contig])]
-        at = int(np.argmax(CLASS_OF_BYTE[region] > 1))
-        position = at - at // int(line_width[contig]) * int(line_width[contig] - line_bases[contig])
-        raise InputError(
-            f"{label}, contig {list(index)[contig]}: {chr(region[at])!r} at base {position} "
-            "(counted from 0) is no base; expected letters, '-', '*', '.' or '?'"
-        )
+
+
+def _first_strange(
+    data: NDArray[np.uint8], size: int, offset: int, line_bases: int, line_width: int
+) -> tuple[int, int]:
+    """Return the first byte of a contig that is no base, and its position in the contig."""
+    lines = -(-size // line_bases)
+    region = data[offset : offset + lines * line_width]
+    at = int(np.argmax(CLASS_OF_BYTE[region] == OTHER))
+    return int(region[at]), at - at // line_width * (line_width - line_bases)
 
 
 def _rewrite(path: Path, target: Path, label: str) -> None:

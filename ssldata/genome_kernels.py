@@ -10,23 +10,24 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ssldata.onehot import CODE_OF_BYTE, N_CODE, reverse_complement
+from ssldata.onehot import BYTE_OF_CODE, CODE_OF_BYTE, N_CODE, reverse_complement
 
-#: Verdicts of :func:`check_layout`.
+#: Verdicts of :func:`check_contig`.
 REGULAR, RAGGED, STRANGE = 0, 1, 2
 
-_SPACE, _OTHER = 1, 2
+#: What a byte of a sequence may be besides a base (0): blank space, or neither.
+SPACE, OTHER = 1, 2
 
 
 def _class_table() -> NDArray[np.uint8]:
-    table = np.full(256, _OTHER, dtype=np.uint8)
+    table = np.full(256, OTHER, dtype=np.uint8)
     # Letters, and what some assemblies write for a gap or an unknown base.
     table[list(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-*.?")] = 0
-    table[list(b" \t\r\n\v\f")] = _SPACE
+    table[list(b" \t\r\n\v\f")] = SPACE
     return table
 
 
-#: uint8[256]: what a byte may be in a sequence: 0 a base, 1 blank space, 2 neither.
+#: uint8[256]: what each byte is in a sequence.
 CLASS_OF_BYTE = _class_table()
 
 #: Base codes of the other strand, by ASCII byte.
@@ -51,9 +52,10 @@ def gather_fasta(
     contig: NDArray[np.int64],
     start: NDArray[np.int64],
     strand: NDArray[np.int8],
+    rows: NDArray[np.int64],
     out: NDArray[np.uint8],
 ) -> None:
-    """Read one window per row of `out`, line by line.
+    """Read windows line by line.
 
     Parameters
     ----------
@@ -63,12 +65,14 @@ def gather_fasta(
         Per contig: byte of its first base, bases per line, bytes per line with the line end.
     contig, start, strand
         Per window; strand −1 writes the reverse complement.
+    rows
+        Windows to read, in this order.
     out
-        uint8 codes (n, length).
+        uint8 codes (n, length); row r gets window r.
     """
     length = out.shape[1]
     one = np.uint64(1)
-    for r in range(out.shape[0]):
+    for r in rows:
         row = np.uint64(r)
         c = contig[r]
         bases = line_bases[c]
@@ -104,9 +108,10 @@ def gather_twobit(
     contig: NDArray[np.int64],
     start: NDArray[np.int64],
     strand: NDArray[np.int8],
+    rows: NDArray[np.int64],
     out: NDArray[np.uint8],
 ) -> None:
-    """Unpack one window per row of `out` and apply the blocks of N.
+    """Unpack windows and apply the blocks of N.
 
     Parameters
     ----------
@@ -118,11 +123,13 @@ def gather_twobit(
         Blocks of N of contig c are ``n_first[c]:n_first[c + 1]`` of `n_start` and `n_end`, sorted.
     contig, start, strand
         Per window; strand −1 writes the reverse complement.
+    rows
+        Windows to read, in this order.
     out
-        uint8 codes (n, length).
+        uint8 codes (n, length); row r gets window r.
     """
     length = out.shape[1]
-    for r in range(out.shape[0]):
+    for r in rows:
         row = np.uint64(r)
         c = contig[r]
         begin = start[r]
@@ -176,61 +183,76 @@ def gather_twobit(
                 out[row, last - i] = np.uint8(3) - a if a < N_CODE else a
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
-def check_layout(
-    data: NDArray[np.uint8],
-    offset: NDArray[np.int64],
-    size: NDArray[np.int64],
-    line_bases: NDArray[np.int64],
-    line_width: NDArray[np.int64],
-) -> tuple[int, int]:
-    """Walk a whole FASTA by its index; return (verdict, contig it concerns).
+@numba.njit(nogil=True, cache=True)
+def codes_to_letters(codes: NDArray[np.uint8]) -> None:
+    """Replace base codes by their upper-case letters in place."""
+    for i in range(codes.size):
+        codes[i] = BYTE_OF_CODE[codes[i]]
 
-    Every byte must be a comment before the first header, a header line, a base or a line end where
-    the index expects it, or blank space after a contig's last base.
-    """
-    newline = ord("\n")
+
+@numba.njit(nogil=True, cache=True)
+def first_header(data: NDArray[np.uint8]) -> int:
+    """Return the byte where the first line that starts with ">" begins; comments may precede it."""
     at = 0
     while at < data.size and data[at] != ord(">"):
-        while at < data.size and data[at] != newline:
+        while at < data.size and data[at] != ord("\n"):
             at += 1
         at += 1
-    for c in range(offset.size):
-        if at >= data.size or data[at] != ord(">"):
-            return RAGGED, c
-        while at < data.size and data[at] != newline:
-            # A lone carriage return ends lines in files of old; the index cannot know.
-            if data[at] == ord("\r") and (at + 1 >= data.size or data[at + 1] != newline):
-                return RAGGED, c
-            at += 1
+    return at
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def check_contig(
+    data: NDArray[np.uint8], at: int, size: int, offset: int, line_bases: int, line_width: int
+) -> tuple[int, int]:
+    """Walk one contig of a FASTA by its index; return (verdict, byte where the next one begins).
+
+    From `at` on there must be a header line, bases and line ends where the index expects them, and
+    nothing but blank space after the last base.
+
+    Parameters
+    ----------
+    data
+        The FASTA.
+    at
+        Byte of the contig's ">".
+    size, offset, line_bases, line_width
+        What the index says: bases, byte of the first, bases per line, bytes per line.
+    """
+    newline = ord("\n")
+    if at >= data.size or data[at] != ord(">"):
+        return RAGGED, at
+    while at < data.size and data[at] != newline:
+        # A lone carriage return ends lines in files of old; the index cannot know.
+        if data[at] == ord("\r") and (at + 1 >= data.size or data[at + 1] != newline):
+            return RAGGED, at
         at += 1
-        if size[c] > 0 and at != offset[c]:
-            return RAGGED, c
-        left = size[c]
-        while left > 0:
-            n = min(line_bases[c], left)
-            if at + n > data.size:
-                return RAGGED, c
-            seen = 0
-            first = np.uint64(at)
-            for k in range(np.uint64(n)):
-                seen |= CLASS_OF_BYTE[data[first + k]]
-            if seen & _SPACE:
-                return RAGGED, c
-            if seen & _OTHER:
-                return STRANGE, c
-            at += n
-            left -= n
-            if left > 0:
-                gap = line_width[c] - line_bases[c]
-                if gap <= 0 or at + gap > data.size:
-                    return RAGGED, c
-                for _ in range(gap):
-                    if data[at] != newline and data[at] != ord("\r"):
-                        return RAGGED, c
-                    at += 1
-        while at < data.size and CLASS_OF_BYTE[data[at]] == _SPACE:
-            at += 1
-    if at < data.size:
-        return RAGGED, offset.size - 1
-    return REGULAR, 0
+    at += 1
+    if size > 0 and at != offset:
+        return RAGGED, at
+    left = size
+    while left > 0:
+        n = min(line_bases, left)
+        if at + n > data.size:
+            return RAGGED, at
+        seen = 0
+        first = np.uint64(at)
+        for k in range(np.uint64(n)):
+            seen |= CLASS_OF_BYTE[data[first + k]]
+        if seen & SPACE:
+            return RAGGED, at
+        if seen & OTHER:
+            return STRANGE, at
+        at += n
+        left -= n
+        if left > 0:
+            gap = line_width - line_bases
+            if gap <= 0 or at + gap > data.size:
+                return RAGGED, at
+            for _ in range(gap):
+                if data[at] != newline and data[at] != ord("\r"):
+                    return RAGGED, at
+                at += 1
+    while at < data.size and CLASS_OF_BYTE[data[at]] == SPACE:
+        at += 1
+    return REGULAR, at

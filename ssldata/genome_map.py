@@ -2,50 +2,84 @@
 
 from __future__ import annotations
 
+import itertools
 import mmap
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-#: A map larger than this gives its pages back whenever about so many bytes have been touched.
+#: A map larger than this many bytes gives its pages back before it has used so many.
 PAGE_BUDGET = 256 * 2**20
 
-#: Linux maps up to this many bytes around one page fault, so a scattered row costs as much.
-_FAULT_AROUND = 64 * 2**10
+#: Largest piece that one page fault maps: with large folios (Linux ≥ 6.x) a huge page.
+_PIECE_BITS = 21
 
 
 class MappedFile:
     """The bytes of a file as a read-only array.
 
     Mapped pages count as memory of the process although the kernel can drop them at any time, and
-    a Dask nanny would kill a worker for them. A large map therefore releases its pages now and
-    then; they stay in the page cache, so reading them again is cheap.
+    a Dask nanny kills a worker for them. A large map therefore releases its pages now and then;
+    they stay in the page cache, so mapping them again is cheap.
 
     Parameters
     ----------
     path
         A file of at least one byte.
+
+    Attributes
+    ----------
+    buffer
+        The map.
+    data
+        The same as uint8.
     """
 
     def __init__(self, path: Path) -> None:
         with path.open("rb") as handle:
             self.buffer = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
         self.data: NDArray[np.uint8] = np.frombuffer(self.buffer, dtype=np.uint8)
-        self._touched = 0
         self._bounded = self.data.size > PAGE_BUDGET
+        self._budget = max(PAGE_BUDGET >> (_PIECE_BITS + 1), 1)  # in pieces, half for one block
+        self._pieces = 0
 
-    @property
-    def rows_per_block(self) -> int:
-        """Scattered rows to read between two calls of :meth:`touched`."""
-        return PAGE_BUDGET // _FAULT_AROUND
+    def touched(self, size: int) -> None:
+        """Count one read of `size` contiguous bytes; release the pages when it is time."""
+        self._count((size >> _PIECE_BITS) + 2)
 
-    def touched(self, reads: int, size: int) -> None:
-        """Count `reads` reads of `size` bytes each; release the pages when it is time."""
-        if not self._bounded:
+    def blocks(self, position: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        """Cut reads at `position` (bytes) into blocks, releasing pages between them.
+
+        Yields
+        ------
+        numpy.ndarray
+            Indices into `position`, int64; every index once. On a large file they are in the order
+            of the file: scattered reads would map and release the same pages again and again.
+        """
+        count = position.size
+        if not self._bounded or count == 0:
+            yield np.arange(count)
             return
-        self._touched += reads * (size + _FAULT_AROUND)
-        if self._touched >= PAGE_BUDGET:
-            self._touched = 0
-            # Shared and read-only: nothing is lost, other threads reading it just fault again.
-            self.buffer.madvise(mmap.MADV_DONTNEED)
+        order = np.arange(count)
+        if (position[1:] < position[:-1]).any():
+            order = np.argsort(position, kind="stable")
+            position = position[order]
+        piece = position >> _PIECE_BITS
+        new = np.concatenate([[True], piece[1:] != piece[:-1]])
+        block = (np.cumsum(new) - 1) // self._budget
+        edges = [0, *(np.flatnonzero(np.diff(block)) + 1).tolist(), count]
+        for first, last in itertools.pairwise(edges):
+            yield order[first:last]
+            self._count(int(np.count_nonzero(new[first:last])) + 1)
+
+    def _count(self, pieces: int) -> None:
+        self._pieces += pieces
+        if self._bounded and self._pieces >= self._budget:
+            self._pieces = 0
+            self._release()
+
+    def _release(self) -> None:
+        # Shared and read-only: nothing is lost, other threads reading it just fault again.
+        self.buffer.madvise(mmap.MADV_DONTNEED)

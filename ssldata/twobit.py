@@ -134,14 +134,19 @@ class TwoBitSource:
             )
         return starts, ends
 
+    def positions(self, contig: NDArray[np.int64], start: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the bytes of the file where windows begin."""
+        return self._packed_at[contig] + (start >> 2)
+
     def gather(
         self,
         contig: NDArray[np.int64],
         start: NDArray[np.int64],
         strand: NDArray[np.int8],
+        rows: NDArray[np.int64],
         out: NDArray[np.uint8],
     ) -> None:
-        """Fill `out` (n, length) with the codes of windows that lie inside their contigs."""
+        """Fill `rows` of `out` (n, length) with the codes of those windows; all lie inside."""
         gather_twobit(
             self._data,
             self._packed_at,
@@ -151,6 +156,7 @@ class TwoBitSource:
             contig,
             start,
             strand,
+            rows,
             out,
         )
 
