@@ -82,6 +82,7 @@ class SequenceModel(keras.Model):
         super().__init__(**options)
         self.encode = OneHot(name="one_hot")
         self.body = body
+        self.build((None, self.length))
 
     @property
     def length(self) -> int:

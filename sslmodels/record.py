@@ -75,7 +75,7 @@ class RunFolder:
 def run_lock(folder: RunFolder) -> Iterator[None]:
     """Hold the run folder for one writer; others wait. The kernel frees it when we die."""
     folder.path.mkdir(parents=True, exist_ok=True)
-    with (folder.path / ".lock").open("w") as handle:
+    with (folder.path / ".lock").open("a") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 

@@ -165,9 +165,7 @@ def build_model(name: str, *, length: int, outputs: int = 1, seed: int) -> Seque
         )
     sequence = keras.Input((length, CHANNELS), name="one_hot")
     body = keras.Model(sequence, found.build(sequence, Seeds(seed), outputs), name="body")
-    model = SequenceModel(body, name=name.replace("-", "_"))
-    model.build((None, length))
-    return model
+    return SequenceModel(body, name=name.replace("-", "_"))
 
 
 def load_model(path: Path) -> SequenceModel:

@@ -1,0 +1,371 @@
+"""Regimes on a small simulated project: which rows they train on, records, resuming, refusing."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ssldata.build import build_project
+from ssldata.config import Project, load_project
+from ssldata.errors import ConfigError, MissingInputError, StoreError
+from ssldata.store import REFERENCE, Store, open_store
+from ssldata.weights import read_weights
+from sslmodels import phases, regimes
+from sslmodels.training import FitOptions
+from sslmodels.zoo import load_model
+
+# Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+EXPERIMENT, MODEL = "alpha", "cnn-7k"
+
+
+def changed(project: Project, section: str, **values) -> Project:
+    part = getattr(project, section).model_copy(update=values)
+    return project.model_copy(update={section: part})
+
+
+@pytest.fixture(scope="module")
+def built(built_world: Path) -> Project:
+    project = load_project(built_world)
+    return changed(project, "training", epochs=3, batch_size=16)
+
+
+@pytest.fixture
+def project(built: Project, tmp_path: Path) -> Project:
+    """The built project with a runs folder of the test's own."""
+    return changed(built, "training", runs=tmp_path / "runs")
+
+
+@pytest.fixture(scope="module")
+def store(built: Project) -> Store:
+    return open_store(built.store_path(EXPERIMENT))
+
+
+@pytest.fixture(scope="module")
+def joint(small_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A joint store of both experiments, with lifted negatives."""
+    project = load_project(small_world)
+    project = changed(project, "store", joint=True, path=tmp_path_factory.mktemp("joint"))
+    project = changed(project, "negatives", source="both")
+    build_project(project)
+    return project
+
+
+def train(project: Project, regime: str, *, seed: int = 0, **options) -> Path:
+    return regimes.train(
+        project, experiment=EXPERIMENT, model=MODEL, regime=regime, seed=seed, **options
+    )
+
+
+def record_of(folder: Path) -> dict:
+    return json.loads((folder / "run.json").read_text())
+
+
+class StopAfter:
+    """A progress that interrupts after so many epochs."""
+
+    def __init__(self, epochs: int) -> None:
+        self.left = epochs
+
+    @contextlib.contextmanager
+    def task(self, description, total=None):
+        def advance(amount: float = 1) -> None:
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+
+        yield advance
+
+
+# Rows -------------------------------------------------------------------------------------------
+
+
+def test_labelled_rows_are_all_train_positives_and_the_pool(project, store):
+    mixture = phases.labelled_rows(store, EXPERIMENT, project.negatives, seed=0)
+    ranges = store.group(REFERENCE).ranges
+    assert [(s.group, s.start, s.stop) for s in mixture.positives] == [
+        (REFERENCE, *ranges["positive"])
+    ]
+    assert [(s.group, s.start, s.stop) for s in mixture.negatives] == [
+        (REFERENCE, *ranges["negative"])
+    ]
+    assert mixture.negative_rows == mixture.positive_rows > 0
+
+
+def test_homologous_rows_are_train_rows_of_every_genome(project, store):
+    mixture = phases.homologous_rows(store, EXPERIMENT, project.negatives, seed=0)
+    assert [s.group for s in mixture.positives] == [f"homologs/{g}" for g in store.genomes]
+    for segment in mixture.positives:
+        split = store.group(segment.group).column("split")[segment.rows(0, len(segment))]
+        label = store.group(segment.group).column("label")[segment.rows(0, len(segment)), 0]
+        assert (split == 0).all()
+        assert (label == 1).all()
+    assert {s.group for s in mixture.negatives} == {REFERENCE}
+    assert mixture.negative_rows == mixture.positive_rows
+
+
+def test_draws_differ_by_seed_and_by_phase(project, store):
+    seeds = {
+        make(store, EXPERIMENT, project.negatives, seed=seed).seed
+        for make in (phases.labelled_rows, phases.homologous_rows)
+        for seed in (0, 1, 2)
+    }
+    assert len(seeds) == 6
+
+
+def test_lifted_and_half_lifted_negatives(joint):
+    store = open_store(joint.store_path(EXPERIMENT))
+    groups = [f"homologs/{g}" for g in store.genomes]
+
+    def mixture(source):
+        options = joint.negatives.model_copy(update={"source": source})
+        return phases.homologous_rows(store, EXPERIMENT, options, seed=0)
+
+    lifted = mixture("lifted")
+    assert [s.group for s in lifted.negatives] == groups
+    assert sum(lifted.negative_shares) == pytest.approx(1)
+    positives = [len(s) for s in lifted.positives]
+    np.testing.assert_allclose(
+        lifted.negative_shares, np.array(positives) / sum(positives), rtol=1e-12
+    )
+    both = mixture("both")
+    assert [s.group for s in both.negatives] == [REFERENCE, *groups]
+    assert both.negative_shares[0] == 0.5
+    assert sum(both.negative_shares) == pytest.approx(1)
+    for segment in lifted.negatives:
+        rows = segment.rows(0, len(segment))
+        group = store.group(segment.group)
+        assert (group.column("label")[rows] == 0).all()
+        assert (group.column("split")[rows] == 0).all()
+
+
+def test_lifted_negatives_must_be_in_the_store(project, store):
+    options = project.negatives.model_copy(update={"source": "lifted"})
+    with pytest.raises(StoreError, match="holds no lifted negatives"):
+        phases.homologous_rows(store, EXPERIMENT, options, seed=0)
+
+
+@pytest.mark.parametrize("experiment", ["alpha", "beta"])
+def test_joint_store_gives_the_positives_of_one_experiment(joint, experiment):
+    store = open_store(joint.store_path(experiment))
+    column = store.experiments.index(experiment)
+    mixture = phases.labelled_rows(store, experiment, joint.negatives, seed=0)
+    segment = mixture.positives[0]
+    labels = store.group(REFERENCE).column("label")
+    start, stop = store.group(REFERENCE).ranges["positive"]
+    assert (labels[segment.rows(0, len(segment)), column] == 1).all()
+    assert 0 < len(segment) == labels[start:stop, column].sum() < stop - start
+
+
+def test_validation_rows(project, store):
+    rows = phases.validation_row_numbers(store, EXPERIMENT, negatives_per_positive=5, seed=0)
+    reference = store.group(REFERENCE)
+    label = reference.column("label")[:, 0]
+    coverage = reference.column("coverage")[:, 0]
+    split = reference.column("split")
+    assert (np.diff(rows) > 0).all()
+    assert (split[rows] == 1).all()
+    assert label[rows].sum() == label[split == 1].sum() > 0
+    negatives = rows[label[rows] == 0]
+    assert (coverage[negatives] == 0).all()
+    partial = np.flatnonzero((split == 1) & (label == 0) & (coverage > 0))
+    assert len(partial) > 0, "the world must have a case that could fail"
+    certain = ((split == 1) & (label == 0) & (coverage == 0)).sum()
+    assert len(negatives) == min(certain, 5 * label[rows].sum())
+    few = phases.validation_row_numbers(store, EXPERIMENT, negatives_per_positive=1, seed=0)
+    assert (label[few] == 0).sum() == label[few].sum()
+    other = phases.validation_row_numbers(store, EXPERIMENT, negatives_per_positive=1, seed=1)
+    assert not np.array_equal(few, other)
+    read = phases.validation_rows(store, EXPERIMENT, negatives_per_positive=1, seed=0, length=100)
+    np.testing.assert_array_equal(read.labels[:, 0], label[few])
+    whole = reference.codes(0, reference.rows)
+    np.testing.assert_array_equal(read.codes, whole[few][:, 50:150])
+
+
+def test_unknown_experiment_of_a_store(store):
+    with pytest.raises(StoreError, match="holds alpha, not 'gamma'"):
+        phases.label_column(store, "gamma")
+
+
+# Runs -------------------------------------------------------------------------------------------
+
+
+def test_sl_writes_a_whole_run_and_then_does_nothing(project, store):
+    folder = train(project, "sl")
+    assert folder == project.training.runs / "alpha" / "cnn-7k" / "sl" / "seed-0"
+    record = record_of(folder)
+    assert record["status"] == "complete"
+    assert record["parameters"] == 6_869
+    assert record["store"]["digest"] == store.digest
+    assert [phase["name"] for phase in record["phases"]] == ["train"]
+    phase = record["phases"][0]
+    assert phase["steps"] == phase["epochs"] * phase["steps_per_epoch"]
+    assert record["machine"]["versions"]["keras"]
+    history = pd.read_csv(folder / "history.csv")
+    assert list(history["epoch"]) == list(range(1, phase["epochs"] + 1))
+    assert phase["val_loss"] == pytest.approx(history["val_loss"].min())
+    assert load_project(folder / "config.yaml").training.epochs == 3
+    assert not (folder / "work").exists()
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert train(project, "sl") == folder
+    assert before == {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+
+def test_same_seed_same_files_other_seed_other_weights(project, tmp_path):
+    first = train(project, "sl")
+    second = train(changed(project, "training", runs=tmp_path / "again"), "sl")
+    for name in ("model.keras", "history.csv"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+    other = record_of(train(project, "sl", seed=1))
+    assert other["weights_sha256"] != record_of(first)["weights_sha256"]
+
+
+def test_ssl_pretrains_then_finetunes_as_sl(project, store):
+    record = record_of(train(project, "ssl"))
+    pretrain, finetune = record["phases"]
+    sl = record_of(train(project, "sl"))["phases"][0]
+    homologues = sum(np.diff(store.homologues(g).ranges["positive"])[0] for g in store.genomes)
+    assert (pretrain["name"], finetune["name"]) == ("pre-train", "fine-tune")
+    assert pretrain["positives"] == pretrain["negatives"] == homologues
+    assert pretrain["learning_rate"] == project.training.learning_rate
+    for key in ("positives", "negatives", "steps_per_epoch"):
+        assert finetune[key] == sl[key]
+    assert finetune["learning_rate"] == project.training.finetune_learning_rate
+
+
+@pytest.mark.parametrize("steps", ["own", "ssl"])
+def test_two_stage_never_sees_homologues(project, store, steps, monkeypatch):
+    project = changed(project, "training", two_stage_steps=steps)
+    seen = []
+    genuine = regimes.training_dataset
+    monkeypatch.setattr(
+        regimes,
+        "training_dataset",
+        lambda store, mixture, **options: (
+            seen.append(mixture) or genuine(store, mixture, **options)
+        ),
+    )
+    first, second = record_of(train(project, "two-stage"))["phases"]
+    groups = {s.group for m in seen for s in (*m.positives, *m.negatives)}
+    assert groups == {REFERENCE}
+    homologous = phases.homologous_rows(store, EXPERIMENT, project.negatives, seed=0)
+    expected = {
+        "own": second["steps_per_epoch"],
+        "ssl": homologous.steps(project.training.batch_size),
+    }
+    assert first["steps_per_epoch"] == expected[steps]
+    assert homologous.positive_rows > 2 * second["positives"]
+
+
+def test_ssl_ns_weighs_rows_by_the_teacher(project, store):
+    project = changed(
+        project,
+        "training",
+        noisy_student=project.training.noisy_student.model_copy(update={"iterations": 2}),
+    )
+    teacher_folder = train(project, "sl")
+    touched = (teacher_folder / "model.keras").stat().st_mtime_ns
+    folder = train(project, "ssl-ns")
+    assert (teacher_folder / "model.keras").stat().st_mtime_ns == touched
+    record = record_of(folder)
+    assert [phase["name"] for phase in record["phases"]] == [
+        "pre-train 1",
+        "fine-tune 1",
+        "pre-train 2",
+        "fine-tune 2",
+    ]
+    assert record["teacher"]["weights"] == record_of(teacher_folder)["weights_sha256"]
+    assert len(set(record["noise_seeds"])) == 2
+    # With one iteration, the weights on disk are those of the sl model.
+    once = changed(
+        changed(project, "training", runs=project.training.runs.with_name("once")),
+        "training",
+        noisy_student=project.training.noisy_student.model_copy(update={"iterations": 1}),
+    )
+    folder = train(once, "ssl-ns")
+    teacher = load_model(teacher_folder / "model.keras")
+    weights = read_weights(folder / "weights.zarr")
+    assert set(weights) == {f"homologs/{g}" for g in store.genomes}
+    for name, values in weights.items():
+        group = store.group(name)
+        start, stop = group.ranges["positive"]
+        expected = teacher.predict(group.codes(start, stop), verbose=0)[:, 0]
+        np.testing.assert_allclose(values[start:stop], expected, rtol=1e-5)
+        assert (values[stop:] == 1).all()
+
+
+@pytest.mark.parametrize("epochs", [2, 4])
+def test_interrupted_run_continues_to_the_same_bits(project, tmp_path, epochs, monkeypatch):
+    monkeypatch.setattr(regimes, "FitOptions", functools.partial(FitOptions, checkpoint_seconds=0))
+    whole = record_of(train(project, "ssl"))
+    cut = changed(project, "training", runs=tmp_path / "cut")
+    with pytest.raises(KeyboardInterrupt):
+        train(cut, "ssl", progress=StopAfter(epochs))
+    folder = regimes.run_folder(cut, experiment=EXPERIMENT, model=MODEL, regime="ssl", seed=0)
+    assert record_of(folder)["status"] == "training"
+    assert (folder / "work").is_dir()
+    again = record_of(train(cut, "ssl"))
+    assert again["weights_sha256"] == whole["weights_sha256"]
+    for new, old in zip(again["phases"], whole["phases"], strict=True):
+        assert {**new, "wall_s": 0, "cpu_s": 0} == {**old, "wall_s": 0, "cpu_s": 0}
+
+
+def test_other_settings_are_refused_unless_replaced(project):
+    folder = train(project, "sl")
+    old = record_of(folder)
+    other = changed(project, "training", epochs=2)
+    with pytest.raises(ConfigError, match=r"training\.epochs: 3 → 2.*--replace"):
+        train(other, "sl")
+    assert record_of(folder) == old
+    (folder / "evaluation").mkdir()
+    train(other, "sl", replace=True)
+    assert record_of(folder)["identity"]["training"]["epochs"] == 2
+    assert not (folder / "evaluation").exists()
+
+
+def test_a_foreign_folder_is_refused_and_left_alone(project):
+    folder = regimes.run_folder(project, experiment=EXPERIMENT, model=MODEL, regime="sl", seed=0)
+    folder.mkdir(parents=True)
+    (folder / "thesis.tex").write_text("do not lose me")
+    with pytest.raises(ConfigError, match=r"not a run folder but holds thesis\.tex"):
+        train(project, "sl")
+    assert (folder / "thesis.tex").read_text() == "do not lose me"
+
+
+def test_identity_holds_only_what_the_regime_uses(project, store):
+    def identity(regime, project=project):
+        return regimes.run_identity(
+            project, store, experiment=EXPERIMENT, model=MODEL, regime=regime, seed=0
+        )
+
+    student = project.training.noisy_student.model_copy(update={"noise_sd": 0.3})
+    other = changed(project, "training", noisy_student=student, finetune_learning_rate=1e-5)
+    assert identity("sl", other) == identity("sl")
+    assert set(identity("sl")["content"]) == {REFERENCE}
+    assert identity("ssl", other) != identity("ssl")
+    assert len(identity("ssl")["content"]) == 1 + len(store.genomes)
+    lifted = changed(project, "negatives", source="lifted")
+    assert identity("sl", lifted) == identity("sl")
+    assert identity("ssl", lifted) != identity("ssl")
+    own = changed(project, "training", two_stage_steps="own")
+    assert set(identity("two-stage", own)["content"]) == {REFERENCE}
+
+
+def test_wrong_names(project, tmp_path):
+    with pytest.raises(ConfigError, match="no regime 'sll'; there are sl, ssl, ssl-ns, two-stage"):
+        train(project, "sll")
+    with pytest.raises(ConfigError, match="no model 'cnn'"):
+        regimes.train(project, experiment=EXPERIMENT, model="cnn", regime="sl", seed=0)
+    with pytest.raises(ConfigError, match="no experiment 'gamma'"):
+        regimes.train(project, experiment="gamma", model=MODEL, regime="sl", seed=0)
+    unbuilt = changed(project, "store", path=tmp_path / "nothing")
+    with pytest.raises(MissingInputError, match="run `crosslabel build` first"):
+        train(unbuilt, "sl")
+    assert not (tmp_path / "runs").exists()
