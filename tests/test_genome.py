@@ -298,3 +298,27 @@ def test_a_map_that_gives_pages_back_reads_the_same(write, monkeypatch, order):
     # 200 kb in pieces of 4 kb, two to a block: about one release per block, whatever the order.
     assert 15 <= len(released) <= 60
     assert decode(genome.codes("a")) == sequences[0]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_any_bytes_are_read_as_written_or_refused(data):
+    alphabet = list(b">>ACGTacgtN\n\n\r x7;-\xc3\t")
+    content = b">a" + bytes(data.draw(st.lists(st.sampled_from(alphabet), max_size=60)))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "genome.fa"
+        path.write_bytes(content)
+        try:
+            genome = open_genome(path)
+        except InputError:
+            return
+        truth: dict[str, str] = {}
+        for line in content.decode("latin-1").replace("\r\n", "\n").replace("\r", "\n").split("\n"):
+            if line.startswith(">"):
+                name = line[1:].split()[0]
+                truth[name] = ""
+            else:
+                truth[name] += "".join(line.split())
+        assert genome.names == tuple(n.encode("latin-1").decode() for n in truth)
+        for i, sequence in enumerate(truth.values()):
+            assert genome.codes(i).tolist() == encode(sequence).tolist()

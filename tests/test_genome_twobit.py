@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import struct
 import tempfile
@@ -161,3 +162,20 @@ def test_other_damage(write):
         assert data.count(good) == 1
         with pytest.raises(InputError, match="contig a: the N blocks are not in order inside"):
             open_genome(write(data.replace(good, struct.pack("<4I", *bad))))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_damaged_bytes_never_do_worse_than_an_error(data):
+    content = bytearray(twobit({"chrI": "ACGTNNacgtnnTTGCA" * 3, "none": "", "chrII": "nNNNNGT"}))
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(4, len(content) - 1))
+        content[at] = data.draw(st.integers(0, 255))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "genome.2bit"
+        path.write_bytes(content)
+        with contextlib.suppress(InputError):
+            genome = open_genome(path)
+            for i, size in enumerate(genome.sizes.tolist()):
+                assert genome.codes(i).max(initial=0) <= 4
+                assert genome.soft_mask(i).shape == (size,)
