@@ -67,7 +67,7 @@ def simulate_clade(
     farthest: float = 0.15,
     decoys: float = 1.0,
     spurious: float = 0.05,
-    strength: float = 0.9,
+    strength: float = 0.94,
 ) -> World:
     """Simulate a clade and write a complete project.
 
@@ -350,7 +350,7 @@ def _project_text(
         "  seeds: [0]",
         "  batch_size: 64",
         "  epochs: 60",
-        "  patience: 8",
+        "  patience: 12",
         "  noisy_student: {iterations: 2}",
         "",
     ]
