@@ -188,6 +188,13 @@ def _not_fasta(label: str, why: object) -> InputError:
     )
 
 
+def _no_base(label: str, name: str, letter: str, position: int) -> InputError:
+    return InputError(
+        f"{label}, contig {name}: {letter!r} at base {position} (counted from 0) is no base; "
+        "expected letters, '-', '*', '.' or '?'"
+    )
+
+
 def _check(path: Path, index: dict, label: str) -> None:
     """Hold an index against every byte of its file."""
     mapped = MappedFile(path)
@@ -202,10 +209,7 @@ def _check(path: Path, index: dict, label: str) -> None:
             raise _RaggedError
         if verdict == STRANGE:
             byte, position = _first_strange(data, *(int(value) for value in layout))
-            raise InputError(
-                f"{label}, contig {name}: {chr(byte)!r} at base {position} (counted from 0) is no "
-                "base; expected letters, '-', '*', '.' or '?'"
-            )
+            raise _no_base(label, name, chr(byte), position)
         mapped.touched(at - begin)
     if at < data.size:
         raise _RaggedError
@@ -229,17 +233,22 @@ def _rewrite(path: Path, target: Path, label: str) -> None:
         cache_write(target, label) as temporary,
         temporary.open("w", encoding="latin-1", newline="\n") as regular,
     ):
-        waiting = ""
-        line_start, in_header, seen_header = True, False, False
+        waiting, header, bases = "", "", 0
+        line_start, in_header = True, False
         # Pieces, not lines: a whole chromosome may be one line.
         while piece := ragged.readline(_REWRITE_PIECE):
             if line_start and piece[0] == ">":
                 regular.write(f"{waiting}\n" if waiting else "")
-                waiting, in_header, seen_header = "", True, True
-            if in_header or not seen_header:
+                waiting, header, bases, in_header = "", piece, 0, True
+            if in_header or not header:
                 regular.write(piece)
             else:
-                waiting += piece.translate(_BLANKS)
+                letters = piece.translate(_BLANKS)
+                if ">" in letters:  # must not come to stand at the start of a line
+                    name = "".join(header[1:].split()[:1])
+                    raise _no_base(label, name, ">", bases + letters.index(">"))
+                bases += len(letters)
+                waiting += letters
                 whole = len(waiting) // _REWRITE_LINE * _REWRITE_LINE
                 for i in range(0, whole, _REWRITE_LINE):
                     regular.write(f"{waiting[i : i + _REWRITE_LINE]}\n")

@@ -241,6 +241,7 @@ def test_empty_contigs_stay(write):
         (b">a\nACGT\nAC7T\nA\n", r"contig a: '7' at base 6 \(counted from 0\) is no base"),
         (b">a\r\nACGT\r\nAC\x00T\r\n", r"contig a: '\\x00' at base 6"),
         (b">a\nAC\nACG>b\nAC\nA\n", r"contig a: '>' at base 5"),
+        (b">a\nAC\nACG\n >b\nAC\n", r"contig a: '>' at base 5"),
         (b"\xff\xfe\x00", r"neither FASTA nor 2bit \(byte 0xff is not text\)"),
         (b"BZh91AY&SY", r"is a bzip2 file; expected FASTA"),
         (b"PK\x03\x04....", r"is a zip file"),
