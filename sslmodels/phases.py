@@ -58,8 +58,9 @@ def homologue_groups(store: Store) -> list[str]:
     """
     if not store.genomes:
         raise StoreError(
-            f"{store.location}: holds no complete target genome, and this regime pre-trains on "
-            "them; list them under 'genomes' and run `crosslabel build`"
+            f"{store.location}: holds no complete target genome; ssl and ssl-ns train on their "
+            "rows, and two-stage with two_stage_steps 'ssl' counts them: list them under 'genomes' "
+            "and run `crosslabel build`"
         )
     return [f"{HOMOLOGUES}/{name}" for name in store.genomes]
 

@@ -172,7 +172,8 @@ def claim(folder: RunFolder, *, digest: str, identity: Mapping[str, Any], replac
             f"({'; '.join(changed[:3]) or 'another release'}); train again with --replace "
             "or choose another training.runs"
         )
-    return record.get("status") == "complete"
+    # Without its model a run is not complete, whatever its record says.
+    return record.get("status") == "complete" and folder.model.exists()
 
 
 def machine() -> dict[str, Any]:

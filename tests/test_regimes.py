@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,20 @@ def built(built_world: Path) -> Project:
 def project(built: Project, tmp_path: Path) -> Project:
     """The built project with a runs folder of the test's own."""
     return changed(built, "training", runs=tmp_path / "runs")
+
+
+@pytest.fixture(scope="module")
+def sl_run(built: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sl run of seed 0, not to be written to."""
+    return train(changed(built, "training", runs=tmp_path_factory.mktemp("sl")), "sl")
+
+
+@pytest.fixture
+def project_with_sl(project: Project, sl_run: Path) -> Project:
+    """The project with that run already in its runs folder."""
+    folder = regimes.run_folder(project, experiment=EXPERIMENT, model=MODEL, regime="sl", seed=0)
+    shutil.copytree(sl_run, folder)
+    return project
 
 
 @pytest.fixture(scope="module")
@@ -197,8 +212,9 @@ def test_unknown_experiment_of_a_store(store):
 # Runs -------------------------------------------------------------------------------------------
 
 
-def test_sl_writes_a_whole_run_and_then_does_nothing(project, store):
-    folder = train(project, "sl")
+def test_sl_writes_a_whole_run_and_then_does_nothing(project_with_sl, store):
+    project = project_with_sl
+    folder = regimes.run_folder(project, experiment=EXPERIMENT, model=MODEL, regime="sl", seed=0)
     assert folder == project.training.runs / "alpha" / "cnn-7k" / "sl" / "seed-0"
     record = record_of(folder)
     assert record["status"] == "complete"
@@ -218,19 +234,18 @@ def test_sl_writes_a_whole_run_and_then_does_nothing(project, store):
     assert before == {path: path.stat().st_mtime_ns for path in folder.iterdir()}
 
 
-def test_same_seed_same_files_other_seed_other_weights(project, tmp_path):
-    first = train(project, "sl")
-    second = train(changed(project, "training", runs=tmp_path / "again"), "sl")
+def test_same_seed_same_files_other_seed_other_weights(project, sl_run):
+    again = train(project, "sl")
     for name in ("model.keras", "history.csv"):
-        assert (first / name).read_bytes() == (second / name).read_bytes()
+        assert (again / name).read_bytes() == (sl_run / name).read_bytes()
     other = record_of(train(project, "sl", seed=1))
-    assert other["weights_sha256"] != record_of(first)["weights_sha256"]
+    assert other["weights_sha256"] != record_of(again)["weights_sha256"]
 
 
-def test_ssl_pretrains_then_finetunes_as_sl(project, store):
+def test_ssl_pretrains_then_finetunes_as_sl(project, sl_run, store):
     record = record_of(train(project, "ssl"))
     pretrain, finetune = record["phases"]
-    sl = record_of(train(project, "sl"))["phases"][0]
+    sl = record_of(sl_run)["phases"][0]
     homologues = sum(np.diff(store.homologues(g).ranges["positive"])[0] for g in store.genomes)
     assert (pretrain["name"], finetune["name"]) == ("pre-train", "fine-tune")
     assert pretrain["positives"] == pretrain["negatives"] == homologues
@@ -264,12 +279,9 @@ def test_two_stage_never_sees_homologues(project, store, steps, monkeypatch):
     assert homologous.positive_rows > 2 * second["positives"]
 
 
-def test_ssl_ns_weighs_rows_by_the_teacher(project, store):
-    project = changed(
-        project,
-        "training",
-        noisy_student=project.training.noisy_student.model_copy(update={"iterations": 2}),
-    )
+def test_ssl_ns_weighs_rows_by_the_teacher(project_with_sl, store):
+    options = project_with_sl.training.noisy_student.model_copy(update={"iterations": 2})
+    project = changed(project_with_sl, "training", noisy_student=options)
     teacher_folder = train(project, "sl")
     touched = (teacher_folder / "model.keras").stat().st_mtime_ns
     folder = train(project, "ssl-ns")
@@ -283,13 +295,14 @@ def test_ssl_ns_weighs_rows_by_the_teacher(project, store):
     ]
     assert record["teacher"]["weights"] == record_of(teacher_folder)["weights_sha256"]
     assert len(set(record["noise_seeds"])) == 2
-    # With one iteration, the weights on disk are those of the sl model.
-    once = changed(
-        changed(project, "training", runs=project.training.runs.with_name("once")),
-        "training",
-        noisy_student=project.training.noisy_student.model_copy(update={"iterations": 1}),
-    )
-    folder = train(once, "ssl-ns")
+
+
+def test_ssl_ns_trains_its_teacher_and_keeps_the_weights(project, sl_run, store):
+    """With one iteration, the weights on disk are the probabilities of the sl model."""
+    options = project.training.noisy_student.model_copy(update={"iterations": 1})
+    folder = train(changed(project, "training", noisy_student=options), "ssl-ns")
+    teacher_folder = folder.parents[1] / "sl" / "seed-0"
+    assert (teacher_folder / "model.keras").read_bytes() == (sl_run / "model.keras").read_bytes()
     teacher = load_model(teacher_folder / "model.keras")
     weights = read_weights(folder / "weights.zarr")
     assert set(weights) == {f"homologs/{g}" for g in store.genomes}
@@ -301,23 +314,36 @@ def test_ssl_ns_weighs_rows_by_the_teacher(project, store):
         assert (values[stop:] == 1).all()
 
 
-@pytest.mark.parametrize("epochs", [2, 4])
-def test_interrupted_run_continues_to_the_same_bits(project, tmp_path, epochs, monkeypatch):
+def test_interrupted_run_continues_to_the_same_bits(project, tmp_path, monkeypatch):
     monkeypatch.setattr(regimes, "FitOptions", functools.partial(FitOptions, checkpoint_seconds=0))
     whole = record_of(train(project, "ssl"))
     cut = changed(project, "training", runs=tmp_path / "cut")
-    with pytest.raises(KeyboardInterrupt):
-        train(cut, "ssl", progress=StopAfter(epochs))
     folder = regimes.run_folder(cut, experiment=EXPERIMENT, model=MODEL, regime="ssl", seed=0)
-    assert record_of(folder)["status"] == "training"
-    assert (folder / "work").is_dir()
+    # First after two epochs; then, told of the two at once, after a third and one of fine-tuning.
+    for epochs in (2, 3):
+        with pytest.raises(KeyboardInterrupt):
+            train(cut, "ssl", progress=StopAfter(epochs))
+        assert record_of(folder)["status"] == "training"
+    assert sorted(path.name for path in (folder / "work").iterdir()) == [
+        "00-pre-train.npz",
+        "01-fine-tune.npz",
+    ]
     again = record_of(train(cut, "ssl"))
     assert again["weights_sha256"] == whole["weights_sha256"]
     for new, old in zip(again["phases"], whole["phases"], strict=True):
         assert {**new, "wall_s": 0, "cpu_s": 0} == {**old, "wall_s": 0, "cpu_s": 0}
 
 
-def test_other_settings_are_refused_unless_replaced(project):
+def test_a_run_without_its_model_is_trained_again(project_with_sl):
+    folder = train(project_with_sl, "sl")
+    model = (folder / "model.keras").read_bytes()
+    (folder / "model.keras").unlink()
+    train(project_with_sl, "sl")
+    assert (folder / "model.keras").read_bytes() == model
+
+
+def test_other_settings_are_refused_unless_replaced(project_with_sl):
+    project = project_with_sl
     folder = train(project, "sl")
     old = record_of(folder)
     other = changed(project, "training", epochs=2)
