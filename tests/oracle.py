@@ -21,7 +21,7 @@ leaves a choice, the reading taken is:
 9. Why an interval has no homologue, the first that applies: no base aligned (DELETED), loci on
    several contigs (MULTI_CONTIG), several loci on one contig (DISTANT), one locus but a smaller
    fraction aligned than ``min_aligned`` (PARTIAL).
-10. Identity is the share of aligned base pairs with the same letter; N is like nothing.
+10. Identity is the share of aligned base pairs with the same letter; pairs with N do not count.
 """
 
 from __future__ import annotations
@@ -299,7 +299,7 @@ class Oracle:
             pieces: list[tuple[int, int, int]] = []
             strands: Counter[int] = Counter()
             aligned: set[int] = set()
-            matches = 0
+            matches = compared = 0
             for copy in (0, 1):
                 contigs, positions, turns = maps[source.contig, copy]
                 before: tuple[int, int, int] | None = None
@@ -312,7 +312,10 @@ class Oracle:
                     aligned.add(base)
                     old = self.reference[source.contig][base]
                     new = self.genomes[genome][relative.contigs[here[0]]][here[1]]
-                    matches += old == (new if here[2] > 0 else _COMPLEMENT[new]) != "N"
+                    new = new if here[2] > 0 else _COMPLEMENT[new]
+                    if "N" not in (old, new):
+                        compared += 1
+                        matches += old == new
                     if before is not None and here == (before[0], before[1] + before[2], before[2]):
                         contig, start, end = pieces[-1]
                         pieces[-1] = contig, min(start, here[1]), max(end, here[1] + 1)
@@ -322,7 +325,7 @@ class Oracle:
             loci = merge_pieces(pieces, self.project.liftover.gap)
             common = {
                 "aligned": len(aligned),
-                "identity": matches / max(strands.total(), 1),
+                "identity": matches / max(compared, 1),
                 "pieces": len(pieces),
                 "loci": len(loci),
             }
