@@ -132,8 +132,8 @@ def _in_place(path: Path, source: Source, *, replace: bool) -> bool:
     else:
         wrong = "a folder or device"
     raise FetchError(
-        f"{path}: another file is in the place of a public one: {wrong}; move it away"
-        + (", or fetch with --replace to overwrite it" if path.is_file() else "")
+        f"{path}: another file is in the place of a public one: {wrong}; move it away and fetch "
+        "again"
     )
 
 
@@ -167,7 +167,7 @@ def _bring(source: Source, target: Path, advance: Advance, offline: bool) -> Fet
         mirror = os.environ.get(MIRROR_VARIABLE, "").strip()
         remote_mirror = mirror.startswith(("http://", "https://"))
         if mirror and not remote_mirror:
-            found = _in_mirror_folder(Path(mirror), source, tried)
+            found = _in_mirror_folder(Path(mirror).expanduser(), source, tried)
             if found:
                 # A copy, not a link: the mirror is not ours, and the project's file may be edited.
                 _place(found, target, link=False)

@@ -8,6 +8,7 @@ import hashlib
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -408,14 +409,14 @@ def test_another_file_in_place_is_kept_unless_replaced(world, monkeypatch):
     monkeypatch.setenv("CROSSLABEL_MIRROR", str(world.mirror))
     world.fetch()
     world.peaks.write_bytes(b"my own peaks\n")
-    with pytest.raises(FetchError, match=r"another file is in the place.*13 bytes.*--replace"):
+    with pytest.raises(FetchError, match=r"another file is in the place.*13 bytes.*move it away"):
         world.fetch()
     assert world.peaks.read_bytes() == b"my own peaks\n"
     assert world.statuses(replace=True) == ["mirror", "present"]
     assert world.complete()
     world.peaks.unlink()
     world.peaks.mkdir()
-    with pytest.raises(FetchError, match=r"a folder or device; move it away$"):
+    with pytest.raises(FetchError, match=r"a folder or device; move it away and fetch again$"):
         world.fetch(replace=True)
 
 
@@ -449,6 +450,15 @@ def test_a_full_cache_disk(world, server, monkeypatch):
     monkeypatch.setattr("ssldata.fetch._Counting.write", full)
     with pytest.raises(FetchError, match=r"No space left on device.*CROSSLABEL_CACHE"):
         world.fetch()
+
+
+def test_many_at_once_download_once(world, server):
+    world.write_table(server.url)
+    with ThreadPoolExecutor(4) as pool:
+        reports = list(pool.map(lambda _: world.statuses(), range(4)))
+    assert world.complete()
+    assert len(server.requests) == 2
+    assert sorted(r[0] for r in reports if r[0] != "present").count("url") == 1
 
 
 def test_a_project_without_sources(world):
