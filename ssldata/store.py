@@ -26,6 +26,8 @@ ATTRIBUTE = "crosslabel"
 REFERENCE = "reference"
 HOMOLOGUES = "homologs"
 RANGES = ("positive", "negative", "validation", "test")
+#: Statuses of the ledger. Readers use complete groups only.
+WRITING, COMPLETE, YANKED, REMOVING = "writing", "complete", "yanked", "removing"
 
 
 class RowGroup:
@@ -83,11 +85,25 @@ class RowGroup:
         shards = self._sequence.shards
         return int(shards[0] if shards else self._sequence.chunks[0])
 
+    @property
+    def has_codes(self) -> bool:
+        """Whether base codes are stored beside one-hot."""
+        return self._codes is not None
+
+    def array_folder(self, name: str) -> Path | None:
+        """Return the folder of an array, for readers of its files; None: not a local store."""
+        root = getattr(self._group.store, "root", None)
+        return Path(root) / self._group.path / name if isinstance(root, Path) else None
+
     def column(self, name: str) -> NDArray[Any]:
         """Return a whole per-row array (kept in memory: at most some bytes per row)."""
         if name not in self._columns:
             self._columns[name] = np.asarray(self._array(name)[:])
         return self._columns[name]
+
+    def column_part(self, name: str, first: int, end: int) -> NDArray[Any]:
+        """Return the rows [first, end) of a per-row array, without keeping the whole of it."""
+        return np.asarray(self._array(name)[first:end])
 
     def codes(self, first: int, end: int) -> NDArray[np.uint8]:
         """Return base codes (end − first, length) of a contiguous range of rows."""
@@ -151,7 +167,7 @@ class Store:
         return sorted(
             name.removeprefix(prefix)
             for name, entry in self.ledger.items()
-            if name.startswith(prefix) and entry["status"] == "complete"
+            if name.startswith(prefix) and entry["status"] == COMPLETE
         )
 
     @property
@@ -164,7 +180,7 @@ class Store:
                 "content": {
                     name: entry["content"]
                     for name, entry in self.ledger.items()
-                    if entry["status"] == "complete"
+                    if entry["status"] == COMPLETE
                 },
             }
         )
@@ -179,7 +195,7 @@ class Store:
         """
         if name not in self._groups:
             entry = self.ledger.get(name)
-            if entry is None or entry["status"] != "complete":
+            if entry is None or entry["status"] != COMPLETE:
                 state = "is not in the store" if entry is None else "is not complete"
                 raise StoreError(
                     f"{self.location}: group {name!r} {state}; there are "
@@ -251,7 +267,7 @@ def open_store(path: Path | str) -> Store:
             f"{path}: not a crosslabel store (no {ATTRIBUTE!r} attributes at its root)"
         )
     reference = attributes["ledger"].get(REFERENCE, {})
-    if reference.get("status") != "complete":
+    if reference.get("status") != COMPLETE:
         raise StoreError(
             f"{path}: its reference rows are not complete; run `crosslabel build` again"
         )
