@@ -7,17 +7,21 @@ and otherwise writes its group whole or not at all.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ssldata.build_groups import (
+    status_counts,
+    stored_sources,
+    write_group,
+    write_liftover,
+    write_sources,
+)
 from ssldata.build_inputs import (
     StoreInputs,
     TargetInputs,
@@ -29,23 +33,13 @@ from ssldata.cache import digest_of
 from ssldata.cluster import Pool, SerialPool, open_pool
 from ssldata.config import Project
 from ssldata.errors import InputError, StoreError
-from ssldata.genome import open_genome
-from ssldata.intervals import Intervals
-from ssldata.liftover import LiftResult, Status
 from ssldata.plan import plan_project, require_inputs
 from ssldata.progress import NoProgress, Progress
 from ssldata.provenance import library_versions
-from ssldata.rows import Rows, Sources
 from ssldata.rows_homologue import homologue_rows
 from ssldata.rows_reference import ReferenceRows, reference_rows
-from ssldata.store import HOMOLOGUES, REFERENCE, Store, group_being_written, open_store
-from ssldata.store_writer import (
-    StoreWriter,
-    remove_tree,
-    shard_count,
-    write_shard,
-    writer_lock,
-)
+from ssldata.store import COMPLETE, HOMOLOGUES, REFERENCE, YANKED, open_store
+from ssldata.store_writer import StoreWriter, remove_tree, writer_lock
 
 __all__ = [
     "build_genome",
@@ -57,91 +51,6 @@ __all__ = [
 ]
 
 _LOG = logging.getLogger(__name__)
-#: Dimension names of every per-row column, for xarray.
-_ROW_DIMS: dict[str, tuple[str, ...]] = {
-    "contig": ("row",),
-    "start": ("row",),
-    "end": ("row",),
-    "strand": ("row",),
-    "split": ("row",),
-    "source": ("row",),
-    "locus": ("row",),
-    "weight": ("row",),
-    "aligned_fraction": ("row",),
-    "identity": ("row",),
-    "label": ("row", "experiment"),
-    "coverage": ("row", "experiment"),
-}
-
-
-def fill_shard(
-    store_path: Path, name: str, shard: int, genome_path: Path, aliases: Mapping[str, str]
-) -> tuple[int, str]:
-    """Extract and write the sequences of one whole shard; this is what a Dask worker runs.
-
-    Returns
-    -------
-    (int, str)
-        The shard, and the sha256 of its base codes.
-    """
-    group = group_being_written(store_path, name)
-    first = shard * group.shard_rows
-    end = min(first + group.shard_rows, group.rows)
-    pad = (group.length - group.attributes()["bin_size"]) // 2
-    genome = open_genome(genome_path, aliases=aliases)
-    codes = genome.gather(
-        group.column("contig")[first:end],
-        group.column("start")[first:end] - pad,
-        group.length,
-        group.column("strand")[first:end],
-    )
-    return shard, write_shard(store_path, name, shard, codes)
-
-
-def _write_group(
-    writer: StoreWriter,
-    name: str,
-    rows: Rows,
-    *,
-    project: Project,
-    ranges: Mapping[str, tuple[int, int]],
-    contigs: Sequence[str],
-    extra: Mapping[str, NDArray[Any]],
-    genome_path: Path,
-    aliases: Mapping[str, str],
-    pool: Pool,
-    progress: Progress,
-) -> str:
-    """Write the columns and sequences of one group; return the digest of its content."""
-    columns: dict[str, NDArray[Any]] = {
-        field.name: getattr(rows, field.name) for field in dataclasses.fields(rows)
-    }
-    columns["weight"] = np.ones(len(rows), np.float32)
-    columns |= dict(extra)
-    content = {
-        "columns": writer.write_arrays(
-            name,
-            columns,
-            dims=_ROW_DIMS,
-            attributes={
-                "contigs": list(contigs),
-                "ranges": {key: list(value) for key, value in ranges.items()},
-                "bin_size": project.windows.size,
-            },
-        )
-    }
-    length = project.windows.stored
-    writer.create_sequences(name, rows=len(rows), length=length, codes=project.store.codes)
-    shards = shard_count(len(rows), length)
-    digests = [""] * shards
-    calls = [(writer.path, name, shard, genome_path, dict(aliases)) for shard in range(shards)]
-    with progress.task(f"{writer.path.stem}: sequences of {name}", shards) as advance:
-        for shard, digest in pool.map(fill_shard, calls):
-            digests[shard] = digest
-            advance(1)
-    if not all(digests):
-        raise StoreError(f"{writer.path}/{name}: {digests.count('')} shards were not written")
-    return digest_of({**content, "sequences": digests})
 
 
 def _summary(
@@ -217,10 +126,10 @@ def build_reference(
     with writer_lock(path):
         writer = StoreWriter(path)
         attributes = writer.attributes()
+        writer.sweep()
         if attributes is not None:
-            writer.sweep()
             entry = attributes["ledger"].get(REFERENCE, {})
-            if entry.get("status") == "complete":
+            if entry.get("status") == COMPLETE:
                 if entry["digest"] == inputs.digest:
                     return _summary(path, REFERENCE, entry, "unchanged", store_name)
                 if not replace:
@@ -243,24 +152,23 @@ def build_reference(
         _check_positives(project, inputs, built)
         writer.create(inputs.root_attributes())
         writer.begin(REFERENCE, inputs.digest)
-        sources = _write_sources(writer, built.sources, inputs)
-        content = _write_group(
+        checksums = {"sources": write_sources(writer, built.sources, inputs.genome)}
+        checksums |= write_group(
             writer,
             REFERENCE,
             built.rows,
             project=project,
             ranges=built.ranges,
-            contigs=inputs.genome.names,
+            genome=inputs.genome,
             extra={},
-            genome_path=project.reference.sequence,
-            aliases=project.reference.aliases,
             pool=pool or SerialPool(),
             progress=progress or NoProgress(),
         )
         entry = {
-            "status": "complete",
+            "status": COMPLETE,
             "digest": inputs.digest,
-            "content": digest_of([sources, content]),
+            "content": digest_of(checksums),
+            "checksums": checksums,
             "rows": len(built.rows),
             "ranges": {key: list(value) for key, value in built.ranges.items()},
             "counts": built.counts
@@ -268,7 +176,7 @@ def build_reference(
             "inputs": inputs.parts,
             "provenance": library_versions(),
         }
-        writer.set_entry(REFERENCE, entry)
+        writer.complete(REFERENCE, entry)
     return _summary(path, REFERENCE, entry, "built", store_name)
 
 
@@ -276,38 +184,6 @@ def _differs(entry: Mapping[str, Any], parts: Mapping[str, Any]) -> str:
     """Name what differs between the inputs of a ledger entry and those of the project."""
     old = entry.get("inputs", {})
     return ", ".join(sorted(key for key in {*old, *parts} if old.get(key) != parts.get(key)))
-
-
-def _write_sources(writer: StoreWriter, sources: Sources, inputs: StoreInputs) -> str:
-    remove_tree(writer.path / "sources")
-    return writer.write_arrays(
-        "sources",
-        {
-            "contig": sources.intervals.contig,
-            "start": sources.intervals.start,
-            "end": sources.intervals.end,
-            "score": sources.score,
-            "split": sources.split,
-            "locus": sources.locus,
-            "label": sources.label,
-            "coverage": sources.coverage,
-        },
-        dims={
-            **dict.fromkeys(("contig", "start", "end", "score", "split", "locus"), ("source",)),
-            "label": ("source", "experiment"),
-            "coverage": ("source", "experiment"),
-        },
-        attributes={"contigs": list(inputs.genome.names)},
-    )
-
-
-def _stored_sources(store: Store) -> Sources:
-    """Read the sources of a store back."""
-    arrays = store.sources()
-    return Sources(
-        intervals=Intervals(arrays["contig"], arrays["start"], arrays["end"]),
-        **{key: arrays[key] for key in ("score", "split", "locus", "label", "coverage")},
-    )
 
 
 def build_genome(
@@ -341,15 +217,16 @@ def build_genome(
         parts = target.parts | {"reference rows": store.ledger[REFERENCE]["digest"]}
         digest = digest_of(parts)
         entry = store.ledger.get(name, {})
-        if entry.get("status") == "complete":
+        if entry.get("status") in (COMPLETE, YANKED):
             if entry["digest"] == digest:
-                return _summary(path, name, entry, "unchanged", store_name)
+                status = "unchanged" if entry["status"] == COMPLETE else YANKED
+                return _summary(path, name, entry, status, store_name)
             if not replace:
                 raise StoreError(
                     f"{path}: {genome_name} was built from other inputs or settings "
                     f"({_differs(entry, parts)}); pass --replace to build it anew"
                 )
-        sources = _stored_sources(store)
+        sources = stored_sources(store)
         with progress.task(f"{store_name}: liftover to {genome_name}", 1) as advance:
             lifted, identity = target.lift(sources)
             advance(1)
@@ -359,58 +236,36 @@ def build_genome(
         length = sources.intervals.end - sources.intervals.start
         fraction = (lifted.aligned / np.maximum(length, 1)).astype(np.float32)
         writer.begin(name, digest)
-        content = _write_group(
+        checksums = write_group(
             writer,
             name,
             built.rows,
             project=project,
             ranges=built.ranges,
-            contigs=target.genome.names,
+            genome=target.genome,
             extra={
                 "aligned_fraction": fraction[built.rows.source],
                 "identity": identity[built.rows.source],
             },
-            genome_path=target.settings.sequence,
-            aliases=target.settings.aliases,
             pool=pool or SerialPool(),
             progress=progress,
         )
-        lifted_content = _write_liftover(writer, name, lifted, identity)
+        checksums["liftover"] = write_liftover(writer, name, lifted, identity)
         positive = sources.label.any(axis=1)
         entry = {
-            "status": "complete",
+            "status": COMPLETE,
             "digest": digest,
-            "content": digest_of([content, lifted_content]),
+            "content": digest_of(checksums),
+            "checksums": checksums,
             "rows": len(built.rows),
             "ranges": {key: list(value) for key, value in built.ranges.items()},
             "counts": built.counts,
-            "liftover": _status_counts(lifted.status[positive]),
+            "liftover": status_counts(lifted.status[positive]),
             "inputs": parts,
             "provenance": library_versions() | {"distance": target.settings.distance},
         }
-        writer.set_entry(name, entry)
+        writer.complete(name, entry)
     return _summary(path, name, entry, "built", store_name)
-
-
-def _status_counts(status: NDArray[np.int8]) -> dict[str, int]:
-    """Return the number of sources per status, by lower-case name, zeros left out."""
-    counts = Counter(Status(int(value)).name.lower() for value in status)
-    return {s.name.lower(): counts[s.name.lower()] for s in Status if counts[s.name.lower()]}
-
-
-def _write_liftover(
-    writer: StoreWriter, name: str, lifted: LiftResult, identity: NDArray[np.float32]
-) -> str:
-    arrays = {
-        key: getattr(lifted, key)
-        for key in ("status", "contig", "start", "end", "strand", "aligned", "pieces", "loci")
-    } | {"identity": identity}
-    return writer.write_arrays(
-        f"{name}/liftover",
-        arrays,
-        dims=dict.fromkeys(arrays, ("source",)),
-        attributes={"statuses": {status.name.lower(): int(status) for status in Status}},
-    )
 
 
 def finish_store(project: Project, store_name: str) -> dict[str, Any]:
@@ -433,7 +288,7 @@ def finish_store(project: Project, store_name: str) -> dict[str, Any]:
         "groups": [
             _summary(path, name, entry, entry["status"], store_name)
             for name, entry in sorted(store.ledger.items(), key=lambda item: item[0] != REFERENCE)
-            if entry["status"] == "complete"
+            if entry["status"] == COMPLETE
         ],
     }
 

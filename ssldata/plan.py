@@ -15,7 +15,7 @@ from ssldata.errors import MissingInputError
 from ssldata.genome import open_genome
 from ssldata.liftover import Status
 from ssldata.rows_reference import ReferenceRows, reference_rows
-from ssldata.store import HOMOLOGUES, REFERENCE, read_root_attributes
+from ssldata.store import COMPLETE, HOMOLOGUES, REFERENCE, YANKED, read_root_attributes
 from ssldata.store_writer import CHUNKS_PER_SHARD, chunk_rows
 
 #: Bytes per stored base: one-hot (zstd, bitshuffle) and its twin of codes (lz4, bitshuffle).
@@ -32,7 +32,8 @@ class Step:
     ----------
     status
         ``missing`` (to be built), ``complete`` (nothing to do), ``stale`` (inputs or settings
-        changed; needs ``--replace``), ``partial`` (an earlier build was cut; will be finished).
+        changed; needs ``--replace``), ``partial`` (an earlier build was cut; will be finished),
+        ``yanked`` (kept, not read; ``store unyank`` brings it back).
     rows
         Rows expected; exact for the reference, from the lifted intervals for a genome. None when
         an input is missing.
@@ -95,9 +96,9 @@ def _bytes(project: Project, rows: int) -> int:
 def _status(entry: dict[str, Any] | None, digest: str | None) -> str:
     if entry is None:
         return "missing"
-    if entry["status"] != "complete":
+    if entry["status"] not in (COMPLETE, YANKED):
         return "partial"
-    return "complete" if digest is None or entry["digest"] == digest else "stale"
+    return str(entry["status"]) if digest is None or entry["digest"] == digest else "stale"
 
 
 def _homologue_rows(project: Project, built: ReferenceRows, target: TargetInputs) -> int:

@@ -17,6 +17,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,15 @@ from zarr.storage import MemoryStore
 from ssldata.cache import atomic_path
 from ssldata.errors import StoreError
 from ssldata.onehot import one_hot
-from ssldata.store import ATTRIBUTE, FORMAT_VERSION, read_root_attributes
+from ssldata.store import (
+    ATTRIBUTE,
+    COMPLETE,
+    FORMAT_VERSION,
+    REFERENCE,
+    REMOVING,
+    WRITING,
+    read_root_attributes,
+)
 
 #: Decoded bytes of one chunk of the one-hot array, at most. Below 1 MB the cost per read call
 #: dominates; far above, a window of chunks no longer fits in cache.
@@ -40,6 +49,10 @@ CHUNK_BYTES = 4_194_304
 CHUNKS_PER_SHARD = 16
 #: Rows per chunk of the per-row columns; they are small and read whole.
 COLUMN_CHUNK = 1_048_576
+#: Ends of the names of what a killed writer leaves: half-written files, half-deleted folders.
+_PARTIAL, _DELETING = ".partial", ".deleting"
+#: Files handed to the disk at a time; each wait is mostly idle.
+_SYNC_THREADS = 8
 
 _LOG = logging.getLogger(__name__)
 
@@ -73,16 +86,34 @@ def writer_lock(path: Path) -> Iterator[None]:
 def remove_tree(path: Path) -> None:
     """Delete a folder so that a kill half-way never leaves half of it under its name."""
     if path.exists():
-        doomed = path.with_name(f".{path.name}.{os.getpid()}.deleting")
+        doomed = path.with_name(f".{path.name}.{os.getpid()}{_DELETING}")
         shutil.rmtree(doomed, ignore_errors=True)
         path.rename(doomed)
         shutil.rmtree(doomed)
 
 
+def sync_tree(path: Path) -> None:
+    """Wait until every file and folder below `path` is on the disk (fsync).
+
+    Without it a power cut after the ledger said ``complete`` could leave chunks missing, which
+    read as zeros.
+    """
+
+    def flush(item: Path) -> None:
+        handle = os.open(item, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    with ThreadPoolExecutor(_SYNC_THREADS) as threads:
+        list(threads.map(flush, [*path.rglob("*"), path, path.parent]))
+
+
 def _is_leftover(path: Path) -> bool:
     """Return whether a folder holds nothing but what a killed writer leaves."""
     return path.is_dir() and all(
-        item.name.endswith((".partial", ".deleting")) for item in path.iterdir()
+        item.name.endswith((_PARTIAL, _DELETING)) for item in path.iterdir()
     )
 
 
@@ -120,19 +151,24 @@ class StoreWriter:
         return dict((self.attributes() or {"ledger": {}})["ledger"])
 
     def sweep(self) -> None:
-        """Delete what killed writers left behind: temporary files and half-deleted folders."""
-        for pattern in ("*.partial", ".*.deleting"):
-            for item in sorted(self.path.rglob(pattern)):
-                if item.is_dir():
-                    shutil.rmtree(item, ignore_errors=True)
-                else:
-                    item.unlink(missing_ok=True)
+        """Delete what killed writers left behind, and finish removals that were cut."""
+        leftovers = [*self.path.parent.glob(f".{self.path.name}.*{_DELETING}")]
+        for pattern in (f"*{_PARTIAL}", f".*{_DELETING}"):
+            leftovers += sorted(self.path.rglob(pattern))
+        for item in leftovers:
+            if item.is_dir():
+                shutil.rmtree(item, ignore_errors=True)
+            else:
+                item.unlink(missing_ok=True)
+        for name, entry in self.ledger().items():
+            if entry["status"] == REMOVING:
+                self.remove(name)
 
     def _commit(self, attributes: Mapping[str, Any]) -> None:
         """Replace the root ``zarr.json``: attributes and consolidated metadata in one rename."""
         memory: dict[str, Any] = {}
         complete = {
-            name for name, entry in attributes["ledger"].items() if entry["status"] == "complete"
+            name for name, entry in attributes["ledger"].items() if entry["status"] == COMPLETE
         }
         # Groups on the way to a complete one ("homologs"), what belongs to it, and the sources.
         for name in sorted(complete | ({"sources"} if complete else set())):
@@ -175,8 +211,21 @@ class StoreWriter:
 
     def begin(self, name: str, digest: str) -> None:
         """Announce a group in the ledger and clear what an earlier attempt left of it."""
-        self.set_entry(name, {"status": "writing", "digest": digest})
+        self.set_entry(name, {"status": WRITING, "digest": digest})
         remove_tree(self.path / name)
+
+    def complete(self, name: str, entry: Mapping[str, Any]) -> None:
+        """Put the entry of a whole group into the ledger, after all its bytes are on the disk."""
+        sync_tree(self.path / name)
+        if (self.path / "sources").is_dir() and name == REFERENCE:
+            sync_tree(self.path / "sources")
+        self.set_entry(name, entry)
+
+    def remove(self, name: str) -> None:
+        """Delete a group. Cut half-way, :meth:`sweep` finishes it; no reader sees it meanwhile."""
+        self.set_entry(name, {"status": REMOVING})
+        remove_tree(self.path / name)
+        self.set_entry(name, None)
 
     def write_arrays(
         self,
@@ -202,31 +251,7 @@ class StoreWriter:
         group = zarr.open_group(self.path, mode="r+", path=None, use_consolidated=False)
         group = group.require_group(name)
         group.attrs.update(dict(attributes or {}))
-        digest = hashlib.sha256()
-        for key in sorted(arrays):
-            value = np.ascontiguousarray(arrays[key])
-            chunks = (max(1, min(COLUMN_CHUNK, value.shape[0])), *value.shape[1:])
-            array = group.create_array(
-                key,
-                shape=value.shape,
-                dtype=value.dtype,
-                chunks=chunks,
-                compressors=BloscCodec(
-                    cname="zstd", clevel=3, shuffle="shuffle", typesize=value.dtype.itemsize
-                ),
-                fill_value=0,
-                dimension_names=dims[key],
-                overwrite=True,
-            )
-            if value.size:
-                array[...] = value
-                if not np.array_equal(
-                    np.asarray(array[...]), value, equal_nan=value.dtype.kind == "f"
-                ):
-                    raise StoreError(f"{self.path}/{name}/{key}: reads back other than written")
-            digest.update(f"{key} {value.dtype.str} {value.shape}\n".encode())
-            digest.update(value.tobytes())
-        return digest.hexdigest()
+        return _write_all(group, arrays, dims=dims, where=f"{self.path}/{name}")
 
     def create_sequences(self, name: str, *, rows: int, length: int, codes: bool) -> None:
         """Make the (empty) sequence arrays of a group, chunked and sharded."""
@@ -310,7 +335,7 @@ def save_arrays(
         Of the group.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}{_PARTIAL}")
     shutil.rmtree(temporary, ignore_errors=True)
     group = zarr.create_group(store=temporary, attributes=dict(attributes))
     _write_all(group, arrays, dims=dims, where=str(path))

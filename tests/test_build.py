@@ -274,7 +274,7 @@ def test_a_full_disk_leaves_no_half_group(
     def full(*args: object) -> str:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ssldata.build.write_shard", full)
+    monkeypatch.setattr("ssldata.build_groups.write_shard", full)
     with pytest.raises(OSError, match="No space left"):
         build_genome(project, name, project.genomes[0].name)
     store = open_store(project.store_path(name))
