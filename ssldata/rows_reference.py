@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +73,18 @@ def reference_rows(
     settings, names = project.windows, genome.names
     size = settings.size
     kept = kept_contigs(names, settings.exclude)
+    # An excluded contig may be another copy of a test contig (chr8_KI270821v1_alt): its peaks are
+    # no source, or their homologues on chr8 of another genome would train.
+    on_kept_contig = {e: kept[peaks[e].intervals.contig] for e in experiments}
+    excluded_peaks = sum(int((~mask).sum()) for mask in on_kept_contig.values())
+    peaks = {
+        e: replace(
+            peaks[e],
+            intervals=peaks[e].intervals.take(mask),
+            score=peaks[e].score[mask],
+        )
+        for e, mask in on_kept_contig.items()
+    }
     bins = tile(genome.sizes, np.ones(len(names), bool), size=size)
     counts_per_contig = genome.sizes // size
     offset = np.concatenate(([0], np.cumsum(counts_per_contig)))
@@ -177,6 +189,7 @@ def reference_rows(
         "rows": len(rows),
         "sources": len(sources),
         "loci": len(loci),
+        "peaks_on_excluded_contigs": excluded_peaks,
         **count_positives(rows),
     }
     return ReferenceRows(rows=rows, ranges=ranges, sources=sources, counts=counts)
