@@ -19,11 +19,14 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
+    TypeAdapter,
     ValidationError,
     model_validator,
 )
 
 from ssldata.errors import ConfigError, MissingInputError
+from ssldata.registry import read_registry
+from ssldata.yaml_text import parse, read_text
 
 #: Names become folder and Zarr group names, so they are kept plain.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -267,7 +270,11 @@ class Project(_Section):
     name: Name
     reference: Reference
     experiments: list[Experiment] = Field(min_length=1)
-    genomes: list[Genome] = Field(default_factory=list)
+    genomes: list[Genome] = Field(
+        default_factory=list,
+        description="Or `registry: FILE`: a file with such a list, shared by projects and kept by "
+        "`crosslabel store add`.",
+    )
     sources: Path | None = Field(
         default=None, description="Table of public files that `crosslabel fetch` brings."
     )
@@ -279,11 +286,17 @@ class Project(_Section):
     training: Training = Field(default_factory=Training)
 
     _file: Path | None = PrivateAttr(default=None)
+    _genomes_file: Path | None = PrivateAttr(default=None)
 
     @property
     def file(self) -> Path | None:
         """The YAML this was read from."""
         return self._file
+
+    @property
+    def genomes_file(self) -> Path | None:
+        """The file that lists the genomes: the registry, or the project file itself."""
+        return self._genomes_file
 
     @model_validator(mode="after")
     def _consistent(self) -> Project:
@@ -413,26 +426,6 @@ def explain(error: ValidationError, where: str) -> str:
     return f"{where}: key {key!r} is {first['input']!r}: {message[0].lower()}{message[1:]}{more}"
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML without the silent last-one-wins rule for repeated keys."""
-
-
-def _unique_mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    loader.flatten_mapping(node)
-    mapping: dict[Any, Any] = {}
-    for key_node, value_node in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        if key in mapping:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"key {key!r} is given twice", key_node.start_mark
-            )
-        mapping[key] = loader.construct_object(value_node, deep=True)
-    return mapping
-
-
-_UniqueKeyLoader.add_constructor("tag:yaml.org,2002:map", _unique_mapping)
-
-
 def load_project(path: Path | str) -> Project:
     """Read and check a project file.
 
@@ -460,24 +453,32 @@ def load_project(path: Path | str) -> Project:
         raise MissingInputError(
             f"{path}: no such project file; `crosslabel init DIR` writes a commented one"
         )
-    try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
-    except UnicodeDecodeError as exc:
-        raise ConfigError(f"{path}: not a text file ({exc.reason} at byte {exc.start})") from exc
-    except yaml.YAMLError as exc:
-        mark = getattr(exc, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(exc, "problem", None) or str(exc).splitlines()[0]
-        raise ConfigError(f"{path}{line}: not valid YAML: {problem}") from exc
+    raw = parse(path, read_text(path))
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: expected a mapping of keys, found {type(raw).__name__}")
+    genomes_file = path.resolve()
+    if isinstance(raw.get("genomes"), dict):
+        genomes_file, raw["genomes"] = _registered(raw["genomes"], path)
     try:
         project = Project.model_validate(raw)
     except ValidationError as exc:
         raise ConfigError(explain(exc, str(path))) from exc
     project = _absolute(project, path.resolve().parent)
-    project._file = path.resolve()
+    project._file, project._genomes_file = path.resolve(), genomes_file
     return project
+
+
+def _registered(value: dict[Any, Any], path: Path) -> tuple[Path, list[Any]]:
+    """Read ``genomes: {registry: FILE}``; return the file and its checked entries."""
+    if list(value) != ["registry"] or not isinstance(value["registry"], str):
+        raise ConfigError(f"{path}: key 'genomes' is a list of genomes, or registry: FILE")
+    file = (path.resolve().parent / value["registry"]).resolve()
+    entries = read_registry(file)
+    try:
+        TypeAdapter(list[Genome]).validate_python(entries)
+    except ValidationError as exc:
+        raise ConfigError(explain(exc, str(file))) from exc
+    return file, entries
 
 
 def dump_project(project: Project) -> str:
@@ -490,4 +491,10 @@ def json_schema() -> dict[str, Any]:
     schema = Project.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "crosslabel project file"
+    # A list, or {registry: FILE}, which load_project replaces by the list in the file.
+    schema["properties"]["genomes"] |= {
+        "type": ["array", "object"],
+        "properties": {"registry": {"type": "string", "format": "path"}},
+        "additionalProperties": False,
+    }
     return schema

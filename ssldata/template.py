@@ -86,7 +86,7 @@ def _sections(schema: dict[str, Any], definitions: dict[str, Any]) -> list[tuple
 
 
 def _section_name(value: dict[str, Any]) -> tuple[str | None, bool]:
-    many = value.get("type") == "array"
+    many = "items" in value  # genomes may also be a mapping
     target = value.get("items", {}).get("$ref") if many else value.get("$ref")
     return (target.rsplit("/", 1)[1] if target else None), many
 
@@ -108,7 +108,7 @@ def _default(value: dict[str, Any]) -> str:
     if "default" not in value:
         # Defaults made by a factory are not in the schema; all of ours are empty or sections.
         empty = {"array": "`[]`", "object": "`{}`"}
-        return empty.get(value.get("type", ""), "")
+        return "`[]`" if "items" in value else empty.get(value.get("type", ""), "")
     return "" if _section_name(value)[0] else f"`{json.dumps(value['default'])}`"
 
 
