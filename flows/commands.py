@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows._tensorflow import hush
 from flows.console import BROKEN_PIPE, Console, StdoutClosedError
 
 if TYPE_CHECKING:
@@ -97,6 +98,8 @@ def invoke(arguments: list[str]) -> int:
 @contextmanager
 def _console(verbose: int, quiet: bool, as_json: bool) -> Iterator[Console]:
     console = Console(verbosity=-1 if quiet else verbose, as_json=as_json)
+    if console.verbosity < 1:
+        hush()
     with console.warnings_as_lines():
         yield console
 

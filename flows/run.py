@@ -13,6 +13,7 @@ from typing import Any
 from prefect import flow
 
 from flows._runtime import PROGRESS, step
+from flows._tensorflow import muted_import
 from ssldata import build
 from ssldata.build_inputs import open_inputs, open_target
 from ssldata.cluster import Pool, open_pool
@@ -95,9 +96,9 @@ def _build(project: Project, pool: Pool, *, replace: bool) -> list[dict[str, Any
 
 
 def _train(project: Project, *, replace: bool) -> list[dict[str, Any]]:
-    from sslmodels.evaluation import evaluate_run
-
-    from sslmodels.regimes import train
+    with muted_import():
+        from sslmodels.evaluation import evaluate_run
+        from sslmodels.regimes import train
 
     grid = project.training
     runs = []
@@ -109,7 +110,7 @@ def _train(project: Project, *, replace: bool) -> list[dict[str, Any]]:
         progress = PROGRESS.get()
         folder = step("train", label, train, project, progress=progress, replace=replace, **cell)
         metrics = step("evaluate", label, evaluate_run, folder, progress=progress)
-        runs.append({"run": str(folder), **cell, **metrics})
+        runs.append({"run": str(folder), **metrics})
     return runs
 
 

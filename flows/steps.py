@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows import tables
+from flows._tensorflow import muted_import
 from ssldata.config import REGIMES, Project, load_project
 from ssldata.errors import ConfigError, MissingInputError
 
@@ -52,6 +53,18 @@ class Cluster:
             "scheduler": self.scheduler,
             "scheduler_file": self.scheduler_file,
         }
+
+
+def fetch(project: Project, console: Console) -> Shown:
+    """Bring the public files of a project."""
+    from ssldata.fetch import fetch as fetch_files
+
+    report = fetch_files(project, progress=console)
+    rows = [
+        (file.path, file.status, tables.size(file.bytes), file.origin or "–")
+        for file in report.files
+    ]
+    return report.as_dict(), [tables.table("Files", ["file", "status", "size", "from"], rows)]
 
 
 def plan(project: Project, *, runs: bool = False) -> Shown:
@@ -186,16 +199,18 @@ def train(
     replace: bool,
 ) -> Shown:
     """Train one run."""
-    cell = {
+    cell: dict[str, Any] = {
         "experiment": _only("experiment", experiment, project.trained_experiments()),
         "model": _only("model", model, project.training.models),
         "regime": _only("regime", regime, project.training.regimes),
         "seed": seed,
     }
-    project.experiment(str(cell["experiment"]))
+    # Before TensorFlow is imported, which takes seconds.
+    project.experiment(cell["experiment"])
     if cell["regime"] not in REGIMES:
         raise ConfigError(f"--regime {regime}: no such regime; there are {', '.join(REGIMES)}")
-    from sslmodels.regimes import train as train_run
+    with muted_import():
+        from sslmodels.regimes import train as train_run
 
     folder = train_run(project, progress=console, replace=replace, **cell)
     return {"run": str(folder), **cell}, [f"trained {folder}; next: crosslabel evaluate {folder}"]
@@ -213,25 +228,13 @@ def _only(option: str, given: str | None, choices: Sequence[str]) -> str:
 def evaluate(paths: Sequence[Path], console: Console) -> Shown:
     """Evaluate runs."""
     folders = run_folders(paths)
-    from sslmodels.evaluation import evaluate_run
-
-    from sslmodels.report_data import read_run
+    with muted_import():
+        from sslmodels.evaluation import evaluate_run
 
     rows = []
     with console.task("evaluate", len(folders)) as advance:
         for folder in folders:
-            metrics = evaluate_run(folder, progress=console)
-            run = read_run(folder, [])
-            rows.append(
-                {
-                    "run": str(folder),
-                    "experiment": run.experiment,
-                    "model": run.model,
-                    "regime": run.regime,
-                    "seed": run.seed,
-                    **metrics,
-                }
-            )
+            rows.append({"run": str(folder), **evaluate_run(folder, progress=console)})
             advance(1)
     return rows, [tables.metrics_table(rows)]
 

@@ -79,7 +79,8 @@ def write_report(
     run_folders
         Runs to show, in this order.
     created
-        Time printed on the page; now by default.
+        Time printed on the page; by default that of the newest store or run, so that the same
+        results give the same page.
 
     Returns
     -------
@@ -97,7 +98,7 @@ def write_report(
         .render(
             title=title,
             style=Markup(_asset("report.css")),
-            created=(created or datetime.now(UTC)).strftime("%-d %B %Y, %H:%M UTC"),
+            created=(created or _newest(project, runs)).strftime("%-d %B %Y, %H:%M UTC"),
             version=_version("crosslabel"),
             project=project,
             genomes=[genome.name for genome in project.genomes],
@@ -121,6 +122,14 @@ def write_report(
     )
     write_text_atomic(path, page)
     return path
+
+
+def _newest(project: Project, runs: Sequence[Run]) -> datetime:
+    """Return when the newest of what the page shows was written; now when there is nothing."""
+    files = [run.folder / name for run in runs for name in ("run.json", "evaluation/metrics.json")]
+    files += [project.store_path(e.name) / "zarr.json" for e in project.experiments]
+    times = [file.stat().st_mtime for file in files if file.is_file()]
+    return datetime.fromtimestamp(max(times), UTC) if times else datetime.now(UTC)
 
 
 def _result_lines(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -201,6 +210,9 @@ def _training(runs: Sequence[Run], page: Path, problems: list[str]) -> dict[str,
             {
                 "name": run.name,
                 "epochs": "+".join(str(n) for _, n in history.phases) if history else "–",
+                "parameters": _count(run.record.get("parameters")),
+                "steps": _count(run.record.get("steps")),
+                "time": _time(run.record.get("wall_s")),
                 "aupr": _number(metrics.get("aupr")),
                 "auroc": _number(metrics.get("auroc")),
                 "folder": folder.relative_to(page.parent.resolve()) if beside else folder,
@@ -271,6 +283,17 @@ def _version(package: str) -> str:
 
 def _number(value: float | None, digits: int = 3) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _count(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return "–"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.1f} s"
 
 
 def _mean_sd(pair: tuple[float, float | None] | None, digits: int, with_sd: bool = True) -> str:

@@ -1,0 +1,265 @@
+"""The Prefect flow: the same bytes as single steps, resumable, and errors as plain as theirs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from absl import logging as absl_logging
+
+from flows import _runtime
+from flows.cli import main
+from ssldata.cache import cache_dir
+from ssldata.simulate import small_clade
+from ssldata.store import open_store
+
+# Keras reads variables in a way that NumPy 2 is to forbid one day.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+ROOT = Path(__file__).resolve().parent.parent
+TRAINING: dict[str, Any] = {
+    "experiments": ["alpha"],
+    "models": ["cnn-7k"],
+    "regimes": ["sl", "ssl-ns"],
+    "epochs": 2,
+    "patience": 2,
+    "noisy_student": {"iterations": 1},
+}
+
+
+def make_project(folder: Path, **training: Any) -> Path:
+    small_clade(folder)
+    file = folder / "project.yaml"
+    project = yaml.safe_load(file.read_text())
+    project["training"] |= {**TRAINING, **training}
+    file.write_text(yaml.safe_dump(project))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One Prefect backend for all tests of this file: starting one takes ten seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
+        for name in ("PREFECT_LOGGING_LEVEL", "PREFECT_SERVER_LOGGING_LEVEL"):
+            patch.setenv(name, "CRITICAL")
+        patch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+        # Prefect sets logging up anew when it is imported and thereby closes every handler there
+        # is; that of TensorFlow would close pytest's captured stderr with itself.
+        absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
+        _runtime.prepare()
+        from prefect.testing.utilities import prefect_test_harness
+
+        with prefect_test_harness(server_startup_timeout=120):
+            yield
+
+
+@pytest.fixture(scope="module")
+def by_steps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project done with the single-step commands."""
+    folder = make_project(tmp_path_factory.mktemp("steps") / "project")
+    assert main(["build", str(folder), "-q"]) == 0
+    for regime in TRAINING["regimes"]:
+        arguments = ["train", str(folder), "-e", "alpha", "-r", regime, "--seed", "0", "-q"]
+        assert main(arguments) == 0
+    assert main(["evaluate", str(folder), "-q"]) == 0
+    return folder
+
+
+def run_command(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "flows.cli", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def by_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """The same project done by `crosslabel run`, with a backend of its own, as users have it."""
+    folder = make_project(tmp_path_factory.mktemp("run") / "project")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("PREFECT")]:
+            patch.delenv(name)
+        patch.setenv("CROSSLABEL_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        done = run_command("run", str(folder), "--json")
+    # Nothing but the result on stdout, nothing at all on stderr.
+    assert (done.returncode, done.stderr) == (0, "")
+    return folder, json.loads(done.stdout)
+
+
+def chunks(store: Path) -> dict[str, str]:
+    """Every chunk file of a store with the hash of its bytes."""
+    return {
+        str(path.relative_to(store)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(store.rglob("*"))
+        if path.is_file() and "/c/" in str(path)
+    }
+
+
+def records(folder: Path) -> dict[str, Any]:
+    return {
+        path.parent.relative_to(folder).as_posix(): json.loads(path.read_text())
+        for path in sorted((folder / "runs").rglob("run.json"))
+    }
+
+
+def test_run_gives_the_bytes_of_the_single_steps(
+    by_steps: Path, by_run: tuple[Path, dict[str, Any]]
+) -> None:
+    folder, result = by_run
+    for experiment in ("alpha", "beta"):
+        stores = [top / "store" / f"{experiment}.zarr" for top in (by_steps, folder)]
+        first, second = map(chunks, stores)
+        assert len(first) > 50
+        assert first == second
+        assert open_store(stores[0]).digest == open_store(stores[1]).digest
+
+    assert len(result["runs"]) == 2
+    old, new = records(by_steps), records(folder)
+    assert list(old) == list(new)
+    for run, record in old.items():
+        assert record["weights_sha256"] == new[run]["weights_sha256"]
+        for name in ("model.keras", "history.csv", "evaluation/scores.csv.gz"):
+            assert (by_steps / run / name).read_bytes() == (folder / run / name).read_bytes()
+    folder_of_last = by_steps / "runs" / "alpha" / "cnn-7k" / "ssl-ns" / "seed-0"
+    metrics = json.loads((folder_of_last / "evaluation" / "metrics.json").read_text())
+    assert result["runs"][1]["aupr"] == metrics["aupr"]
+    assert Path(result["report"]).read_text().startswith("<!doctype html>")
+
+
+def test_running_again_does_nothing(
+    by_run: tuple[Path, dict[str, Any]], backend: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, result = by_run
+
+    def stamps() -> dict[Path, int]:
+        return {
+            path: path.stat().st_mtime_ns
+            for path in folder.rglob("*")
+            if path.is_file() and path.suffix != ".lock" and path.name != "report.html"
+        }
+
+    before = stamps()
+    page = Path(result["report"]).read_bytes()
+    assert main(["run", str(folder), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    again = json.loads(out)
+    assert {s["status"] for store in again["stores"] for s in store["steps"]} == {"unchanged"}
+    assert again["runs"] == result["runs"]
+    assert stamps() == before
+    assert Path(again["report"]).read_bytes() == page
+
+
+def test_a_task_is_a_genome_or_a_stage(by_run: tuple[Path, dict[str, Any]], backend: None) -> None:
+    from prefect.client.orchestration import get_client
+
+    folder, _ = by_run
+    with get_client(sync_client=True) as client:
+        before = {run.id for run in client.read_task_runs()}
+        assert main(["run", str(folder), "-q"]) == 0
+        # Task runs are recorded from events, a moment after the flow ends.
+        deadline = time.monotonic() + 20
+        expected = 2 * (1 + 3 + 1) + 2 * 2 + 1
+        while True:
+            runs = [run for run in client.read_task_runs() if run.id not in before]
+            if len(runs) >= expected or time.monotonic() > deadline:
+                break
+            time.sleep(0.2)
+    assert len(runs) == expected
+    names = {run.name for run in runs}
+    assert {"alpha / simref", "beta / relative3", "alpha / cnn-7k / ssl-ns / seed 0"} <= names
+
+
+def test_errors_inside_a_task_stay_one_line(
+    tmp_path: Path, backend: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_project(tmp_path / "project", models=["no-such-model"])
+    assert main(["run", str(folder)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("crosslabel: error: ")
+    assert "no-such-model" in err
+    assert err.count("\n") == 1
+    # What was done before the error stays: the next run continues there.
+    assert open_store(folder / "store" / "alpha.zarr").genomes
+
+
+def test_bad_input_is_told_before_anything_is_written(
+    tmp_path: Path, backend: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_project(tmp_path / "project")
+    (folder / "peaks" / "alpha.bed").write_text("chr1\t50\t20\n")
+    assert main(["run", str(folder)]) == 2
+    err = capsys.readouterr().err
+    assert "alpha.bed" in err
+    assert err.count("\n") == 1
+    assert not (folder / "store").exists()
+
+
+def test_the_private_backend_does_not_touch_the_users(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = ("PREFECT_HOME", "PREFECT_API_URL", "PREFECT_LOGGING_LEVEL", "NO_PROXY", "no_proxy")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_PROXY", "example.org")
+    _runtime.prepare(verbosity=1)
+    assert Path(os.environ["PREFECT_HOME"]).is_relative_to(cache_dir("prefect"))
+    assert os.environ["PREFECT_LOGGING_LEVEL"] == "INFO"
+    assert os.environ["NO_PROXY"] == "example.org,127.0.0.1,localhost"
+    _runtime.prepare(verbosity=1)
+    assert os.environ["NO_PROXY"] == "example.org,127.0.0.1,localhost"
+
+    monkeypatch.delenv("PREFECT_HOME")
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4200/api")
+    monkeypatch.setenv("PREFECT_LOGGING_LEVEL", "DEBUG")
+    _runtime.prepare()
+    assert "PREFECT_HOME" not in os.environ
+    assert os.environ["PREFECT_LOGGING_LEVEL"] == "DEBUG"
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_continues(by_steps: Path, tmp_path: Path) -> None:
+    folder = make_project(tmp_path / "project")
+    command = [sys.executable, "-m", "flows.cli", "run", str(folder)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        deadline = time.monotonic() + 120
+        while not list((folder / "runs").rglob("run.json")):
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert err.splitlines()[-1].startswith("crosslabel: interrupted")
+    done = run_command("run", str(folder), "-q")
+    assert (done.returncode, done.stderr) == (0, "")
+    old, new = records(by_steps), records(folder)
+    assert {run: record["weights_sha256"] for run, record in old.items()} == {
+        run: record["weights_sha256"] for run, record in new.items()
+    }
+
+
+def test_single_steps_do_not_import_prefect() -> None:
+    code = (
+        "import sys\nimport ssldata.build, ssldata.plan, ssldata.fetch, ssldata.store\n"
+        "import sslmodels.regimes, sslmodels.evaluation, sslmodels.report\n"
+        "import flows.commands, flows.steps, flows.tables\n"
+        "print('prefect' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.strip() == "False", done.stderr
