@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import (
@@ -19,7 +19,6 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
-    TypeAdapter,
     ValidationError,
     model_validator,
 )
@@ -44,6 +43,7 @@ Name = Annotated[str, AfterValidator(_plain_name)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Regime = Literal["sl", "ssl", "ssl-ns", "two-stage"]
 REGIMES: tuple[str, ...] = get_args(Regime)
+S = TypeVar("S", bound="_Section")
 
 
 class _Section(BaseModel):
@@ -365,17 +365,6 @@ def _absolute(project: Project, folder: Path) -> Project:
     return Project.model_validate(walk(project).model_dump())
 
 
-def _choices(annotation: Any) -> tuple[Any, ...]:
-    """Collect literal choices anywhere inside an annotation."""
-    found: list[Any] = []
-    for argument in get_args(annotation):
-        if isinstance(argument, str | int) and not isinstance(argument, bool):
-            found.append(argument)
-        else:
-            found.extend(_choices(argument))
-    return tuple(found)
-
-
 def _section_of(location: Iterable[str | int]) -> type[BaseModel] | None:
     """Return the section class that holds the key at `location`."""
     section: type[BaseModel] | None = Project
@@ -426,6 +415,20 @@ def explain(error: ValidationError, where: str) -> str:
     return f"{where}: key {key!r} is {first['input']!r}: {message[0].lower()}{message[1:]}{more}"
 
 
+def checked(section: type[S], value: Any, where: str) -> S:
+    """Return a section made from plain values.
+
+    Raises
+    ------
+    ConfigError
+        A key is unknown, missing or wrong; `where` says of which file.
+    """
+    try:
+        return section.model_validate(value)
+    except ValidationError as exc:
+        raise ConfigError(explain(exc, where)) from exc
+
+
 def load_project(path: Path | str) -> Project:
     """Read and check a project file.
 
@@ -459,11 +462,7 @@ def load_project(path: Path | str) -> Project:
     genomes_file = path.resolve()
     if isinstance(raw.get("genomes"), dict):
         genomes_file, raw["genomes"] = _registered(raw["genomes"], path)
-    try:
-        project = Project.model_validate(raw)
-    except ValidationError as exc:
-        raise ConfigError(explain(exc, str(path))) from exc
-    project = _absolute(project, path.resolve().parent)
+    project = _absolute(checked(Project, raw, str(path)), path.resolve().parent)
     project._file, project._genomes_file = path.resolve(), genomes_file
     return project
 
@@ -474,10 +473,8 @@ def _registered(value: dict[Any, Any], path: Path) -> tuple[Path, list[Any]]:
         raise ConfigError(f"{path}: key 'genomes' is a list of genomes, or registry: FILE")
     file = (path.resolve().parent / value["registry"]).resolve()
     entries = read_registry(file)
-    try:
-        TypeAdapter(list[Genome]).validate_python(entries)
-    except ValidationError as exc:
-        raise ConfigError(explain(exc, str(file))) from exc
+    for number, entry in enumerate(entries, start=1):
+        checked(Genome, entry, f"{file}, genome {number}")
     return file, entries
 
 

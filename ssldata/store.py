@@ -197,6 +197,8 @@ class Store:
             entry = self.ledger.get(name)
             if entry is None or entry["status"] != COMPLETE:
                 state = "is not in the store" if entry is None else "is not complete"
+                if entry is not None and entry["status"] == YANKED:
+                    state = f"was yanked{': ' * bool(entry.get('yanked'))}{entry.get('yanked', '')}"
                 raise StoreError(
                     f"{self.location}: group {name!r} {state}; there are "
                     f"{', '.join([REFERENCE, *(f'{HOMOLOGUES}/{g}' for g in self.genomes)])}; "

@@ -1,0 +1,334 @@
+"""A store over its life: add a genome, take one out, keep one from being read.
+
+Each of these touches the group of one genome and the ledger, nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ssldata.build import build_genome
+from ssldata.build_inputs import open_target, store_names
+from ssldata.cluster import Pool
+from ssldata.config import Genome, Project, checked, load_project
+from ssldata.errors import ConfigError, InputError, MissingInputError, StoreError
+from ssldata.genome import open_genome
+from ssldata.progress import NoProgress, Progress
+from ssldata.registry import enter_genome, strike_genome
+from ssldata.store import COMPLETE, HOMOLOGUES, YANKED, read_root_attributes
+from ssldata.store_writer import StoreWriter, writer_lock
+
+_LOG = logging.getLogger(__name__)
+#: How far above a store its project file is looked for.
+_LEVELS = 3
+
+
+@dataclass(frozen=True)
+class Target:
+    """The stores a command means, and the project they belong to, if there is one.
+
+    Attributes
+    ----------
+    stores
+        Paths of stores that exist.
+    project
+        The project whose file was given or found above the store.
+    unbuilt
+        Stores of the project that were never built.
+    """
+
+    stores: list[Path]
+    project: Project | None
+    unbuilt: list[Path]
+
+
+def find_target(path: Path) -> Target:
+    """Return what a path means: a project (all its stores), or one store.
+
+    Parameters
+    ----------
+    path
+        A project file, a folder that holds ``project.yaml``, or a store. The project of a store is
+        looked for in the folders above it.
+
+    Raises
+    ------
+    CrosslabelError
+        Nothing is there, or no store of the project was built.
+    """
+    if path.is_file() or (path / "project.yaml").is_file():
+        project = load_project(path)
+        places = _places(project)
+        built = [place for place in places if read_root_attributes(place) is not None]
+        if not built:
+            raise MissingInputError(
+                f"{project.store.path}: no store here; run `crosslabel build {path}` first"
+            )
+        return Target(built, project, [place for place in places if place not in built])
+    if not path.exists():
+        raise MissingInputError(f"{path}: no such store or project")
+    if read_root_attributes(path) is None:
+        raise StoreError(f"{path}: neither a crosslabel store nor a project")
+    return Target([path], _project_above(path), [])
+
+
+def _places(project: Project) -> list[Path]:
+    return [project.store.path / f"{name}.zarr" for name in store_names(project)]
+
+
+def _project_above(path: Path) -> Project | None:
+    for folder in path.resolve().parents[:_LEVELS]:
+        if (folder / "project.yaml").is_file():
+            project = load_project(folder)
+            if path.resolve() in [place.resolve() for place in _places(project)]:
+                return project
+    return None
+
+
+def _project_of_store(path: Path, reference: Path | None) -> Project:
+    """Return the settings a store was built with as a project, for a store that came alone."""
+    if path.suffix != ".zarr":
+        raise ConfigError(f"{path}: a store to write to is named NAME.zarr; rename it")
+    if reference is None:
+        raise ConfigError(
+            f"{path}: no project file above it names this store; give the project instead, or "
+            "the sequence of the labelled genome with --reference"
+        )
+    attributes = read_root_attributes(path)
+    assert attributes is not None
+    found = open_genome(reference).digest
+    if found != attributes["reference"]["digest"]:
+        raise InputError(
+            f"{reference}: not the sequence of {attributes['reference']['name']}, which {path} was "
+            f"built from (digest {found[:12]}, expected {attributes['reference']['digest'][:12]})"
+        )
+    return checked(
+        Project,
+        {
+            "name": attributes["name"],
+            "reference": {"name": attributes["reference"]["name"], "sequence": str(reference)},
+            # Peaks are in the store as sources; the files are never read again.
+            "experiments": [{"name": name, "peaks": "-"} for name in attributes["experiments"]],
+            **{key: attributes[key] for key in ("windows", "liftover", "split", "negatives")},
+            "store": {
+                "path": str(path.parent),
+                "seed": attributes["seed"],
+                "codes": attributes["codes"],
+            },
+            "training": {"regimes": ["sl"]},
+        },
+        str(path),
+    )
+
+
+def _with_genome(project: Project, genome: Genome, *, replace: bool) -> Project:
+    """Return the project with one genome more (or in the place of the one of its name)."""
+    others = [other for other in project.genomes if other.name != genome.name]
+    same = [other for other in project.genomes if other.name == genome.name]
+    if same and same[0] != genome and not replace:
+        differing = [k for k in Genome.model_fields if getattr(same[0], k) != getattr(genome, k)]
+        raise ConfigError(
+            f"{project.genomes_file}: has another genome {genome.name!r} (other "
+            f"{', '.join(differing)}); pass --replace or choose another name"
+        )
+    genomes = [other.model_dump() for other in [*others, genome]]
+    return checked(
+        Project, project.model_dump() | {"genomes": genomes}, str(project.file or "store add")
+    )
+
+
+def add_genome(
+    path: Path,
+    *,
+    name: str,
+    sequence: Path,
+    chain: Path,
+    distance: float | None = None,
+    aliases: Mapping[str, str] | None = None,
+    reference: Path | None = None,
+    replace: bool = False,
+    pool: Pool | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Write the homologous rows of one more genome, and enter it in the project's list.
+
+    Parameters
+    ----------
+    path
+        A project (every store of it) or one store.
+    name, sequence, chain, distance, aliases
+        Of the genome, as in the project file.
+    reference
+        Sequence of the labelled genome, for a store without a project.
+    replace
+        Build it anew when the store has this genome from other inputs or settings.
+    pool, progress
+        As in :func:`ssldata.build.build_genome`.
+
+    Returns
+    -------
+    dict
+        ``genome``; ``stores``: what was done to each; ``unbuilt``: stores of the project that
+        were never built; ``registry``: the file that lists the genome; ``registered``: whether
+        it was changed.
+
+    Raises
+    ------
+    CrosslabelError
+        An input is missing or wrong, the name is taken, or rows from other inputs are there and
+        `replace` is not set. Nothing is entered in the list then.
+    """
+    target = find_target(path)
+    entry: dict[str, Any] = {
+        "name": name,
+        "sequence": str(sequence.absolute()),
+        "chain": str(chain.absolute()),
+    }
+    if distance is not None:
+        entry["distance"] = distance
+    if aliases:
+        entry["aliases"] = dict(aliases)
+    for file in (sequence, chain):
+        if not file.is_file():
+            raise MissingInputError(f"{file}: no such file")
+    settings = target.project or _project_of_store(target.stores[0], reference)
+    genome = checked(Genome, entry, "store add")
+    project = _with_genome(settings, genome, replace=replace)
+    inputs = open_target(project, name)
+    results = [
+        build_genome(
+            project,
+            store.stem,
+            name,
+            target=inputs,
+            replace=replace,
+            pool=pool,
+            progress=progress or NoProgress(),
+        )
+        for store in target.stores
+    ]
+    registry = None if target.project is None else target.project.genomes_file
+    return {
+        "genome": name,
+        "stores": results,
+        "unbuilt": [str(store) for store in target.unbuilt],
+        "registry": None if registry is None else str(registry),
+        "registered": registry is not None and enter_genome(registry, entry, replace=replace),
+    }
+
+
+def remove_genome(path: Path, name: str) -> dict[str, Any]:
+    """Delete the rows of one genome, and take it out of the project's list when given a project.
+
+    Parameters
+    ----------
+    path
+        A project (every store of it) or one store.
+    name
+        Of the genome.
+
+    Returns
+    -------
+    dict
+        ``genome``; ``stores``: path and status (``removed`` or ``absent``); ``registry`` and
+        ``registered`` (whether the list still has it).
+
+    Raises
+    ------
+    StoreError
+        No store has the genome.
+    """
+    target = find_target(path)
+    group = f"{HOMOLOGUES}/{name}"
+    registry = None if target.project is None else target.project.genomes_file
+    whole_project = path.is_file() or (path / "project.yaml").is_file()
+    listed = target.project is not None and name in {g.name for g in target.project.genomes}
+    _require_somewhere(target, group, name, or_listed=whole_project and listed)
+    results = []
+    for store in target.stores:
+        with writer_lock(store):
+            writer = StoreWriter(store)
+            writer.sweep()
+            held = group in writer.ledger()
+            if held:
+                writer.remove(group)
+        results.append({"path": str(store), "status": "removed" if held else "absent"})
+    if whole_project and listed and registry is not None:
+        strike_genome(registry, name)
+        listed = False
+    elif listed:
+        _LOG.warning("%s still lists %s; the next build writes it again", registry, name)
+    return {
+        "genome": name,
+        "stores": results,
+        "registry": None if registry is None else str(registry),
+        "registered": listed,
+    }
+
+
+def _require_somewhere(target: Target, group: str, name: str, *, or_listed: bool = False) -> None:
+    """Raise when no store of a target has a genome."""
+    known: set[str] = set()
+    for store in target.stores:
+        known |= set((read_root_attributes(store) or {"ledger": {}})["ledger"])
+    if group not in known and not or_listed:
+        genomes = sorted(key.removeprefix(f"{HOMOLOGUES}/") for key in known if "/" in key)
+        raise StoreError(
+            f"{', '.join(str(store) for store in target.stores)}: no genome {name!r}; there are "
+            f"{', '.join(genomes) or 'none'}"
+        )
+
+
+def yank_genome(path: Path, name: str, *, reason: str = "") -> dict[str, Any]:
+    """Keep the rows of one genome but let no reader use them.
+
+    Parameters
+    ----------
+    path
+        A project (every store of it) or one store.
+    name
+        Of the genome.
+    reason
+        Written into the ledger.
+
+    Returns
+    -------
+    dict
+        ``genome``; ``stores``: path and status of each.
+
+    Raises
+    ------
+    StoreError
+        No store has the genome complete.
+    """
+    return _set_status(path, name, COMPLETE, YANKED, {"yanked": reason} if reason else {})
+
+
+def unyank_genome(path: Path, name: str) -> dict[str, Any]:
+    """Let readers use the rows of a yanked genome again; see :func:`yank_genome`."""
+    return _set_status(path, name, YANKED, COMPLETE, {})
+
+
+def _set_status(path: Path, name: str, old: str, new: str, more: dict[str, Any]) -> dict[str, Any]:
+    target = find_target(path)
+    group = f"{HOMOLOGUES}/{name}"
+    _require_somewhere(target, group, name)
+    results = []
+    for store in target.stores:
+        with writer_lock(store):
+            writer = StoreWriter(store)
+            writer.sweep()
+            entry = writer.ledger().get(group)
+            if entry is not None and entry["status"] == old:
+                entry.pop("yanked", None)
+                writer.set_entry(group, {**entry, **more, "status": new})
+            elif entry is not None and entry["status"] != new:
+                raise StoreError(
+                    f"{store}: {name} is {entry['status']}, not {old}; run `crosslabel build` first"
+                )
+        results.append({"path": str(store), "status": new if entry is not None else "absent"})
+    return {"genome": name, "stores": results}
