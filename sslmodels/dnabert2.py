@@ -230,8 +230,8 @@ class DnabertClassifier(keras.Model):
         Contradictory options.
     """
 
-    may_lack = ("bert.pooler.", "classifier.")
-    may_ignore = ("cls.predictions.",)
+    may_lack: tuple[str, ...] = ("bert.pooler.", "classifier.")
+    may_ignore: tuple[str, ...] = ("cls.predictions.",)
 
     def __init__(
         self,

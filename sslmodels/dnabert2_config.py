@@ -214,7 +214,7 @@ def alibi_slopes(heads: int) -> NDArray[np.float32]:
     below = 2 ** (heads.bit_length() - 1)
 
     def geometric(count: int) -> NDArray[np.float64]:
-        return 2.0 ** (-8.0 / count * np.arange(1, count + 1))
+        return np.exp2(-8.0 / count * np.arange(1, count + 1, dtype=np.float64))
 
     slopes = np.concatenate([geometric(below), geometric(2 * below)[::2][: heads - below]])
     return slopes.astype(np.float32)

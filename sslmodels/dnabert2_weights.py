@@ -314,5 +314,5 @@ def base_digest(model: Model) -> str:
     digest = hashlib.sha256()
     for name, value in checkpoint_tensors(backbone, adapters=False).items():
         digest.update(f"{name}{value.shape}".encode())
-        digest.update(np.ascontiguousarray(value, "<f4"))
+        digest.update(np.ascontiguousarray(value, "<f4").data)
     return digest.hexdigest()

@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -261,14 +261,14 @@ class _Archive:
             raise InputError(f"{self._path}: record {name!r} is packed; PyTorch does not do that")
         header = self._bytes[info.header_offset : info.header_offset + _LOCAL_HEADER.size]
         if len(header) == _LOCAL_HEADER.size:
-            first = info.header_offset + _LOCAL_HEADER.size + sum(_LOCAL_HEADER.unpack(header))
+            first = info.header_offset + _LOCAL_HEADER.size + sum(_LOCAL_HEADER.unpack(header.data))
             data = self._bytes[first : first + info.file_size]
-            if len(data) == info.file_size and zlib.crc32(data) == info.CRC:
+            if len(data) == info.file_size and zlib.crc32(data.data) == info.CRC:
                 return data
         raise InputError(f"{self._path}: record {name!r} is damaged; download the file again")
 
     @property
-    def order(self) -> str:
+    def order(self) -> Literal["<", ">"]:
         """Byte order of the tensors, ``<`` or ``>``; old files, without the record, are little."""
         if f"{self._prefix}byteorder" not in self._entries:
             return "<"
