@@ -114,7 +114,7 @@ def write_report(
             ],
             curves=_curve_figures(runs, problems),
             stores=[_store_lines(store) for store in stores],
-            **_training(runs, path, problems),
+            **_training(runs, problems),
             versions=[(name, _version(name)) for name in _PACKAGES],
             configuration=dump_project(project),
             problems=problems,
@@ -195,7 +195,7 @@ def _curve_figures(runs: Sequence[Run], problems: list[str]) -> list[dict[str, A
     return figures
 
 
-def _training(runs: Sequence[Run], page: Path, problems: list[str]) -> dict[str, Any]:
+def _training(runs: Sequence[Run], problems: list[str]) -> dict[str, Any]:
     """Return the lines and figures of the section on training."""
     lines, figures = [], []
     for run in runs:
@@ -204,8 +204,6 @@ def _training(runs: Sequence[Run], page: Path, problems: list[str]) -> dict[str,
             svg = training_curves(history, salt=f"history {run.name}")
             figures.append({"title": run.name, "svg": Markup(svg)})
         metrics = run.metrics or {}
-        folder = run.folder.resolve()
-        beside = folder.is_relative_to(page.parent.resolve())
         lines.append(
             {
                 "name": run.name,
@@ -215,7 +213,6 @@ def _training(runs: Sequence[Run], page: Path, problems: list[str]) -> dict[str,
                 "time": _time(run.record.get("wall_s")),
                 "aupr": _number(metrics.get("aupr")),
                 "auroc": _number(metrics.get("auroc")),
-                "folder": folder.relative_to(page.parent.resolve()) if beside else folder,
             }
         )
     return {"runs": lines, "histories": figures}

@@ -142,7 +142,7 @@ def test_the_whole_page(project: Project) -> None:
     assert "stays in the mean" in page.text
     run = next(row for row in page.rows if row[0] == "alpha / cnn-7k / ssl / seed 1")
     assert run[1:5] == ["6,869", "3+3", "1,234", "1 min 15 s"]
-    assert run[-1] == "alpha/cnn-7k/ssl/seed-1"
+    assert str(project.training.runs) in page.text
 
     # One figure of curves with both regimes, one of training per run.
     html = (project.training.runs / "report.html").read_text()
