@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from ssldata.direct import ChunkReader
 from ssldata.errors import ConfigError
 from ssldata.hashing import uniform_rows
+from ssldata.mixture import Mixture
 from ssldata.sampling import Window
 from ssldata.store import Store
+
+#: A mixture of at most so many bytes of base codes is kept in memory once it was read.
+SMALL_BYTES = 96_000_000
+#: Chunks' worth of memory kept for reuse beyond the cache.
+_SPARE = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +55,7 @@ class Weights:
     seed: int = 0
 
     def of(
-        self, group: str, rows: NDArray[np.int64], label: NDArray[np.float32], epoch: int
+        self, group: str, rows: NDArray[np.int64], label: NDArray[Any], epoch: int
     ) -> NDArray[np.float32]:
         """Return the weights of rows in one epoch.
 
@@ -54,7 +64,7 @@ class Weights:
         group, rows
             Which rows.
         label
-            float32 (n,), to tell negatives.
+            (n,), to tell negatives.
         epoch
             0, 1, …
 
@@ -73,57 +83,141 @@ class Weights:
         return (np.clip(result, 0, 1) if self.clip else result).astype(np.float32)
 
 
-def central(codes: NDArray[np.uint8], context: int | None) -> NDArray[np.uint8]:
-    """Return the central `context` bases of every row.
+@numba.njit(cache=True, nogil=True)
+def _place_rows(
+    chunk: NDArray[np.uint8],
+    rows: NDArray[np.int64],
+    base: int,
+    places: NDArray[np.int64],
+    lead: int,
+    out: NDArray[np.uint8],
+) -> None:
+    """Copy rows of a decoded chunk, less `lead` bases on each side, to their places in `out`.
+
+    Every caller has checked every bound. Indices are unsigned because signed ones may be negative
+    in Python, and testing for that at every base costs a factor of ten.
+    """
+    length = np.uint64(out.shape[1])
+    skip = np.uint64(lead)
+    for i in range(rows.size):
+        source, target = np.uint64(rows[i] - base), np.uint64(places[i])
+        for j in range(length):
+            out[target, j] = chunk[source, skip + j]
+
+
+@dataclass(eq=False)
+class _Entry:
+    """A chunk in memory: `users` are reading it, so it may not be overwritten."""
+
+    codes: NDArray[np.uint8]
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    decoded: bool = False
+    users: int = 0
+
+
+class ChunkCache:
+    """The last decoded chunks: windows take a share of every segment, so chunks span windows.
+
+    The memory of a chunk that is given up is used for the next one: new memory would cost more
+    than decoding.
+
+    Parameters
+    ----------
+    store
+        The store.
+    budget
+        Bytes of decoded chunks kept; chunks in use are kept in any case.
+    direct
+        False: read through zarr-python, always.
+    """
+
+    def __init__(self, store: Store, budget: int, *, direct: bool = True) -> None:
+        self.store = store
+        self._budget = budget
+        self._direct = direct
+        self._readers: dict[str, ChunkReader] = {}
+        self._kept: OrderedDict[tuple[str, int], _Entry] = OrderedDict()
+        self._bytes = 0
+        self._free: dict[tuple[int, ...], list[NDArray[np.uint8]]] = {}
+        self._lock = threading.Lock()
+
+    def reader(self, name: str) -> ChunkReader:
+        """Return the decoder of a group."""
+        if name not in self._readers:
+            self._readers[name] = ChunkReader(self.store.group(name), direct=self._direct)
+        return self._readers[name]
+
+    @contextmanager
+    def chunk(self, name: str, number: int) -> Iterator[NDArray[np.uint8]]:
+        """Give the codes of one chunk; they may be overwritten when the block has ended."""
+        reader = self.reader(name)
+        with self._lock:
+            entry = self._kept.pop((name, number), None)
+            if entry is None:
+                shape = (reader.chunk_rows, reader.length)
+                free = self._free.get(shape)
+                entry = _Entry(free.pop() if free else np.empty(shape, np.uint8))
+                self._bytes += entry.codes.nbytes
+            self._kept[name, number] = entry
+            entry.users += 1
+        try:
+            with entry.lock:
+                if not entry.decoded:
+                    reader.decode(number, entry.codes)
+                    entry.decoded = True
+            yield entry.codes
+        finally:
+            with self._lock:
+                entry.users -= 1
+                self._give_up()
+
+    def _give_up(self) -> None:
+        for key in list(self._kept) if self._bytes > self._budget else ():
+            entry = self._kept[key]
+            if self._bytes <= self._budget:
+                break
+            if not entry.users:
+                del self._kept[key]
+                self._bytes -= entry.codes.nbytes
+                free = self._free.setdefault(entry.codes.shape, [])
+                if len(free) < _SPARE:
+                    free.append(entry.codes)
+
+
+def cache_for(store: Store, mixture: Mixture, *, direct: bool = True) -> ChunkCache:
+    """Return a cache that holds all of a small mixture, else two chunks of every segment."""
+    segments = (*mixture.positives, *mixture.negatives)
+    groups = [store.group(segment.group) for segment in segments]
+    chunks = [group.chunk_rows * group.length for group in groups]
+    whole = sum(
+        min(group.rows, len(segment) + 2 * group.chunk_rows) * group.length
+        for group, segment in zip(groups, segments, strict=True)
+    )
+    return ChunkCache(store, whole if whole <= SMALL_BYTES else 2 * sum(chunks), direct=direct)
+
+
+def lead_of(length: int, context: int | None) -> int:
+    """Return how many of `length` stored bases to leave out on each side.
 
     Raises
     ------
     ConfigError
         More bases are asked for than the store holds, or the difference is odd.
     """
-    length = codes.shape[1]
-    if context is None or context == length:
-        return codes
+    if context is None:
+        return 0
     if context > length or (length - context) % 2:
         raise ConfigError(
             f"the store holds {length} b per row; a model of {context} b needs at most that, and "
             "an even difference: rebuild with 'windows.context' set"
         )
-    first = (length - context) // 2
-    return codes[:, first : first + context]
+    return (length - context) // 2
 
 
-class ChunkCache:
-    """The last decoded chunks: windows take a share of every segment, so chunks span windows.
-
-    Parameters
-    ----------
-    store
-        The store.
-    chunks
-        Chunks kept; at least two per segment, so that each is decoded once per epoch.
-    """
-
-    def __init__(self, store: Store, chunks: int) -> None:
-        self.store = store
-        self._chunks = chunks
-        self._kept: OrderedDict[tuple[str, int], NDArray[np.uint8]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def rows(self, name: str, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return the base codes of rows of one group that lie in one chunk."""
-        group = self.store.group(name)
-        number = int(rows[0]) // group.chunk_rows
-        first = number * group.chunk_rows
-        with self._lock:
-            codes = self._kept.pop((name, number), None)
-        if codes is None:
-            codes = group.codes(first, min(first + group.chunk_rows, group.rows))
-        with self._lock:
-            self._kept[name, number] = codes
-            while len(self._kept) > self._chunks:
-                self._kept.popitem(last=False)
-        return codes[rows - first]
+def central(codes: NDArray[np.uint8], context: int | None) -> NDArray[np.uint8]:
+    """Return the central `context` bases of every row; errors as :func:`lead_of`."""
+    lead = lead_of(codes.shape[1], context)
+    return codes[:, lead : codes.shape[1] - lead]
 
 
 def read_window(
@@ -140,25 +234,30 @@ def read_window(
     Returns
     -------
     codes
-        uint8 (rows, length).
+        uint8 (rows, length). New memory each time: TensorFlow keeps using it.
     label
         float32 (rows, 1).
     weight
         float32 (rows,).
     """
-    codes, labels, row_weights = [], [], []
+    total = len(window.order)
+    length = cache.store.group(window.pieces[0].group).length
+    lead = lead_of(length, context)
+    codes = np.empty((total, length - 2 * lead), np.uint8)
+    labels = np.empty(total, np.float32)
+    row_weights = np.ones(total, np.float32)
+    places = np.empty(total, np.int64)
+    places[window.order] = np.arange(total)
+    done = 0
     for piece in window.pieces:
-        codes.append(central(cache.rows(piece.group, piece.rows), context))
-        value = cache.store.group(piece.group).column("label")[piece.rows, label].astype(np.float32)
-        labels.append(value)
-        row_weights.append(
-            np.ones(len(piece), np.float32)
-            if weights is None
-            else weights.of(piece.group, piece.rows, value, epoch)
-        )
-    order = window.order
-    return (
-        np.concatenate(codes)[order],
-        np.concatenate(labels)[order][:, None],
-        np.concatenate(row_weights)[order],
-    )
+        here = places[done : done + len(piece)]
+        done += len(piece)
+        group = cache.store.group(piece.group)
+        number = int(piece.rows[0]) // group.chunk_rows
+        with cache.chunk(piece.group, number) as chunk:
+            _place_rows(chunk, piece.rows, number * group.chunk_rows, here, lead, codes)
+        value = group.column("label")[piece.rows, label]
+        labels[here] = value
+        if weights is not None:
+            row_weights[here] = weights.of(piece.group, piece.rows, value, epoch)
+    return codes, labels[:, None], row_weights

@@ -38,7 +38,7 @@ def _crc_table() -> tuple[int, ...]:
     table = []
     for value in range(256):
         for _ in range(8):
-            value = (value >> 1) ^ (_CRC32C if value & 1 else 0)  # noqa: PLW2901
+            value = (value >> 1) ^ (_CRC32C if value & 1 else 0)
         table.append(value)
     return tuple(table)
 
@@ -168,6 +168,7 @@ class _Scratch(threading.local):
     def __init__(self) -> None:
         self.raw = bytearray(0)
         self.hot = np.empty(0, np.uint8)
+        self.codes = np.empty((0, 0), np.uint8)
 
     def compressed(self, size: int) -> memoryview:
         if len(self.raw) < size:
@@ -178,6 +179,11 @@ class _Scratch(threading.local):
         if self.hot.size < size:
             self.hot = np.empty(size, np.uint8)
         return self.hot[:size]
+
+    def chunk(self, shape: tuple[int, int]) -> NDArray[np.uint8]:
+        if self.codes.shape != shape:
+            self.codes = np.empty(shape, np.uint8)
+        return self.codes
 
 
 _SCRATCH = _Scratch()
@@ -248,13 +254,20 @@ class ChunkReader:
 
     def codes(self, first: int, end: int) -> NDArray[np.uint8]:
         """Return the codes (end − first, length) of a contiguous range of rows."""
-        return self.take(np.arange(first, end, dtype=np.int64))
+        result = np.empty((max(0, end - first), self.length), np.uint8)
+        for number in range(first // self.chunk_rows, -(-end // self.chunk_rows)):
+            border = number * self.chunk_rows
+            low, high = max(first, border), min(end, border + self.chunk_rows)
+            chunk = _SCRATCH.chunk((self.chunk_rows, self.length))
+            self.decode(number, chunk)
+            result[low - first : high - first] = chunk[low - border : high - border]
+        return result
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return the codes of arbitrary rows, in that order; every chunk is decoded once."""
         result = np.empty((len(rows), self.length), np.uint8)
         numbers = rows // self.chunk_rows
-        buffer = np.empty((self.chunk_rows, self.length), np.uint8)
+        buffer = _SCRATCH.chunk((self.chunk_rows, self.length))
         for number in np.unique(numbers).tolist():
             here = np.flatnonzero(numbers == number)
             self.decode(number, buffer)

@@ -1,40 +1,91 @@
 """Stores as ``tf.data.Dataset``. This is the only module of :mod:`ssldata` that imports TensorFlow.
 
-A Python call reads a whole window (some ten thousand rows); TensorFlow cuts it into batches. Rows
-travel as base codes, a quarter of the bytes of one-hot; one-hot is the first layer of the models.
+A Python call reads a whole window (some ten thousand rows); TensorFlow cuts it into batches without
+copying. Rows travel as base codes, a quarter of the bytes of one-hot; one-hot is the first layer
+of the models, or an option here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from ssldata.batches import ChunkCache, Weights, central, read_window
+from ssldata.batches import ChunkCache, Weights, cache_for, central, lead_of, read_window
+from ssldata.direct import ChunkReader
+from ssldata.errors import ConfigError
+from ssldata.hashing import key_of
+from ssldata.onehot import N_CODE
 from ssldata.sampling import EpochOrder, Mixture
 from ssldata.store import Store
 
-__all__ = ["Weights", "rows_dataset", "take_rows", "training_dataset"]
+__all__ = ["Encoding", "TrainingReader", "Weights", "rows_dataset", "take_rows", "training_dataset"]
 
-#: Chunks per window: enough rows to shuffle well, few enough to start an epoch quickly.
-WINDOW_CHUNKS = 16
+#: Chunks per window: enough rows per Python call, few enough to stay in the processor's cache.
+WINDOW_CHUNKS = 4
+
+#: Base codes uint8 (n, L) → token ids int32 (n, T), always of one width T.
+Tokenizer = Callable[[NDArray[np.uint8]], NDArray[np.int32]]
 
 
-def training_dataset(
-    store: Store,
-    mixture: Mixture,
-    *,
-    batch_size: int,
-    label: int = 0,
-    context: int | None = None,
-    weights: Weights | None = None,
-    start_epoch: int = 0,
-    start_step: int = 0,
-) -> tuple[tf.data.Dataset, int]:
-    """Return an endless dataset of batches, epoch after epoch, and the batches per epoch.
+@dataclass(frozen=True, kw_only=True)
+class Encoding:
+    """How sequences are handed to a model.
+
+    Attributes
+    ----------
+    kind
+        ``codes``: uint8 (B, L); ``onehot``: (B, L, 4) in the order A, C, G, T; ``tokens``: int32
+        (B, T).
+    dtype
+        Of one-hot: ``float32``, ``float16``, ``bfloat16`` or ``uint8``.
+    unknown
+        One-hot value of an N in each of the four columns: 0 or 0.25.
+    tokenizer
+        For ``tokens``.
+
+    Raises
+    ------
+    ConfigError
+        Options that contradict each other.
+    """
+
+    kind: Literal["codes", "onehot", "tokens"] = "codes"
+    dtype: str = "float32"
+    unknown: float = 0.0
+    tokenizer: Tokenizer | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("codes", "onehot", "tokens"):
+            raise ConfigError(f"encoding {self.kind!r}: expected codes, onehot or tokens")
+        if (self.kind == "tokens") != (self.tokenizer is not None):
+            raise ConfigError("encoding: 'tokens' needs a tokenizer, the others take none")
+        if self.dtype not in ("float32", "float16", "bfloat16", "uint8"):
+            raise ConfigError(
+                f"encoding: dtype {self.dtype!r}, expected float32, float16, bfloat16 or uint8"
+            )
+        if self.unknown and (self.unknown != 0.25 or self.dtype == "uint8"):
+            raise ConfigError(
+                f"encoding: N as {self.unknown} of {self.dtype}; expected 0, or 0.25 of floats"
+            )
+
+    def one_hot(self, codes: tf.Tensor) -> tf.Tensor:
+        """Return one-hot (…, 4) of codes."""
+        hot = tf.one_hot(codes, 4, dtype=self.dtype)
+        if not self.unknown:
+            return hot
+        is_n = tf.cast(codes == N_CODE, self.dtype)
+        return hot + tf.cast(self.unknown, self.dtype) * is_n[..., tf.newaxis]
+
+
+class TrainingReader:
+    """Batches for training, epoch after epoch, from any place of the order.
 
     Parameters
     ----------
@@ -50,70 +101,199 @@ def training_dataset(
         Central bases of the stored window; default: all.
     weights
         Confidence weights; default: 1.
+    encoding
+        Of the sequences.
+    num_shards, shard
+        Give only one of several equal, disjoint parts of every epoch, one for each replica.
+    drop_remainder
+        Leave out the rows that do not fill the last batch of an epoch, others in each epoch.
+    direct
+        False: read through zarr-python, always.
+    threads
+        Windows read at the same time; the order does not depend on it.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        mixture: Mixture,
+        *,
+        batch_size: int,
+        label: int = 0,
+        context: int | None = None,
+        weights: Weights | None = None,
+        encoding: Encoding | None = None,
+        num_shards: int = 1,
+        shard: int = 0,
+        drop_remainder: bool = False,
+        direct: bool = True,
+        threads: int | None = None,
+    ) -> None:
+        self.store = store
+        self.mixture = mixture
+        self.batch_size = batch_size
+        self.encoding = encoding or Encoding()
+        self._shard = (num_shards, shard, drop_remainder)
+        self._threads = threads or max(1, min(4, (os.cpu_count() or 1) // 2))
+        self._read: dict[str, Any] = {"label": label, "context": context, "weights": weights}
+        segments = (*mixture.positives, *mixture.negatives)
+        groups = {name: store.group(name) for name in sorted({s.group for s in segments})}
+        self._chunks = {name: group.chunk_rows for name, group in groups.items()}
+        stored = next(iter(groups.values())).length
+        self.length = stored - 2 * lead_of(stored, context)
+        self._window_rows = WINDOW_CHUNKS * max(self._chunks.values())
+        self._cache: ChunkCache = cache_for(store, mixture, direct=direct)
+        self._orders: dict[int, EpochOrder] = {}
+        self._lock = threading.Lock()
+        self.steps_per_epoch = self._order(0).steps
+
+    # -- place in the order ------------------------------------------------------------------
+
+    @property
+    def order_key(self) -> int:
+        """Identity of the order: store, mixture, batch size and shard."""
+        mixture = self.mixture
+        parts: list[int | str] = [self.store.digest, self.batch_size, *self._shard]
+        parts += [mixture.seed, str(mixture.ratio), int(mixture.redraw), str(mixture.repeats)]
+        parts += [str(mixture.positive_shares), str(mixture.negative_shares), mixture.balance]
+        parts += [f"{s.group} {s.start} {s.stop} {len(s)}" for s in mixture.positives]
+        parts += [f"{s.group} {s.start} {s.stop} {len(s)}" for s in mixture.negatives]
+        parts.append(int(mixture.loci is not None))
+        return int(key_of(*parts) >> np.uint64(1))
+
+    def state(self, batches: int) -> dict[str, int]:
+        """Return the place after so many batches of the first epoch: a few integers for JSON.
+
+        tf.data reads ahead of the training, so whoever trains counts the batches it has used.
+        """
+        epoch, step = divmod(batches, self.steps_per_epoch)
+        return {"epoch": epoch, "step": step, "order": self.order_key}
+
+    def restore(self, state: Mapping[str, int]) -> tf.data.Dataset:
+        """Return the dataset that continues from a state, byte for byte.
+
+        Raises
+        ------
+        ConfigError
+            The state is of another order.
+        """
+        if state["order"] != self.order_key:
+            raise ConfigError(
+                f"{self.store.location}: the reader's state is of another store, mixture or batch "
+                f"size (order {state['order']}, now {self.order_key}); start the training anew"
+            )
+        return self.dataset(start_epoch=state["epoch"], start_step=state["step"])
+
+    # -- data --------------------------------------------------------------------------------
+
+    def dataset(self, *, start_epoch: int = 0, start_step: int = 0) -> tf.data.Dataset:
+        """Return the endless dataset of (sequence, label (B, 1), weight (B,)) from a place on."""
+        epoch = start_epoch + start_step // self.steps_per_epoch
+        step = start_step % self.steps_per_epoch
+        order = self._order(epoch)
+        window = order.window_of(step)
+        # Without a smaller last batch the number of rows of a batch is part of its shape.
+        whole = self._shard[2] or order.rows % self.batch_size == 0
+
+        def cut(*parts: tf.Tensor) -> tf.data.Dataset:
+            # A window is whole batches, but for the last of an epoch: each is cut on its own.
+            window = tf.data.Dataset.from_tensors(parts)
+            return window.rebatch(self.batch_size, drop_remainder=whole)
+
+        dataset = (
+            tf.data.Dataset.range(epoch * len(order) + window, np.iinfo(np.int64).max)
+            .map(self._load(), num_parallel_calls=self._threads, deterministic=True)
+            .prefetch(1)
+            .flat_map(cut)
+            .skip(step - order.first_step(window))
+        )
+        if self.encoding.kind == "onehot":
+            dataset = dataset.map(
+                lambda codes, *rest: (self.encoding.one_hot(codes), *rest),
+                num_parallel_calls=self._threads,
+                deterministic=True,
+            )
+        return dataset.prefetch(4)
+
+    def _order(self, epoch: int) -> EpochOrder:
+        with self._lock:
+            if epoch not in self._orders:
+                # Neighbouring epochs may be asked for at the same time.
+                for old in [e for e in self._orders if abs(e - epoch) > 1]:
+                    del self._orders[old]
+                num_shards, shard, drop_remainder = self._shard
+                self._orders[epoch] = EpochOrder(
+                    self.mixture,
+                    epoch,
+                    batch_size=self.batch_size,
+                    chunks=self._chunks,
+                    window_rows=self._window_rows,
+                    num_shards=num_shards,
+                    shard=shard,
+                    drop_remainder=drop_remainder,
+                )
+            return self._orders[epoch]
+
+    def window(self, number: int) -> tuple[NDArray[Any], ...]:
+        """Return one window of the endless order as arrays: sequence, label, weight."""
+        epoch, window = divmod(number, len(self._order(0)))
+        part = self._order(epoch).window(window)
+        codes, labels, weight = read_window(self._cache, part, epoch=epoch, **self._read)
+        if self.encoding.tokenizer is None:
+            return codes, labels, weight
+        return np.asarray(self.encoding.tokenizer(codes), np.int32), labels, weight
+
+    def _load(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, ...]]:
+        kind, width = tf.uint8, self.length
+        if self.encoding.tokenizer is not None:
+            kind = tf.int32
+            width = self.encoding.tokenizer(np.zeros((1, self.length), np.uint8)).shape[1]
+
+        def load(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            sequence, labels, weight = tf.numpy_function(
+                lambda n: self.window(int(n)),
+                [number],
+                (kind, tf.float32, tf.float32),
+                stateful=False,
+            )
+            sequence.set_shape((None, width))
+            labels.set_shape((None, 1))
+            weight.set_shape((None,))
+            return sequence, labels, weight
+
+        return load
+
+
+def training_dataset(
+    store: Store,
+    mixture: Mixture,
+    *,
+    batch_size: int,
+    start_epoch: int = 0,
+    start_step: int = 0,
+    **options: Any,
+) -> tuple[tf.data.Dataset, int]:
+    """Return an endless dataset of batches, epoch after epoch, and the batches per epoch.
+
+    Parameters
+    ----------
+    store, mixture, batch_size
+        As :class:`TrainingReader`.
     start_epoch, start_step
         Where to begin: a restored reader continues byte for byte.
+    options
+        Of :class:`TrainingReader`.
 
     Returns
     -------
     tf.data.Dataset
-        (codes uint8 (B, L), label float32 (B, 1), weight float32 (B,)).
+        (sequence, label float32 (B, 1), weight float32 (B,)); sequences are codes uint8 (B, L)
+        unless another `encoding` is asked for.
     int
         Batches per epoch.
     """
-    groups = {segment.group for segment in (*mixture.positives, *mixture.negatives)}
-    chunks = {name: store.group(name).chunk_rows for name in groups}
-    length = next(iter(store.group(name).length for name in sorted(groups)))
-    steps = mixture.steps(batch_size)
-    window_rows = WINDOW_CHUNKS * max(chunks.values())
-    orders: dict[int, EpochOrder] = {}
-    cache = ChunkCache(store, 2 * (len(mixture.positives) + len(mixture.negatives)))
-
-    def order_of(epoch: int) -> EpochOrder:
-        if epoch not in orders:
-            # Neighbouring epochs may be asked for at the same time, older ones never again.
-            for old in [e for e in list(orders) if e < epoch - 1]:
-                orders.pop(old, None)
-            orders[epoch] = EpochOrder(
-                mixture, epoch, batch_size=batch_size, chunks=chunks, window_rows=window_rows
-            )
-        return orders[epoch]
-
-    windows = len(order_of(start_epoch))
-    window_steps = order_of(start_epoch).window_steps
-
-    def read(number: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
-        epoch, window = divmod(int(number), windows)
-        return read_window(
-            cache,
-            order_of(epoch).window(window),
-            epoch=epoch,
-            label=label,
-            context=context,
-            weights=weights,
-        )
-
-    bases = context or length
-
-    def load(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        codes, labels, weight = tf.numpy_function(
-            read, [number], (tf.uint8, tf.float32, tf.float32), stateful=False
-        )
-        codes.set_shape((None, bases))
-        labels.set_shape((None, 1))
-        weight.set_shape((None,))
-        return codes, labels, weight
-
-    first = start_epoch * windows + start_step // window_steps
-    dataset = (
-        tf.data.Dataset.range(first, np.iinfo(np.int64).max)
-        .map(load)
-        .prefetch(1)
-        # A window is whole batches, but for the last of an epoch: cut each on its own.
-        .flat_map(lambda *window: tf.data.Dataset.from_tensors(window).rebatch(batch_size))
-        .skip(start_step % window_steps)
-        .prefetch(4)
-    )
-    return dataset, steps
+    reader = TrainingReader(store, mixture, batch_size=batch_size, **options)
+    return reader.dataset(start_epoch=start_epoch, start_step=start_step), reader.steps_per_epoch
 
 
 def rows_dataset(
@@ -143,18 +323,23 @@ def rows_dataset(
     tf.data.Dataset
         uint8 (B, L).
     """
-    rows = store.group(group)
-    step = max(1, rows.chunk_rows // batch_size) * batch_size
+    reader = ChunkReader(store.group(group))
+    lead = lead_of(reader.length, context)
 
-    def read(first: NDArray[np.int64]) -> NDArray[np.uint8]:
-        return central(rows.codes(int(first), min(int(first) + step, stop)), context)
+    def read(number: NDArray[np.int64]) -> NDArray[np.uint8]:
+        border = int(number) * reader.chunk_rows
+        chunk = reader.codes(max(start, border), min(stop, border + reader.chunk_rows))
+        return chunk[:, lead : reader.length - lead]
 
-    def load(first: tf.Tensor) -> tf.Tensor:
-        codes = tf.numpy_function(read, [first], tf.uint8, stateful=False)
-        codes.set_shape((None, context or rows.length))
+    def load(number: tf.Tensor) -> tf.Tensor:
+        codes = tf.numpy_function(read, [number], tf.uint8, stateful=False)
+        codes.set_shape((None, reader.length - 2 * lead))
         return codes
 
-    return tf.data.Dataset.range(start, stop, step).map(load).rebatch(batch_size).prefetch(2)
+    chunks = tf.data.Dataset.range(start // reader.chunk_rows, -(-stop // reader.chunk_rows))
+    if start >= stop:
+        chunks = chunks.take(0)
+    return chunks.map(load).rebatch(batch_size).prefetch(2)
 
 
 def take_rows(
@@ -184,6 +369,6 @@ def take_rows(
     label
         float32 (n, 1).
     """
-    codes = [central(store.group(group).take_codes(index), context) for group, index in rows]
+    codes = [central(ChunkReader(store.group(group)).take(index), context) for group, index in rows]
     labels = [store.group(group).column("label")[index, label] for group, index in rows]
     return np.concatenate(codes), np.concatenate(labels).astype(np.float32)[:, None]

@@ -1,15 +1,16 @@
 """Which rows, in which order: integers only, no I/O.
 
-The order of an epoch is a pure function of (mixture, epoch, batch size, chunk sizes): it does not
-depend on threads or on what was read before, so a reader restored from (epoch, step) continues
-byte for byte.
+The order of an epoch is a pure function of (mixture, epoch, batch size, chunk sizes, shard): it
+does not depend on threads or on what was read before, so a reader restored from (epoch, step)
+continues byte for byte.
 
 How it works. Rows of each class were permuted when the store was written, so a contiguous run of
-rows is a random sample, and whole chunks can be read. An epoch takes all positives once and a
-seeded run of negatives, cuts both into chunk-sized pieces and shuffles those of each segment. They
-are dealt out over *windows* of whole batches so that every window has its share of every segment
-(genome); a window's rows are permuted and its positives spread evenly, so that every batch has its
-share of both classes to within one row, and genomes mix as in a random batch.
+rows is a random sample, and whole chunks can be read. An epoch takes all positives once (or each
+segment at its rate) and a seeded run of negatives, cuts both into chunk-sized pieces and shuffles
+those of each segment. They are dealt out over *windows* of whole batches so that every window has
+its share of every segment (genome); a window's rows are permuted and its positives spread evenly,
+so that every batch has its share of both classes to within one row, and genomes mix as in a random
+batch. The first windows are short, so that an epoch starts quickly.
 """
 
 from __future__ import annotations
@@ -21,90 +22,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ssldata.hashing import below, permutation
+from ssldata.hashing import below, hash_rows
+from ssldata.mixture import Mixture, Segment, rates
+
+__all__ = ["EpochOrder", "Mixture", "Piece", "Segment", "Window", "rates"]
 
 _LOG = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, eq=False)
-class Segment:
-    """Rows of one class of one group, in an order that was permuted when they were written.
-
-    Attributes
-    ----------
-    group
-        ``reference`` or ``homologs/<genome>``.
-    start, stop
-        The rows, half-open.
-    members
-        Only these rows of the range, ascending int64; None: all.
-    """
-
-    group: str
-    start: int
-    stop: int
-    members: NDArray[np.int64] | None = None
-
-    def __len__(self) -> int:
-        """Return the number of rows."""
-        return self.stop - self.start if self.members is None else len(self.members)
-
-    def rows(self, first: int, end: int) -> NDArray[np.int64]:
-        """Return the row numbers at positions [first, end) of the segment."""
-        if self.members is None:
-            return np.arange(self.start + first, self.start + end, dtype=np.int64)
-        return self.members[first:end]
-
-
-@dataclass(frozen=True, eq=False)
-class Mixture:
-    """What one phase of training draws from.
-
-    Attributes
-    ----------
-    positives
-        All of them are used once per epoch.
-    negatives
-        Pools that negatives are drawn from.
-    ratio
-        Negatives per positive.
-    seed
-        Of the draw and of the order.
-    redraw
-        Draw other negatives every epoch; otherwise once for all epochs.
-    negative_shares
-        Share of the negatives from each pool; default: by the pools' rows.
-    repeats
-        Passes over the positives per epoch (negatives in proportion). The two-stage control uses
-        it to have epochs as long as those of pre-training.
-    """
-
-    positives: tuple[Segment, ...]
-    negatives: tuple[Segment, ...]
-    ratio: float = 1.0
-    seed: int = 0
-    redraw: bool = False
-    negative_shares: tuple[float, ...] | None = None
-    repeats: float = 1.0
-
-    @property
-    def positive_rows(self) -> int:
-        """Positive rows per epoch."""
-        return round(sum(len(s) for s in self.positives) * self.repeats)
-
-    @property
-    def negative_rows(self) -> int:
-        """Negative rows per epoch."""
-        return round(self.positive_rows * self.ratio)
-
-    @property
-    def rows(self) -> int:
-        """Rows per epoch."""
-        return self.positive_rows + self.negative_rows
-
-    def steps(self, batch_size: int) -> int:
-        """Batches per epoch; the last one may be smaller."""
-        return -(-self.rows // batch_size)
+#: The first windows of an epoch are this part of a whole one, then twice as long each.
+_RAMP = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,13 +64,17 @@ class Window:
     first_step: int
 
 
-def _pieces(segment: Segment, first: int, end: int, chunk: int) -> list[Piece]:
-    """Cut positions [first, end) of a segment at the borders of the store's chunks."""
-    rows = segment.rows(first, end)
-    if not len(rows):
-        return []
-    cuts = np.flatnonzero(np.diff(rows // chunk)) + 1
-    return [Piece(segment.group, part) for part in np.split(rows, cuts)]
+def shuffled(n: int, *key: int | str) -> NDArray[np.int64]:
+    """Return a permutation of ``range(n)`` that is a pure function of `n` and `key`.
+
+    Sorts hashes whose low bits are the positions themselves: twice as fast as sorting positions
+    by their hashes, and no two are equal.
+    """
+    low = np.uint64((1 << max(1, n - 1).bit_length()) - 1)
+    positions = np.arange(n, dtype=np.int64)
+    keys = (hash_rows(positions, *key) & ~low) | positions.astype(np.uint64)
+    keys.sort()
+    return (keys & low).astype(np.int64)
 
 
 def _shares(total: int, sizes: Sequence[float]) -> list[int]:
@@ -159,47 +89,73 @@ def _shares(total: int, sizes: Sequence[float]) -> list[int]:
     return [int(n) for n in whole]
 
 
-def _run(segment: Segment, wanted: int, chunk: int, *key: int | str) -> list[Piece]:
-    """Return `wanted` rows of a segment: a circular run from a seeded position.
-
-    When the segment has fewer rows, it is passed over as often as needed.
-    """
-    size = len(segment)
-    if not size or not wanted:
-        return []
-    offset = below(size, "draw", segment.group, *key)
-    pieces: list[Piece] = []
-    position = offset
-    while wanted:
-        end = min(size, position + wanted)
-        pieces += _pieces(segment, position, end, chunk)
-        wanted -= end - position
-        position = 0 if end == size else end
-    return pieces
+def _rationed(total: int, segments: Sequence[Segment], shares: Sequence[float] | None) -> list[int]:
+    """Split `total` over segments by shares (None: by rows); empty ones get nothing."""
+    sizes = [len(segment) for segment in segments]
+    if shares is None:
+        return _shares(total, sizes)
+    return _shares(total, [x if size else 0.0 for x, size in zip(shares, sizes, strict=True)])
 
 
 class _Stream:
-    """The shuffled pieces of one segment in one epoch, taken from front to back."""
+    """The shuffled pieces of one segment in one epoch, taken from front to back.
 
-    def __init__(self, pieces: Sequence[Piece], *key: int | str) -> None:
-        self.pieces = [pieces[i] for i in permutation(len(pieces), "pieces", *key)]
-        self.borders = np.cumsum([0, *(len(piece) for piece in self.pieces)])
+    Parameters
+    ----------
+    segment
+        The rows.
+    first, count
+        A circular run of positions: when the segment has fewer rows it is passed over as often
+        as needed.
+    chunk
+        Rows per chunk of the store.
+    key
+        Of the shuffle.
+    """
+
+    def __init__(
+        self, segment: Segment, first: int, count: int, chunk: int, *key: int | str
+    ) -> None:
+        self._segment = segment
+        size = len(segment)
+        if not count or not size:
+            bounds = np.empty((0, 2), np.int64)
+        else:
+            cuts = _chunk_cuts(segment, chunk)
+            turns = np.arange(first // size, (first + count - 1) // size + 1, dtype=np.int64)
+            # The positions where a piece begins, on a line that winds around the segment.
+            starts = (cuts[None, :] + turns[:, None] * size).ravel()
+            inside = starts[(starts > first) & (starts < first + count)]
+            line = np.concatenate([[first], inside, [first + count]])
+            begin = line[:-1] % size
+            bounds = np.stack([begin, begin + np.diff(line)], axis=1)
+        self._bounds = bounds[shuffled(len(bounds), "pieces", *key)]
+        self._ends = np.concatenate([[0], np.cumsum(self._bounds[:, 1] - self._bounds[:, 0])])
 
     def __len__(self) -> int:
-        return int(self.borders[-1])
+        return int(self._ends[-1])
 
     def slice(self, first: int, end: int) -> list[Piece]:
         """Return the pieces that hold positions [first, end) of the stream, cut to them."""
         result = []
-        i = int(np.searchsorted(self.borders, first, side="right")) - 1
-        while i < len(self.pieces) and self.borders[i] < end:
-            piece = self.pieces[i]
-            low = max(first - int(self.borders[i]), 0)
-            high = min(end - int(self.borders[i]), len(piece))
-            if high > low:
-                result.append(Piece(piece.group, piece.rows[low:high]))
+        i = int(np.searchsorted(self._ends, first, side="right")) - 1
+        while first < end:
+            begin = int(self._bounds[i, 0]) + first - int(self._ends[i])
+            count = min(end, int(self._ends[i + 1])) - first
+            rows = self._segment.rows(begin, begin + count)
+            result.append(Piece(self._segment.group, rows))
+            first += count
             i += 1
         return result
+
+
+def _chunk_cuts(segment: Segment, chunk: int) -> NDArray[np.int64]:
+    """Return the positions of a segment at which a chunk begins, and position 0."""
+    if segment.members is None:
+        borders = np.arange(segment.start // chunk + 1, -(-segment.stop // chunk)) * chunk
+        return np.concatenate([[0], borders - segment.start]).astype(np.int64)
+    cuts = np.flatnonzero(np.diff(segment.members // chunk)) + 1
+    return np.concatenate([[0], cuts]).astype(np.int64)
 
 
 def _streams(
@@ -207,21 +163,30 @@ def _streams(
 ) -> tuple[list[_Stream], list[_Stream]]:
     """Return the positives and negatives of an epoch, one stream per segment."""
     seed = mixture.seed
-    positives: list[_Stream] = []
-    counts = _shares(mixture.positive_rows, [len(s) for s in mixture.positives])
-    for i, (segment, count) in enumerate(zip(mixture.positives, counts, strict=True)):
-        chunk = chunks[segment.group]
-        pieces = (
-            _pieces(segment, 0, len(segment), chunk)
-            if mixture.repeats == 1
-            # Another start each epoch, so that a fraction of a pass favours no row.
-            else _run(segment, count, chunk, seed, epoch, "positive")
-        )
-        positives.append(_Stream(pieces, seed, epoch, "positive", i))
-    negatives: list[_Stream] = []
-    wanted = _shares(
-        mixture.negative_rows, mixture.negative_shares or [len(s) for s in mixture.negatives]
+    segments = mixture.positives if mixture.loci is None else mixture.one_per_locus(epoch)
+    sizes = [len(s) for s in segments]
+    rationed = mixture.loci is None and (mixture.repeats != 1 or mixture.positive_shares)
+    counts = (
+        _rationed(mixture.positive_rows, mixture.positives, mixture.positive_shares)
+        if rationed
+        else sizes
     )
+    positives = [
+        # A part of a pass continues where that of the epoch before ended: it favours no row.
+        _Stream(
+            segment,
+            _start(segment, count, epoch, seed, "positive") if rationed else 0,
+            count,
+            chunks[segment.group],
+            seed,
+            epoch,
+            "positive",
+            i,
+        )
+        for i, (segment, count) in enumerate(zip(segments, counts, strict=True))
+    ]
+    negatives = []
+    wanted = _rationed(mixture.negative_rows, mixture.negatives, mixture.negative_shares)
     draw = epoch if mixture.redraw else 0
     for i, (segment, count) in enumerate(zip(mixture.negatives, wanted, strict=True)):
         if count > len(segment) and epoch == 0:
@@ -231,40 +196,63 @@ def _streams(
                 count,
                 len(segment),
             )
-        pieces = _run(segment, count, chunks[segment.group], seed, draw, "negative")
-        negatives.append(_Stream(pieces, seed, epoch, "negative", i))
+        start = _start(segment, count, draw, seed, "negative")
+        chunk = chunks[segment.group]
+        negatives.append(_Stream(segment, start, count, chunk, seed, epoch, "negative", i))
     return positives, negatives
 
 
-def _deal(streams: Sequence[_Stream], totals: Sequence[int]) -> list[list[tuple[int, int]]]:
-    """Deal streams out over windows: each window gets its share of every stream.
+def _start(segment: Segment, count: int, epoch: int, seed: int, kind: str) -> int:
+    """Return where a run of `count` rows begins; the run of the next epoch continues it."""
+    size = len(segment)
+    return (below(size, "draw", segment.group, seed, kind) + epoch * count) % size if size else 0
+
+
+def _deal(sizes: Sequence[int], totals: Sequence[int]) -> list[list[tuple[int, int]]]:
+    """Deal streams out: each receiver gets its share of every stream.
 
     Parameters
     ----------
-    streams
-        What is dealt.
+    sizes
+        Rows of the streams.
     totals
-        Rows per window, of all streams together.
+        Rows per receiver, of all streams together.
 
     Returns
     -------
     list of list of (int, int)
-        Per window and stream the positions [first, end).
+        Per receiver and stream the positions [first, end).
     """
-    done = [0] * len(streams)
-    windows = []
+    done = [0] * len(sizes)
+    dealt = []
     for total in totals:
-        taken = _shares(total, [len(s) - d for s, d in zip(streams, done, strict=True)])
-        windows.append([(d, d + t) for d, t in zip(done, taken, strict=True)])
+        taken = _shares(total, [size - d for size, d in zip(sizes, done, strict=True)])
+        dealt.append([(d, d + t) for d, t in zip(done, taken, strict=True)])
         done = [d + t for d, t in zip(done, taken, strict=True)]
-    return windows
+    return dealt
 
 
-def spread_evenly(positives: int, negatives: int) -> NDArray[np.bool_]:
-    """Return which of `positives + negatives` places hold a positive, as evenly as can be."""
-    total = positives + negatives
-    steps = np.arange(total + 1, dtype=np.int64) * positives // max(total, 1)
-    return np.diff(steps).astype(bool)
+def spread_evenly(
+    positives: int, total: int, first: int = 0, end: int | None = None
+) -> NDArray[np.bool_]:
+    """Return which of the places [first, end) hold a positive when `total` do so evenly.
+
+    Any run of n places holds ``n * positives / total`` positives, to within one.
+    """
+    places = np.arange(first, (total if end is None else end) + 1, dtype=np.int64)
+    return np.diff(places * positives // max(total, 1)).astype(bool)
+
+
+def window_ends(steps: int, window_steps: int) -> NDArray[np.int64]:
+    """Return the step at which each window of an epoch ends; the first windows are short."""
+    sizes = []
+    size, done = max(1, window_steps // _RAMP), 0
+    while done < steps and size < window_steps:
+        sizes.append(size)
+        done += size
+        size = min(2 * size, window_steps)
+    sizes += [window_steps] * max(0, -(-(steps - done) // window_steps))
+    return np.minimum(np.cumsum(np.array(sizes, np.int64)), steps)
 
 
 class EpochOrder:
@@ -282,6 +270,11 @@ class EpochOrder:
         Rows per chunk of each group.
     window_rows
         Rows per window, rounded to whole batches: what is in memory at a time.
+    num_shards, shard
+        Give only one of `num_shards` equal, disjoint parts of the epoch. The fewer than
+        `num_shards` rows that are left over are not used, others in every epoch.
+    drop_remainder
+        Leave out the rows that do not fill a last batch.
     """
 
     def __init__(
@@ -292,29 +285,57 @@ class EpochOrder:
         batch_size: int,
         chunks: Mapping[str, int],
         window_rows: int,
+        num_shards: int = 1,
+        shard: int = 0,
+        drop_remainder: bool = False,
     ) -> None:
+        if not 0 <= shard < num_shards:
+            raise ValueError(f"shard {shard} of {num_shards}: expected 0 to {num_shards - 1}")
         self.mixture = mixture
         self.epoch = epoch
         self.batch_size = batch_size
-        self.window_steps = max(1, window_rows // batch_size)
+        self.shard = shard
+        self.steps = mixture.steps(batch_size, num_shards=num_shards, drop_remainder=drop_remainder)
+        self._ends = window_ends(self.steps, max(1, window_rows // batch_size))
         self._streams = _streams(mixture, epoch, chunks)
-        rows = mixture.rows
-        ends = np.minimum(np.arange(len(self) + 1) * self.window_steps * batch_size, rows)
-        # Positives among the first so many rows of the evenly spread epoch.
-        positives = ends * mixture.positive_rows // max(rows, 1)
-        self._windows = (
-            _deal(self._streams[0], np.diff(positives).tolist()),
-            _deal(self._streams[1], np.diff(ends - positives).tolist()),
+        per_shard = mixture.rows // num_shards
+        self.rows = min(per_shard, self.steps * batch_size)
+        first = shard * per_shard
+        borders = first + np.minimum(np.concatenate([[0], self._ends]) * batch_size, per_shard)
+        self._borders = borders
+        shards = np.arange(shard + 2, dtype=np.int64) * per_shard
+        self._windows = tuple(
+            self._dealt([len(s) for s in streams], self._count(shards, i), self._count(borders, i))
+            for i, streams in enumerate(self._streams)
         )
 
-    @property
-    def steps(self) -> int:
-        """Batches of the epoch."""
-        return self.mixture.steps(self.batch_size)
+    def _count(self, ends: NDArray[np.int64], kind: int) -> list[int]:
+        """Return the positives (0) or negatives (1) between places of the evenly spread epoch."""
+        positives = ends * self.mixture.positive_rows // max(self.mixture.rows, 1)
+        result: list[int] = np.diff(ends - positives if kind else positives).tolist()
+        return result
+
+    def _dealt(
+        self, sizes: list[int], per_shard: list[int], per_window: list[int]
+    ) -> list[list[tuple[int, int]]]:
+        mine = _deal(sizes, per_shard)[self.shard]
+        windows = _deal([end - first for first, end in mine], per_window)
+        return [
+            [(a + first, b + first) for (a, b), (first, _) in zip(window, mine, strict=True)]
+            for window in windows
+        ]
 
     def __len__(self) -> int:
         """Return the number of windows."""
-        return -(-self.steps // self.window_steps)
+        return len(self._ends)
+
+    def window_of(self, step: int) -> int:
+        """Return the window that holds a batch."""
+        return int(np.searchsorted(self._ends, step, side="right"))
+
+    def first_step(self, number: int) -> int:
+        """Return the first batch of a window."""
+        return int(self._ends[number - 1]) if number else 0
 
     def window(self, number: int) -> Window:
         """Return one window: what to read and in which order to use it."""
@@ -327,9 +348,13 @@ class EpochOrder:
             for streams, windows in zip(self._streams, self._windows, strict=True)
         ]
         p, n = (sum(len(piece) for piece in part) for part in parts)
-        key = ("window", self.mixture.seed, self.epoch, number)
-        order = np.empty(p + n, np.int64)
-        place = spread_evenly(p, n)
-        order[place] = permutation(p, *key, "positive")
-        order[~place] = p + permutation(n, *key, "negative")
-        return Window((*parts[0], *parts[1]), order, number * self.window_steps)
+        key = ("window", self.mixture.seed, self.epoch, self.shard, number)
+        if self.mixture.balance == "none":
+            order = shuffled(p + n, *key)
+        else:
+            order = np.empty(p + n, np.int64)
+            first, end = (int(x) for x in self._borders[number : number + 2])
+            place = spread_evenly(self.mixture.positive_rows, self.mixture.rows, first, end)
+            order[place] = shuffled(p, *key, "positive")
+            order[~place] = p + shuffled(n, *key, "negative")
+        return Window((*parts[0], *parts[1]), order, self.first_step(number))

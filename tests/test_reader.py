@@ -9,7 +9,7 @@ import pytest
 
 from ssldata.batches import Weights, central
 from ssldata.errors import ConfigError
-from ssldata.reader import rows_dataset, take_rows, training_dataset
+from ssldata.reader import WINDOW_CHUNKS, rows_dataset, take_rows, training_dataset
 from ssldata.sampling import EpochOrder, Mixture, Segment
 from ssldata.store import Store, open_store
 
@@ -40,7 +40,7 @@ def test_batches_hold_the_rows_of_the_order(store: Store, mixture: Mixture) -> N
         s.group: store.group(s.group).chunk_rows for s in (*mixture.positives, *mixture.negatives)
     }
     order = EpochOrder(
-        mixture, 0, batch_size=16, chunks=chunks, window_rows=16 * max(chunks.values())
+        mixture, 0, batch_size=16, chunks=chunks, window_rows=WINDOW_CHUNKS * max(chunks.values())
     )
     expected = []
     for number in range(len(order)):

@@ -82,19 +82,23 @@ def test_classes_are_balanced_in_every_batch(a: int, ratio: float, batch: int) -
 
 @given(st.integers(0, 50), st.integers(0, 50))
 def test_spread_evenly(p: int, n: int) -> None:
-    places = spread_evenly(p, n)
+    places = spread_evenly(p, p + n)
     assert len(places) == p + n
     assert places.sum() == p
     expected = np.arange(1, p + n + 1) * p / max(p + n, 1)
     assert (abs(np.cumsum(places) - expected) <= 1).all()
+    half = (p + n) // 2
+    parts = [spread_evenly(p, p + n, 0, half), spread_evenly(p, p + n, half, p + n)]
+    assert np.concatenate(parts).tolist() == places.tolist()
 
 
 def test_windows_are_whole_batches_but_the_last() -> None:
     order = order_of(mixture(), batch=7, window=40)
     sizes = [len(order.window(i).order) for i in range(len(order))]
-    assert set(sizes[:-1]) == {35}
+    assert sizes == [7, 14, 28, 35, 35, 23]
     assert sum(sizes) == 142
-    assert [order.window(i).first_step for i in range(3)] == [0, 5, 10]
+    assert [order.window(i).first_step for i in range(6)] == [0, 1, 3, 7, 12, 17]
+    assert [order.window_of(step) for step in range(8)] == [0, 1, 1, 2, 2, 2, 2, 3]
 
 
 def test_order_is_a_function_of_seed_and_epoch() -> None:
