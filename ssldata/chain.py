@@ -50,16 +50,17 @@ class ChainIndex:
     block_query
         int32, query start on the strand of the chain.
     block_chain
-        int32, number of the chain: its position in the file, 0-based.
+        int32, number of the chain. Chains are numbered along the target: by contig, then in the
+        order in which the UCSC tool lists them (target start, the finer bin of its index first,
+        later in the file first). Neighbours in the genome are so neighbours in memory.
     chain_target, chain_start, chain_end, chain_query, chain_query_size, chain_query_start,
     chain_query_end
         int32 per chain: contig codes, spans and query size. Query positions are on the strand of
         the chain.
     chain_strand
         uint8 per chain: the character of the query strand.
-    chain_rank
-        int32 per chain: position in the order in which the UCSC tool lists chains (target start,
-        then the finer bin of its index, then later in the file first).
+    chain_position
+        int32 per chain: its position in the file, 0-based.
     chain_id
         int64 per chain: the id in the file, −1 without one. Ids need not be unique.
     source
@@ -85,9 +86,16 @@ class ChainIndex:
     chain_query_start: NDArray[np.int32]
     chain_query_end: NDArray[np.int32]
     chain_strand: NDArray[np.uint8]
-    chain_rank: NDArray[np.int32]
+    chain_position: NDArray[np.int32]
     chain_id: NDArray[np.int64]
     source: Path | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        """Make the arrays read-only: workers share them, and compiled code exists once."""
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, np.ndarray):
+                value.setflags(write=False)
 
     @property
     def chains(self) -> int:
@@ -107,12 +115,12 @@ class ChainIndex:
     @cached_property
     def mirrored(self) -> NDArray[np.bool_]:
         """Chains whose query positions count from the end of the contig (not on '+')."""
-        return np.asarray(self.chain_strand != _PLUS)
+        return read_only(self.chain_strand != _PLUS)
 
     @cached_property
     def flipped(self) -> NDArray[np.bool_]:
         """Chains whose query strand is exactly '-': what turns a BED strand over."""
-        return np.asarray(self.chain_strand == _MINUS)
+        return read_only(self.chain_strand == _MINUS)
 
     def encode(self, contig: Any) -> NDArray[np.int32]:
         """Return target contig codes: integers as they are, names looked up, −1 where unknown.
@@ -150,6 +158,17 @@ class ChainIndex:
         if self.source is None:
             return _join, (arrays, meta, None)
         return _reopen, (str(self.source), self.digest)
+
+
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a view that cannot be written.
+
+    Numba compiles a function anew for writable and for read-only arrays; what only is read is
+    always passed like this.
+    """
+    view = array.view()
+    view.setflags(write=False)
+    return view
 
 
 def _split(index: ChainIndex) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
@@ -251,7 +270,11 @@ def build_index(table: ChainTable, *, digest: str) -> ChainIndex:
     chains = len(head)
     targets = len(table.target_names)
     bounds = np.append(head[:, chain_text.FIRST_BLOCK], len(table.blocks))
-    chain = np.repeat(np.arange(chains, dtype=np.int32), np.diff(bounds))
+    place = _tool_order(head)
+    number = np.empty(chains, np.int32)
+    number[place] = np.arange(chains, dtype=np.int32)
+    chain = np.repeat(number, np.diff(bounds))
+    head = head[place]
     target = head[chain, chain_text.TARGET]
     start = table.blocks[:, 0]
     # One 64-bit key sorts by contig, then start; stable, so ties keep the order of the file.
@@ -262,8 +285,8 @@ def build_index(table: ChainTable, *, digest: str) -> ChainIndex:
     block_end = block_start + table.blocks[order, 2]
     block_chain = chain[order]
     column: dict[str, Any] = {
-        name: np.ascontiguousarray(head[:, number].astype(np.int32))
-        for name, number in (
+        name: np.ascontiguousarray(head[:, which].astype(np.int32))
+        for name, which in (
             ("chain_target", chain_text.TARGET),
             ("chain_start", chain_text.TARGET_START),
             ("chain_end", chain_text.TARGET_END),
@@ -276,9 +299,9 @@ def build_index(table: ChainTable, *, digest: str) -> ChainIndex:
     return ChainIndex(
         target_names=table.target_names,
         query_names=table.query_names,
-        target_sizes=_first(head[:, chain_text.TARGET], head[:, chain_text.TARGET_SIZE], targets),
+        target_sizes=_first(table.header, chain_text.TARGET, chain_text.TARGET_SIZE, targets),
         query_sizes=_first(
-            head[:, chain_text.QUERY], head[:, chain_text.QUERY_SIZE], len(table.query_names)
+            table.header, chain_text.QUERY, chain_text.QUERY_SIZE, len(table.query_names)
         ),
         digest=digest,
         offsets=offsets,
@@ -288,16 +311,16 @@ def build_index(table: ChainTable, *, digest: str) -> ChainIndex:
         block_query=np.ascontiguousarray(table.blocks[order, 1]),
         block_chain=block_chain,
         chain_strand=head[:, chain_text.QUERY_STRAND].astype(np.uint8),
-        chain_rank=_ranks(head),
+        chain_position=place.astype(np.int32),
         chain_id=np.ascontiguousarray(head[:, chain_text.IDENTIFIER]),
         **column,
     )
 
 
-def _first(codes: NDArray[np.int64], values: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Return the first value of each code."""
+def _first(head: NDArray[np.int64], name: int, value: int, count: int) -> NDArray[np.int64]:
+    """Return, per name, the value that its first chain in the file gives."""
     out = np.zeros(count, np.int64)
-    out[codes[::-1]] = values[::-1]  # the last assignment, so the first in the file, stays
+    out[head[::-1, name]] = head[::-1, value]  # the last assignment stays
     return out
 
 
@@ -309,8 +332,8 @@ def _running_maximum(ends: NDArray[np.int32], offsets: NDArray[np.int64]) -> NDA
     return out
 
 
-def _ranks(head: NDArray[np.int64]) -> NDArray[np.int32]:
-    """Return the position of each chain in the order of the UCSC tool.
+def _tool_order(head: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the positions of the chains in the order of the UCSC tool, contig by contig.
 
     The tool walks its bins from the finest (128 kb) to the coarsest and prepends, then sorts
     stably by target start: so ties go finest bin first, then later in the file first.
@@ -320,11 +343,8 @@ def _ranks(head: NDArray[np.int64]) -> NDArray[np.int32]:
     level = np.full(len(head), 5, np.int64)
     for depth, bits in reversed(list(enumerate((17, 20, 23, 26, 29)))):
         level[(start >> bits) == (last >> bits)] = depth
-    number = np.arange(len(head), dtype=np.int64)
-    order = np.lexsort((-number, level, start, head[:, chain_text.TARGET]))
-    rank = np.empty(len(head), np.int32)
-    rank[order] = number
-    return rank
+    place = np.arange(len(head), dtype=np.int64)
+    return np.lexsort((-place, level, start, head[:, chain_text.TARGET]))
 
 
 def invert_table(index: ChainIndex) -> ChainTable:
@@ -359,12 +379,14 @@ def invert_table(index: ChainIndex) -> ChainTable:
         (chain_text.LINE, np.arange(1, index.chains + 1)),
     ):
         head[:, number] = values
-    chain = index.block_chain
+    head = head[np.argsort(index.chain_position)]
+    chain = index.chain_position[index.block_chain]
     size = index.block_end.astype(np.int64) - index.block_start
     query = index.block_query.astype(np.int64)
-    flip = turned[chain]
-    new_target, _ = mirror(query, query + size, qsize[chain], flip)
-    new_query, _ = mirror(index.block_start, index.block_end, tsize[chain], flip)
+    which = index.block_chain
+    flip = turned[which]
+    new_target, _ = mirror(query, query + size, qsize[which], flip)
+    new_query, _ = mirror(index.block_start, index.block_end, tsize[which], flip)
     order = np.lexsort((new_target, chain))
     counts = np.bincount(chain, minlength=index.chains)
     head[:, chain_text.FIRST_BLOCK] = np.concatenate(([0], np.cumsum(counts)[:-1]))[: index.chains]

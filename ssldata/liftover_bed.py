@@ -6,6 +6,7 @@ take :mod:`ssldata.liftover_text_kernels`, which must write the same bytes.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from ssldata.chain import ChainIndex
 from ssldata.chain_text import MAX_POSITION
 from ssldata.errors import InputError
-from ssldata.liftover import LiftOptions, Status, use_compiled
+from ssldata.liftover import LiftOptions, Status
 from ssldata.liftover_thick import map_thick
 from ssldata.liftover_ucsc import Regions, find_regions
 
@@ -77,62 +78,88 @@ class BedOptions:
 class Text(NamedTuple):
     """What a round adds to the two files, and how many intervals became what."""
 
-    mapped: bytes
-    unmapped: bytes
+    mapped: bytes | memoryview
+    unmapped: bytes | memoryview
     counts: dict[str, int]
 
 
-def split_lines(data: bytes) -> list[bytes]:
-    """Return the lines of a text that ends its lines by LF, CRLF or CR, judged by the first."""
-    feed = data.find(b"\n")
-    lines = data.split(b"\n" if feed >= 0 else b"\r")
-    if feed > 0 and data[feed - 1 : feed] == b"\r":
-        lines = [line.removesuffix(b"\r") for line in lines]
-    if lines and not lines[-1]:
-        lines.pop()
-    return lines
-
-
 class BedReader:
-    """The rows of a BED file: what is skipped, how fields are split, how many there must be."""
+    """The rows of a BED file: what is skipped, how fields are split, how many there must be.
+
+    Attributes
+    ----------
+    data
+        The text.
+    first
+        Offset of the first row in `data`; before it an indented # is a comment too.
+    lines_before
+        Number of lines before `first`.
+    columns
+        Columns of the first row, without the bin; every row must have as many. 0: no rows.
+    newline
+        What ends a line: LF, or CR in a file that has no LF.
+    carriage
+        The first line ends in CRLF: a CR before the LF is no part of a line.
+    """
 
     def __init__(self, data: bytes, *, options: BedOptions, where: str) -> None:
+        self.data = data
         self.where = where
-        self.lines = split_lines(data)
         self._separator = b"\t" if options.tab else None
         self._bin = 1 if options.has_bin else 0
-        #: Position of the first row in `lines`; before it, an indented # is a comment too.
-        self.first = len(self.lines)
-        for number, line in enumerate(self.lines):
-            if line.strip() and not line.lstrip().startswith(b"#"):
-                self.first = number
-                break
-        #: Columns of the first row, without the bin; every row must have as many.
+        feed = data.find(b"\n")
+        self.newline = b"\n" if feed >= 0 else b"\r"
+        self.carriage = feed > 0 and data[feed - 1 : feed] == b"\r"
+        self.first = len(data)
+        self.lines_before = 0
         self.columns = 0
-        if self.first < len(self.lines):
-            self.columns = len(self.lines[self.first].split(self._separator)) - self._bin
-            if self.columns < 3:
-                raise InputError(
-                    f"{where}, line {self.first + 1}: a BED file has at least 3 columns, found "
-                    f"{self.columns} (track and browser lines must be removed first)"
-                )
+        at = 0
+        while at < len(data):
+            stop = data.find(self.newline, at)
+            stop = len(data) if stop < 0 else stop
+            line = data[at:stop]
+            if line.strip() and not line.lstrip().startswith(b"#"):
+                self.first = at
+                self.columns = len(line.split(self._separator)) - self._bin
+                break
+            at = stop + 1
+            self.lines_before += 1
+        if self.first < len(data) and self.columns < 3:
+            raise InputError(
+                f"{where}, line {self.lines_before + 1}: a BED file has at least 3 columns, found "
+                f"{self.columns} (track and browser lines must be removed first)"
+            )
+
+    def skip(self, offset: int, lines: int) -> None:
+        """Go on from `offset`, `lines` lines further: what is before was read by other means."""
+        self.first = offset
+        self.lines_before += lines
 
     def rows(self) -> Iterator[tuple[int, list[bytes]]]:
-        """Yield (line number, fields without the bin) of every row."""
-        for number in range(self.first, len(self.lines)):
-            line = self.lines[number]
-            if line.startswith(b"#"):
+        """Yield (line number, fields without the bin) of every row.
+
+        Raises
+        ------
+        InputError
+            A row with another number of columns.
+        """
+        lines = self.data[self.first :].split(self.newline)
+        if not lines[-1]:
+            lines.pop()
+        for number, text in enumerate(lines, start=self.lines_before + 1):
+            if text.startswith(b"#"):
                 continue
+            line = text.removesuffix(b"\r") if self.carriage else text
             words = line.split(self._separator)
             if not words or (not line and self._separator):
                 continue
             words = words[self._bin :]
             if len(words) != self.columns:
                 raise InputError(
-                    f"{self.where}, line {number + 1}: {len(words)} columns, but the first row has "
+                    f"{self.where}, line {number}: {len(words)} columns, but the first row has "
                     f"{self.columns}; every row must have as many"
                 )
-            yield number + 1, words
+            yield number, words
 
     def number(self, words: list[bytes], column: int, line: int) -> int:
         """Return field `column` (0-based) as the tool does: digits and '-', read up to the end.
@@ -269,9 +296,11 @@ def refuse_gaps(
 
 def _lift_rows(rows: _Rows, index: ChainIndex, options: BedOptions, where: str) -> Text:
     """Lift a round of whole intervals."""
-    search = options.lift_options()
-    compiled = use_compiled("auto", len(rows.lines))
-    found = find_regions(index, rows.code, rows.start, rows.end, options=search, compiled=compiled)
+    # Where the compiled search is not there yet, starting it costs more than it saves here.
+    found = find_regions(
+        index, rows.code, rows.start, rows.end,
+        options=options.lift_options(), compiled="numba" in sys.modules,
+    )  # fmt: skip
     status = found.status
     if options.min_match <= 0:
         status = refuse_gaps(found, rows, index, options, where)

@@ -13,7 +13,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ssldata.chain import ChainIndex
+from ssldata.chain import ChainIndex, read_only
 
 _MAPPED, _DELETED, _PARTIAL, _SPLIT, _DUPLICATED, _DISTANT, _MULTI_CONTIG = range(7)
 _INVALID = 7
@@ -44,26 +44,6 @@ def first_block(reach: NDArray[np.int32], begin: int, end: int, start: int, hint
     return low
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
-def grown32(values: NDArray[np.int32], used: int, need: int) -> NDArray[np.int32]:
-    """Return `values` with room for `need`, the first `used` kept."""
-    if need <= values.size:
-        return values
-    out = np.empty(max(need, 2 * values.size), np.int32)
-    out[:used] = values[:used]
-    return out
-
-
-@numba.njit(cache=True, nogil=True, inline="always")
-def grown64(values: NDArray[np.int64], used: int, need: int) -> NDArray[np.int64]:
-    """Return `values` with room for `need`, the first `used` kept."""
-    if need <= values.size:
-        return values
-    out = np.empty(max(need, 2 * values.size), np.int64)
-    out[:used] = values[:used]
-    return out
-
-
 @numba.njit(cache=True, nogil=True)
 def _sort_pair(key: NDArray[np.int64], value: NDArray[np.int64], size: int) -> None:
     """Sort key[:size] ascending, `value` along with it."""
@@ -90,23 +70,6 @@ def _sort_pair(key: NDArray[np.int64], value: NDArray[np.int64], size: int) -> N
 
 
 @numba.njit(cache=True, nogil=True)
-def _by_row(
-    counts: NDArray[np.int64], place: NDArray[np.int64], flat: NDArray[np.int32]
-) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Return offsets and values in row order of runs that were appended in any order."""
-    rows = counts.size
-    offsets = np.zeros(rows + 1, np.int64)
-    for row in range(rows):
-        offsets[row + 1] = offsets[row] + counts[row]
-    out = np.empty(offsets[rows], np.int32)
-    for row in range(rows):
-        at = offsets[row]
-        for step in range(counts[row]):
-            out[at + step] = flat[place[row] + step]
-    return offsets, out
-
-
-@numba.njit(cache=True, nogil=True)
 def _blocks(
     offsets: NDArray[np.int64],
     block_start: NDArray[np.int32],
@@ -117,7 +80,6 @@ def _blocks(
     chain_query: NDArray[np.int32],
     chain_size: NDArray[np.int32],
     mirrored: NDArray[np.bool_],
-    order: NDArray[np.int64],
     code: NDArray[np.int32],
     start: NDArray[np.int64],
     end: NDArray[np.int64],
@@ -131,19 +93,24 @@ def _blocks(
     aligned: NDArray[np.int64],
     pieces: NDArray[np.int32],
     loci: NDArray[np.int32],
-) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Fill the columns of the result for ``blocks`` mode; return its chains."""
+    row_offsets: NDArray[np.int64],
+    flat: NDArray[np.int32],
+    stamp: NDArray[np.int64],
+    key: NDArray[np.int64],
+    stop: NDArray[np.int64],
+    first_row: int,
+) -> int:
+    """Fill the columns of the result for ``blocks`` mode, and `flat` with the chains of the rows.
+
+    Returns the row at which `flat` (chains) or `key` and `stop` (pieces of one interval) were too
+    short, to go on from there with longer ones; the number of rows when all are done. `stamp`,
+    one entry per chain, is −1 at first.
+    """
     rows = code.size
-    counts = np.zeros(rows, np.int64)
-    place = np.zeros(rows, np.int64)
-    flat = np.empty(rows + 16, np.int32)
-    used = 0
-    stamp = np.full(chain_query.size, -1, np.int64)
-    key = np.empty(64, np.int64)
-    stop = np.empty(64, np.int64)
+    used = row_offsets[first_row]
     hint = -1
-    for step in range(rows):
-        row = order[step] if order.size else step
+    for row in range(first_row, rows):
+        row_offsets[row] = used
         s = start[row]
         e = end[row]
         if e <= s:
@@ -156,7 +123,6 @@ def _blocks(
         last = offsets[c + 1]
         block = first_block(reach, offsets[c], last, s, hint)
         hint = block
-        place[row] = used
         size = 0
         covered = 0
         reached = s
@@ -171,12 +137,13 @@ def _blocks(
                     covered += finish - max(begin, reached)
                     reached = finish
                 chain = block_chain[block]
+                if size == key.size or used == flat.size:
+                    stamp[:] = -1
+                    return row
                 if stamp[chain] != row:
                     stamp[chain] = row
-                    flat = grown32(flat, used, used + 1)
                     flat[used] = chain
                     used += 1
-                    counts[row] += 1
                 query = np.int64(block_query[block]) + (begin - b)
                 length = finish - begin
                 if mirrored[chain]:
@@ -184,8 +151,6 @@ def _blocks(
                     balance -= length
                 else:
                     balance += length
-                key = grown64(key, size, size + 1)
-                stop = grown64(stop, size, size + 1)
                 key[size] = (np.int64(chain_query[chain]) << 32) + query
                 stop[size] = query + length
                 size += 1
@@ -195,7 +160,8 @@ def _blocks(
         if size == 0:
             status[row] = _DELETED
             continue
-        _sort_pair(key, stop, size)
+        if size > 1:
+            _sort_pair(key, stop, size)
         found = 1
         contigs = 1
         right = stop[0]
@@ -222,7 +188,8 @@ def _blocks(
             new_start[row] = key[0] & 0xFFFFFFFF
             new_end[row] = right
             strand[row] = 1 if balance >= 0 else -1
-    return _by_row(counts, place, flat)
+    row_offsets[rows] = used
+    return rows
 
 
 @numba.njit(cache=True, nogil=True)
@@ -260,12 +227,59 @@ def _pieces(
     return total
 
 
-def sorted_order(code: NDArray[np.int32], start: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the order of the intervals by (contig, start); empty when they are sorted already."""
-    key = ((code.astype(np.int64) + 1) << 32) + np.clip(start, 0, 2**32 - 1)
-    if bool(np.all(key[1:] >= key[:-1])):
-        return np.zeros(0, np.int64)
-    return np.argsort(key).astype(np.int64, copy=False)
+@numba.njit(cache=True, nogil=True)
+def _is_sorted(code: NDArray[np.int32], start: NDArray[np.int64]) -> bool:
+    """Return whether starts ascend in long runs of one contig, in whatever order contigs come."""
+    changes = 0
+    for row in range(1, code.size):
+        if code[row] != code[row - 1]:
+            changes += 1
+        elif start[row] < start[row - 1]:
+            return False
+    return changes <= code.size // 64 + 1
+
+
+def longer(values: NDArray[Any], used: int) -> NDArray[Any]:
+    """Return an array of twice the size; the first `used` values are kept."""
+    out = np.empty(2 * len(values), values.dtype)
+    out[:used] = values[:used]
+    return out
+
+
+def sorted_order(code: NDArray[np.int32], start: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """Return the order of the intervals by (contig, start); None where they are sorted enough."""
+    if _is_sorted(read_only(code), read_only(start)):
+        return None
+    key = (code.astype(np.int64) << 32) + np.clip(start, 0, 2**32 - 1)
+    return np.argsort(key)
+
+
+@numba.njit(cache=True, nogil=True)
+def _sources(order: NDArray[np.int64], sorted_offsets: NDArray[np.int64]) -> Any:
+    """Return the offsets of runs in row order, and where each of their elements is now."""
+    rows = order.size
+    offsets = np.zeros(rows + 1, np.int64)
+    for place in range(rows):
+        offsets[order[place] + 1] = sorted_offsets[place + 1] - sorted_offsets[place]
+    for row in range(rows):
+        offsets[row + 1] += offsets[row]
+    source = np.empty(sorted_offsets[rows], np.int64)
+    for place in range(rows):
+        at = offsets[order[place]]
+        for step in range(sorted_offsets[place], sorted_offsets[place + 1]):
+            source[at] = step
+            at += 1
+    return offsets, source
+
+
+def unsorted_runs(
+    order: NDArray[np.int64] | None, offsets: NDArray[np.int64], *columns: NDArray[Any]
+) -> tuple[Any, ...]:
+    """Return offsets and flat columns of runs in row order; `offsets` are those of sorted rows."""
+    if order is None:
+        return (offsets, *columns)
+    new_offsets, source = _sources(read_only(order), read_only(offsets))
+    return (new_offsets, *(column[source] for column in columns))
 
 
 def lift_blocks(
@@ -279,13 +293,37 @@ def lift_blocks(
     columns: dict[str, NDArray[Any]],
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Fill `columns` for ``blocks`` mode; return offsets and chain numbers."""
-    return _blocks(
-        index.offsets, index.block_start, index.block_end, index.block_reach, index.block_query,
-        index.block_chain, index.chain_query, index.chain_query_size, index.mirrored,
-        sorted_order(code, start), code, start, end, gap, min_aligned,
-        columns["status"], columns["contig"], columns["start"], columns["end"],
-        columns["strand"], columns["aligned"], columns["pieces"], columns["loci"],
-    )  # fmt: skip
+    order = sorted_order(code, start)
+    out = columns
+    if order is not None:
+        code, start, end = code[order], start[order], end[order]
+        out = {name: column.copy() for name, column in columns.items()}
+    rows = len(code)
+    offsets = np.zeros(rows + 1, np.int64)
+    ids = np.empty(rows + rows // 8 + 64, np.int32)
+    stamp = np.full(index.chains, -1, np.int64)
+    scratch = 64
+    row = 0
+    while True:
+        row = _blocks(
+            index.offsets, index.block_start, index.block_end, index.block_reach,
+            index.block_query, index.block_chain, index.chain_query, index.chain_query_size,
+            index.mirrored, read_only(code), read_only(start), read_only(end), gap,
+            float(min_aligned), out["status"], out["contig"], out["start"], out["end"],
+            out["strand"], out["aligned"], out["pieces"], out["loci"], offsets, ids, stamp,
+            np.empty(scratch, np.int64), np.empty(scratch, np.int64), row,
+        )  # fmt: skip
+        if row == rows:
+            break
+        # One interval may hit any number of blocks and chains: go on from it with more room.
+        scratch *= 2
+        ids = longer(ids, int(offsets[row]))
+    ids = ids[: offsets[rows]]
+    if order is not None:
+        for name, column in columns.items():
+            column[order] = out[name]
+    offsets, ids = unsorted_runs(order, offsets, ids)
+    return offsets, ids
 
 
 def overlapping_blocks(
@@ -297,9 +335,10 @@ def overlapping_blocks(
     """Return (interval, block) of every block that shares a base with an interval."""
     none = np.zeros(0, np.int64)
     fixed = (index.offsets, index.block_start, index.block_end, index.block_reach)
-    total = _pieces(*fixed, code, start, end, none, none)
+    given = (read_only(code), read_only(start), read_only(end))
+    total = _pieces(*fixed, *given, none, none)
     interval = np.empty(total, np.int64)
     which = np.empty(total, np.int64)
     if total:
-        _pieces(*fixed, code, start, end, interval, which)
+        _pieces(*fixed, *given, interval, which)
     return interval, which

@@ -248,9 +248,9 @@ def covering_chains(
     finish = np.minimum(index.block_end[block], end[interval])
     query = index.block_query[block] + (begin - index.block_start[block])
 
-    # One entry per interval and chain, chains in the order of the tool.
+    # One entry per interval and chain; chains are numbered in the order of the tool.
     chain = index.block_chain[block]
-    key = interval * np.int64(max(index.chains, 1)) + index.chain_rank[chain]
+    key = interval * np.int64(max(index.chains, 1)) + chain
     pairs, pair = np.unique(key, return_inverse=True)
     count = len(pairs)
     row = np.zeros(count, np.int64)

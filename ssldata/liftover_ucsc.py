@@ -14,7 +14,7 @@ from ssldata.chain import ChainIndex
 if TYPE_CHECKING:
     from ssldata.liftover import LiftOptions
 
-_MAPPED, _DISTANT, _MULTI_CONTIG, _INVALID = 0, 5, 6, 7
+_MAPPED, _DUPLICATED, _DISTANT, _MULTI_CONTIG, _INVALID = 0, 4, 5, 6, 7
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,40 +95,46 @@ def lift_ucsc(
     ``ucsc-multiple`` may give several regions: they merge as pieces do in ``blocks`` mode, and
     the interval is mapped when one locus is left.
     """
-    rows = len(code)
     wrong = end <= start
-    found = find_regions(
-        index, np.where(wrong, np.int32(-1), code), start, np.maximum(end, start),
-        options=options, compiled=compiled,
-    )  # fmt: skip
+    known = code
+    if wrong.any():
+        known = np.where(wrong, np.int32(-1), code)
+    found = find_regions(index, known, start, end, options=options, compiled=compiled)
     counts = np.diff(found.offsets)
-    row = np.repeat(np.arange(rows), counts)
     status = columns["status"]
     status[:] = found.status
-    hit = (status == _MAPPED) | (status == 4)
-    columns["pieces"][:] = np.where(hit, counts, 0)
     columns["aligned"][:] = found.aligned
-    contig = index.chain_query[found.chain]
-    if options.mode == "ucsc-multiple":
-        mine = status[row] == _MAPPED
+    columns["pieces"][:] = counts
+    columns["pieces"][(status != _MAPPED) & (status != _DUPLICATED)] = 0
+    columns["loci"][:] = columns["pieces"]
+
+    # One region: that is the locus.
+    mapped = np.flatnonzero(status == _MAPPED)
+    single = mapped if options.mode == "ucsc" else mapped[counts[mapped] == 1]
+    first = found.offsets[single]
+    chain = found.chain[first]
+    columns["contig"][single] = index.chain_query[chain]
+    columns["start"][single] = found.start[first]
+    columns["end"][single] = found.end[first]
+    columns["strand"][single] = np.where(index.flipped[chain], np.int8(-1), np.int8(1))
+
+    several = mapped[counts[mapped] > 1]
+    if len(several) and options.mode == "ucsc-multiple":
+        where = np.flatnonzero(np.repeat((status == _MAPPED) & (counts > 1), counts))
         merged = liftover_reference.merge_loci(
-            rows, row[mine], contig[mine], found.start[mine], found.end[mine], gap=options.gap
-        )
-        columns["loci"][:] = merged["loci"]
-        status[(status == _MAPPED) & (merged["loci"] > 1)] = _DISTANT
-        status[(status == _DISTANT) & (merged["contigs"] > 1)] = _MULTI_CONTIG
-        mapped = status == _MAPPED
+            len(several), np.repeat(np.arange(len(several)), counts[several]),
+            index.chain_query[found.chain[where]], found.start[where], found.end[where],
+            gap=options.gap,
+        )  # fmt: skip
+        columns["loci"][several] = merged["loci"]
+        status[several[merged["loci"] > 1]] = _DISTANT
+        status[several[merged["contigs"] > 1]] = _MULTI_CONTIG
+        one = merged["loci"] == 1
         for name in ("contig", "start", "end"):
-            columns[name][mapped] = merged[name][mapped]
-        columns["strand"][mapped] = _majority(index, code, start, end, found, mapped, compiled)
-    else:
-        columns["loci"][:] = columns["pieces"]
-        mapped = status == _MAPPED
-        first = found.offsets[:-1][mapped]
-        columns["contig"][mapped] = contig[first]
-        columns["start"][mapped] = found.start[first]
-        columns["end"][mapped] = found.end[first]
-        columns["strand"][mapped] = np.where(index.flipped[found.chain[first]], -1, 1)
+            columns[name][several[one]] = merged[name][one]
+        columns["strand"][several[one]] = _majority(
+            index, code, start, end, found, several[one], compiled
+        )
     status[wrong] = _INVALID
     return found.offsets, found.chain
 
@@ -139,20 +145,10 @@ def _majority(
     start: NDArray[np.int64],
     end: NDArray[np.int64],
     found: Regions,
-    mapped: NDArray[np.bool_],
+    many: NDArray[np.int64],
     compiled: bool,
 ) -> NDArray[np.int8]:
-    """Return the strand of the majority of aligned bases of the mapped rows; a tie counts as +.
-
-    One region, the usual case, needs no counting.
-    """
-    rows = np.flatnonzero(mapped)
-    first = found.offsets[rows]
-    strand = np.where(index.flipped[found.chain[first]], -1, 1).astype(np.int8)
-    several = np.flatnonzero(found.offsets[rows + 1] - first > 1)
-    if not len(several):
-        return strand
-    many = rows[several]
+    """Return the strand of the majority of the aligned bases of rows; a tie counts as +."""
     compute: Any = liftover_reference
     if compiled:
         from ssldata import liftover_kernels
@@ -165,12 +161,14 @@ def _majority(
     )
     # Only bases under the chains of the row count.
     total = np.int64(max(index.chains, 1))
-    listed = np.repeat(np.arange(len(many)), np.diff(found.offsets)[many]) * total
-    listed += np.concatenate([found.chain[found.offsets[r] : found.offsets[r + 1]] for r in many])
+    counts = np.diff(found.offsets)
+    wanted = np.zeros(len(counts), bool)
+    wanted[many] = True
+    listed = np.repeat(np.arange(len(many)), counts[many]) * total
+    listed += found.chain[np.repeat(wanted, counts)]
     used = np.isin(interval * total + chain, listed)
     balance = np.zeros(len(many), np.int64)
     np.add.at(
         balance, interval[used], np.where(index.flipped[chain[used]], -length[used], length[used])
     )
-    strand[several] = np.where(balance >= 0, 1, -1)
-    return strand
+    return np.where(balance >= 0, 1, -1).astype(np.int8)

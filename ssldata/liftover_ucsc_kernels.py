@@ -6,8 +6,13 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ssldata.chain import ChainIndex
-from ssldata.liftover_kernels import first_block, grown32, grown64, sorted_order
+from ssldata.chain import ChainIndex, read_only
+from ssldata.liftover_kernels import (
+    first_block,
+    longer,
+    sorted_order,
+    unsorted_runs,
+)
 
 _MAPPED, _DELETED, _PARTIAL, _SPLIT, _DUPLICATED = range(5)
 
@@ -25,9 +30,7 @@ def _regions(
     chain_size: NDArray[np.int32],
     chain_query_start: NDArray[np.int32],
     chain_query_end: NDArray[np.int32],
-    chain_rank: NDArray[np.int32],
     mirrored: NDArray[np.bool_],
-    order: NDArray[np.int64],
     code: NDArray[np.int32],
     start: NDArray[np.int64],
     end: NDArray[np.int64],
@@ -39,24 +42,28 @@ def _regions(
     min_size_q: int,
     status: NDArray[np.int8],
     aligned: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
-    """Fill `status` and `aligned`; return offsets, chains, region starts and ends per row."""
+    row_offsets: NDArray[np.int64],
+    out_chain: NDArray[np.int32],
+    out_start: NDArray[np.int64],
+    out_end: NDArray[np.int64],
+    slot: NDArray[np.int32],
+    met: NDArray[np.int32],
+    scratch: NDArray[np.int64],
+    first_row: int,
+) -> int:
+    """Fill `status`, `aligned`, and the regions of each row.
+
+    Returns the row at which the regions or `met` and `scratch` (chains under one interval) were
+    too short, to go on from there with longer ones; the number of rows when all are done. `slot`,
+    one entry per chain, is −1 at first.
+    """
     rows = code.size
-    counts = np.zeros(rows, np.int64)
-    place = np.zeros(rows, np.int64)
-    out_chain = np.empty(rows + 16, np.int32)
-    out_start = np.empty(rows + 16, np.int64)
-    out_end = np.empty(rows + 16, np.int64)
-    used = 0
+    used = row_offsets[first_row]
     # Chains met under the interval, in order of appearance; slot[chain] finds one again.
-    slot = np.full(chain_start.size, -1, np.int32)
-    met = np.empty(64, np.int32)
-    cover = np.empty(64, np.int64)
-    low = np.empty(64, np.int64)
-    high = np.empty(64, np.int64)
+    cover, low, high = scratch
     hint = -1
-    for step in range(rows):
-        row = order[step] if order.size else step
+    for row in range(first_row, rows):
+        row_offsets[row] = used
         status[row] = _DELETED
         c = code[row]
         if c < 0:
@@ -70,6 +77,8 @@ def _regions(
         chains = 0
         covered = 0
         reached = s
+        current = -1
+        at = 0
         while block < last and block_start[block] < e:
             b = np.int64(block_start[block])
             f = np.int64(block_end[block])
@@ -77,54 +86,58 @@ def _regions(
             finish = min(f, e)
             if finish > begin or (b == f and s < b):
                 chain = block_chain[block]
-                at = slot[chain]
                 query = np.int64(block_query[block]) + (begin - b)
-                if at < 0:
-                    at = chains
-                    slot[chain] = at
-                    chains += 1
-                    met = grown32(met, at, chains)
-                    cover = grown64(cover, at, chains)
-                    low = grown64(low, at, chains)
-                    high = grown64(high, at, chains)
-                    met[at] = chain
-                    cover[at] = 0
-                    low[at] = query
-                    high[at] = query + (finish - begin)
-                cover[at] += finish - begin
+                length = finish - begin
+                if chain != current:
+                    current = chain
+                    at = slot[chain]
+                    if at < 0:
+                        if chains == met.size or used + chains >= out_chain.size:
+                            slot[met[:chains]] = -1
+                            return row
+                        at = chains
+                        slot[chain] = at
+                        chains += 1
+                        met[at] = chain
+                        cover[at] = 0
+                        low[at] = query
+                        high[at] = query
+                cover[at] += length
                 low[at] = min(low[at], query)
-                high[at] = max(high[at], query + (finish - begin))
+                high[at] = max(high[at], query + length)
                 if finish > reached:
                     covered += finish - max(begin, reached)
                     reached = finish
             block += 1
-        # Which of them cover enough, and which some.
+        if chains == 0:
+            continue
+        # Which of them cover enough, and which some: cover becomes 2, 1 or 0.
         hits = 0
         partial = 0
         threshold = min_match * (e - s)
         for at in range(chains):
             chain = met[at]
             slot[chain] = -1
-            kind = 0
-            if cover[at] > 0:
-                kind = 1
+            bases = cover[at]
+            cover[at] = 0
             if multiple:
                 if (
                     chain_query_end[chain] - chain_query_start[chain] < min_chain_q
                     or chain_end[chain] - chain_start[chain] < min_chain_t
                 ):
-                    kind = 0
+                    continue
                 if clipped:
                     inside = min(e, np.int64(chain_end[chain])) - max(
                         s, np.int64(chain_start[chain])
                     )
                     threshold = min_match * inside
-            if kind == 1 and cover[at] >= threshold:
-                kind = 2
-                hits += 1
-            elif kind == 1:
-                partial += 1
-            cover[at] = kind
+            if bases > 0:
+                if bases >= threshold:
+                    cover[at] = 2
+                    hits += 1
+                else:
+                    cover[at] = 1
+                    partial += 1
         if hits + partial == 0:
             continue
         wanted = 2 if hits > 0 else 1
@@ -134,8 +147,7 @@ def _regions(
             status[row] = _DUPLICATED
         else:
             status[row] = _MAPPED
-        # Their regions, in the order of the tool.
-        place[row] = used
+        # Their regions; chains are numbered in the order of the tool.
         for at in range(chains):
             if cover[at] != wanted:
                 continue
@@ -147,13 +159,10 @@ def _regions(
                 right = np.int64(chain_query_end[chain])
             if mirrored[chain]:
                 left, right = chain_size[chain] - right, chain_size[chain] - left
-            if status[row] == _MAPPED and multiple and right - left < min_size_q:
+            if multiple and hits > 0 and right - left < min_size_q:
                 continue
-            out_chain = grown32(out_chain, used, used + 1)
-            out_start = grown64(out_start, used, used + 1)
-            out_end = grown64(out_end, used, used + 1)
             to = used
-            while to > place[row] and chain_rank[out_chain[to - 1]] > chain_rank[chain]:
+            while to > row_offsets[row] and out_chain[to - 1] > chain:
                 out_chain[to] = out_chain[to - 1]
                 out_start[to] = out_start[to - 1]
                 out_end[to] = out_end[to - 1]
@@ -162,14 +171,15 @@ def _regions(
             out_start[to] = left
             out_end[to] = right
             used += 1
-            counts[row] += 1
-        if counts[row] == 0:
+        listed = used - row_offsets[row]
+        if listed == 0:
             status[row] = _DELETED
             continue
-        if counts[row] == chains:
+        if listed == chains:
             aligned[row] = covered
             continue
-        for at in range(place[row], used):
+        # Only the bases under the chains that are listed count.
+        for at in range(row_offsets[row], used):
             slot[out_chain[at]] = 1
         covered = 0
         reached = s
@@ -182,25 +192,10 @@ def _regions(
                 reached = finish
             block += 1
         aligned[row] = covered
-        for at in range(place[row], used):
+        for at in range(row_offsets[row], used):
             slot[out_chain[at]] = -1
-    # From the order of the search to the order of the rows.
-    row_offsets = np.zeros(rows + 1, np.int64)
-    for row in range(rows):
-        row_offsets[row + 1] = row_offsets[row] + counts[row]
-    total = row_offsets[rows]
-    if order.size == 0:
-        return row_offsets, out_chain[:total], out_start[:total], out_end[:total]
-    chain_by_row = np.empty(total, np.int32)
-    start_by_row = np.empty(total, np.int64)
-    end_by_row = np.empty(total, np.int64)
-    for row in range(rows):
-        at = row_offsets[row]
-        for step in range(counts[row]):
-            chain_by_row[at + step] = out_chain[place[row] + step]
-            start_by_row[at + step] = out_start[place[row] + step]
-            end_by_row[at + step] = out_end[place[row] + step]
-    return row_offsets, chain_by_row, start_by_row, end_by_row
+    row_offsets[rows] = used
+    return rows
 
 
 def covering_chains(
@@ -219,10 +214,38 @@ def covering_chains(
     aligned: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
     """Do what :func:`ssldata.liftover_reference.covering_chains` does, compiled."""
-    return _regions(
-        index.offsets, index.block_start, index.block_end, index.block_reach, index.block_query,
-        index.block_chain, index.chain_start, index.chain_end, index.chain_query_size,
-        index.chain_query_start, index.chain_query_end, index.chain_rank, index.mirrored,
-        sorted_order(code, start), code, start, end, min_match, multiple, clipped,
-        min_chain_t, min_chain_q, min_size_q, status, aligned,
-    )  # fmt: skip
+    order = sorted_order(code, start)
+    found, covered = status, aligned
+    if order is not None:
+        code, start, end = code[order], start[order], end[order]
+        found, covered = status.copy(), aligned.copy()
+    rows = len(code)
+    offsets = np.zeros(rows + 1, np.int64)
+    chain = np.empty(rows + rows // 8 + 64, np.int32)
+    begin, finish = np.empty(len(chain), np.int64), np.empty(len(chain), np.int64)
+    slot = np.full(index.chains, -1, np.int32)
+    room = 64
+    row = 0
+    while True:
+        row = _regions(
+            index.offsets, index.block_start, index.block_end, index.block_reach,
+            index.block_query, index.block_chain, index.chain_start, index.chain_end,
+            index.chain_query_size, index.chain_query_start, index.chain_query_end,
+            index.mirrored, read_only(code), read_only(start), read_only(end),
+            float(min_match), multiple, clipped, min_chain_t, min_chain_q, min_size_q,
+            found, covered, offsets, chain, begin, finish, slot,
+            np.empty(room, np.int32), np.empty((3, room), np.int64), row,
+        )  # fmt: skip
+        if row == rows:
+            break
+        # One interval may hit any number of chains: go on from it with more room.
+        room *= 2
+        used = int(offsets[row])
+        chain, begin, finish = (longer(column, used) for column in (chain, begin, finish))
+    used = int(offsets[rows])
+    chain, begin, finish = chain[:used], begin[:used], finish[:used]
+    if order is not None:
+        status[order] = found
+        aligned[order] = covered
+    offsets, chain, begin, finish = unsorted_runs(order, offsets, chain, begin, finish)
+    return offsets, chain, begin, finish
