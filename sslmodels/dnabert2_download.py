@@ -240,7 +240,7 @@ class _Host:
     progress: Progress
 
     def bring(self, names: Sequence[str]) -> bool:
-        """See to it that one of `names` is there, the first the host has; was one downloaded?"""
+        """Have one of `names` in the folder; tell whether it had to be downloaded."""
         if any(self._kept(name) for name in names):
             return False
         for name in names[:-1]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ssldata.progress import Progress
@@ -43,7 +43,7 @@ class DnabertOptions:
     pretrained: bool = True
     pooling: Pooling = "cls"
     activation: Activation = "sigmoid"
-    lora: LoraOptions | None = LoraOptions()
+    lora: LoraOptions | None = field(default_factory=LoraOptions)
     train_pooler: bool = True
     tokens: int | None = None
     sha256: Mapping[str, str] | None = None
@@ -110,6 +110,6 @@ def build_dnabert2(
         seed=seed,
         name="dnabert2",
     )
-    assert model.encoder is not None  # made here, so that a tokenizer that does not fit is refused
+    _ = model.encoder  # made now, so that a tokenizer that does not fit is refused now
     report = None if files.weights is None else load_checkpoint(model, files.weights)
     return BuiltDnabert(model=model, files=files, report=report)
