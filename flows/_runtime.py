@@ -16,6 +16,7 @@ from importlib.metadata import version
 from typing import Any, TypeVar
 
 from ssldata.cache import cache_dir
+from ssldata.errors import ClusterError
 from ssldata.progress import NoProgress, Progress
 
 Result = TypeVar("Result")
@@ -57,12 +58,36 @@ def prepare(*, verbosity: int = 0) -> None:
 
 @contextmanager
 def flow_settings(progress: Progress | None = None) -> Iterator[None]:
-    """Run flows without heartbeats, which cost a second per flow and cannot be set off by name."""
-    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+    """Start or reach the backend, then run flows as we need them.
 
-    token = PROGRESS.set(progress or NoProgress())
+    Heartbeats are off: they cost a second per flow, and the environment cannot say so.
+
+    Raises
+    ------
+    ClusterError
+        The backend does not answer.
+    """
+    import httpx
+    from prefect.client.orchestration import get_client
+    from prefect.settings import (
+        PREFECT_API_URL,
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        temporary_settings,
+    )
+
+    progress = progress or NoProgress()
+    token = PROGRESS.set(progress)
     try:
         with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+            try:
+                with progress.task("start Prefect"), get_client(sync_client=True) as client:
+                    client.hello()
+            except (httpx.HTTPError, RuntimeError) as exc:
+                where = PREFECT_API_URL.value() or "the private Prefect backend"
+                raise ClusterError(
+                    f"{where}: does not answer ({type(exc).__name__}); "
+                    "start it, or unset PREFECT_API_URL to run without a server"
+                ) from exc
             yield
     finally:
         PROGRESS.reset(token)

@@ -20,15 +20,22 @@ def hush() -> None:
 
 
 @contextlib.contextmanager
-def muted_import() -> Iterator[None]:
+def muted_import(*, announce: bool = False) -> Iterator[None]:
     """Drop what the import of TensorFlow writes to stderr before its own level is in force.
 
     It tells of CPU instructions and missing GPUs from compiled code, so only the file descriptor
-    helps. When the import fails everything is shown after all.
+    helps. When the import fails everything is shown after all. No bar may be drawn meanwhile.
+
+    Parameters
+    ----------
+    announce
+        Say on the terminal what the seconds go into, until they are over.
     """
     if os.environ.get(_LEVEL) != _SILENT or "tensorflow" in sys.modules:
         yield
         return
+    if announce:
+        sys.stderr.write("loading TensorFlow …")
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as sink:
@@ -44,3 +51,6 @@ def muted_import() -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(kept, 2)
             os.close(kept)
+            if announce:
+                sys.stderr.write("\r\x1b[2K")  # back to the start of the line, which is emptied
+                sys.stderr.flush()

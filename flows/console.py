@@ -44,6 +44,11 @@ class Console:
         Print results as JSON.
     stream
         Where progress goes; stderr by default.
+
+    Attributes
+    ----------
+    draws
+        Whether bars are drawn: `stream` is a terminal and nobody asked for quiet.
     """
 
     def __init__(
@@ -52,7 +57,7 @@ class Console:
         self.verbosity = verbosity
         self.as_json = as_json
         self._stream = sys.stderr if stream is None else stream
-        self._draws = verbosity >= 0 and self._stream.isatty()
+        self.draws = verbosity >= 0 and self._stream.isatty()
         self._lock = threading.Lock()
         self._bars: Bars | None = None
         self._open = 0
@@ -120,9 +125,9 @@ class Console:
                 bars.remove_task(row)
             outermost = self._leave()
             seconds = time.monotonic() - started
-            if ended_well and outermost and self._draws:
+            if ended_well and outermost and self.draws:
                 self._line(f"✓ {description} ({_duration(seconds)})")
-            elif ended_well and not self._draws and self.verbosity > 0:
+            elif ended_well and not self.draws and self.verbosity > 0:
                 self._line(f"crosslabel: {description} ({_duration(seconds)})")
 
     @contextlib.contextmanager
@@ -158,7 +163,7 @@ class Console:
     def _enter(self) -> Bars | None:
         with self._lock:
             self._open += 1
-            if self._draws and self._bars is None:
+            if self.draws and self._bars is None:
                 self._bars = _bars(self._stream)
                 self._bars.start()
             return self._bars
@@ -205,6 +210,7 @@ def _bars(stream: TextIO) -> Bars:
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.table import Column
     from rich.text import Text
 
     class Amount(ProgressColumn):
@@ -216,7 +222,8 @@ def _bars(stream: TextIO) -> Bars:
             return Text(f"{task.completed:,.0f}" if task.completed else "")
 
     return Progress(
-        TextColumn("{task.description}", markup=False),
+        # As wide as most names, so that bars stay where they are.
+        TextColumn("{task.description}", markup=False, table_column=Column(min_width=36)),
         BarColumn(bar_width=30),
         Amount(),
         TimeElapsedColumn(),

@@ -96,7 +96,7 @@ def _build(project: Project, pool: Pool, *, replace: bool) -> list[dict[str, Any
 
 
 def _train(project: Project, *, replace: bool) -> list[dict[str, Any]]:
-    with muted_import():
+    with muted_import(announce=getattr(PROGRESS.get(), "draws", False)):
         from sslmodels.evaluation import evaluate_run
         from sslmodels.regimes import train
 

@@ -172,8 +172,11 @@ def build_tables(stores: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
         for step in store["steps"]
         if "liftover" in step
     ]
-    statuses = list(dict.fromkeys(key for _, _, counts in lifted for key in counts))
     if lifted:
+        from ssldata.liftover import Status
+
+        used = {key for _, _, counts in lifted for key in counts}
+        statuses = [name for name in (s.name.lower() for s in Status) if name in used]
         shown.append(
             tables.table(
                 "Liftover",
@@ -209,7 +212,7 @@ def train(
     project.experiment(cell["experiment"])
     if cell["regime"] not in REGIMES:
         raise ConfigError(f"--regime {regime}: no such regime; there are {', '.join(REGIMES)}")
-    with muted_import():
+    with muted_import(announce=console.draws):
         from sslmodels.regimes import train as train_run
 
     folder = train_run(project, progress=console, replace=replace, **cell)
@@ -228,7 +231,7 @@ def _only(option: str, given: str | None, choices: Sequence[str]) -> str:
 def evaluate(paths: Sequence[Path], console: Console) -> Shown:
     """Evaluate runs."""
     folders = run_folders(paths)
-    with muted_import():
+    with muted_import(announce=console.draws):
         from sslmodels.evaluation import evaluate_run
 
     rows = []
