@@ -150,6 +150,10 @@ class ChainIndex:
 
     def inverted(self) -> ChainIndex:
         """Return the index of the same alignments in the other direction (query to target)."""
+        return self._inverse
+
+    @cached_property
+    def _inverse(self) -> ChainIndex:
         return build_index(invert_table(self), digest=f"inverted:{self.digest}")
 
     def __reduce__(self) -> tuple[Callable[..., ChainIndex], tuple[Any, ...]]:

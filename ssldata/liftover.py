@@ -19,14 +19,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ssldata import liftover_reference, liftover_ucsc
+from ssldata import liftover_filters, liftover_reference, liftover_ucsc
 from ssldata.chain import ChainIndex
 from ssldata.errors import ConfigError, InputError
 
@@ -104,6 +104,10 @@ class LiftOptions:
                 f"liftover min_match must be above 0, found {self.min_match}: at 0 the UCSC tool "
                 "counts a gap as mapped and then stops"
             )
+        if self.reciprocal is not None and not 0 <= self.reciprocal <= 1:
+            raise ConfigError(
+                f"liftover reciprocal must be a fraction from 0 to 1, found {self.reciprocal}"
+            )
         for name in ("gap", "min_aligned", "min_chain_t", "min_chain_q", "min_size_q"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"liftover {name} must not be negative")
@@ -149,6 +153,8 @@ class LiftResult:
         int32, ``blocks``: aligned blocks under the interval; ucsc modes: chains that cover enough.
     loci
         int32, what is left of the pieces after merging.
+    summit
+        int64, where the summit lies; −1 without one.
     chains
         Chains that gave the pieces (those that cover too little, when none covers enough).
     """
@@ -161,6 +167,7 @@ class LiftResult:
     aligned: NDArray[np.int64]
     pieces: NDArray[np.int32]
     loci: NDArray[np.int32]
+    summit: NDArray[np.int64]
     chains: Chains
 
     def __len__(self) -> int:
@@ -212,6 +219,7 @@ def empty_columns(rows: int) -> dict[str, NDArray[Any]]:
         "aligned": np.zeros(rows, np.int64),
         "pieces": np.zeros(rows, np.int32),
         "loci": np.zeros(rows, np.int32),
+        "summit": np.full(rows, -1, np.int64),
     }
 
 
@@ -269,6 +277,8 @@ def lift(
     strand: ArrayLike | None = None,
     *,
     options: LiftOptions | Mapping[str, Any] | None = None,
+    summit: ArrayLike | None = None,
+    back: ChainIndex | None = None,
     kernel: Kernel = "auto",
 ) -> LiftResult:
     """Lift intervals; one row each, in order, never an error for a bad one.
@@ -286,6 +296,12 @@ def lift(
         int8 ±1 (0: none), default +1.
     options
         How; default: ``blocks``.
+    summit
+        int64 position of the summit of each interval, −1 where there is none: a mapped interval
+        whose summit is not aligned inside the locus becomes SUMMIT_LOST.
+    back
+        The chain from the new genome to the old one, for ``options.reciprocal``; default: the
+        chains of `index` read the other way, which finds loci that several intervals claim.
     kernel
         ``numba`` (compiled), ``numpy`` (the readable reference), or ``auto``. All answer alike.
 
@@ -312,12 +328,57 @@ def lift(
         offsets, ids = liftover_ucsc.lift_ucsc(
             index, code, begin, finish, options=options, compiled=compiled, columns=columns
         )
+    chains = Chains(ids, offsets)
+    if summit is not None:
+        at = _column(summit, "summit", len(code))
+        liftover_filters.require_summit(
+            index, code, begin, finish, at,
+            columns=columns, chains=chains, compute=_implementation(compiled),
+        )  # fmt: skip
+    if options.reciprocal is not None:
+        _require_way_back(index, back, code, begin, finish, columns, options, kernel)
     if strand is not None:
-        given = np.asarray(strand)
-        if given.shape != code.shape:
-            raise InputError(f"liftover: {len(code)} intervals but strands of {given.shape}")
-        columns["strand"] = (columns["strand"] * np.sign(given)).astype(np.int8)
-    return LiftResult(**columns, chains=Chains(ids, offsets))
+        given = np.sign(_column(strand, "strand", len(code)))
+        columns["strand"] = (columns["strand"] * given).astype(np.int8)
+    return LiftResult(**columns, chains=chains)
+
+
+def _column(values: ArrayLike, name: str, rows: int) -> NDArray[np.int64]:
+    """Return a further column of integers, one per interval."""
+    array = np.asarray(values)
+    if array.shape != (rows,) or (rows and array.dtype.kind not in "iu"):
+        raise InputError(
+            f"liftover: {name} must be {rows} integers, found {array.dtype} of shape {array.shape}"
+        )
+    return array.astype(np.int64)
+
+
+def _require_way_back(
+    index: ChainIndex,
+    back: ChainIndex | None,
+    code: NDArray[np.int32],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    columns: dict[str, NDArray[Any]],
+    options: LiftOptions,
+    kernel: Kernel,
+) -> None:
+    """Lift the mapped loci back and withdraw those that do not lead to their interval."""
+    assert options.reciprocal is not None
+    if back is None:
+        back = index.inverted()
+    rows = np.flatnonzero(columns["status"] == Status.MAPPED)
+    there = back.encode(index.query_names)[columns["contig"][rows]]
+    found = lift(
+        back, there, columns["start"][rows], columns["end"][rows],
+        options=replace(options, reciprocal=None, min_aligned=0.0), kernel=kernel,
+    ).columns()  # fmt: skip
+    # Codes of the old genome in `index`; −1, no contig of it, for rows that are not mapped.
+    names = np.append(index.encode(back.query_names), np.int32(-1))
+    found["contig"] = names[found["contig"]]
+    liftover_filters.require_way_back(
+        start, end, code, options.reciprocal, columns=columns, back=found, rows=rows
+    )
 
 
 def pieces(
