@@ -34,24 +34,27 @@ _CRC32C = 0x82F63B78
 _BLOSC_HEADER = 16
 
 
-def _crc_table() -> tuple[int, ...]:
-    table = []
-    for value in range(256):
-        for _ in range(8):
-            value = (value >> 1) ^ (_CRC32C if value & 1 else 0)
-        table.append(value)
-    return tuple(table)
+def _crc_table() -> NDArray[np.uint32]:
+    table: NDArray[np.uint32] = np.arange(256, dtype=np.uint32)
+    for _ in range(8):
+        table = (table >> np.uint32(1)) ^ (table & np.uint32(1)) * np.uint32(_CRC32C)
+    return table
 
 
 _CRC_TABLE = _crc_table()
 
 
-def crc32c(data: bytes) -> int:
-    """Return the CRC-32C of some bytes; only ever used on the index of a shard."""
-    value = 0xFFFFFFFF
+@numba.njit(cache=True, nogil=True)
+def _crc(data: NDArray[np.uint8], table: NDArray[np.uint32]) -> np.uint32:
+    value = np.uint32(0xFFFFFFFF)
     for byte in data:
-        value = (value >> 8) ^ _CRC_TABLE[(value ^ byte) & 0xFF]
-    return value ^ 0xFFFFFFFF
+        value = (value >> np.uint32(8)) ^ table[(value ^ byte) & np.uint32(0xFF)]
+    return value ^ np.uint32(0xFFFFFFFF)
+
+
+def crc32c(data: bytes) -> int:
+    """Return the CRC-32C (Castagnoli) of some bytes."""
+    return int(_crc(np.frombuffer(data, np.uint8), _CRC_TABLE))
 
 
 @dataclass(frozen=True, kw_only=True)

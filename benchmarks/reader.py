@@ -1,0 +1,381 @@
+"""How fast do batches come out of a store? Ours against the ways people feed Keras, in one run.
+
+    python benchmarks/reader.py                               # L = 200 and 1000, batch 256 and 1024
+    python benchmarks/reader.py --lengths 200 --rounds 3 --out reader.csv
+
+The stores are synthetic: i.i.d. bases with 0.1 % N, one labelled genome and two others. Every
+design gives the same rows as (sequence, label, weight); the designs take turns, so that other work
+on the machine hits them alike, and the medians of the rounds are printed. Rows per CPU second (user
++ system, all threads) are the measure; rows per second of wall time stand beside them. Before
+anything is timed, every row that ours gives is compared with the store.
+
+``--out FILE.csv`` writes the table, and FILE.json what it was measured on. GenVarLoader takes part
+when it can be imported. Memory is measured with ``--memory`` in processes of their own.
+
+Targets on codes, rows per CPU second: L = 200 ≥ 1.5 × in memory, ≥ 30 × TFRecord as usually
+written, ≥ 4 × naive; L = 1000 ≥ 1.0 × in memory; ≤ 400 MB over TensorFlow's own memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import importlib.util
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssldata.export import export_tfrecord
+from ssldata.onehot import one_hot
+from ssldata.readbench import peak_memory, whole_mixture
+from ssldata.store import Store, open_store
+from ssldata.store_writer import CHUNKS_PER_SHARD, StoreWriter, chunk_rows, write_shard
+
+GENOMES = ("a", "b")
+WARM_UP = 40
+#: Rows per measurement, by what the design can do.
+SECONDS = 1.0
+
+
+def synthetic_store(path: Path, rows: int, length: int, *, codes: bool) -> Store:
+    """Write a store: half the rows are negatives of the reference, half positives of genomes."""
+    if path.exists():
+        return open_store(path)
+    writer = StoreWriter(path)
+    writer.create({"experiments": ["tf"], "seed": 0})
+    for name in ("reference", *(f"homologs/{genome}" for genome in GENOMES)):
+        rng = np.random.default_rng(len(name))
+        positive = name != "reference"
+        count = rows // 2 // (len(GENOMES) if positive else 1)
+        columns = {
+            "contig": np.zeros(count, np.int32),
+            "start": np.arange(count) * length,
+            "end": np.arange(1, count + 1) * length,
+            "strand": np.ones(count, np.int8),
+            "label": np.full((count, 1), positive, np.uint8),
+            "coverage": np.zeros((count, 1), np.int32),
+            "weight": np.ones(count, np.float32),
+            "split": np.zeros(count, np.int8),
+            "source": np.arange(count),
+            "locus": np.arange(count) if positive else np.full(count, -1),
+        }
+        border = count if positive else 0
+        ranges = {
+            "positive": [0, border],
+            "negative": [border, count],
+            "validation": [count, count],
+            "test": [count, count],
+        }
+        writer.begin(name, "synthetic")
+        writer.write_arrays(
+            name,
+            columns,
+            dims={k: ("row", "experiment")[: v.ndim] for k, v in columns.items()},
+            attributes={"ranges": ranges, "contigs": ["synthetic"]},
+        )
+        writer.create_sequences(name, rows=count, length=length, codes=codes)
+        shard = chunk_rows(length) * CHUNKS_PER_SHARD
+        for number in range(-(-count // shard)):
+            part = min(shard, count - number * shard)
+            bases = rng.choice(4, (part, length), p=[0.29, 0.21, 0.21, 0.29]).astype(np.uint8)
+            bases[rng.random((part, length), np.float32) < 0.001] = 4
+            write_shard(path, name, number, bases)
+        entry = {"status": "complete", "digest": "synthetic", "content": f"{rows} {length}"}
+        writer.set_entry(name, {**entry, "rows": count, "ranges": ranges, "counts": {}})
+    return open_store(path)
+
+
+def in_memory(store: Store) -> tuple[NDArray, NDArray]:
+    """Return all rows as codes and labels, in the order of the store."""
+    groups = [store.group(name) for name in ("reference", *(f"homologs/{g}" for g in GENOMES))]
+    codes = np.concatenate([group.codes(0, group.rows) for group in groups])
+    return codes, np.concatenate([g.column("label") for g in groups]).astype(np.float32)
+
+
+# -- designs: each returns an endless iterator of batches ----------------------------------------
+
+
+def ours(store: Store, batch: int, **options: Any) -> Iterator:
+    from ssldata.reader import TrainingReader
+
+    return iter(TrainingReader(store, whole_mixture(store), batch_size=batch, **options).dataset())
+
+
+def slices(sequence: NDArray, label: NDArray, batch: int) -> Iterator:
+    import tensorflow as tf
+
+    weight = np.ones(len(label), np.float32)
+    data = tf.data.Dataset.from_tensor_slices((sequence, label, weight))
+    return iter(data.repeat().batch(batch).prefetch(4))
+
+
+def tfrecord_as_usual(path: Path, length: int, batch: int) -> Iterator:
+    """zlib, one record parsed at a time, shuffled, cast to float32: as Basenji and others do."""
+    import tensorflow as tf
+
+    features = {
+        "sequence": tf.io.FixedLenFeature([], tf.string),
+        "label": tf.io.FixedLenFeature([1], tf.float32),
+        "weight": tf.io.FixedLenFeature([], tf.float32),
+    }
+
+    def parse(record: Any) -> tuple:
+        example = tf.io.parse_single_example(record, features)
+        sequence = tf.io.decode_raw(example["sequence"], tf.uint8)
+        sequence = tf.cast(tf.reshape(sequence, (length, 4)), tf.float32)
+        return sequence, example["label"], example["weight"]
+
+    data = tf.data.TFRecordDataset([str(path)], compression_type="ZLIB").repeat()
+    return iter(data.shuffle(8192).map(parse, num_parallel_calls=2).batch(batch).prefetch(4))
+
+
+def tfrecord_vectorised(path: Path, length: int, batch: int) -> Iterator:
+    """Uncompressed, a batch of records parsed by one call."""
+    import tensorflow as tf
+
+    features = {
+        "sequence": tf.io.FixedLenFeature([], tf.string),
+        "label": tf.io.FixedLenFeature([1], tf.float32),
+        "weight": tf.io.FixedLenFeature([], tf.float32),
+    }
+
+    def parse(records: Any) -> tuple:
+        example = tf.io.parse_example(records, features)
+        sequence = tf.io.decode_raw(example["sequence"], tf.uint8)
+        return tf.reshape(sequence, (-1, length, 4)), example["label"], example["weight"]
+
+    data = tf.data.TFRecordDataset([str(path)]).repeat()
+    return iter(data.shuffle(8192).batch(batch).map(parse, num_parallel_calls=2).prefetch(4))
+
+
+def naive(store: Store, batch: int) -> Iterator:
+    """A generator of chunks, taken apart into rows, shuffled and put together again."""
+    import tensorflow as tf
+
+    groups = [store.group(name) for name in ("reference", *(f"homologs/{g}" for g in GENOMES))]
+
+    def chunks() -> Iterator[tuple]:
+        while True:
+            for group in groups:
+                for first in range(0, group.rows, group.chunk_rows):
+                    end = min(first + group.chunk_rows, group.rows)
+                    label = group.column("label")[first:end].astype(np.float32)
+                    yield group.one_hot(first, end), label, np.ones(end - first, np.float32)
+
+    signature = (
+        tf.TensorSpec((None, groups[0].length, 4), tf.uint8),
+        tf.TensorSpec((None, 1), tf.float32),
+        tf.TensorSpec((None,), tf.float32),
+    )
+    data = tf.data.Dataset.from_generator(chunks, output_signature=signature)
+    return iter(data.unbatch().shuffle(10_000).batch(batch).prefetch(4))
+
+
+def genvarloader(folder: Path, codes: NDArray, batch: int) -> Iterator:
+    """Reference windows of the same length; letters to one-hot in NumPy; no tf.data."""
+    import genvarloader as gvl
+    import polars as pl
+
+    length = codes.shape[1]
+    fasta = folder / f"all-{length}.fa"
+    if not fasta.exists():
+        letters = np.frombuffer(b"ACGTN", np.uint8)[codes[:50_000]]
+        fasta.write_bytes(b">c\n" + letters.tobytes() + b"\n")
+    starts = np.arange(len(codes[:50_000]), dtype=np.int64) * length
+    bed = pl.DataFrame({"chrom": ["c"] * len(starts), "chromStart": starts})
+    bed = bed.with_columns(chromEnd=pl.col("chromStart") + length)
+    data = gvl.RefDataset(gvl.Reference.from_path(fasta), bed)
+    rng = np.random.default_rng(0)
+    table = np.zeros((256, 4), np.uint8)
+    table[np.frombuffer(b"ACGT", np.uint8), np.arange(4)] = 1
+    words = table.view(np.uint32).ravel()
+    while True:
+        order = rng.permutation(len(starts))
+        for first in range(0, len(order) - batch + 1, batch):
+            letters = np.asarray(data[order[first : first + batch]])
+            hot = words[letters.view(np.uint8).reshape(batch, length)][..., None].view(np.uint8)
+            yield hot, None, None
+
+
+# -- measuring -----------------------------------------------------------------------------------
+
+
+def check(store: Store) -> None:
+    """Compare one epoch of ours with the store, row by row."""
+    mixture = whole_mixture(store)
+    expected = sorted(row.tobytes() for row in in_memory(store)[0])
+    got: list[bytes] = []
+    data = ours(store, 1000)
+    for _ in range(mixture.steps(1000)):
+        got += [row.tobytes() for row in next(data)[0].numpy()]
+    if sorted(got) != expected:
+        sys.exit(f"{store.location}: the reader's rows are not those of the store")
+
+
+def measure(batches: Iterator, batch: int, seconds: float) -> tuple[float, float]:
+    """Return rows per CPU second and per second of wall time."""
+    cpu, wall, steps = time.process_time(), time.perf_counter(), 0
+    while time.perf_counter() - wall < seconds:
+        for _ in range(10):
+            next(batches)
+        steps += 10
+    rows = steps * batch
+    return rows / (time.process_time() - cpu), rows / (time.perf_counter() - wall)
+
+
+def designs(
+    folder: Path, store: Store, bare: Store, length: int, batch: int
+) -> dict[str, Callable[[], Iterator]]:
+    from ssldata.reader import Encoding
+
+    codes, label = in_memory(store)
+    hot = one_hot(codes)
+    zlib, plain = folder / f"zlib-{length}.tfrecord", folder / f"plain-{length}.tfrecord"
+    for path, compression in ((zlib, "ZLIB"), (plain, "")):
+        if not path.exists():
+            export_tfrecord(store, path, groups=["homologs/a"], compression=compression)
+    result: dict[str, Callable[[], Iterator]] = {
+        "ours: codes": lambda: ours(store, batch),
+        "ours: one-hot uint8": lambda: ours(
+            store, batch, encoding=Encoding(kind="onehot", dtype="uint8")
+        ),
+        "ours: one-hot float32": lambda: ours(store, batch, encoding=Encoding(kind="onehot")),
+        "ours: codes, one-hot-only store": lambda: ours(bare, batch),
+        "ours: codes, through zarr-python": lambda: ours(store, batch, direct=False),
+        "in memory: one-hot uint8": lambda: slices(hot, label, batch),
+        "in memory: codes": lambda: slices(codes, label, batch),
+        "TFRecord, usual": lambda: tfrecord_as_usual(zlib, length, batch),
+        "TFRecord, plain, vectorised": lambda: tfrecord_vectorised(plain, length, batch),
+        "naive: chunks, unbatch, shuffle": lambda: naive(store, batch),
+    }
+    if importlib.util.find_spec("genvarloader") is None:
+        print("GenVarLoader cannot be imported here and is left out")
+    else:
+        result["GenVarLoader, one-hot uint8"] = lambda: genvarloader(folder, codes, batch)
+    return result
+
+
+def table(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
+    lines: list[dict[str, Any]] = []
+    for length in options.lengths:
+        rows = options.rows * 200 // length
+        store = synthetic_store(folder / f"codes-{length}.zarr", rows, length, codes=True)
+        bare = synthetic_store(folder / f"bare-{length}.zarr", rows, length, codes=False)
+        check(store)
+        check(bare)
+        for batch in options.batches:
+            # Larger than what is kept in memory, so that chunks are decoded in every epoch.
+            open_designs = designs(folder, store, bare, length, batch)
+            running = {name: make() for name, make in open_designs.items()}
+            for batches in running.values():
+                for _ in range(WARM_UP):
+                    next(batches)
+            found: dict[str, list[tuple[float, float]]] = {name: [] for name in running}
+            for _ in range(options.rounds):
+                for name, batches in running.items():
+                    found[name].append(measure(batches, batch, options.seconds))
+            base = statistics.median(c for c, _ in found["in memory: one-hot uint8"])
+            print(f"\nL = {length}, batch {batch}: k rows per CPU second, wall second, × in memory")
+            for name, values in found.items():
+                cpu = statistics.median(c for c, _ in values)
+                wall = statistics.median(w for _, w in values)
+                print(f"  {name:36}{cpu / 1e3:9.1f}{wall / 1e3:9.1f}{cpu / base:8.2f}", flush=True)
+                lines.append(
+                    {
+                        "length": length,
+                        "batch": batch,
+                        "design": name,
+                        "rows_per_cpu_s": round(cpu),
+                        "rows_per_s": round(wall),
+                        "times_in_memory": round(cpu / base, 3),
+                    }
+                )
+            del running
+    return lines
+
+
+def memory(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Measure the memory of an epoch, each in a process of its own, for two sizes of store."""
+    lines = []
+    for length in options.lengths:
+        for rows in (options.rows * 200 // length, options.rows * 2000 // length):
+            store = synthetic_store(folder / f"mem-{length}-{rows}.zarr", rows, length, codes=True)
+            out = subprocess.run(
+                [sys.executable, __file__, "--one-epoch", store.location],
+                capture_output=True,
+                check=True,
+                text=True,
+            )
+            megabytes = json.loads(out.stdout.splitlines()[-1])
+            print(f"L = {length}, {rows} rows: {megabytes} MB over TensorFlow's own", flush=True)
+            lines.append({"length": length, "rows": rows, "mb_over_tensorflow": megabytes})
+    return lines
+
+
+def machine() -> dict[str, Any]:
+    import keras
+    import tensorflow as tf
+    import zarr
+
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return {
+        "cpu": next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), ""),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "zarr": zarr.__version__,
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "commit": git.stdout.strip(),
+        "max_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--lengths", type=int, nargs="+", default=[200, 1000])
+    parser.add_argument("--batches", type=int, nargs="+", default=[256, 1024])
+    parser.add_argument("--rows", type=int, default=524_288, help="at 200 b; fewer when longer")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="per design and round")
+    parser.add_argument("--folder", type=Path, help="keep the stores here for the next run")
+    parser.add_argument("--memory", action="store_true", help="measure memory instead")
+    parser.add_argument("--one-epoch", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    if options.one_epoch:
+        print(peak_memory(open_store(options.one_epoch), batch_size=256))
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        lines = memory(folder, options) if options.memory else table(folder, options)
+        if options.out:
+            with options.out.open("w", newline="", encoding="utf-8") as handle:
+                writer = csv.DictWriter(handle, list(lines[0]))
+                writer.writeheader()
+                writer.writerows(lines)
+            text = json.dumps(machine(), indent=1)
+            options.out.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
