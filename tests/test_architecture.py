@@ -25,7 +25,8 @@ ALLOWED = {
 #: Outside library → the modules that own it; where a job is split over files, all its files.
 OWNERS = {
     "zarr": ("ssldata.store", "ssldata.store_writer"),
-    "numcodecs": ("ssldata.store", "ssldata.store_writer"),
+    # The reader decodes whole chunks itself: three times as fast as through zarr.
+    "numcodecs": ("ssldata.store", "ssldata.store_writer", "ssldata.direct"),
     "pyranges": ("ssldata.intervals",),
     "pyfaidx": ("ssldata.genome", "ssldata.genome_fasta"),
     "pooch": ("ssldata.fetch",),
@@ -197,7 +198,8 @@ def tracked() -> list[Path]:
     """Files of the checkout; of an unpacked archive, those in the folders that matter."""
     if not (ROOT / ".git").exists():
         folders = (*PACKAGES, "tests", "docs", "examples", "benchmarks")
-        return [path for folder in folders for path in (ROOT / folder).rglob("*.*")]
+        found = (path for folder in folders for path in (ROOT / folder).rglob("*.*"))
+        return [path for path in found if "__pycache__" not in path.parts]
     command = ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True)
     return [ROOT / name for name in listed.stdout.split("\0") if name]

@@ -18,8 +18,10 @@ import yaml
 from absl import logging as absl_logging
 
 from flows import _runtime
+from flows._tensorflow import muted_import
 from flows.cli import main
 from ssldata.cache import cache_dir
+from ssldata.errors import ClusterError
 from ssldata.simulate import small_clade
 from ssldata.store import open_store
 
@@ -230,6 +232,37 @@ def test_the_private_backend_does_not_touch_the_users(
     _runtime.prepare()
     assert "PREFECT_HOME" not in os.environ
     assert os.environ["PREFECT_LOGGING_LEVEL"] == "DEBUG"
+
+
+def test_a_server_that_does_not_answer_is_one_line(backend: None) -> None:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    settings = temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api"})
+    expected = pytest.raises(ClusterError, match=r"^http://127.0.0.1:1/api: does not answer")
+    with settings, expected, _runtime.flow_settings():
+        raise AssertionError("must not get here")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_start_up_lines_of_tensorflow_are_shown_only_when_it_fails(
+    fails: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+
+    def load() -> None:
+        with muted_import():
+            os.write(2, b"from compiled code\n")
+            if fails:
+                raise ImportError("broken")
+
+    if fails:
+        with pytest.raises(ImportError, match="broken"):
+            load()
+    else:
+        load()
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == ("from compiled code\n" if fails else "") + "after\n"
 
 
 @pytest.mark.slow
