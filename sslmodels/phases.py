@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from ssldata.cache import digest_of
 from ssldata.config import Negatives
 from ssldata.errors import StoreError
+from ssldata.hashing import permutation
 from ssldata.reader import take_rows
 from ssldata.sampling import Mixture, Segment
 from ssldata.store import HOMOLOGUES, REFERENCE, Store
@@ -78,9 +79,7 @@ def _checked(mixture: Mixture, store: Store, experiment: str, what: str) -> Mixt
     return mixture
 
 
-def labelled_rows(
-    store: Store, experiment: str, negatives: Negatives, *, seed: int, repeats: float = 1.0
-) -> Mixture:
+def labelled_rows(store: Store, experiment: str, negatives: Negatives, *, seed: int) -> Mixture:
     """Return the labelled training rows: all positives, and negatives from the pool.
 
     Parameters
@@ -91,8 +90,6 @@ def labelled_rows(
         Ratio and redrawing; ``negatives.seed`` is part of the seed of the draw.
     seed
         Seed of the run.
-    repeats
-        Passes over the positives per epoch.
     """
     column = label_column(store, experiment)
     mixture = Mixture(
@@ -101,7 +98,6 @@ def labelled_rows(
         ratio=negatives.ratio,
         seed=derived_seed(negatives.seed, seed, "labelled"),
         redraw=negatives.redraw,
-        repeats=repeats,
     )
     return _checked(mixture, store, experiment, "labelled rows")
 
@@ -142,11 +138,6 @@ def homologous_rows(store: Store, experiment: str, negatives: Negatives, *, seed
     return _checked(mixture, store, experiment, "homologues")
 
 
-def repeats_for(mixture: Mixture, rows: int) -> float:
-    """Return the passes over a mixture's positives that make an epoch of `rows` positives."""
-    return rows / sum(len(s) for s in mixture.positives)
-
-
 def validation_row_numbers(
     store: Store, experiment: str, *, negatives_per_positive: float, seed: int
 ) -> NDArray[np.int64]:
@@ -180,8 +171,7 @@ def validation_row_numbers(
             "change split.validation or split.validation_fraction and rebuild"
         )
     count = min(len(pool), max(1, round(negatives_per_positive * len(positives))))
-    rng = np.random.Generator(np.random.PCG64(derived_seed(seed, "validation")))
-    drawn = rng.choice(pool, count, replace=False)
+    drawn = pool[permutation(len(pool), "validation", seed)[:count]]
     return np.sort(np.concatenate([positives, drawn])).astype(np.int64)
 
 

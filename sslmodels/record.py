@@ -18,7 +18,7 @@ from ssldata.errors import ConfigError, MissingInputError
 from ssldata.provenance import library_versions
 
 #: Raised when equal settings would give another result than the release before.
-RUN_FORMAT = 1
+RUN_FORMAT = 2
 
 
 @dataclass(frozen=True)

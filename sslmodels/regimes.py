@@ -142,10 +142,10 @@ class _Run:
         seed = phases.derived_seed(self.seed, "model", number)
         return build_model(self.model, length=self.length, seed=seed)
 
-    def labelled(self, *, repeats: float = 1.0) -> Mixture:
+    def labelled(self) -> Mixture:
         """Return the labelled rows: the same draw in every phase and regime of a seed."""
         return phases.labelled_rows(
-            self.store, self.experiment, self.project.negatives, seed=self.seed, repeats=repeats
+            self.store, self.experiment, self.project.negatives, seed=self.seed
         )
 
     def homologous(self) -> Mixture:
@@ -162,12 +162,18 @@ class _Run:
         *,
         learning_rate: float,
         weights: Weights | None = None,
+        steps_per_epoch: int | None = None,
     ) -> None:
-        """Do one phase, or take it from its checkpoint."""
+        """Do one phase, or take it from its checkpoint.
+
+        `steps_per_epoch` is how often validation is looked at; by default after each pass over
+        the mixture.
+        """
         training = self.project.training
+        steps_per_epoch = steps_per_epoch or mixture.steps(training.batch_size)
         result = fit(
             model,
-            self._batches(mixture, weights),
+            self._batches(mixture, weights, steps_per_epoch),
             self.validation,
             options=FitOptions(
                 learning_rate=learning_rate,
@@ -189,7 +195,7 @@ class _Run:
                 "learning_rate": learning_rate,
                 "positives": mixture.positive_rows,
                 "negatives": mixture.negative_rows,
-                "steps_per_epoch": mixture.steps(training.batch_size),
+                "steps_per_epoch": steps_per_epoch,
                 "epochs": result.epochs,
                 "steps": result.steps,
                 "best_epoch": result.best_epoch,
@@ -200,12 +206,12 @@ class _Run:
             }
         )
 
-    def _batches(self, mixture: Mixture, weights: Weights | None) -> Batches:
+    def _batches(self, mixture: Mixture, weights: Weights | None, steps_per_epoch: int) -> Batches:
         batch_size = self.project.training.batch_size
         steps = mixture.steps(batch_size)
 
         def open_at(step: int) -> Any:
-            epoch, within = divmod(step, steps)
+            pass_number, within = divmod(step, steps)
             return training_dataset(
                 self.store,
                 mixture,
@@ -213,11 +219,11 @@ class _Run:
                 label=phases.label_column(self.store, self.experiment),
                 context=self.length,
                 weights=weights,
-                start_epoch=epoch,
+                start_epoch=pass_number,
                 start_step=within,
             )[0]
 
-        return Batches(open=open_at, steps_per_epoch=steps)
+        return Batches(open=open_at, steps_per_epoch=steps_per_epoch)
 
     def teacher_weights(self, teacher: SequenceModel) -> dict[str, NDArray[np.float32]]:
         """Return the teacher's probability of every pseudo-positive; other rows weigh 1."""
@@ -248,12 +254,20 @@ def _finetune(run: _Run, model: SequenceModel, name: str = "fine-tune") -> None:
 
 
 def _two_stage(run: _Run) -> SequenceModel:
-    rows = run.labelled()
-    if run.project.training.two_stage_steps == "ssl":
-        repeats = phases.repeats_for(rows, run.homologous().positive_rows)
-        rows = run.labelled(repeats=repeats)
+    training = run.project.training
+    steps = None
+    if training.two_stage_steps == "ssl":
+        # As many gradient steps per epoch as pre-training has, on the rows sl sees: passes over
+        # them follow each other within an epoch.
+        steps = run.homologous().steps(training.batch_size)
     model = run.new_model()
-    run.fit("first stage", model, rows, learning_rate=run.project.training.learning_rate)
+    run.fit(
+        "first stage",
+        model,
+        run.labelled(),
+        learning_rate=training.learning_rate,
+        steps_per_epoch=steps,
+    )
     _finetune(run, model)
     return model
 
