@@ -5,7 +5,9 @@ This module and :mod:`ssldata.store_writer` are the only ones that import zarr.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import warnings
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -128,16 +130,26 @@ class RowGroup:
             ]
         return result
 
+    def column_names(self) -> list[str]:
+        """Return the names of the per-row arrays other than the sequences."""
+        return sorted(set(_members(self._group)) - {"sequence", "sequence_codes"})
+
     def attributes(self) -> dict[str, Any]:
         """Return the group's attributes."""
         return dict(self._group.attrs)
 
     def liftover(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of ``liftover/``: one row per source interval."""
-        group = self._group["liftover"]
+        return _arrays_of(self._group, "liftover", self.name)
+
+    def published_weights(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays of ``weights/``, by their path in it: published teacher weights."""
+        if "weights" not in self._group:
+            return {}
+        group = self._group["weights"]
         if not isinstance(group, zarr.Group):
-            raise StoreError(f"{self.name}/liftover: expected a group")
-        return {key: np.asarray(array[:]) for key, array in sorted(group.arrays())}
+            raise StoreError(f"{self.name}/weights: expected a group")
+        return {name: np.asarray(array[:]) for name, array in _members(group, depth=None).items()}
 
 
 class Store:
@@ -216,10 +228,43 @@ class Store:
 
     def sources(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of ``sources/``."""
-        group = self._group["sources"]
-        if not isinstance(group, zarr.Group):
-            raise StoreError(f"{self.location}: 'sources' is an array, expected a group")
-        return {key: np.asarray(array[:]) for key, array in sorted(group.arrays())}
+        return _arrays_of(self._group, "sources", self.location)
+
+    def source_contigs(self) -> dict[str, list[Any]]:
+        """Return the attributes ``contigs`` and ``contig_sizes`` that the sources refer to."""
+        attributes: dict[str, Any] = dict(self._group["sources"].attrs)
+        return {key: list(attributes[key]) for key in ("contigs", "contig_sizes")}
+
+
+def _arrays_of(parent: zarr.Group, name: str, where: str) -> dict[str, NDArray[Any]]:
+    group = parent[name]
+    if not isinstance(group, zarr.Group):
+        raise StoreError(f"{where}/{name}: expected a group, found an array")
+    return {key: np.asarray(array[:]) for key, array in _members(group).items()}
+
+
+def _members(group: zarr.Group, *, depth: int | None = 0) -> dict[str, zarr.Array[Any]]:
+    """Return the arrays in a group (`depth` None: also in its groups), by name."""
+    with warnings.catch_warnings():
+        # A temporary file of a killed writer; the next writer sweeps it.
+        warnings.filterwarnings("ignore", message="Object at .* is not recognized")
+        members = sorted(group.members(max_depth=depth))
+    return {name: member for name, member in members if isinstance(member, zarr.Array)}
+
+
+def arrays_digest(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Return the sha256 of decoded arrays: names, types, shapes and values, by name."""
+    digest = hashlib.sha256()
+    for key in sorted(arrays):
+        value = np.ascontiguousarray(arrays[key])
+        digest.update(f"{key} {value.dtype.str} {value.shape}\n".encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()
+
+
+def codes_digest(codes: NDArray[np.uint8]) -> str:
+    """Return the sha256 of the base codes of one shard."""
+    return hashlib.sha256(np.ascontiguousarray(codes).tobytes()).hexdigest()
 
 
 def group_being_written(path: Path, name: str) -> RowGroup:
@@ -280,8 +325,4 @@ def open_store(path: Path | str) -> Store:
 def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Return every array below a plain Zarr group, by its path in the group."""
     group = zarr.open_group(path, mode="r", use_consolidated=False)
-    return {
-        name: np.asarray(member[:])
-        for name, member in sorted(group.members(max_depth=None))
-        if isinstance(member, zarr.Array)
-    }
+    return {name: np.asarray(array[:]) for name, array in _members(group, depth=None).items()}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import logging
 import os
@@ -39,6 +38,8 @@ from ssldata.store import (
     REFERENCE,
     REMOVING,
     WRITING,
+    arrays_digest,
+    codes_digest,
     read_root_attributes,
 )
 
@@ -289,7 +290,6 @@ def _write_all(
     where: str,
 ) -> str:
     """Write arrays into an open group, read them back, return the sha256 of their contents."""
-    digest = hashlib.sha256()
     for key in sorted(arrays):
         value = np.ascontiguousarray(arrays[key])
         array = group.create_array(
@@ -309,9 +309,7 @@ def _write_all(
             back = np.asarray(array[...])
             if not np.array_equal(back, value, equal_nan=value.dtype.kind == "f"):
                 raise StoreError(f"{where}/{key}: reads back other than written")
-        digest.update(f"{key} {value.dtype.str} {value.shape}\n".encode())
-        digest.update(value.tobytes())
-    return digest.hexdigest()
+    return arrays_digest(arrays)
 
 
 def save_arrays(
@@ -382,4 +380,4 @@ def write_shard(path: Path, name: str, shard: int, codes: NDArray[np.uint8]) -> 
             raise StoreError(
                 f"{path}/{name}/sequence_codes: shard {shard} reads back other than written"
             )
-    return hashlib.sha256(np.ascontiguousarray(codes).tobytes()).hexdigest()
+    return codes_digest(codes)
