@@ -199,7 +199,7 @@ def genvarloader(folder: Path, codes: NDArray, batch: int) -> Iterator:
     starts = np.arange(len(codes[:50_000]), dtype=np.int64) * length
     bed = pl.DataFrame({"chrom": ["c"] * len(starts), "chromStart": starts})
     bed = bed.with_columns(chromEnd=pl.col("chromStart") + length)
-    data = gvl.RefDataset(gvl.Reference.from_path(fasta), bed)
+    data = gvl.RefDataset(gvl.Reference.from_path(fasta), bed).with_len(length)
     rng = np.random.default_rng(0)
     table = np.zeros((256, 4), np.uint8)
     table[np.frombuffer(b"ACGT", np.uint8), np.arange(4)] = 1
