@@ -138,6 +138,16 @@ def test_liftover_parses_its_own_options(monkeypatch: pytest.MonkeyPatch) -> Non
     assert seen == [["-minMatch=0.1", "a", "b", "c", "d"]]
 
 
+def test_liftover_starts_without_the_rest() -> None:
+    code = (
+        "from flows.cli import main\nassert main(['liftover', '--help']) == 0\n"
+        "print([m for m in ('typer', 'pandas', 'zarr', 'tensorflow') if m in sys.modules])"
+    )
+    lines = start(code)[0].splitlines()
+    assert lines[0].startswith("usage: crosslabel liftover")
+    assert lines[-1] == "[]"
+
+
 # ---------------------------------------------------------------- errors
 
 
