@@ -110,7 +110,7 @@ def group_of(
     part = write or slice(None)
     array[part] = values[part]
     if name == "sequence_codes":
-        hot = {"chunks": (4, *values.shape[1:], 4), "compressors": BLOSC}
+        hot = {"chunks": (array.chunks[0], *values.shape[1:], 4), "compressors": BLOSC}
         group.create_array("sequence", shape=(*values.shape, 4), dtype="uint8", **hot)
     return RowGroup(group, "reference")
 
