@@ -15,6 +15,7 @@ import typer
 
 from flows._tensorflow import hush
 from flows.console import BROKEN_PIPE, Console, StdoutClosedError
+from flows.store_commands import register
 
 if TYPE_CHECKING:
     from ssldata.config import Project
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 store_app = typer.Typer(no_args_is_help=True, help="Look into stores.")
 app.add_typer(store_app, name="store")
+register(store_app)
 
 ProjectPath = Annotated[
     Path,

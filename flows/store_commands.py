@@ -1,0 +1,271 @@
+"""The commands of ``crosslabel store`` that change, check, compare and share stores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.options import (
+    DaskScheduler,
+    Json,
+    Memory,
+    Quiet,
+    Replace,
+    SchedulerFile,
+    Verbose,
+    Workers,
+    console,
+)
+
+#: Exit code of a check that ran and found something: a wrong store, a difference.
+FOUND = 4
+
+Place = Annotated[Path, typer.Argument(metavar="PROJECT|STORE", help="A project or a .zarr store.")]
+Location = Annotated[
+    str, typer.Argument(metavar="STORE", help="A folder, a zip, http(s)://… or s3://….")
+]
+GenomeName = Annotated[str, typer.Argument(metavar="GENOME", help="Name of the genome.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Put the commands of this module under an app."""
+    for name, command in (
+        ("add", add),
+        ("remove", remove),
+        ("yank", yank),
+        ("unyank", unyank),
+        ("diff", diff),
+        ("validate", validate),
+    ):
+        app.command(name)(command)
+
+
+def _aliases(pairs: Sequence[str]) -> dict[str, str]:
+    from ssldata.errors import ConfigError
+
+    found = {}
+    for pair in pairs:
+        alias, equals, name = pair.partition("=")
+        if not (alias and equals and name):
+            raise ConfigError(f"--alias {pair}: expected ALIAS=NAME")
+        found[alias] = name
+    return found
+
+
+def _stores_table(title: str, value: Mapping[str, Any]) -> Any:
+    from flows import tables
+
+    rows = [(store["path"], store["status"]) for store in value["stores"]]
+    return tables.table(title, ["store", "status"], rows)
+
+
+def add(
+    place: Place,
+    name: Annotated[str, typer.Option(help="Name of the new genome.")],
+    sequence: Annotated[Path, typer.Option(help="FASTA (plain, gzip, bgzip) or 2bit.")],
+    chain: Annotated[Path, typer.Option(help="Chain file from the reference to this genome.")],
+    distance: Annotated[
+        float | None, typer.Option(min=0, help="Substitutions per site from the reference.")
+    ] = None,
+    alias: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ALIAS=NAME", help="A contig the chain spells otherwise; repeatable."),
+    ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(help="Sequence of the labelled genome, for a store without its project."),
+    ] = None,
+    workers: Workers = 0,
+    dask_scheduler: DaskScheduler = None,
+    scheduler_file: SchedulerFile = None,
+    memory: Memory = None,
+    replace: Replace = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Add one genome to every store of a project (or to one store), and list it in the project.
+
+    Only the rows of that genome are written; those of the others are not touched. The list is
+    the registry file the project names, or the project file itself. Adding the same genome again
+    is no work.
+
+    Example: `crosslabel store add my-project --name N44 --sequence N44.fa.gz --chain N44.chain.gz`
+    """
+    from flows import steps
+    from ssldata.cluster import open_pool
+    from ssldata.lifecycle import add_genome
+
+    with console(verbose, quiet, as_json) as shown:
+        cluster = steps.Cluster(workers, dask_scheduler, scheduler_file)
+        with open_pool(**cluster.options(), memory=memory) as pool:
+            value = add_genome(
+                place,
+                name=name,
+                sequence=sequence,
+                chain=chain,
+                distance=distance,
+                aliases=_aliases(alias or []),
+                reference=reference,
+                replace=replace,
+                pool=pool,
+                progress=shown,
+            )
+        notes: list[Any] = list(steps.build_tables([{**s, "steps": [s]} for s in value["stores"]]))
+        if value["registered"]:
+            notes.append(f"listed in {value['registry']}")
+        notes += [f"not built yet, `crosslabel build` adds it there: {s}" for s in value["unbuilt"]]
+        shown.result(value, *notes)
+
+
+def remove(
+    place: Place,
+    genome: GenomeName,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Delete the rows of one genome from every store of a project, or from one store.
+
+    Given a project the genome is also taken out of its list. `yank` keeps the rows instead.
+
+    Example: `crosslabel store remove my-project N44`
+    """
+    from ssldata.lifecycle import remove_genome
+
+    with console(verbose, quiet, as_json) as shown:
+        value = remove_genome(place, genome)
+        shown.result(value, _stores_table(genome, value))
+
+
+def yank(
+    place: Place,
+    genome: GenomeName,
+    reason: Annotated[str, typer.Option(help="Why; kept in the store.")] = "",
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Keep the rows of one genome, but let nothing read them: training goes on without it.
+
+    Models trained before know by the store's digest that it changed.
+
+    Example: `crosslabel store yank my-project N44 --reason "contaminated assembly"`
+    """
+    from ssldata.lifecycle import yank_genome
+
+    with console(verbose, quiet, as_json) as shown:
+        value = yank_genome(place, genome, reason=reason)
+        shown.result(value, _stores_table(genome, value))
+
+
+def unyank(
+    place: Place,
+    genome: GenomeName,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Let readers use a yanked genome again; its rows were kept and are not written anew.
+
+    Example: `crosslabel store unyank my-project N44`
+    """
+    from ssldata.lifecycle import unyank_genome
+
+    with console(verbose, quiet, as_json) as shown:
+        value = unyank_genome(place, genome)
+        shown.result(value, _stores_table(genome, value))
+
+
+def diff(
+    first: Location,
+    second: Location,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Say what differs between two stores and why: settings, genomes, inputs, versions, rows.
+
+    Ledgers are compared, no row is read. Exit code 0: readers see the same; 4: they do not.
+
+    Example: `crosslabel store diff old/Reb1.zarr new/Reb1.zarr`
+    """
+    from flows import tables
+    from ssldata.store import open_store
+    from ssldata.store_diff import diff_stores
+
+    with console(verbose, quiet, as_json) as shown:
+        value = diff_stores(open_store(first), open_store(second))
+        rows = [("settings", key, *values) for key, values in value["settings"].items()]
+        for name, group in value["groups"].items():
+            if group["status"] == "same":
+                continue
+            kinds = ("inputs", "versions", "counts")
+            details = [(k, *v) for kind in kinds for k, v in group.get(kind, {}).items()]
+            if "state" in group:
+                details.insert(0, ("status", *group["state"]))
+            if group.get("arrays"):
+                details.append(("arrays", ", ".join(group["arrays"]), ""))
+            rows += [(name, *detail) for detail in details] or [(name, group["status"], "", "")]
+        title = "readers see the same" if value["same"] else "the stores differ"
+        shown.result(value, tables.table(title, ["group", "what", "first", "second"], rows))
+    if not value["same"]:
+        raise typer.Exit(FOUND)
+
+
+def validate(
+    location: Location,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Decode every sequence and compare checksums.")
+    ] = False,
+    project: Annotated[
+        Path | None,
+        typer.Option(help="With --deep: extract every sequence again from this project's genomes."),
+    ] = None,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Check a store against its ledger and the rules of the format.
+
+    Columns are checked whole: checksums, splits (a leak is found), labels against coverage,
+    weights, coordinates, liftover results. Sequences are checked in the first chunk of every
+    shard, with --deep all of them. Exit code 0: valid; 4: something is wrong.
+
+    Example: `crosslabel store validate my-project/store/Reb1.zarr --deep --project my-project`
+    """
+    from flows import tables
+    from ssldata.config import load_project
+    from ssldata.errors import ConfigError
+    from ssldata.store import open_store
+    from ssldata.validate import validate_store
+
+    if project is not None and not deep:
+        raise ConfigError("--project needs --deep: without it no sequence is extracted")
+    with console(verbose, quiet, as_json) as shown:
+        report = validate_store(
+            open_store(location),
+            deep=deep,
+            project=None if project is None else load_project(project),
+            progress=shown,
+        )
+        found = [
+            (kind, item.group or "store", item.check, item.message)
+            for kind, items in (("wrong", report.problems), ("note", report.warnings))
+            for item in items
+        ]
+        checked = sum(rows["rows"] for rows in report.rows.values())
+        decoded = sum(rows["sequences"] for rows in report.rows.values())
+        title = (
+            f"{report.store}: {'valid' if report.valid else 'WRONG'}; {tables.count(checked)} rows "
+            f"checked, {tables.count(decoded)} sequences decoded"
+        )
+        shown.result(
+            report.as_dict(),
+            tables.table(title, ["", "group", "check", "what"], found) if found else title,
+        )
+    if not report.valid:
+        raise typer.Exit(FOUND)

@@ -1,0 +1,97 @@
+"""`crosslabel store …` as a user meets it: tables, JSON, exit codes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zarr
+
+from flows.cli import main
+from ssldata.config import load_project
+
+LAST = "relative3"
+
+
+@pytest.fixture(scope="module")
+def world(built_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a built project of this module's own."""
+    folder = tmp_path_factory.mktemp("commands") / "world"
+    shutil.copytree(built_world, folder)
+    return folder
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, Any, str]:
+    """Run a command with --json; return exit code, value and what it said."""
+    code = main(["store", *map(str, words), "--json"])
+    said = capsys.readouterr()
+    return code, json.loads(said.out) if said.out else None, said.err
+
+
+def test_a_genomes_life(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    genome = load_project(world).genomes[-1]
+    store = world / "store" / "alpha.zarr"
+    kept = world / "kept.zarr"
+    shutil.copytree(store, kept)
+    code, value, _ = run(capsys, "remove", world, LAST)
+    assert (code, {s["status"] for s in value["stores"]}) == (0, {"removed"})
+    code, value, _ = run(capsys, "diff", kept, store)
+    assert code == 4
+    assert value["groups"][f"homologs/{LAST}"]["status"] == "only in the first"
+    options = ("--name", LAST, "--sequence", genome.sequence, "--chain", genome.chain)
+    code, value, _ = run(capsys, "add", world, *options, "--distance", str(genome.distance))
+    assert (code, [s["status"] for s in value["stores"]]) == (0, ["built", "built"])
+    code, value, _ = run(capsys, "diff", kept, store)
+    assert (code, value["same"]) == (0, True)
+    code, value, _ = run(capsys, "yank", store, LAST, "--reason", "why not")
+    assert (code, value["stores"][0]["status"]) == (0, "yanked")
+    assert main(["store", "diff", str(kept), str(store)]) == 4
+    assert "yanked" in capsys.readouterr().out
+    code, value, _ = run(capsys, "unyank", store, LAST)
+    assert (code, value["stores"][0]["status"]) == (0, "complete")
+    assert main(["store", "add", str(world), *map(str, options)]) == 0
+    assert "unchanged" in capsys.readouterr().out
+
+
+def test_validate_exits_for_scripts(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = world / "store" / "beta.zarr"
+    code, value, _ = run(capsys, "validate", store, "--deep", "--project", world)
+    assert (code, value["valid"], value["problems"]) == (0, True, [])
+    spoilt = tmp_path / "spoilt.zarr"
+    shutil.copytree(store, spoilt)
+    zarr.open_group(spoilt, mode="r+", use_consolidated=False)["reference/weight"][:] = 2
+    assert main(["store", "validate", str(spoilt)]) == 4
+    said = capsys.readouterr().out
+    assert "WRONG" in said
+    assert "weight is not in [0, 1]" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["validate", "{store}", "--project", "{world}"], "--project needs --deep"),
+        (["validate", "{world}/none.zarr"], "no such store"),
+        (["remove", "{world}", "nobody"], "no genome 'nobody'; there are relative1"),
+        (["yank", "{world}/none", "x"], "no such store or project"),
+        (
+            ["add", "{world}", "--name", "x", "--sequence", "a", "--chain", "b", "--alias", "c"],
+            "expected ALIAS=NAME",
+        ),
+        (["add", "{world}", "--name", "x", "--sequence", "a", "--chain", "b"], "a: no such file"),
+    ],
+)
+def test_mistakes_are_one_line(
+    words: list[str], expected: str, world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = world / "store" / "alpha.zarr"
+    arguments = [word.format(world=world, store=store) for word in words]
+    assert main(["store", *arguments]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert expected in said.err
+    assert said.err.count("\n") == 1
