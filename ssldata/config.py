@@ -79,7 +79,7 @@ class Experiment(_Section):
 class Genome(_Section):
     """A related genome that peaks are lifted to."""
 
-    name: Name
+    name: Name = Field(description="Name of the assembly; names its group in every store.")
     sequence: Path = Field(description="FASTA (plain, gzip, bgzip) or 2bit.")
     chain: Path = Field(description="UCSC chain file from the reference to this genome.")
     distance: Annotated[float, Field(ge=0)] | None = Field(
@@ -174,7 +174,7 @@ class Split(_Section):
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.1, description="Used when no validation contig is named."
     )
-    seed: int = 0
+    seed: int = Field(default=0, description="Of the draw of a validation fraction.")
 
     @model_validator(mode="after")
     def _disjoint(self) -> Split:
@@ -201,17 +201,23 @@ class Negatives(_Section):
     redraw: bool = Field(
         default=False, description="Draw new negatives every epoch, not once per fit."
     )
-    seed: int = 0
+    seed: int = Field(default=0, description="Of the draw of negatives in training.")
 
 
 class NoisyStudent(_Section):
     """Options of the ssl-ns regime."""
 
-    iterations: Annotated[int, Field(ge=1)] = 5
-    noise_sd: Annotated[float, Field(ge=0)] = 0.1
+    iterations: Annotated[int, Field(ge=1)] = Field(
+        default=5, description="Students trained one after the other; each teaches the next."
+    )
+    noise_sd: Annotated[float, Field(ge=0)] = Field(
+        default=0.1, description="Standard deviation of the noise added to the weights."
+    )
     clip: bool = Field(default=True, description="Clip noisy weights to [0, 1].")
     redraw: bool = Field(default=True, description="Draw the noise anew every epoch.")
-    noise_on_negatives: bool = False
+    noise_on_negatives: bool = Field(
+        default=False, description="Add the noise to the weights of negatives too."
+    )
     student: Literal["fresh", "teacher"] = Field(
         default="fresh", description="Start each student from new weights or from its teacher."
     )
@@ -221,11 +227,20 @@ class Training(_Section):
     """The grid ``crosslabel run`` trains, and how every fit is done."""
 
     experiments: list[Name] = Field(default_factory=list, description="Empty: all.")
-    models: list[str] = Field(default=["cnn-27k"], min_length=1)
-    regimes: list[Regime] = Field(default=["sl", "ssl", "ssl-ns"], min_length=1)
-    seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field(default=[0], min_length=1)
+    models: list[str] = Field(
+        default=["cnn-27k"], min_length=1, description="Names of models, see docs/training.md."
+    )
+    regimes: list[Regime] = Field(
+        default=["sl", "ssl", "ssl-ns"],
+        min_length=1,
+        description="sl: labelled rows only; ssl: pre-trained on homologues; ssl-ns: noisy "
+        "student; two-stage: control that pre-trains on labelled rows.",
+    )
+    seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field(
+        default=[0], min_length=1, description="One run each: initial weights, draws and order."
+    )
     runs: Path = Field(default=Path("runs"), description="Folder of the run folders.")
-    batch_size: Annotated[int, Field(gt=0)] = 256
+    batch_size: Annotated[int, Field(gt=0)] = Field(default=256, description="Rows per step.")
     epochs: Annotated[int, Field(gt=0)] = Field(default=100, description="At most, per phase.")
     patience: Annotated[int, Field(gt=0)] = Field(
         default=8, description="Epochs without a better validation loss before a phase stops."
@@ -235,15 +250,19 @@ class Training(_Section):
         description="Halve the learning rate after this many epochs without gain; 0: never.",
     )
     monitor: Literal["val_loss", "val_aupr"] = "val_loss"
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    finetune_learning_rate: Annotated[float, Field(gt=0)] = 5e-4
+    learning_rate: Annotated[float, Field(gt=0)] = Field(
+        default=1e-3, description="Of Adam, in sl and in pre-training."
+    )
+    finetune_learning_rate: Annotated[float, Field(gt=0)] = Field(
+        default=5e-4, description="Of Adam, in fine-tuning."
+    )
     validation_negatives: Annotated[float, Field(gt=0)] = Field(
         default=5.0, description="Validation negatives per validation positive."
     )
     two_stage_steps: Literal["own", "ssl"] = Field(
         default="ssl",
-        description="Gradient steps of the control's first stage: its own early stopping on its "
-        "own epochs, or epochs as long as those of ssl.",
+        description="Steps per epoch of the control's first stage: those of sl, or those of "
+        "ssl's pre-training, in passes over the rows of sl.",
     )
     noisy_student: NoisyStudent = Field(default_factory=NoisyStudent)
 
@@ -267,7 +286,7 @@ class Store(_Section):
 class Project(_Section):
     """A whole project file."""
 
-    name: Name
+    name: Name = Field(description="Name of the project, for reports and stores.")
     reference: Reference
     experiments: list[Experiment] = Field(min_length=1)
     genomes: list[Genome] = Field(
