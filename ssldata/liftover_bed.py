@@ -124,10 +124,15 @@ class BedReader:
                 break
             at = stop + 1
             self.lines_before += 1
+        if data[self.first :].startswith((b"track", b"browser")):
+            raise InputError(
+                f"{where}, line {self.lines_before + 1}: track and browser lines are not BED; "
+                "remove them first"
+            )
         if self.first < len(data) and self.columns < 3:
             raise InputError(
                 f"{where}, line {self.lines_before + 1}: a BED file has at least 3 columns, found "
-                f"{self.columns} (track and browser lines must be removed first)"
+                f"{self.columns}"
             )
 
     def skip(self, offset: int, lines: int) -> None:
@@ -202,8 +207,14 @@ def lift_small(reader: BedReader, index: ChainIndex, options: BedOptions) -> Ite
     Raises
     ------
     InputError
-        Ragged rows, positions that are no numbers, an interval that ends before it starts.
+        Ragged rows, positions that are no numbers, an interval that ends before it starts; thick
+        columns with ``-ends``.
     """
+    if options.ends and reader.columns >= 8 and not 0 < options.bed_plus < 8:
+        raise InputError(
+            f"{reader.where}: -ends does not move the thick columns 7 and 8; give -bedPlus=6 to "
+            "copy them as they are"
+        )
     for rows in _rounds(reader, index, options):
         if options.ends:
             yield _lift_ends(rows, index, options)

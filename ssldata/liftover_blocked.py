@@ -77,6 +77,12 @@ class ChainBlocks:
         chains = mine[low:high]
         return [int(c) for c in chains[self.index.chain_end[chains] > start]]
 
+    def rank(self, chain: int) -> tuple[int, int, int]:
+        """Return where the tool meets a chain: finest bin first, later in the file first."""
+        start, last = int(self.index.chain_start[chain]), int(self.index.chain_end[chain]) - 1
+        level = next((n for n in range(5) if start >> 17 + 3 * n == last >> 17 + 3 * n), 5)
+        return level, start >> 17 + 3 * level, -int(self.index.chain_position[chain])
+
     def blocks(self, chain: int, start: int, end: int) -> list[tuple[int, int, int]]:
         """Return (target start, target end, query start) of the blocks from `start` to `end`.
 
@@ -200,7 +206,7 @@ def lift_row(row: Blocked, chains: ChainBlocks, options: BedOptions) -> list[Blo
     low, high = min(low, row.thick[0]), max(high, row.thick[1])
     parts = {chain: chains.blocks(chain, low, high) for chain in candidates}
     score = {chain: covered_bases(parts[chain], row.ranges) for chain in candidates}
-    ordered = sorted(candidates, key=lambda chain: -score[chain])
+    ordered = sorted(candidates, key=lambda chain: (-score[chain], *chains.rank(chain)))
     best = score[ordered[0]]
     needed = options.ratio * size
     if best < needed:
