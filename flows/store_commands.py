@@ -108,7 +108,7 @@ def add(
                 sequence=sequence,
                 chain=chain,
                 distance=distance,
-                aliases=_aliases(alias or []),
+                aliases=_aliases(alias) if alias else None,
                 reference=reference,
                 replace=replace,
                 pool=pool,

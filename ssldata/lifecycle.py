@@ -161,7 +161,8 @@ def add_genome(
     path
         A project (every store of it) or one store.
     name, sequence, chain, distance, aliases
-        Of the genome, as in the project file.
+        Of the genome, as in the project file. For a genome of the project None keeps its
+        distance and aliases.
     reference
         Sequence of the labelled genome, for a store without a project.
     replace
@@ -188,6 +189,11 @@ def add_genome(
         "sequence": str(sequence.absolute()),
         "chain": str(chain.absolute()),
     }
+    listed = [] if target.project is None else target.project.genomes
+    known = next((genome for genome in listed if genome.name == name), None)
+    if known is not None:  # what is not said stays as it is
+        distance = known.distance if distance is None else distance
+        aliases = known.aliases if aliases is None else aliases
     if distance is not None:
         entry["distance"] = distance
     if aliases:
