@@ -268,7 +268,6 @@ class DnabertClassifier(keras.Model):
                 checkpoint="bert.pooler.dense",
                 seeds=seeds,
                 spread=spread,
-                name="pooler",
             )
             if pooling == "cls"
             else None
@@ -284,7 +283,6 @@ class DnabertClassifier(keras.Model):
             checkpoint="classifier",
             seeds=seeds,
             spread=spread,
-            name="head",
             dtype="float32",
         )
         self.built = True

@@ -71,7 +71,8 @@ class Linear(keras.layers.Layer):
         lora: LoraOptions | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(**options)
+        # Named as in the checkpoint, so that every variable of a model has a path of its own.
+        super().__init__(name=checkpoint, **options)
         self.checkpoint = checkpoint
         self.lora = lora
         self.kernel = self.add_weight(
@@ -129,19 +130,16 @@ class Linear(keras.layers.Layer):
         return found
 
 
-def normalisation(config: DnabertConfig, name: str) -> keras.layers.LayerNormalization:
-    """Return a layer normalisation over the width, built."""
-    layer = keras.layers.LayerNormalization(epsilon=config.layer_norm_eps, name=name)
-    layer.build((None, None, config.hidden_size))
-    return layer
+class Norm(keras.layers.LayerNormalization):
+    """Layer normalisation over the width, with the name it has in a checkpoint."""
 
+    def __init__(self, config: DnabertConfig, *, checkpoint: str) -> None:
+        super().__init__(epsilon=config.layer_norm_eps, name=checkpoint)
+        self.build((None, None, config.hidden_size))
 
-def normalisation_tensors(layer: keras.layers.LayerNormalization, checkpoint: str) -> list[Tensor]:
-    """Return the parameters of a layer normalisation."""
-    return [
-        Tensor(f"{checkpoint}.weight", layer.gamma),
-        Tensor(f"{checkpoint}.bias", layer.beta),
-    ]
+    def tensors(self) -> list[Tensor]:
+        """Return the parameters."""
+        return [Tensor(f"{self.name}.weight", self.gamma), Tensor(f"{self.name}.bias", self.beta)]
 
 
 class Embeddings(keras.layers.Layer):
@@ -159,7 +157,7 @@ class Embeddings(keras.layers.Layer):
 
         self.words = table(config.vocab_size, "words")
         self.types = table(config.type_vocab_size, "types")
-        self.norm = normalisation(config, "norm")
+        self.norm = Norm(config, checkpoint="bert.embeddings.LayerNorm")
         self.dropout = keras.layers.Dropout(config.hidden_dropout_prob, seed=next(seeds))
         self.built = True
 
@@ -176,7 +174,7 @@ class Embeddings(keras.layers.Layer):
         return [
             Tensor(f"{prefix}.word_embeddings.weight", self.words),
             Tensor(f"{prefix}.token_type_embeddings.weight", self.types),
-            *normalisation_tensors(self.norm, f"{prefix}.LayerNorm"),
+            *self.norm.tensors(),
         ]
 
 
@@ -194,7 +192,6 @@ class SelfAttention(keras.layers.Layer):
     ) -> None:
         super().__init__(**options)
         width = config.hidden_size
-        self.checkpoint = checkpoint
         self.heads = config.num_attention_heads
         self.head_width = width // self.heads
         self.slopes = alibi_slopes(self.heads)
@@ -204,7 +201,6 @@ class SelfAttention(keras.layers.Layer):
             3 * width,
             checkpoint=f"{checkpoint}.self.Wqkv",
             lora=chosen(lora, "Wqkv"),
-            name="qkv",
             **common,
         )
         self.dense = Linear(
@@ -212,18 +208,17 @@ class SelfAttention(keras.layers.Layer):
             width,
             checkpoint=f"{checkpoint}.output.dense",
             lora=chosen(lora, "attention.output.dense"),
-            name="dense",
             **common,
         )
         self.attention_dropout = keras.layers.Dropout(
             config.attention_probs_dropout_prob, seed=next(seeds)
         )
         self.dropout = keras.layers.Dropout(config.hidden_dropout_prob, seed=next(seeds))
-        self.norm = normalisation(config, "norm")
+        self.norm = Norm(config, checkpoint=f"{checkpoint}.output.LayerNorm")
         self.built = True
 
     def call(self, inputs: Any, attention_mask: Any, training: bool | None = None) -> Any:
-        """Return (B, S, width) for inputs (B, S, width) and a mask float32 (B, S), 1 for tokens."""
+        """Return (B, S, width) for inputs (B, S, width) and a mask (B, S), 1 for tokens, else 0."""
         length = ops.shape(inputs)[1]
         # Columns of the projection are ordered (q | k | v), each (head, channel).
         projected = ops.reshape(
@@ -238,7 +233,8 @@ class SelfAttention(keras.layers.Layer):
         position = ops.arange(length, dtype="float32")
         distance = ops.abs(position[:, None] - position[None, :])
         alibi = -ops.convert_to_tensor(self.slopes)[:, None, None] * distance
-        scores = scores + ((1.0 - attention_mask) * MASKED)[:, None, None, :] + alibi
+        padding = (1.0 - ops.cast(attention_mask, "float32")) * MASKED
+        scores = scores + padding[:, None, None, :] + alibi
         weights = ops.cast(ops.softmax(scores, axis=-1), self.compute_dtype)
         context = ops.matmul(self.attention_dropout(weights, training=training), value)
         context = ops.reshape(
@@ -253,8 +249,7 @@ class SelfAttention(keras.layers.Layer):
 
     def tensors(self) -> list[Tensor]:
         """Return the parameters."""
-        norm = normalisation_tensors(self.norm, f"{self.checkpoint}.output.LayerNorm")
-        return [*self.qkv.tensors(), *self.dense.tensors(), *norm]
+        return [*self.qkv.tensors(), *self.dense.tensors(), *self.norm.tensors()]
 
 
 class GatedFeedForward(keras.layers.Layer):
@@ -270,7 +265,6 @@ class GatedFeedForward(keras.layers.Layer):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.checkpoint = checkpoint
         self.inner = config.intermediate_size
         common: dict[str, Any] = {"seeds": seeds, "spread": config.initializer_range}
         self.gated = Linear(
@@ -279,7 +273,6 @@ class GatedFeedForward(keras.layers.Layer):
             checkpoint=f"{checkpoint}.gated_layers",
             bias=False,
             lora=chosen(lora, "gated_layers"),
-            name="gated",
             **common,
         )
         self.output_projection = Linear(
@@ -287,11 +280,10 @@ class GatedFeedForward(keras.layers.Layer):
             config.hidden_size,
             checkpoint=f"{checkpoint}.wo",
             lora=chosen(lora, "wo"),
-            name="output_projection",
             **common,
         )
         self.dropout = keras.layers.Dropout(config.hidden_dropout_prob, seed=next(seeds))
-        self.norm = normalisation(config, "norm")
+        self.norm = Norm(config, checkpoint=f"{checkpoint}.layernorm")
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
@@ -307,8 +299,11 @@ class GatedFeedForward(keras.layers.Layer):
 
     def tensors(self) -> list[Tensor]:
         """Return the parameters."""
-        norm = normalisation_tensors(self.norm, f"{self.checkpoint}.layernorm")
-        return [*self.gated.tensors(), *self.output_projection.tensors(), *norm]
+        return [
+            *self.gated.tensors(),
+            *self.output_projection.tensors(),
+            *self.norm.tensors(),
+        ]
 
 
 class EncoderLayer(keras.layers.Layer):
@@ -334,7 +329,7 @@ class EncoderLayer(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs: Any, attention_mask: Any, training: bool | None = None) -> Any:
-        """Return (B, S, width) for inputs (B, S, width) and a mask float32 (B, S), 1 for tokens."""
+        """Return (B, S, width) for inputs (B, S, width) and a mask (B, S), 1 for tokens, else 0."""
         hidden = self.attention(inputs, attention_mask, training=training)
         hidden = self.feed_forward(hidden, training=training)
         return hidden * ops.cast(attention_mask, self.compute_dtype)[..., None]
@@ -360,9 +355,8 @@ class MaskedLmHead(keras.layers.Layer):
             checkpoint="cls.predictions.transform.dense",
             seeds=seeds,
             spread=config.initializer_range,
-            name="dense",
         )
-        self.norm = normalisation(config, "norm")
+        self.norm = Norm(config, checkpoint="cls.predictions.transform.LayerNorm")
         self.bias = self.add_weight(shape=(config.vocab_size,), initializer="zeros", name="bias")
         self.built = True
 
@@ -374,9 +368,8 @@ class MaskedLmHead(keras.layers.Layer):
 
     def tensors(self) -> list[Tensor]:
         """Return the parameters, the shared matrix left out."""
-        norm = normalisation_tensors(self.norm, "cls.predictions.transform.LayerNorm")
         bias = Tensor("cls.predictions.decoder.bias", self.bias)
-        return [*self.dense.tensors(), *norm, bias]
+        return [*self.dense.tensors(), *self.norm.tensors(), bias]
 
 
 def exact_gelu(inputs: Any) -> Any:

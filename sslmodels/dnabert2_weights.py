@@ -1,6 +1,6 @@
 """Checkpoints of DNABERT-2: strict loading from PyTorch and safetensors files, and writing.
 
-This module and :mod:`sslmodels.dnabert2_lora` are the only ones that import ``safetensors``.
+This is the only module that imports ``safetensors``.
 """
 
 from __future__ import annotations
@@ -142,7 +142,6 @@ def _read_bfloat16(path: Path, names: Iterable[str]) -> dict[str, NDArray[np.flo
 def _library() -> Any:
     try:
         import safetensors
-        import safetensors.numpy
     except ImportError as exc:
         raise ConfigError(
             "safetensors files need the package 'safetensors'; install crosslabel[dnabert2]"
@@ -151,13 +150,31 @@ def _library() -> Any:
 
 
 def write_safetensors(
-    path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]
+    path: Path, tensors: Mapping[str, NDArray[np.float32]], metadata: Mapping[str, str]
 ) -> None:
-    """Write a safetensors file whole or not at all; equal contents give equal bytes."""
-    arrays = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
-    library = _library()
-    with atomic_path(path) as temporary:
-        library.numpy.save_file(arrays, temporary, metadata=dict(metadata))
+    """Write float32 tensors as a safetensors file, whole or not at all.
+
+    Equal contents give equal bytes, which the library does not promise (it shuffles metadata).
+
+    Raises
+    ------
+    TypeError
+        A tensor of another type.
+    """
+    if any(value.dtype != np.float32 for value in tensors.values()):
+        raise TypeError("only float32 tensors are written")
+    header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
+    place = 0
+    for name, value in tensors.items():
+        stop = place + 4 * value.size
+        header[name] = {"dtype": "F32", "shape": value.shape, "data_offsets": [place, stop]}
+        place = stop
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # data start at a multiple of 8
+    with atomic_path(path) as temporary, temporary.open("wb") as handle:
+        handle.write(struct.pack("<Q", len(text)) + text)
+        for value in tensors.values():
+            handle.write(np.ascontiguousarray(value, "<f4").data)
 
 
 def load_checkpoint(
