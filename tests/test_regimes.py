@@ -270,6 +270,10 @@ def test_two_stage_never_sees_homologues(project, store, steps, monkeypatch):
     first, second = record_of(train(project, "two-stage"))["phases"]
     groups = {s.group for m in seen for s in (*m.positives, *m.negatives)}
     assert groups == {REFERENCE}
+    # More steps are more passes over the rows of sl; more negatives would be another control.
+    labelled = phases.labelled_rows(store, EXPERIMENT, project.negatives, seed=0)
+    for mixture in seen:
+        assert (mixture.seed, mixture.rows) == (labelled.seed, labelled.rows)
     homologous = phases.homologous_rows(store, EXPERIMENT, project.negatives, seed=0)
     expected = {
         "own": second["steps_per_epoch"],
