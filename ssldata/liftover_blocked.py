@@ -185,7 +185,8 @@ def map_ranges(
                 good.append((new_start, end - begin + query))
             at += 1
             new_start = None
-        # The tool compares with the next range here when this one is done.
+        # The tool compares with the next range here when this one is done: a range that ends
+        # where the block ends, and is not the first in it, is then not seen.
         if at < len(ranges) and stop <= ranges[at][1]:
             block += 1
             if block == len(blocks):
