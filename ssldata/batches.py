@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from ssldata.direct import ChunkReader
-from ssldata.errors import ConfigError
+from ssldata.errors import ConfigError, StoreError
 from ssldata.hashing import uniform_rows
 from ssldata.mixture import Mixture
 from ssldata.sampling import Window
-from ssldata.store import Store
+from ssldata.store import HOMOLOGUES, REFERENCE, Store
 
 #: A mixture of at most so many bytes of base codes is kept in memory once it was read.
 SMALL_BYTES = 96_000_000
@@ -53,6 +53,33 @@ class Weights:
     redraw: bool = True
     on_negatives: bool = False
     seed: int = 0
+
+    @classmethod
+    def published(cls, store: Store, name: str, **options: Any) -> Weights:
+        """Return the weights that were published in a store under `name`.
+
+        Parameters
+        ----------
+        store, name
+            The arrays ``weights/<name>`` of the groups of the store.
+        options
+            The other attributes.
+
+        Raises
+        ------
+        StoreError
+            No group has weights of that name.
+        """
+        found: dict[str, dict[str, NDArray[Any]]] = {}
+        for group in (REFERENCE, *(f"{HOMOLOGUES}/{genome}" for genome in store.genomes)):
+            for key, values in store.group(group).published_weights().items():
+                found.setdefault(key, {})[group] = values
+        if name not in found:
+            raise StoreError(
+                f"{store.location}: no weights {name!r} are published there; "
+                f"found {', '.join(sorted(found)) or 'none'}"
+            )
+        return cls(arrays=found[name], **options)
 
     def of(
         self, group: str, rows: NDArray[np.int64], label: NDArray[Any], epoch: int

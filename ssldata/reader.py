@@ -141,6 +141,9 @@ class TrainingReader:
         self._chunks = {name: group.chunk_rows for name, group in groups.items()}
         stored = next(iter(groups.values())).length
         self.length = stored - 2 * lead_of(stored, context)
+        self.width = self.length
+        if self.encoding.tokenizer is not None:
+            self.width = self.encoding.tokenizer(np.zeros((1, self.length), np.uint8)).shape[1]
         self._window_rows = WINDOW_CHUNKS * max(self._chunks.values())
         self._cache: ChunkCache = cache_for(store, mixture, direct=direct)
         self._orders: dict[int, EpochOrder] = {}
@@ -246,13 +249,16 @@ class TrainingReader:
         codes, labels, weight = read_window(self._cache, part, epoch=epoch, **self._read)
         if self.encoding.tokenizer is None:
             return codes, labels, weight
-        return np.asarray(self.encoding.tokenizer(codes), np.int32), labels, weight
+        tokens = np.asarray(self.encoding.tokenizer(codes), np.int32)
+        if tokens.shape != (len(codes), self.width):
+            raise ConfigError(
+                f"the tokenizer gave an array {tokens.shape}, expected {(len(codes), self.width)}: "
+                "it must pad and cut every row to one width"
+            )
+        return tokens, labels, weight
 
     def _load(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, ...]]:
-        kind, width = tf.uint8, self.length
-        if self.encoding.tokenizer is not None:
-            kind = tf.int32
-            width = self.encoding.tokenizer(np.zeros((1, self.length), np.uint8)).shape[1]
+        kind = tf.uint8 if self.encoding.tokenizer is None else tf.int32
 
         def load(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
             sequence, labels, weight = tf.numpy_function(
@@ -261,7 +267,7 @@ class TrainingReader:
                 (kind, tf.float32, tf.float32),
                 stateful=False,
             )
-            sequence.set_shape((None, width))
+            sequence.set_shape((None, self.width))
             labels.set_shape((None, 1))
             weight.set_shape((None,))
             return sequence, labels, weight

@@ -1,0 +1,384 @@
+"""What a reader can be asked for: encodings, shards, caches, states, weights; always the rows."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import zarr
+from small_store import LENGTH, write_store
+
+from ssldata import batches, reader
+from ssldata.batches import ChunkCache, Weights
+from ssldata.errors import ConfigError, StoreError
+from ssldata.onehot import one_hot
+from ssldata.readbench import bench, peak_memory, whole_mixture
+from ssldata.reader import Encoding, TrainingReader, rows_dataset
+from ssldata.sampling import EpochOrder, Mixture, Segment
+from ssldata.store import Store
+
+ROWS = {
+    "reference": (0, 300, 30, 40),
+    "homologs/a": (150, 0, 0, 0),
+    "homologs/b": (90, 0, 5, 5),
+}
+BATCH = 16
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return write_store(tmp_path_factory.mktemp("reader") / "s.zarr", rows=ROWS)
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return write_store(tmp_path_factory.mktemp("reader") / "s.zarr", rows=ROWS, codes=False)
+
+
+@pytest.fixture
+def many_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make windows so small that an epoch has many."""
+    monkeypatch.setattr(reader, "WINDOW_CHUNKS", 6)
+
+
+def mixture(**options: Any) -> Mixture:
+    return Mixture(
+        (Segment("homologs/a", 0, 150), Segment("homologs/b", 0, 90)),
+        (Segment("reference", 0, 300),),
+        **{"seed": 5, "redraw": True, **options},
+    )
+
+
+def read(store: Store, count: int, mix: Mixture | None = None, **options: Any) -> list[bytes]:
+    """Return the bytes of the first batches, every part of them."""
+    place = {k: options.pop(k) for k in ("start_epoch", "start_step") if k in options}
+    data = TrainingReader(store, mix or mixture(), batch_size=BATCH, **options).dataset(**place)
+    return [b"".join(part.numpy().tobytes() for part in batch) for batch in data.take(count)]
+
+
+STEPS = mixture().steps(BATCH)
+
+
+@pytest.mark.usefixtures("many_windows")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"direct": False},
+        {"threads": 4},
+        {"threads": 1},
+        pytest.param({"small": 0}, id="nothing kept"),
+        pytest.param({"small": 10**9}, id="all kept"),
+    ],
+)
+def test_how_it_is_read_changes_nothing(
+    store: Store, bare: Store, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    expected = read(store, 3 * STEPS)
+    if "small" in options:
+        monkeypatch.setattr(batches, "SMALL_BYTES", options["small"])
+        options = {}
+    assert read(store, 3 * STEPS, **options) == expected
+    assert read(bare, 3 * STEPS, **options) == expected
+
+
+@pytest.mark.usefixtures("many_windows")
+def test_every_row_once_per_epoch(store: Store) -> None:
+    got: Counter[bytes] = Counter()
+    data = TrainingReader(store, mixture(), batch_size=BATCH, threads=3).dataset()
+    codes = [batch[0].numpy() for batch in data.take(2 * STEPS)]
+    for name, count in (("homologs/a", 150), ("homologs/b", 90)):
+        got.update(row.tobytes() for row in store.group(name).codes(0, count))
+    for part in (codes[:STEPS], codes[STEPS:]):
+        found = Counter(row.tobytes() for row in np.concatenate(part))
+        assert all(found[row] == times for row, times in got.items() if row != bytes([4] * LENGTH))
+
+
+# -- encodings -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "uint8"])
+def test_one_hot_of_any_type(store: Store, dtype: str) -> None:
+    codes = next(iter(TrainingReader(store, mixture(), batch_size=BATCH).dataset()))[0].numpy()
+    encoding = Encoding(kind="onehot", dtype=dtype)
+    data = TrainingReader(store, mixture(), batch_size=BATCH, encoding=encoding).dataset()
+    assert data.element_spec[0].shape.as_list() == [BATCH, LENGTH, 4]
+    hot = next(iter(data))[0]
+    assert hot.dtype == tf.as_dtype(dtype)
+    assert (tf.cast(hot, "float32").numpy() == one_hot(codes)).all()
+    assert (codes == 4).any()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_n_as_quarters(store: Store, dtype: str) -> None:
+    codes = next(iter(TrainingReader(store, mixture(), batch_size=BATCH).dataset()))[0].numpy()
+    encoding = Encoding(kind="onehot", dtype=dtype, unknown=0.25)
+    data = TrainingReader(store, mixture(), batch_size=BATCH, encoding=encoding).dataset()
+    hot = tf.cast(next(iter(data))[0], "float32").numpy()
+    assert (hot[codes == 4] == 0.25).all()
+    assert (hot[codes < 4] == one_hot(codes)[codes < 4]).all()
+
+
+def three_letters(codes: np.ndarray) -> np.ndarray:
+    return codes.reshape(len(codes), -1, 3).astype(np.int32) @ np.array([25, 5, 1], np.int32)
+
+
+def test_tokens_of_a_callers_tokenizer(store: Store) -> None:
+    plain = TrainingReader(store, mixture(), batch_size=BATCH).dataset().take(5)
+    encoding = Encoding(kind="tokens", tokenizer=three_letters)
+    data = TrainingReader(store, mixture(), batch_size=BATCH, encoding=encoding).dataset()
+    assert data.element_spec[0].shape.as_list() == [BATCH, LENGTH // 3]
+    for (codes, *_), (tokens, *_) in zip(plain, data.take(5), strict=True):
+        assert (tokens.numpy() == three_letters(codes.numpy())).all()
+
+
+def test_a_tokenizer_of_changing_width_is_refused(store: Store) -> None:
+    encoding = Encoding(kind="tokens", tokenizer=lambda codes: codes[:, : len(codes)])
+    made = TrainingReader(store, mixture(), batch_size=BATCH, encoding=encoding)
+    with pytest.raises(ConfigError, match="pad and cut every row to one width"):
+        made.window(0)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"kind": "letters"}, "expected codes, onehot or tokens"),
+        ({"kind": "tokens"}, "'tokens' needs a tokenizer"),
+        ({"tokenizer": three_letters}, "the others take none"),
+        ({"dtype": "float64"}, "expected float32"),
+        ({"kind": "onehot", "unknown": 0.5}, "0.25 of floats"),
+        ({"kind": "onehot", "unknown": 0.25, "dtype": "uint8"}, "0.25 of floats"),
+    ],
+)
+def test_wrong_encodings(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        Encoding(**options)
+
+
+def test_shapes_are_static_where_batches_are_whole(store: Store) -> None:
+    def shapes(batch: int, **options: Any) -> list[list[int | None]]:
+        data = TrainingReader(store, mixture(), batch_size=batch, **options).dataset()
+        return [spec.shape.as_list() for spec in data.element_spec]
+
+    assert shapes(16) == [[16, LENGTH], [16, 1], [16]]  # 480 rows
+    assert shapes(7) == [[None, LENGTH], [None, 1], [None]]
+    assert shapes(7, drop_remainder=True) == [[7, LENGTH], [7, 1], [7]]
+    made = TrainingReader(store, mixture(), batch_size=7, drop_remainder=True)
+    assert made.steps_per_epoch == 68
+    assert {len(batch[0]) for batch in made.dataset().take(140)} == {7}
+
+
+# -- shards --------------------------------------------------------------------------------------
+
+
+def test_shards_together_are_the_epoch(store: Store) -> None:
+    def rows(**options: Any) -> Counter[bytes]:
+        made = TrainingReader(store, mixture(), batch_size=BATCH, **options)
+        data = made.dataset().take(made.steps_per_epoch)
+        return Counter(row.tobytes() for batch in data for row in batch[0].numpy())
+
+    parts = [rows(num_shards=3, shard=i) for i in range(3)]
+    assert [part.total() for part in parts] == [160, 160, 160]
+    assert sum(parts, Counter()) == rows()
+
+
+# -- states --------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("many_windows")
+@pytest.mark.parametrize("used", [0, 1, 7, STEPS, 2 * STEPS + 11])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"num_shards": 2, "shard": 1}, {"encoding": Encoding(kind="onehot"), "threads": 3}],
+    ids=["plain", "shard", "one-hot"],
+)
+def test_a_fresh_reader_continues_from_its_state(
+    store: Store, used: int, options: dict[str, Any]
+) -> None:
+    mix = mixture()
+    weights = Weights({"homologs/a": np.full(150, 0.5, np.float32)}, noise_sd=0.1, seed=2)
+    first = TrainingReader(store, mix, batch_size=BATCH, weights=weights, **options)
+    state = json.loads(json.dumps(first.state(used)))
+    assert all(type(value) is int for value in state.values())
+    fresh = TrainingReader(store, mix, batch_size=BATCH, weights=weights, **options)
+    whole = [[p.numpy().tobytes() for p in b] for b in first.dataset().take(used + STEPS)]
+    rest = [[p.numpy().tobytes() for p in b] for b in fresh.restore(state).take(STEPS)]
+    assert rest == whole[used:]
+
+
+def test_a_state_of_another_order_is_refused(store: Store, bare: Store) -> None:
+    state = TrainingReader(store, mixture(), batch_size=BATCH).state(3)
+    assert TrainingReader(bare, mixture(), batch_size=BATCH).state(3) == state  # equal content
+    for other in (mixture(seed=6), mixture(ratio=0.5), mixture(balance="none")):
+        with pytest.raises(ConfigError, match="of another store, mixture or batch size"):
+            TrainingReader(store, other, batch_size=BATCH).restore(state)
+    with pytest.raises(ConfigError, match="another store, mixture"):
+        TrainingReader(store, mixture(), batch_size=BATCH + 1).restore(state)
+
+
+VICTIM = """
+import hashlib, json, sys, time
+sys.path.insert(0, sys.argv[4])
+from test_reader_options import BATCH, mixture, reader
+from ssldata.store import open_store
+reader.WINDOW_CHUNKS = 6
+made = reader.TrainingReader(open_store(sys.argv[1]), mixture(), batch_size=BATCH, threads=2)
+state = json.loads(sys.argv[2])
+data = made.restore(state) if state else made.dataset()
+done = state["epoch"] * made.steps_per_epoch + state["step"] if state else 0
+with open(sys.argv[3], "a") as log:
+    for batch in data:
+        done += 1
+        parts = b"".join(part.numpy().tobytes() for part in batch)
+        digest = hashlib.sha256(parts).hexdigest()
+        log.write(json.dumps({"state": made.state(done), "digest": digest}) + "\\n")
+        log.flush()
+        time.sleep(0.01)
+"""
+
+
+def killed_after(path: Path, state: dict[str, int] | None, log: Path, batches: int) -> list[Any]:
+    """Run a reading process, kill it with SIGKILL once it logged so many batches."""
+    command = [sys.executable, "-c", VICTIM, str(path), json.dumps(state), str(log)]
+    process = subprocess.Popen(
+        [*command, str(Path(__file__).parent)], env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    )
+    try:
+        limit = time.monotonic() + 240
+        while not log.exists() or log.read_bytes().count(b"\n") < batches:
+            assert process.poll() is None, "the reading process ended by itself"
+            assert time.monotonic() < limit, "the reading process is too slow"
+            time.sleep(0.02)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert process.returncode == -signal.SIGKILL
+    lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+@pytest.mark.usefixtures("many_windows")
+def test_a_killed_reader_goes_on_where_it_was(store: Store, tmp_path: Path) -> None:
+    import hashlib
+
+    path = Path(store.location)
+    first = killed_after(path, None, tmp_path / "first.log", STEPS + 8)
+    cut = first[STEPS + 4]["state"]
+    second = killed_after(path, cut, tmp_path / "second.log", STEPS)
+    expected = [hashlib.sha256(part).hexdigest() for part in read(store, 3 * STEPS)]
+    got = [line["digest"] for line in (*first[: STEPS + 5], *second)]
+    assert cut["epoch"] == 1
+    assert cut["step"] == 5
+    assert len(got) >= 2 * STEPS + 5
+    assert got[: 3 * STEPS] == expected[: len(got)]
+
+
+# -- cache ---------------------------------------------------------------------------------------
+
+
+def test_a_chunk_in_use_is_never_overwritten(store: Store) -> None:
+    group = store.group("reference")
+    cache = ChunkCache(store, budget=0)
+    with cache.chunk("reference", 0) as first:
+        kept = first.copy()
+        for number in range(1, 40):
+            with cache.chunk("reference", number % 37) as other:
+                number = number % 37
+                end = min(8, group.rows - 8 * number)
+                assert (other[:end] == group.codes(8 * number, 8 * number + end)).all()
+        assert (first == kept).all()
+
+
+def test_a_chunk_that_fails_is_tried_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = ChunkCache(store, budget=10**6)
+    with monkeypatch.context() as patch:
+        patch.setattr(cache.reader("reference"), "decode", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError), cache.chunk("reference", 2):
+            pass
+    with cache.chunk("reference", 2) as codes:
+        assert (codes == store.group("reference").codes(16, 24)).all()
+
+
+# -- weights -------------------------------------------------------------------------------------
+
+
+def test_published_weights_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "s.zarr"
+    made = write_store(path, rows=ROWS)
+    with pytest.raises(StoreError, match="no weights 'run-1' are published there; found none"):
+        Weights.published(made, "run-1")
+    values = np.linspace(0, 1, 150).astype(np.float32)
+    group = zarr.open_group(path / "homologs" / "a", mode="r+", use_consolidated=False)
+    group.create_group("weights").create_array("run-1", data=values)
+    weights = Weights.published(made, "run-1", noise_sd=0.0)
+    assert set(weights.arrays) == {"homologs/a"}
+    assert (weights.arrays["homologs/a"] == values).all()
+    with pytest.raises(StoreError, match="found run-1"):
+        Weights.published(made, "run-2")
+
+
+# -- rows in order -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("first", "end"), [(0, 370), (3, 5), (7, 9), (300, 300), (8, 16), (13, 99)]
+)
+@pytest.mark.parametrize("batch", [1, 7, 64])
+def test_ranges_of_rows(store: Store, first: int, end: int, batch: int) -> None:
+    data = rows_dataset(store, "reference", first, end, batch_size=batch, context=20)
+    parts = [part.numpy() for part in data]
+    got = np.concatenate([np.empty((0, 20), np.uint8), *parts])
+    assert (got == store.group("reference").codes(first, end)[:, 2:22]).all()
+    assert {len(part) for part in parts[:-1]} <= {batch}
+
+
+# -- measuring -----------------------------------------------------------------------------------
+
+
+def test_bench_reports_speed_and_waiting(store: Store) -> None:
+    slow = bench(store, batch_size=BATCH, seconds=0.2, train=lambda batch: time.sleep(0.02))
+    assert slow.verdict == "model-bound"
+    assert slow.rows == 480
+    assert slow.direct
+    assert slow.step_ms is not None
+    assert 20 <= slow.step_ms < 200
+    assert min(slow.codes_per_s, slow.onehot_per_s, slow.codes_per_cpu_s) > 1000
+    idle = bench(store, batch_size=BATCH, seconds=0.2, train=lambda batch: None)
+    assert idle.verdict == "data-bound"
+    assert bench(store, batch_size=BATCH, seconds=0.1).verdict is None
+    json.dumps(idle.as_dict())
+
+
+def test_a_store_without_training_rows(tmp_path: Path) -> None:
+    empty = write_store(tmp_path / "s.zarr", rows={"reference": (0, 9, 2, 2)})
+    with pytest.raises(StoreError, match="no rows to train on"):
+        whole_mixture(empty)
+
+
+def test_memory_is_counted(store: Store) -> None:
+    assert 0 <= peak_memory(store, batch_size=BATCH) < 400
+
+
+def test_order_of_the_dataset_is_that_of_sampling(store: Store) -> None:
+    made = TrainingReader(store, mixture(), batch_size=BATCH)
+    chunks = dict.fromkeys(ROWS, 8)
+    order = EpochOrder(
+        mixture(), 1, batch_size=BATCH, chunks=chunks, window_rows=8 * reader.WINDOW_CHUNKS
+    )
+    data = made.dataset(start_epoch=1)
+    codes = np.concatenate([batch[0].numpy() for batch in data.take(STEPS)])
+    flat = []
+    for number in range(len(order)):
+        window = order.window(number)
+        rows = [store.group(p.group).take_codes(p.rows) for p in window.pieces]
+        flat.append(np.concatenate(rows)[window.order])
+    assert (codes == np.concatenate(flat)).all()
