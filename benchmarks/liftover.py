@@ -61,13 +61,13 @@ def chains(rng: np.random.Generator, chains: int, blocks: int) -> Iterator[str]:
             continue
         tstart = int(place[number, 0] * (tsize - tspan))
         qstart = int(place[number, 1] * (qsize - qspan))
-        lines = [
-            (
-                f"chain {int(size.sum()) * 90} {TARGETS[target[number]]} {tsize} + {tstart} "
-                f"{tstart + tspan} {QUERIES[query[number]]} {qsize} {'-' if minus[number] else '+'} "
-                f"{qstart} {qstart + qspan} {number + 1}"
-            )
-        ]
+        strand = "-" if minus[number] else "+"
+        words = [
+            "chain", int(size.sum()) * 90,
+            TARGETS[target[number]], tsize, "+", tstart, tstart + tspan,
+            QUERIES[query[number]], qsize, strand, qstart, qstart + qspan, number + 1,
+        ]  # fmt: skip
+        lines = [" ".join(map(str, words))]
         lines += [
             f"{s}\t{t}\t{q}"
             for s, (t, q) in zip(size[:-1].tolist(), gaps[:-1].tolist(), strict=True)
@@ -140,6 +140,19 @@ def step_memory(folder: Path, order: str, mode: str = "ucsc") -> dict[str, objec
     options = LiftOptions(mode=mode, min_match=0.1)
     lift(index, code[:10], start[:10], end[:10], options=options, kernel="numba")
     result, cost = timed(lambda: lift(index, code, start, end, options=options, kernel="numba"))
+    return {**cost, "mapped": int(result.mapped.sum())}
+
+
+def step_memory_names(folder: Path, order: str) -> dict[str, object]:
+    """As `step_memory`, but contigs are given by name, as the peers get them."""
+    from ssldata.chain import load_chain
+    from ssldata.liftover import LiftOptions, lift
+
+    index = load_chain(folder / "map.chain.gz")
+    names, start, end = read_bed(folder / f"{order}.bed")
+    options = LiftOptions(mode="ucsc", min_match=0.1)
+    lift(index, names[:10], start[:10], end[:10], options=options, kernel="numba")
+    result, cost = timed(lambda: lift(index, names, start, end, options=options, kernel="numba"))
     return {**cost, "mapped": int(result.mapped.sum())}
 
 
@@ -345,6 +358,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> Iterator[dict[str, o
         for step, label in (
             ("file", "file to file"),
             ("memory", "in memory, ucsc"),
+            ("memory_names", "in memory, ucsc, contig names"),
             ("memory_blocks", "in memory, blocks"),
         ):
             yield row("crosslabel", label, order, total, inside(sys.executable, step, order))

@@ -137,16 +137,9 @@ class ChainIndex:
             codes = values.astype(np.int64, copy=False)
             known = (codes >= 0) & (codes < len(self.target_names))
             return np.where(known, codes, -1).astype(np.int32)
-        look_up = self.target_codes
-        memory: dict[Any, int] = {}
-        out = np.empty(len(values), np.int32)
-        for row, name in enumerate(values.tolist()):
-            code = memory.get(name)
-            if code is None:
-                text = name.decode("utf-8", "replace") if isinstance(name, bytes) else name
-                code = memory[name] = look_up.get(text, -1)
-            out[row] = code
-        return out
+        look_up = _Codes(self.target_codes)
+        names = values.tolist()
+        return np.fromiter(map(look_up.__getitem__, names), dtype=np.int32, count=len(names))
 
     def inverted(self) -> ChainIndex:
         """Return the index of the same alignments in the other direction (query to target)."""
@@ -162,6 +155,15 @@ class ChainIndex:
         if self.source is None:
             return _join, (arrays, meta, None)
         return _reopen, (str(self.source), self.digest)
+
+
+class _Codes(dict[Any, int]):
+    """Codes by name; each spelling is looked into once."""
+
+    def __missing__(self, name: Any) -> int:
+        text = name.decode("utf-8", "replace") if isinstance(name, bytes) else name
+        code = self[name] = self.get(text, -1)
+        return code
 
 
 def read_only(array: NDArray[Any]) -> NDArray[Any]:

@@ -183,9 +183,15 @@ def lift_frame(
     strand = None
     if names["strand"] is not None:
         strand = _signs(table[names["strand"]].to_numpy())
+    contig = table[names["contig"]]
+    if isinstance(contig.dtype, pd.CategoricalDtype):  # pyranges: look each name up once
+        known = np.append(index.encode(contig.cat.categories.to_numpy()), np.int32(-1))
+        codes = known[contig.cat.codes.to_numpy()]
+    else:
+        codes = index.encode(contig.to_numpy())
     result = lift_chunks(
         index,
-        table[names["contig"]].to_numpy(),
+        codes,
         table[names["start"]].to_numpy(),
         table[names["end"]].to_numpy(),
         strand,
