@@ -35,7 +35,7 @@ WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
 #: Seconds to wait for a connection, and for the next bytes of one.
 TIMEOUT = (6.0, 30.0)
-_CHUNK = 2**20
+_CHUNK = 2**16  # a broken connection loses what came of the last one
 _HASH = re.compile(r"[0-9a-f]{64}")
 _RECORD = "checksums.json"
 
