@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows import reader_commands
 from flows._tensorflow import hush
 from flows.console import BROKEN_PIPE, Console, StdoutClosedError
 from flows.store_commands import register
@@ -41,6 +42,7 @@ app = typer.Typer(
 store_app = typer.Typer(no_args_is_help=True, help="Look into stores.")
 app.add_typer(store_app, name="store")
 register(store_app)
+reader_commands.register(store_app)
 
 ProjectPath = Annotated[
     Path,

@@ -35,7 +35,7 @@ OWNERS = {
     "dask": ("ssldata.cluster",),
     "jinja2": ("sslmodels.report",),
     "prefect": ("flows.run", "flows._runtime"),
-    "typer": ("flows.commands", "flows.options", "flows.store_commands"),
+    "typer": ("flows.commands", "flows.options", "flows.store_commands", "flows.reader_commands"),
     "rich": ("flows.console", "flows.tables", "flows.steps"),
 }
 
@@ -138,7 +138,15 @@ def test_every_library_has_an_owner(path: Path) -> None:
 
 
 #: Modules of flows that `crosslabel --help` imports.
-LIGHT = ("cli", "commands", "console", "options", "store_commands", "_tensorflow")
+LIGHT = (
+    "cli",
+    "commands",
+    "console",
+    "options",
+    "store_commands",
+    "reader_commands",
+    "_tensorflow",
+)
 
 
 @each_source
