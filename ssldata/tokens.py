@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,7 @@ class TokenEncoder:
         self.text = tokenizer
         self.tokens = tokens
         self.rows = self.truncated = self.unknown = 0
+        self._lock = threading.Lock()  # of the counts: readers call from several threads
         try:
             self._tokenizer: Any = Tokenizer.from_str(tokenizer)
         except Exception as exc:  # the library raises bare Exception for any text it cannot use
@@ -166,13 +168,16 @@ class TokenEncoder:
         longest = max((len(row) for row in rows), default=0)
         width = longest if self.tokens is None else self.tokens
         ids = np.full((len(rows), width), PAD_ID, np.int32)
+        truncated = 0
         for number, row in enumerate(rows):
             if len(row) > width:
-                self.truncated += 1
+                truncated += 1
                 row = np.append(row[: width - 1], np.int32(SEP_ID))
             ids[number, : len(row)] = row
-        self.rows += len(rows)
-        self.unknown += int((ids == UNKNOWN_ID).sum())
+        with self._lock:
+            self.rows += len(rows)
+            self.truncated += truncated
+            self.unknown += int((ids == UNKNOWN_ID).sum())
         return ids
 
 

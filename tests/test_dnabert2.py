@@ -55,6 +55,12 @@ def test_parameters_at_full_size():
     assert full.classifier_parameters(2) == 117_070_082
 
 
+@pytest.mark.slow
+def test_the_full_model_has_the_published_number_of_parameters():
+    assert DnabertMaskedLm(DnabertConfig()).count_params() == 117_074_176
+    assert DnabertClassifier(DnabertConfig(), outputs=2).count_params() == 117_070_082
+
+
 @pytest.mark.parametrize("outputs", [1, 3])
 def test_the_models_have_the_parameters_that_are_computed(outputs):
     backbone = DnabertBackbone(SMALL)
