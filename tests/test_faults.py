@@ -1,0 +1,341 @@
+"""Kills, full disks, cut inputs, clusters: afterwards the same bytes and nothing left over."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import gzip
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from flows.cli import main
+from ssldata import store_writer
+from ssldata.build import build_project
+from ssldata.config import Project, load_project
+from ssldata.errors import CrosslabelError
+from ssldata.lifecycle import add_genome, remove_genome
+from ssldata.simulate import small_clade
+from ssldata.store import open_store
+from ssldata.validate import validate_store
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Return the sha256 of every file of every store; leftovers are files too."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.suffix != ".lock"
+    }
+
+
+@pytest.fixture
+def world(small_world: Path, tmp_path: Path) -> Path:
+    """Return a small project of its own, not built."""
+    folder = tmp_path / "world"
+    shutil.copytree(small_world, folder)
+    return folder
+
+
+# -- kills ---------------------------------------------------------------------------------------
+
+BUILD = """
+import sys
+from ssldata.build import build_project
+from ssldata.config import load_project
+from ssldata.cluster import open_pool
+with open_pool(workers=int(sys.argv[2])) as pool:
+    print("ready", flush=True)
+    build_project(load_project(sys.argv[1]), pool=pool)
+"""
+
+
+def start_build(world: Path, workers: int) -> subprocess.Popen[str]:
+    """Start a build and return when its workers are there."""
+    # A session of its own: what it leaves behind can be found by it.
+    process = subprocess.Popen(
+        [sys.executable, "-c", BUILD, str(world), str(workers)],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def workers_of(parent: int) -> list[int]:
+    """Return the worker processes a build started."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+            command = (entry / "cmdline").read_bytes()
+            if int(fields[1]) == parent and b"spawn_main" in command:
+                found.append(int(entry.name))
+    return found
+
+
+def processes_of(session: int) -> list[int]:
+    """Return the processes of a session that still run."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+            if int(fields[3]) == session and fields[0] != "Z":
+                found.append(int(entry.name))
+    return found
+
+
+def kill_parent(process: subprocess.Popen[str]) -> bool:
+    """Kill a build; its workers must end by themselves. Return whether it was still at work."""
+    alive = process.poll() is None
+    with process:
+        process.kill()
+    until = time.monotonic() + 60
+    while left := processes_of(process.pid):
+        assert time.monotonic() < until, f"workers outlive their build: {left}"
+        time.sleep(0.05)
+    return alive
+
+
+@pytest.fixture(scope="module")
+def many_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a project whose long windows make many shards: several seconds of writing."""
+    folder = tmp_path_factory.mktemp("shards") / "world"
+    small_clade(folder, seed=5, contig_size=100_000, genomes=3)
+    raw = yaml.safe_load((folder / "project.yaml").read_text())
+    raw["windows"] = {**raw.get("windows", {}), "context": 20_000}
+    (folder / "project.yaml").write_text(yaml.safe_dump(raw))
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_thirty_kills_of_parents_and_workers(many_shards: Path, tmp_path: Path) -> None:
+    """SIGKILL at random moments, builds with and without workers; then finish and compare."""
+    whole = tmp_path / "whole"
+    shutil.copytree(many_shards, whole)
+    started = time.monotonic()
+    build_project(load_project(whole))
+    seconds = time.monotonic() - started
+    expected = digests(whole / "store")
+
+    world = tmp_path / "world"
+    shutil.copytree(many_shards, world)
+    rng = random.Random(7)
+    killed = {"parent": 0, "parent of workers": 0, "worker": 0}
+    finished = 0
+    while killed["parent"] < 14 or killed["parent of workers"] < 8 or killed["worker"] < 12:
+        kind = min(killed, key=lambda key: killed[key] / (2 if key == "parent" else 1))
+        process = start_build(world, 0 if kind == "parent" else 2)
+        if kind == "worker":
+            for _ in range(3):
+                time.sleep(rng.uniform(0.05, seconds / 3))
+                victims = workers_of(process.pid)
+                if process.poll() is None and victims:
+                    os.kill(rng.choice(victims), signal.SIGKILL)
+                    killed["worker"] += 1
+            process.wait(timeout=600)
+            with process:
+                assert process.returncode == 0
+        else:
+            time.sleep(rng.uniform(0.05, seconds / 2))
+            killed[kind] += kill_parent(process)
+        if process.returncode == 0:
+            assert digests(world / "store") == expected
+            finished += 1
+            shutil.rmtree(world / "store")
+    build_project(load_project(world))
+    assert digests(world / "store") == expected
+    assert finished
+    assert sum(killed.values()) >= 30
+
+
+def test_a_killed_worker_and_a_killed_parent(world: Path, built_world: Path) -> None:
+    """One of each in the default run; thirty at random moments are in the slow one."""
+    process = start_build(world, 1)
+    os.kill(workers_of(process.pid)[0], signal.SIGKILL)
+    time.sleep(0.3)
+    kill_parent(process)
+    build_project(load_project(world))
+    assert digests(world / "store") == digests(built_world / "store")
+
+
+# -- full disks ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bytes_of_a_build(built_world: Path) -> int:
+    """Return what a build writes through zarr: all but the root of each store."""
+    files = [f for f in (built_world / "store").rglob("*") if f.is_file()]
+    return sum(f.stat().st_size for f in files if f.parent.suffix != ".zarr")
+
+
+@contextlib.contextmanager
+def disk_of(capacity: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let every write of zarr fail from byte `capacity` on, after half of it reached the file."""
+    real = Path.write_bytes
+    used = 0
+
+    import zarr.storage._local as local
+
+    def put(path: Path, value: Any, *, exclusive: bool = False) -> int:
+        nonlocal used
+        used += len(value)
+        if used > capacity:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            data = bytes(value.as_numpy_array().tobytes())
+            real(path.with_name(f"{path.name}.0000.partial"), data[: len(data) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return put_really(path, value, exclusive=exclusive)
+
+    put_really = local._put
+    with monkeypatch.context() as patch:
+        patch.setattr(local, "_put", put)
+        yield
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.2, 0.5, 0.9])
+def test_a_disk_that_fills_up(
+    share: float,
+    world: Path,
+    built_world: Path,
+    bytes_of_a_build: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with disk_of(int(share * bytes_of_a_build), monkeypatch):
+        assert main(["build", str(world)]) == 2
+    said = capsys.readouterr()
+    assert "error: No space left on device" in said.err
+    assert said.err.count("\n") == 1
+    for path in (world / "store").glob("*.zarr"):
+        with contextlib.suppress(CrosslabelError):
+            assert validate_store(open_store(path), deep=True).valid
+    build_project(load_project(world))
+    assert digests(world / "store") == digests(built_world / "store")
+
+
+@pytest.mark.parametrize("number", [1, 2, 5])
+def test_a_disk_that_is_full_when_the_ledger_is_written(
+    number: int, world: Path, built_world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really, calls = store_writer.atomic_path, 0
+
+    def full(path: Path) -> contextlib.AbstractContextManager[Path]:
+        nonlocal calls
+        calls += 1
+        if calls == number:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return really(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store_writer, "atomic_path", full)
+        with pytest.raises(OSError, match="No space left"):
+            build_project(load_project(world))
+    build_project(load_project(world))
+    assert digests(world / "store") == digests(built_world / "store")
+
+
+def test_a_full_disk_while_a_genome_is_added(
+    built_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = tmp_path / "world"
+    shutil.copytree(built_world, world)
+    genome = load_project(world).genomes[-1]
+    files: dict[str, Any] = {"sequence": genome.sequence, "chain": genome.chain}
+    remove_genome(world, genome.name)
+    text = (world / "project.yaml").read_text()
+    with disk_of(3000, monkeypatch), pytest.raises(OSError, match="No space left"):
+        add_genome(world, name=genome.name, distance=genome.distance, **files)
+    assert (world / "project.yaml").read_text() == text
+    store = open_store(world / "store" / "alpha.zarr")
+    assert genome.name not in store.genomes
+    add_genome(world, name=genome.name, distance=genome.distance, **files)
+    assert digests(world / "store") == digests(built_world / "store")
+
+
+# -- cut inputs ----------------------------------------------------------------------------------
+
+
+def inputs_of(project: Project) -> list[Path]:
+    genome = project.genomes[0]
+    return [genome.chain, genome.sequence, project.experiments[1].peaks]
+
+
+@pytest.mark.parametrize("number", range(3), ids=["chain", "sequence", "peaks"])
+def test_a_cut_input_stops_the_build_and_its_repair_ends_it(
+    number: int, world: Path, built_world: Path
+) -> None:
+    file = inputs_of(load_project(world))[number]
+    whole = file.read_bytes()
+    plain = gzip.decompress(whole) if whole[:2] == b"\x1f\x8b" else whole
+    zipped = gzip.compress(plain, mtime=0)
+    file.write_bytes(zipped[: len(zipped) // 2])
+    with pytest.raises(CrosslabelError) as caught:
+        build_project(load_project(world))
+    assert str(file) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (world / "store").exists()
+    file.write_bytes(whole)
+    build_project(load_project(world))
+    assert digests(world / "store") == digests(built_world / "store")
+
+
+# -- clusters ------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def dask_cluster(folder: Path) -> Iterator[Path]:
+    """Start a scheduler and two workers as a user would; yield the scheduler file."""
+    file = folder / "scheduler.json"
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    command = [sys.executable, "-m", "dask"]
+    here = ["--host", "127.0.0.1", "--no-dashboard"]
+    processes = [
+        subprocess.Popen(
+            [*command, "scheduler", *here, "--port", "0", "--scheduler-file", str(file)], **quiet
+        )
+    ]
+    try:
+        for _ in range(2):
+            options = ["--scheduler-file", str(file), "--nthreads", "1"]
+            processes.append(subprocess.Popen([*command, "worker", *here, *options], **quiet))
+        until = time.monotonic() + 120
+        while not file.is_file():
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        from distributed import Client
+
+        with Client(scheduler_file=str(file), timeout=60) as client:
+            client.wait_for_workers(2, timeout=120)
+        yield file
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait(timeout=60)
+
+
+def test_a_running_dask_cluster_gives_the_same_bytes(
+    world: Path, built_world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with dask_cluster(tmp_path) as file:
+        address = json.loads(file.read_text())["address"]
+        assert main(["build", str(world), "-e", "alpha", "--dask-scheduler", address]) == 0
+        assert main(["build", str(world), "-e", "beta", "--scheduler-file", str(file)]) == 0
+    capsys.readouterr()
+    assert digests(world / "store") == digests(built_world / "store")
