@@ -32,41 +32,44 @@ def _pad(size: int) -> int:
     return -size % _ALIGN
 
 
-def checksum(data: NDArray[np.uint64]) -> str:
-    """Return a checksum of 64-bit words that costs milliseconds: their sum and exclusive or.
+def checksum(data: memoryview | bytes) -> tuple[int, int]:
+    """Return a checksum that costs milliseconds: sum and exclusive or of the 64-bit words.
 
-    It is meant for torn writes, lost pages and flipped bits, not for malice.
+    It is meant for torn writes, lost pages and flipped bits, not for malice. The last word is
+    filled up with zeros.
     """
-    with np.errstate(over="ignore"):
-        total = int(np.add.reduce(data)) if data.size else 0
-        parity = int(np.bitwise_xor.reduce(data)) if data.size else 0
-    return f"{total:016x}{parity:016x}"
+    whole = len(data) // 8 * 8
+    words = np.frombuffer(data[:whole], dtype="<u8")
+    last = int.from_bytes(bytes(data[whole:]), "little")
+    total = int(np.add.reduce(words)) if whole else 0
+    parity = int(np.bitwise_xor.reduce(words)) if whole else 0
+    return (total + last) % 2**64, parity ^ last
 
 
 def write_index(path: Path, arrays: dict[str, NDArray[Any]], meta: dict[str, Any]) -> None:
     """Write an index file whole or not at all; several processes may do so at once."""
-    body = bytearray()
     table: dict[str, Any] = {}
+    views: list[memoryview] = []
+    size = total = parity = 0
     for name, array in arrays.items():
-        table[name] = {"dtype": array.dtype.str, "shape": list(array.shape), "offset": len(body)}
-        body += np.ascontiguousarray(array).tobytes()
-        body += bytes(_pad(len(body)))
+        view = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+        table[name] = {"dtype": array.dtype.str, "shape": list(array.shape), "offset": size}
+        size += len(view) + _pad(len(view))
+        more = checksum(view)
+        total, parity = (total + more[0]) % 2**64, parity ^ more[1]
+        views.append(view)
     head = json.dumps(
-        {
-            "meta": meta,
-            "arrays": table,
-            "size": len(body),
-            "checksum": checksum(np.frombuffer(bytes(body), dtype=np.uint64)),
-        },
+        {"meta": meta, "arrays": table, "size": size, "checksum": [total, parity]},
         sort_keys=True,
     ).encode("utf-8")
-    start = _start(len(head))
     with atomic_path(path) as temporary, temporary.open("wb") as handle:
         handle.write(_MAGIC)
         handle.write(np.array([FORMAT_VERSION, len(head)], dtype="<u8").tobytes())
         handle.write(head)
-        handle.write(bytes(start - handle.tell()))
-        handle.write(body)
+        handle.write(bytes(_start(len(head)) - handle.tell()))
+        for view in views:
+            handle.write(view)
+            handle.write(bytes(_pad(len(view))))
 
 
 def _start(head_size: int) -> int:
@@ -101,8 +104,7 @@ def open_index(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         start = _start(head_size)
         if len(view) != start + head["size"]:
             raise DamagedIndexError(f"{len(view)} bytes, expected {start + head['size']}")
-        words = np.frombuffer(view, dtype=np.uint64, offset=start) if head["size"] else _NOTHING
-        if checksum(words) != head["checksum"]:
+        if list(checksum(memoryview(view)[start:])) != head["checksum"]:
             raise DamagedIndexError("the checksum differs")
         arrays: dict[str, NDArray[Any]] = {}
         for name, entry in head["arrays"].items():
@@ -118,6 +120,3 @@ def open_index(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise DamagedIndexError(f"the head cannot be read ({error!r})") from None
     return arrays, meta
-
-
-_NOTHING = np.zeros(0, dtype=np.uint64)
