@@ -116,6 +116,11 @@ class TokenEncoder:
         """Type of the ids."""
         return np.dtype(np.int32)
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """Rows, cut rows and [UNK] tokens so far, for the record of a run."""
+        return {"rows": self.rows, "truncated": self.truncated, "unknown": self.unknown}
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (self.text, self.tokens)
 

@@ -33,6 +33,9 @@ POOLINGS = ("cls", "mean", "max")
 #: Rows embedded at once.
 EMBED_BATCH = 64
 
+#: Tokens scored at once.
+_SCORE_TOKENS = 8192
+
 
 def _stream(seed: int, what: int) -> Iterator[int]:
     """Yield seeds, 0 ≤ seed < 2³¹; streams of different `what` are independent."""
@@ -310,6 +313,11 @@ class DnabertClassifier(keras.Model):
                     f"is {self.config.vocab_size}; use the tokenizer.json beside the weights"
                 )
         return self._encoder
+
+    @property
+    def score_batch(self) -> int:
+        """Rows to score at once: enough to keep a device busy, some 200 MB at full size."""
+        return max(1, _SCORE_TOKENS // (self.tokens or 64))
 
     def call(self, input_ids: Any, attention_mask: Any = None, training: bool | None = None) -> Any:
         """Return probabilities (B, outputs), or scores where the activation is linear."""

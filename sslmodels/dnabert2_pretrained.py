@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ssldata.progress import Progress
+from ssldata.reader import Encoding
 from ssldata.tokens import read_tokenizer
 from sslmodels.dnabert2 import Activation, DnabertClassifier, Pooling
 from sslmodels.dnabert2_config import LoraOptions, read_config
@@ -48,6 +50,45 @@ class DnabertOptions:
     tokens: int | None = None
     sha256: Mapping[str, str] | None = None
     offline: bool = False
+
+    def identity(self) -> dict[str, Any]:
+        """Return all that a trained model depends on, as JSON-able values: checksums, no places.
+
+        Finds the files, so it may download them.
+        """
+        files = find_dnabert2(
+            self.source, weights=self.pretrained, sha256=self.sha256, offline=self.offline
+        )
+        return {
+            "files": dict(files.sha256),
+            "pooling": self.pooling,
+            "activation": self.activation,
+            "lora": None if self.lora is None else self.lora.as_dict(),
+            "train_pooler": self.train_pooler,
+            "tokens": self.tokens,
+        }
+
+
+def options_from(settings: Mapping[str, Any]) -> DnabertOptions:
+    """Return the options of a project file's section.
+
+    Parameters
+    ----------
+    settings
+        Fields of :class:`DnabertOptions`, where `lora` is a mapping or None, and `folder` and
+        `url` stand for `source`.
+    """
+    values = dict(settings)
+    folder, url, lora = values.pop("folder"), values.pop("url"), values.pop("lora")
+    return DnabertOptions(
+        source=folder or url, lora=None if lora is None else LoraOptions(**lora), **values
+    )
+
+
+def encoding_of(model: Any) -> Encoding:
+    """Return how the reader has to hand rows to a model: tokens where it has an encoder."""
+    encoder = getattr(model, "encoder", None)
+    return Encoding() if encoder is None else Encoding(kind="tokens", tokenizer=encoder)
 
 
 @dataclass(frozen=True, kw_only=True)

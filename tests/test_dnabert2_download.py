@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,7 +22,7 @@ from sslmodels.dnabert2 import DnabertMaskedLm
 from sslmodels.dnabert2_config import LoraOptions
 from sslmodels.dnabert2_download import REPOSITORY, find_dnabert2
 from sslmodels.dnabert2_lora import load_adapter, save_adapter
-from sslmodels.dnabert2_pretrained import DnabertOptions, build_dnabert2
+from sslmodels.dnabert2_pretrained import DnabertOptions, build_dnabert2, encoding_of, options_from
 
 # Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -320,6 +321,38 @@ def test_random_weights_need_no_checkpoint(tmp_path: Path):
     assert built.report is None
     assert len(built.model.trainable_variables) == len(built.model.weights)
     assert built.model.encoder(CODES).shape == (2, 16)
+
+
+def test_options_of_a_project_file(small_model: Path, tmp_path: Path):
+    settings = {
+        "folder": small_model,
+        "url": None,
+        "pooling": "mean",
+        "lora": {"rank": 4, "alpha": 8, "dropout": 0, "targets": ["Wqkv", "wo"]},
+        "tokens": 20,
+    }
+    options = options_from(settings)
+    assert options.source == small_model
+    assert options.lora == LoraOptions(rank=4, alpha=8, dropout=0, targets=("Wqkv", "wo"))
+    identity = options.identity()
+    assert json.loads(json.dumps(identity)) == identity
+    assert sorted(identity["files"]) == ["config.json", "pytorch_model.bin", "tokenizer.json"]
+    # The same files elsewhere are the same model, other options are not.
+    moved = shutil.copytree(small_model, tmp_path / "moved")
+    assert options_from({**settings, "folder": moved}).identity() == identity
+    plain = options_from({**settings, "lora": None})
+    assert plain.lora is None
+    assert plain.identity() != identity
+    address = options_from({**settings, "folder": None, "url": "http://127.0.0.1:9/x"})
+    assert address.source == "http://127.0.0.1:9/x"
+
+
+def test_how_the_reader_hands_rows_over(small_model: Path):
+    built = build_dnabert2(length=28, seed=1, options=DnabertOptions(source=small_model))
+    encoding = encoding_of(built.model)
+    assert (encoding.kind, encoding.tokenizer) == ("tokens", built.model.encoder)
+    assert encoding_of(object()).kind == "codes"
+    assert built.model.score_batch == 8192 // 16
 
 
 def test_files_that_do_not_belong_together(small_model: Path):

@@ -77,7 +77,7 @@ def test_a_cut_row_keeps_its_separator_and_is_counted():
 def test_unknown_bases_are_counted():
     encoder = TokenEncoder(tokenizer_text())
     encoder(rows("ANNA", "ACGT"))
-    assert encoder.unknown == 2
+    assert encoder.counts == {"rows": 2, "truncated": 0, "unknown": 2}
 
 
 @given(
