@@ -23,14 +23,15 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec
+from zarr.codecs import BloscCname, BloscCodec
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import MemoryStore
 
 from ssldata.cache import atomic_path
+from ssldata.direct import layout_of
 from ssldata.errors import StoreError
-from ssldata.onehot import one_hot
+from ssldata.shard_writer import CODECS, copy, expand, pack_shard
 from ssldata.store import (
     ATTRIBUTE,
     COMPLETE,
@@ -116,6 +117,11 @@ def _is_leftover(path: Path) -> bool:
     return path.is_dir() and all(
         item.name.endswith((_PARTIAL, _DELETING)) for item in path.iterdir()
     )
+
+
+def _sequence_codec(array: str) -> BloscCodec:
+    name, level = CODECS[array]
+    return BloscCodec(cname=BloscCname(name), clevel=level, shuffle="bitshuffle", typesize=1)
 
 
 class StoreWriter:
@@ -265,7 +271,7 @@ class StoreWriter:
             dtype="uint8",
             chunks=(chunk, length, 4),
             shards=(shard, length, 4),
-            compressors=BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle", typesize=1),
+            compressors=_sequence_codec("sequence"),
             fill_value=0,
             dimension_names=("row", "position", "base"),
         )
@@ -276,7 +282,7 @@ class StoreWriter:
                 dtype="uint8",
                 chunks=(chunk, length),
                 shards=(shard, length),
-                compressors=BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle", typesize=1),
+                compressors=_sequence_codec("sequence_codes"),
                 fill_value=0,
                 dimension_names=("row", "position"),
             )
@@ -356,28 +362,19 @@ def write_shard(path: Path, name: str, shard: int, codes: NDArray[np.uint8]) -> 
     codes
         uint8 (rows of the shard, length) base codes.
     """
-    group = zarr.open_group(path / name, mode="r+", use_consolidated=False)
-    sequence = group["sequence"]
-    assert isinstance(sequence, zarr.Array)
-    assert sequence.shards is not None
-    size = sequence.shards[0]
-    first = shard * size
-    end = min(first + size, sequence.shape[0])
-    if codes.shape != (end - first, sequence.shape[1]):
-        raise StoreError(
-            f"{path}/{name}: shard {shard} takes {end - first} rows of {sequence.shape[1]} b, "
-            f"got {codes.shape}"
-        )
-    hot = one_hot(codes)
-    sequence[first:end] = hot
-    if not np.array_equal(np.asarray(sequence[first:end]), hot):
-        raise StoreError(f"{path}/{name}/sequence: shard {shard} reads back other than written")
-    if "sequence_codes" in group:
-        twin = group["sequence_codes"]
-        assert isinstance(twin, zarr.Array)
-        twin[first:end] = codes
-        if not np.array_equal(np.asarray(twin[first:end]), codes):
+    for array, fill in (("sequence", expand), ("sequence_codes", copy)):
+        folder = path / name / array
+        if array == "sequence_codes" and not folder.exists():
+            continue
+        layout = layout_of(folder)
+        if layout is None:
+            raise StoreError(f"{folder}: not an array this release writes")
+        size = layout.chunk_rows * layout.chunks_per_file
+        expected = (min(size, layout.shape[0] - shard * size), layout.shape[1])
+        if codes.shape != expected:
             raise StoreError(
-                f"{path}/{name}/sequence_codes: shard {shard} reads back other than written"
+                f"{path}/{name}: shard {shard} takes {expected[0]} rows of {expected[1]} b, "
+                f"got {codes.shape}"
             )
+        pack_shard(layout, array, shard, codes, fill)
     return codes_digest(codes)

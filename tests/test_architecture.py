@@ -26,7 +26,7 @@ ALLOWED = {
 OWNERS = {
     "zarr": ("ssldata.store", "ssldata.store_writer"),
     # The reader decodes whole chunks itself: three times as fast as through zarr.
-    "numcodecs": ("ssldata.store", "ssldata.store_writer", "ssldata.direct"),
+    "numcodecs": ("ssldata.shard_writer", "ssldata.direct"),
     "pyranges": ("ssldata.intervals",),
     "pyfaidx": ("ssldata.genome", "ssldata.genome_fasta"),
     "pooch": ("ssldata.fetch",),

@@ -22,7 +22,7 @@ import pytest
 import yaml
 
 from flows.cli import main
-from ssldata import store_writer
+from ssldata import shard_writer, store_writer
 from ssldata.build import build_project
 from ssldata.config import Project, load_project
 from ssldata.errors import CrosslabelError
@@ -186,25 +186,38 @@ def bytes_of_a_build(built_world: Path) -> int:
 
 @contextlib.contextmanager
 def disk_of(capacity: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let every write of zarr fail from byte `capacity` on, after half of it reached the file."""
+    """Let every write of arrays fail from byte `capacity` on, half of the last one done."""
     real = Path.write_bytes
     used = 0
+
+    def count(size: int, path: Path) -> None:
+        nonlocal used
+        used += size
+        if used > capacity:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     import zarr.storage._local as local
 
     def put(path: Path, value: Any, *, exclusive: bool = False) -> int:
-        nonlocal used
-        used += len(value)
-        if used > capacity:
+        try:
+            count(len(value), path)
+        except OSError:
             path.parent.mkdir(parents=True, exist_ok=True)
             data = bytes(value.as_numpy_array().tobytes())
             real(path.with_name(f"{path.name}.0000.partial"), data[: len(data) // 2])
-            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+            raise
         return put_really(path, value, exclusive=exclusive)
 
-    put_really = local._put
+    @contextlib.contextmanager
+    def shard_path(path: Path) -> Iterator[Path]:
+        with shard_path_really(path) as temporary:
+            yield temporary
+            count(temporary.stat().st_size, path)
+
+    put_really, shard_path_really = local._put, shard_writer.atomic_path
     with monkeypatch.context() as patch:
         patch.setattr(local, "_put", put)
+        patch.setattr(shard_writer, "atomic_path", shard_path)
         yield
 
 

@@ -15,6 +15,7 @@ import xarray as xr
 import zarr
 
 from ssldata.errors import MissingInputError, StoreError
+from ssldata.onehot import one_hot
 from ssldata.store import ATTRIBUTE, RowGroup, Store, open_store
 from ssldata.store_writer import (
     CHUNKS_PER_SHARD,
@@ -141,6 +142,45 @@ def test_only_whole_shards_are_written(tmp_path: Path) -> None:
     assert (np.asarray(group["sequence_codes"][shard:]) == tail).all()
     with pytest.raises(StoreError, match=f"shard 0 takes {shard} rows"):
         write_shard(writer.path, "g", 0, tail)
+
+
+@pytest.mark.parametrize("length", [200, 1001])
+def test_shards_are_the_bytes_zarr_would_write(length: int, tmp_path: Path) -> None:
+    """Whole and part chunks, a chunk of zeros (all N, or all A), N here and there."""
+    shard = chunk_rows(length) * CHUNKS_PER_SHARD
+    rows = shard + chunk_rows(length) + 3
+    rng = np.random.default_rng(length)
+    codes = rng.integers(0, 5, (rows, length), dtype=np.uint8)
+    codes[: chunk_rows(length)] = 4
+    codes[chunk_rows(length) : 2 * chunk_rows(length)] = 0
+    for name in ("ours", "zarrs"):
+        writer = StoreWriter(tmp_path / f"{name}.zarr")
+        writer.create({"experiments": []})
+        writer.write_arrays("g", {"start": np.arange(rows)}, dims={"start": ("row",)})
+        writer.create_sequences("g", rows=rows, length=length, codes=True)
+    ours, zarrs = tmp_path / "ours.zarr", tmp_path / "zarrs.zarr"
+    for number in range(shard_count(rows, length)):
+        write_shard(ours, "g", number, codes[number * shard : (number + 1) * shard])
+    group = zarr.open_group(zarrs / "g", mode="r+", use_consolidated=False)
+    group["sequence"][...] = one_hot(codes)
+    group["sequence_codes"][...] = codes
+    read = zarr.open_group(ours / "g", mode="r", use_consolidated=False)
+    assert (np.asarray(read["sequence"][...]) == one_hot(codes)).all()
+    assert (np.asarray(read["sequence_codes"][...]) == codes).all()
+    files = sorted(f.relative_to(zarrs) for f in (zarrs / "g").rglob("*") if f.is_file())
+    assert files == sorted(f.relative_to(ours) for f in (ours / "g").rglob("*") if f.is_file())
+    for file in files:
+        assert (ours / file).read_bytes() == (zarrs / file).read_bytes(), file
+
+
+def test_a_shard_of_zeros_is_no_file_as_in_zarr(tmp_path: Path) -> None:
+    writer = StoreWriter(tmp_path / "s.zarr")
+    writer.create({"experiments": []})
+    writer.write_arrays("g", {"start": np.arange(3)}, dims={"start": ("row",)})
+    writer.create_sequences("g", rows=3, length=10, codes=True)
+    write_shard(writer.path, "g", 0, np.full((3, 10), 4, np.uint8))
+    assert not (writer.path / "g" / "sequence" / "c" / "0" / "0" / "0").exists()
+    assert (writer.path / "g" / "sequence_codes" / "c" / "0" / "0").exists()
 
 
 def _hold(path: Path, ready: object, seconds: float) -> None:
