@@ -139,6 +139,11 @@ def _steps(
     return sorted(steps)[len(steps) // 2], sum(waits) / len(waits)
 
 
+def verdict_of(step: float, waiting: float) -> str:
+    """Return ``data-bound`` when a step waits more than 5 % of its time, else ``model-bound``."""
+    return "data-bound" if waiting > BOUND * step else "model-bound"
+
+
 def bench(
     store: Store,
     *,
@@ -194,7 +199,5 @@ def bench(
         memory_mb=round(max(0, codes[2] - before) / 1e6),
         step_ms=None if step is None else step * 1e3,
         waiting_ms=None if waiting is None else waiting * 1e3,
-        verdict=None
-        if step is None or waiting is None
-        else ("data-bound" if waiting > BOUND * step else "model-bound"),
+        verdict=None if step is None or waiting is None else verdict_of(step, waiting),
     )

@@ -148,6 +148,8 @@ class TrainingReader:
         self._cache: ChunkCache = cache_for(store, mixture, direct=direct)
         self._orders: dict[int, EpochOrder] = {}
         self._lock = threading.Lock()
+        # Of every epoch alike.
+        self._windows = len(self._order(0))
         self.steps_per_epoch = self._order(0).steps
 
     # -- place in the order ------------------------------------------------------------------
@@ -209,7 +211,7 @@ class TrainingReader:
             return window.rebatch(self.batch_size, drop_remainder=whole)
 
         dataset = (
-            tf.data.Dataset.range(epoch * len(order) + window, np.iinfo(np.int64).max)
+            tf.data.Dataset.range(epoch * self._windows + window, np.iinfo(np.int64).max)
             .map(self._load(), num_parallel_calls=self._threads, deterministic=True)
             .prefetch(1)
             .flat_map(cut)
@@ -244,7 +246,7 @@ class TrainingReader:
 
     def window(self, number: int) -> tuple[NDArray[Any], ...]:
         """Return one window of the endless order as arrays: sequence, label, weight."""
-        epoch, window = divmod(number, len(self._order(0)))
+        epoch, window = divmod(number, self._windows)
         part = self._order(epoch).window(window)
         codes, labels, weight = read_window(self._cache, part, epoch=epoch, **self._read)
         if self.encoding.tokenizer is None:
