@@ -33,7 +33,7 @@ from ssldata.cache import digest_of
 from ssldata.cluster import Pool, SerialPool, open_pool
 from ssldata.config import Project
 from ssldata.errors import InputError, StoreError
-from ssldata.plan import plan_project, require_inputs
+from ssldata.plan import memory_per_worker, plan_project, require_inputs
 from ssldata.progress import NoProgress, Progress
 from ssldata.provenance import library_versions
 from ssldata.rows_homologue import homologue_rows
@@ -342,7 +342,11 @@ def build_project(
         nullcontext(pool)
         if pool is not None
         else open_pool(
-            workers=workers, scheduler=scheduler, scheduler_file=scheduler_file, memory=memory
+            workers=workers,
+            scheduler=scheduler,
+            scheduler_file=scheduler_file,
+            memory=memory,
+            needed=memory_per_worker(project),
         )
     )
     results = []

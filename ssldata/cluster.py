@@ -59,6 +59,24 @@ class DaskPool:
             self.client.cancel(futures)
 
 
+def _check_memory(memory: str, *, workers: int, needed: int) -> None:
+    from dask.utils import parse_bytes
+
+    if not workers:
+        raise ClusterError(
+            f"--memory {memory}: limits the workers that --workers starts; there are none here"
+        )
+    try:
+        limit = int(parse_bytes(memory))
+    except ValueError as exc:
+        raise ClusterError(f"--memory {memory}: not a size; write 2GB or 1500MB") from exc
+    if limit < needed:
+        raise ClusterError(
+            f"--memory {memory}: a worker of this project needs {-(-needed // 1_000_000)}MB "
+            "(`crosslabel plan` says it)"
+        )
+
+
 @contextlib.contextmanager
 def open_pool(
     *,
@@ -66,6 +84,7 @@ def open_pool(
     scheduler: str | None = None,
     scheduler_file: Path | None = None,
     memory: str | None = None,
+    needed: int = 0,
 ) -> Iterator[Pool]:
     """Open what runs the tasks of a build.
 
@@ -78,13 +97,19 @@ def open_pool(
     scheduler_file
         The file a running Dask scheduler wrote its address to.
     memory
-        Memory limit per local worker, for example ``2GB``.
+        Memory limit per local worker, for example ``2GB``: a worker that grows beyond it is
+        stopped and started anew.
+    needed
+        Bytes a worker is known to need; a smaller `memory` is refused.
 
     Raises
     ------
     ClusterError
-        The scheduler cannot be reached, or has no workers, within 10 seconds.
+        `memory` is no size, too small, or given without local workers; the scheduler cannot be
+        reached, or has no workers, within 10 seconds.
     """
+    if memory is not None:
+        _check_memory(memory, workers=workers, needed=needed)
     if not workers and scheduler is None and scheduler_file is None:
         yield SerialPool()
         return

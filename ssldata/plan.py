@@ -22,6 +22,8 @@ from ssldata.store_writer import CHUNKS_PER_SHARD, chunk_rows
 _BYTES_PER_BASE = {"sequence": 0.26, "codes": 0.255}
 #: Bytes per row of all columns together, compressed.
 _BYTES_PER_ROW = 12
+#: Resident size of a worker process that did nothing yet: Python and the libraries.
+_WORKER_BYTES = 320_000_000
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,17 @@ class Plan:
     def as_dict(self) -> dict[str, Any]:
         """Return the plan as JSON-able values."""
         return asdict(self)
+
+
+def memory_per_worker(project: Project) -> int:
+    """Return the bytes a worker needs, whatever the number of rows.
+
+    The libraries; the base codes of one shard, twice while they are cut from the genome; and two
+    chunks of one-hot with what they are packed into. A test measures it.
+    """
+    length = project.windows.stored
+    codes = chunk_rows(length) * CHUNKS_PER_SHARD * length
+    return _WORKER_BYTES + 2 * codes + 4 * (codes // CHUNKS_PER_SHARD * 4)
 
 
 def missing_inputs(project: Project) -> list[Path]:
@@ -173,7 +186,6 @@ def plan_project(project: Project) -> Plan:
                 )
             )
     training = project.training
-    length = project.windows.stored
     return Plan(
         project=project.name,
         stores=str(project.store.path),
@@ -186,6 +198,5 @@ def plan_project(project: Project) -> Plan:
             for regime in training.regimes
             for seed in training.seeds
         ],
-        # A task holds one shard: its one-hot form, the copy read back, and the codes.
-        memory_per_worker=chunk_rows(length) * CHUNKS_PER_SHARD * length * 10,
+        memory_per_worker=memory_per_worker(project),
     )

@@ -24,9 +24,13 @@ import yaml
 from flows.cli import main
 from ssldata import shard_writer, store_writer
 from ssldata.build import build_project
+from ssldata.build_groups import fill_shard
+from ssldata.cluster import open_pool
 from ssldata.config import Project, load_project
-from ssldata.errors import CrosslabelError
+from ssldata.errors import ClusterError, CrosslabelError
+from ssldata.genome import open_genome
 from ssldata.lifecycle import add_genome, remove_genome
+from ssldata.plan import plan_project
 from ssldata.simulate import small_clade
 from ssldata.store import open_store
 from ssldata.validate import validate_store
@@ -54,6 +58,9 @@ def world(small_world: Path, tmp_path: Path) -> Path:
 BUILD = """
 import sys
 from ssldata.build import build_project
+from ssldata.genome import open_genome
+from ssldata.build_groups import fill_shard
+from ssldata.plan import plan_project
 from ssldata.config import load_project
 from ssldata.cluster import open_pool
 with open_pool(workers=int(sys.argv[2])) as pool:
@@ -341,6 +348,51 @@ def dask_cluster(folder: Path) -> Iterator[Path]:
             process.terminate()
         for process in processes:
             process.wait(timeout=60)
+
+
+def _peak_after(function: Any, calls: Any) -> int:
+    import resource
+
+    for call in calls:
+        function(*call)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def test_workers_stay_below_the_memory_that_plan_states(many_shards: Path, tmp_path: Path) -> None:
+    world = tmp_path / "world"
+    shutil.copytree(many_shards, world)
+    project = load_project(world)
+    stated = plan_project(project).memory_per_worker
+    name = project.experiments[0].name
+    build_project(project, experiments=[name])
+    path = project.store_path(name)
+    shards = open_store(path).group("reference")
+    count = -(-shards.rows // shards.shard_rows)
+    assert count > 1
+    genome = open_genome(project.reference.sequence, aliases=project.reference.aliases)
+    calls = [(path, "reference", shard, genome) for shard in range(count)]
+    with open_pool(workers=1, memory="1.5GB", needed=stated) as pool:
+        limits = pool.client.scheduler_info()["workers"].values()
+        assert [worker["memory_limit"] for worker in limits] == [1_500_000_000]
+        peak = next(iter(pool.map(_peak_after, [(fill_shard, calls)])))
+    assert peak < stated
+    assert stated < 3 * peak
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"workers": 1, "memory": "100MB"}, "needs 3..MB"),
+        ({"workers": 1, "memory": "lots"}, "not a size"),
+        ({"memory": "2GB"}, "there are none here"),
+    ],
+)
+def test_memory_that_cannot_be_honoured(
+    options: dict[str, Any], words: str, small_world: Path
+) -> None:
+    with pytest.raises(ClusterError, match=words):
+        build_project(load_project(small_world), **options)
+    assert not (small_world / "store").exists()
 
 
 def test_a_running_dask_cluster_gives_the_same_bytes(
