@@ -82,9 +82,10 @@ def bench(
         way = "chunks decoded directly" if report.direct else "through zarr-python"
         out.result(
             {"store": store, "model": model, **report.as_dict()},
+            f"{store}: {report.rows:,} rows of {report.length} b, batches of {batch_size}, "
+            f"{way}, {report.memory_mb} MB",
             table(
-                f"{store}: {report.rows:,} rows of {report.length} b, batches of {batch_size}, "
-                f"{way}, {report.memory_mb} MB",
+                "Reading",
                 ["sequences", "rows/s", "rows/s of CPU time"],
                 lines,
                 numbers=2,
