@@ -132,13 +132,17 @@ class ChainIndex:
         contig
             Array of names (any string type, objects, a pandas column) or of integer codes.
         """
+        if isinstance(contig, list) and contig and isinstance(contig[0], str):
+            return self._look_up(contig)  # an array of text would be built only to be taken apart
         values = np.asarray(contig)
         if values.dtype.kind in "iu":
             codes = values.astype(np.int64, copy=False)
             known = (codes >= 0) & (codes < len(self.target_names))
             return np.where(known, codes, -1).astype(np.int32)
+        return self._look_up(values.tolist())
+
+    def _look_up(self, names: list[Any]) -> NDArray[np.int32]:
         look_up = _Codes(self.target_codes)
-        names = values.tolist()
         return np.fromiter(map(look_up.__getitem__, names), dtype=np.int32, count=len(names))
 
     def inverted(self) -> ChainIndex:

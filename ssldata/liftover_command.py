@@ -19,8 +19,9 @@ from ssldata.cache import atomic_path
 from ssldata.chain import load_chain
 from ssldata.chain_text import read_bytes
 from ssldata.errors import ConfigError, CrosslabelError
-from ssldata.liftover_bed import BedOptions, BedReader, Text, lift_small
+from ssldata.liftover_bed import BedOptions, BedReader, Text
 from ssldata.liftover_blocked import lift_blocked
+from ssldata.liftover_small import lift_small
 
 USAGE = """\
 usage: crosslabel liftover OLD CHAIN NEW UNMAPPED [options]
@@ -196,10 +197,10 @@ def lift_file(data: bytes, chain: str, options: BedOptions, *, where: str) -> It
         yield from lift_blocked(reader, index, options)
         return
     if len(data) >= COMPILED_FROM_BYTES or "numba" in sys.modules:
-        from ssldata import liftover_text_kernels  # costs half a second
+        from ssldata import liftover_text  # costs half a second
 
-        if liftover_text_kernels.can_read(reader, options):
-            yield from liftover_text_kernels.lift_regular(reader, index, options)
+        if liftover_text.can_read(reader, options):
+            yield from liftover_text.lift_regular(reader, index, options)
     yield from lift_small(reader, index, options)
 
 

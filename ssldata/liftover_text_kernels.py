@@ -1,52 +1,24 @@
-"""Compiled reading and writing of large BED files for the drop-in command.
-
-The same bytes as :mod:`ssldata.liftover_bed` writes. Only plainly regular text is read here:
-reading stops before the first row that is not (a sign, another number of columns, an interval
-that ends before it starts), and the strict path goes on from there.
-"""
+"""Compiled reading and writing of BED text; :mod:`ssldata.liftover_text` says what for."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ssldata.chain import ChainIndex
 from ssldata.chain_text import MAX_POSITION
-from ssldata.liftover import Status
-from ssldata.liftover_bed import REASONS, BedOptions, BedReader, Text
-from ssldata.liftover_ucsc import find_regions
 
 _NEWLINE, _RETURN, _SPACE, _TAB, _HASH, _DOT = 10, 13, 32, 9, 35, 46
 _PLUS, _MINUS, _ZERO, _NINE, _COLON = 43, 45, 48, 57, 58
-#: Rows per round: bounds the memory a large file needs.
-_CHUNK = 500_000
-#: Size of the buffers of each output.
-_BUFFER = 4_000_000
 #: Longest number as text, with its tab.
 _NUMBER = 12
 
 
-@dataclass(frozen=True)
-class Names:
-    """Contig names as one byte array, with a hash table to find them.
-
-    ``text`` uint8, ``offsets`` int64 (names + 1), ``table`` int32 with a power of two entries:
-    codes by open addressing of the FNV-1a hash, −1 where empty.
-    """
-
-    text: NDArray[np.uint8]
-    offsets: NDArray[np.int64]
-    table: NDArray[np.int32]
-
-
 @numba.njit(cache=True, nogil=True)
-def _hash_names(
+def hash_names(
     text: NDArray[np.uint8], offsets: NDArray[np.int64], table: NDArray[np.int32]
 ) -> None:
+    """Enter the names into a hash table (open addressing, FNV-1a, −1 where empty)."""
     mask = table.size - 1
     for code in range(offsets.size - 1):
         value = np.uint64(14695981039346656037)
@@ -56,20 +28,6 @@ def _hash_names(
         while table[slot] >= 0:
             slot = (slot + 1) & mask
         table[slot] = code
-
-
-def name_table(names: tuple[str, ...]) -> Names:
-    """Return contig names as bytes with their hash table."""
-    encoded = [name.encode("utf-8") for name in names]
-    offsets = np.zeros(len(names) + 1, np.int64)
-    offsets[1:] = np.cumsum([len(name) for name in encoded])
-    size = 16
-    while size < 2 * len(names):
-        size *= 2
-    table = np.full(size, -1, np.int32)
-    text = np.frombuffer(b"".join(encoded) or b"\0", dtype=np.uint8)
-    _hash_names(text, offsets, table)
-    return Names(text, offsets, table)
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
@@ -103,7 +61,7 @@ def _find(
 
 
 @numba.njit(cache=True, nogil=True)
-def _read(
+def read_rows(
     text: NDArray[np.uint8],
     position: int,
     columns: int,
@@ -119,12 +77,14 @@ def _read(
     word: NDArray[np.int64],
     rest: NDArray[np.int64],
     stop: NDArray[np.int64],
+    mark: NDArray[np.int64],
     strand: NDArray[np.uint8],
 ) -> tuple[int, int, int, bool]:
     """Read rows until the arrays are full; return (rows, offset, lines, regular).
 
     `word` gets the offset of the contig name, `rest` that of the fourth column (the end of the
-    line without one), `stop` the end of the last column.
+    line without one), `stop` the end of the last column. `mark` says how columns four and on can
+    be copied: ≥ 0 whole, but for the strand at that offset; −1 whole; −2 only one by one.
     """
     rows = 0
     lines = 0
@@ -156,13 +116,17 @@ def _read(
         sign = np.uint8(_DOT)
         name_begin = line
         name_end = line
+        how = -1
         while True:
+            begin = at
             if not tab:
                 while at < finish and (text[at] == _SPACE or text[at] == _TAB):
                     at += 1
                 if at >= finish:
                     break
-            begin = at
+                if count > 3 and (at != begin + 1 or text[begin] != _TAB):
+                    how = -2  # the output has single tabs
+                begin = at
             if count == 1 or count == 2:
                 value = np.int64(0)
                 while at < finish and _ZERO <= text[at] <= _NINE and value <= MAX_POSITION:
@@ -189,10 +153,15 @@ def _read(
                     name_end = at
                 elif count == 3:
                     tail = begin
-                elif count == 5 and stranded:
-                    if at == begin:
-                        return rows, position, lines, False
-                    sign = text[begin]
+                elif count == 5:
+                    if not stranded or at != begin + 1:
+                        how = -2
+                    elif how == -1:
+                        how = begin
+                    if stranded:
+                        if at == begin:
+                            return rows, position, lines, False
+                        sign = text[begin]
             last = at
             count += 1
             if at >= finish:
@@ -221,6 +190,7 @@ def _read(
         word[rows] = name_begin
         rest[rows] = tail if columns > 3 else last
         stop[rows] = last
+        mark[rows] = how
         strand[rows] = sign
         rows += 1
         position = after
@@ -230,15 +200,17 @@ def _read(
 
 @numba.njit(cache=True, nogil=True, inline="always")
 def _digits(out: NDArray[np.uint8], at: int, value: int) -> int:
-    """Write a number ≥ 0 at `at`; return the place behind it."""
+    """Write a number from 0 to 2³² − 1 at `at`; return the place behind it."""
+    left = np.uint32(value)  # division by a constant is cheapest at 32 bits
     size = 1
     limit = np.int64(10)
     while value >= limit:
         size += 1
         limit *= 10
     for step in range(size - 1, -1, -1):
-        out[at + step] = _ZERO + value % 10
-        value //= 10
+        next_left = left // np.uint32(10)
+        out[at + step] = np.uint32(_ZERO) + (left - next_left * np.uint32(10))
+        left = next_left
     return at + size
 
 
@@ -289,8 +261,29 @@ def _columns(
     return at
 
 
+@numba.njit(cache=True, nogil=True, inline="always")
+def _tail(
+    out: NDArray[np.uint8],
+    at: int,
+    text: NDArray[np.uint8],
+    begin: int,
+    end: int,
+    how: int,
+    tab: bool,
+    sign: int,
+) -> int:
+    """Write the columns from the fourth on, whole where `how` (a mark of `_read`) allows it."""
+    if how == -2:
+        return _columns(out, at, text, begin, end, tab, 0, sign)
+    out[at] = _TAB
+    stop = _copy(out, at + 1, text, begin, end)
+    if how >= 0 and sign > 0:
+        out[at + 1 + how - begin] = sign
+    return stop
+
+
 @numba.njit(cache=True, nogil=True)
-def _write(
+def write_rows(
     text: NDArray[np.uint8],
     rows: int,
     start: NDArray[np.int64],
@@ -298,6 +291,7 @@ def _write(
     word: NDArray[np.int64],
     rest: NDArray[np.int64],
     stop: NDArray[np.int64],
+    mark: NDArray[np.int64],
     strand: NDArray[np.uint8],
     columns: int,
     tab: bool,
@@ -346,7 +340,7 @@ def _write(
             bad[lost] = _TAB
             lost = _digits(bad, lost + 1, end[row])
             if columns > 3:
-                lost = _columns(bad, lost, text, rest[row], stop[row], tab, 0, strand[row])
+                lost = _tail(bad, lost, text, rest[row], stop[row], mark[row], tab, strand[row])
             bad[lost] = _NEWLINE
             lost += 1
             continue
@@ -392,66 +386,10 @@ def _write(
                             sign = np.uint8(_MINUS)
                         elif sign == _MINUS:
                             sign = np.uint8(_PLUS)
-                used = _columns(good, used, text, rest[row], stop[row], tab, skip, sign)
+                if skip:
+                    used = _columns(good, used, text, rest[row], stop[row], tab, skip, sign)
+                else:
+                    used = _tail(good, used, text, rest[row], stop[row], mark[row], tab, sign)
             good[used] = _NEWLINE
             used += 1
     return rows, used, lost
-
-
-def can_read(reader: BedReader, options: BedOptions) -> bool:
-    """Return whether the compiled path knows this kind of file and these options."""
-    bed_columns = options.bed_plus or reader.columns
-    return (
-        reader.newline == b"\n"
-        and bed_columns < 8
-        and not (options.ends or options.has_bin or options.preserve_input)
-        and options.min_match > 0
-    )
-
-
-def lift_regular(reader: BedReader, index: ChainIndex, options: BedOptions) -> Iterator[Text]:
-    """Lift the regular rows at the start of a file; the reader is left at the first other row."""
-    text = np.frombuffer(reader.data, dtype=np.uint8)
-    target = name_table(index.target_names)
-    query = name_table(index.query_names)
-    plus = options.bed_plus
-    stranded = reader.columns >= 6 and (plus == 0 or plus >= 6)
-    reasons = [b"#" + REASONS[s] + b"\n" if s in REASONS else b"" for s in Status]
-    reason_offsets = np.cumsum([0, *map(len, reasons)]).astype(np.int64)
-    reason_text = np.frombuffer(b"".join(reasons), dtype=np.uint8)
-    skip = 0
-    if options.multiple:
-        skip = 1 if options.no_serial or 0 < plus < 5 else 2
-    rows = min(_CHUNK, len(text) // 6 + 1)
-    numbers = [np.empty(rows, np.int64) for _ in range(5)]
-    code = np.empty(rows, np.int32)
-    strand = np.empty(rows, np.uint8)
-    good, bad = np.empty(_BUFFER, np.uint8), np.empty(_BUFFER, np.uint8)
-    regular = True
-    while regular and reader.first < len(text):
-        found, offset, lines, regular = _read(
-            text, reader.first, reader.columns, options.tab, reader.carriage, stranded,
-            target.text, target.offsets, target.table, code, *numbers, strand,
-        )  # fmt: skip
-        reader.skip(offset, lines)
-        if not found:
-            continue
-        start, end, word, rest, stop = (column[:found] for column in numbers)
-        regions = find_regions(
-            index, code[:found], start, end, options=options.lift_options(), compiled=True
-        )
-        row = 0
-        while row < found:
-            # Done in rounds of a bounded size; most rows fit in the first.
-            row, used, lost = _write(
-                text, found, start, end, word, rest, stop, strand, reader.columns, options.tab,
-                stranded, options.multiple, not options.no_serial, skip, regions.status,
-                regions.offsets, index.chain_query[regions.chain], index.flipped[regions.chain],
-                regions.start, regions.end, query.text, query.offsets, reason_text,
-                reason_offsets, good, bad, row,
-            )  # fmt: skip
-            yield Text(good[:used].data, bad[:lost].data, {})
-            if used == lost == 0:  # a single row of many regions, or a very long line
-                good, bad = (np.empty(2 * len(buffer), np.uint8) for buffer in (good, bad))
-        totals = np.bincount(regions.status, minlength=len(Status)).tolist()
-        yield Text(b"", b"", {s.name.lower(): totals[s] for s in Status if totals[s]})

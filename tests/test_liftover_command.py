@@ -14,10 +14,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_liftover import CHAINS, index_of
 
-from ssldata import liftover_command, liftover_text_kernels
+from ssldata import liftover_command, liftover_text
 from ssldata.errors import ConfigError, InputError
-from ssldata.liftover_bed import BedOptions, BedReader, bin_number, lift_small
+from ssldata.liftover_bed import BedOptions, BedReader, bin_number
 from ssldata.liftover_command import main, parse_arguments
+from ssldata.liftover_small import lift_small
 
 INDEX = index_of(CHAINS)
 
@@ -327,8 +328,8 @@ def both_ways(text: bytes, options: BedOptions) -> list[object]:
             if reader.columns == 0:
                 answers.append(parts)
                 continue
-            if compiled and liftover_text_kernels.can_read(reader, options):
-                for part in liftover_text_kernels.lift_regular(reader, INDEX, options):
+            if compiled and liftover_text.can_read(reader, options):
+                for part in liftover_text.lift_regular(reader, INDEX, options):
                     parts = [parts[0] + bytes(part.mapped), parts[1] + bytes(part.unmapped)]
             for part in lift_small(reader, INDEX, options):
                 parts = [parts[0] + bytes(part.mapped), parts[1] + bytes(part.unmapped)]
@@ -403,8 +404,8 @@ def test_compiled_reading_is_strict_reading(text, options) -> None:
 
 
 def test_compiled_writing_in_small_rounds(monkeypatch) -> None:
-    monkeypatch.setattr(liftover_text_kernels, "_BUFFER", 8)
-    monkeypatch.setattr(liftover_text_kernels, "_CHUNK", 3)
+    monkeypatch.setattr(liftover_text, "_BUFFER", 8)
+    monkeypatch.setattr(liftover_text, "_CHUNK", 3)
     rows = [f"tA\t{at}\t{at + 90}\t{'n' * (at % 50)}\t0\t-\n" for at in range(0, 5200, 50)]
     text = "".join(rows).encode()
     for multiple in (False, True):
