@@ -94,14 +94,15 @@ def lift_regular(reader: BedReader, index: ChainIndex, options: BedOptions) -> I
         regions = find_regions(
             index, code[:found], start, end, options=options.lift_options(), compiled=True
         )
+        contig, flipped = index.chain_query[regions.chain], index.flipped[regions.chain]
         row = 0
         while row < found:
             # Done in rounds of a bounded size; most rows fit in the first.
             row, used, lost = kernels.write_rows(
                 text, found, start, end, word, rest, stop, mark, strand, reader.columns,
                 options.tab, stranded, options.multiple, not options.no_serial, skip,
-                regions.status, regions.offsets, index.chain_query[regions.chain], index.flipped[regions.chain],
-                regions.start, regions.end, query.text, query.offsets, reason_text,
+                regions.status, regions.offsets, contig, flipped, regions.start,
+                regions.end, query.text, query.offsets, reason_text,
                 reason_offsets, good, bad, row,
             )  # fmt: skip
             yield Text(good[:used].data, bad[:lost].data, {})
