@@ -23,6 +23,8 @@ from ssldata.store import HOMOLOGUES, REFERENCE, Store
 
 #: A mixture of at most so many bytes of base codes is kept in memory once it was read.
 SMALL_BYTES = 96_000_000
+#: Otherwise so many bytes are kept, and a chunk for every segment.
+STREAM_BYTES = 32_000_000
 #: Chunks' worth of memory kept for reuse beyond the cache.
 _SPARE = 8
 
@@ -154,13 +156,18 @@ class ChunkCache:
         The store.
     budget
         Bytes of decoded chunks kept; chunks in use are kept in any case.
+    keep
+        Keep chunks that the epoch is done with, for the next one.
     direct
         False: read through zarr-python, always.
     """
 
-    def __init__(self, store: Store, budget: int, *, direct: bool = True) -> None:
+    def __init__(
+        self, store: Store, budget: int, *, keep: bool = False, direct: bool = True
+    ) -> None:
         self.store = store
         self._budget = budget
+        self._keep = keep
         self._direct = direct
         self._readers: dict[str, ChunkReader] = {}
         self._kept: OrderedDict[tuple[str, int], _Entry] = OrderedDict()
@@ -175,8 +182,11 @@ class ChunkCache:
         return self._readers[name]
 
     @contextmanager
-    def chunk(self, name: str, number: int) -> Iterator[NDArray[np.uint8]]:
-        """Give the codes of one chunk; they may be overwritten when the block has ended."""
+    def chunk(self, name: str, number: int, *, last: bool = False) -> Iterator[NDArray[np.uint8]]:
+        """Give the codes of one chunk; they may be overwritten when the block has ended.
+
+        With `last` the chunk will not be needed again soon.
+        """
         reader = self.reader(name)
         with self._lock:
             entry = self._kept.pop((name, number), None)
@@ -196,31 +206,37 @@ class ChunkCache:
         finally:
             with self._lock:
                 entry.users -= 1
-                self._give_up()
+                if last and not self._keep:
+                    # The next chunk finds this memory still in the processor's cache.
+                    self._give_up(name, number)
+                for key in list(self._kept) if self._bytes > self._budget else ():
+                    if self._bytes > self._budget:
+                        self._give_up(*key)
 
-    def _give_up(self) -> None:
-        for key in list(self._kept) if self._bytes > self._budget else ():
-            entry = self._kept[key]
-            if self._bytes <= self._budget:
-                break
-            if not entry.users:
-                del self._kept[key]
-                self._bytes -= entry.codes.nbytes
-                free = self._free.setdefault(entry.codes.shape, [])
-                if len(free) < _SPARE:
-                    free.append(entry.codes)
+    def _give_up(self, name: str, number: int) -> None:
+        """Drop a chunk that nobody uses."""
+        entry = self._kept[name, number]
+        if not entry.users:
+            del self._kept[name, number]
+            self._bytes -= entry.codes.nbytes
+            free = self._free.setdefault(entry.codes.shape, [])
+            if len(free) < _SPARE:
+                free.append(entry.codes)
 
 
 def cache_for(store: Store, mixture: Mixture, *, direct: bool = True) -> ChunkCache:
-    """Return a cache that holds all of a small mixture, else two chunks of every segment."""
+    """Return a cache that holds all of a small mixture, else what windows share."""
     segments = (*mixture.positives, *mixture.negatives)
     groups = [store.group(segment.group) for segment in segments]
-    chunks = [group.chunk_rows * group.length for group in groups]
     whole = sum(
         min(group.rows, len(segment) + 2 * group.chunk_rows) * group.length
         for group, segment in zip(groups, segments, strict=True)
     )
-    return ChunkCache(store, whole if whole <= SMALL_BYTES else 2 * sum(chunks), direct=direct)
+    if whole <= SMALL_BYTES:
+        return ChunkCache(store, 2 * whole, keep=True, direct=direct)
+    # The chunk each segment has come to, and those of the windows that are being read.
+    chunks = sum(group.chunk_rows * group.length for group in groups)
+    return ChunkCache(store, STREAM_BYTES + chunks * 5 // 4, direct=direct)
 
 
 def lead_of(length: int, context: int | None) -> int:
@@ -281,7 +297,7 @@ def read_window(
         done += len(piece)
         group = cache.store.group(piece.group)
         number = int(piece.rows[0]) // group.chunk_rows
-        with cache.chunk(piece.group, number) as chunk:
+        with cache.chunk(piece.group, number, last=piece.last) as chunk:
             _place_rows(chunk, piece.rows, number * group.chunk_rows, here, lead, codes)
         value = group.column("label")[piece.rows, label]
         labels[here] = value

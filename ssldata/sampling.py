@@ -35,10 +35,14 @@ _RAMP = 8
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """Rows of one group that lie in one chunk, ascending."""
+    """Rows of one group that lie in one chunk, ascending.
+
+    `last` tells that the epoch has no further rows of this run in the chunk.
+    """
 
     group: str
     rows: NDArray[np.int64]
+    last: bool = False
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -143,7 +147,8 @@ class _Stream:
             begin = int(self._bounds[i, 0]) + first - int(self._ends[i])
             count = min(end, int(self._ends[i + 1])) - first
             rows = self._segment.rows(begin, begin + count)
-            result.append(Piece(self._segment.group, rows))
+            last = begin + count == int(self._bounds[i, 1])
+            result.append(Piece(self._segment.group, rows, last))
             first += count
             i += 1
         return result

@@ -299,6 +299,42 @@ def test_a_chunk_that_fails_is_tried_again(store: Store, monkeypatch: pytest.Mon
         assert (codes == store.group("reference").codes(16, 24)).all()
 
 
+@pytest.mark.usefixtures("many_windows")
+@pytest.mark.parametrize(("small", "times"), [(0, 3), (10**9, 1)], ids=["streamed", "kept"])
+def test_every_chunk_is_decoded_once_an_epoch(
+    store: Store, monkeypatch: pytest.MonkeyPatch, small: int, times: int
+) -> None:
+    monkeypatch.setattr(batches, "SMALL_BYTES", small)
+    decoded: Counter[tuple[str, int]] = Counter()
+    genuine = batches.ChunkReader.decode
+
+    def counted(self: Any, number: int, out: np.ndarray) -> None:
+        decoded[self.group.name, number] += 1
+        genuine(self, number, out)
+
+    monkeypatch.setattr(batches.ChunkReader, "decode", counted)
+    mix = mixture(ratio=1.25)  # all 300 negatives
+    made = TrainingReader(store, mix, batch_size=BATCH)
+    windows = len(
+        EpochOrder(
+            mix,
+            0,
+            batch_size=BATCH,
+            chunks=dict.fromkeys(ROWS, 8),
+            window_rows=8 * reader.WINDOW_CHUNKS,
+        )
+    )
+    assert windows > 5
+    for number in range(3 * windows):
+        made.window(number)
+    chunks = {"homologs/a": 19, "homologs/b": 12, "reference": 38}
+    for name, count in chunks.items():
+        found = [n for (group, _), n in decoded.items() if group == name]
+        assert len(found) == count
+        # The run of negatives begins in the middle of a chunk and ends there, so twice once.
+        assert sum(found) <= times * (count + 1)
+
+
 # -- weights -------------------------------------------------------------------------------------
 
 
