@@ -30,6 +30,7 @@ from ssldata.build_inputs import (
     store_names,
 )
 from ssldata.cache import digest_of
+from ssldata.card import write_card
 from ssldata.cluster import Pool, SerialPool, open_pool
 from ssldata.config import Project
 from ssldata.errors import InputError, StoreError
@@ -269,8 +270,12 @@ def build_genome(
 
 
 def finish_store(project: Project, store_name: str) -> dict[str, Any]:
-    """Return the account of a whole store; warn of genomes in it that the project does not name."""
+    """Write the card of a whole store and return its account.
+
+    Genomes in it that the project does not name are warned of.
+    """
     path = project.store.path / f"{store_name}.zarr"
+    write_card(path)
     store = open_store(path)
     named = {genome.name for genome in project.genomes}
     for genome in store.genomes:

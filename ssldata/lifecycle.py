@@ -13,6 +13,7 @@ from typing import Any
 
 from ssldata.build import build_genome
 from ssldata.build_inputs import open_target, store_names
+from ssldata.card import write_card
 from ssldata.cluster import Pool
 from ssldata.config import Genome, Project, checked, load_project
 from ssldata.errors import ConfigError, InputError, MissingInputError, StoreError
@@ -217,6 +218,8 @@ def add_genome(
         )
         for store in target.stores
     ]
+    for store in target.stores:
+        write_card(store)
     registry = None if target.project is None else target.project.genomes_file
     return {
         "genome": name,
@@ -262,6 +265,7 @@ def remove_genome(path: Path, name: str) -> dict[str, Any]:
             held = group in writer.ledger()
             if held:
                 writer.remove(group)
+        write_card(store)
         results.append({"path": str(store), "status": "removed" if held else "absent"})
     if whole_project and listed and registry is not None:
         strike_genome(registry, name)
@@ -336,5 +340,6 @@ def _set_status(path: Path, name: str, old: str, new: str, more: dict[str, Any])
                 raise StoreError(
                     f"{store}: {name} is {entry['status']}, not {old}; run `crosslabel build` first"
                 )
+        write_card(store)
         results.append({"path": str(store), "status": new if entry is not None else "absent"})
     return {"genome": name, "stores": results}

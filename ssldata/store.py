@@ -18,8 +18,9 @@ import zarr
 from numpy.typing import NDArray
 
 from ssldata.cache import digest_of
-from ssldata.errors import MissingInputError, StoreError
+from ssldata.errors import StoreError
 from ssldata.onehot import N_CODE
+from ssldata.remote import ReadOnlyStore, files_at, is_url
 
 #: MAJOR.MINOR; readers refuse another MAJOR. Raise MAJOR only when old readers would misread.
 FORMAT_VERSION = "1.0"
@@ -282,44 +283,71 @@ def read_root_attributes(path: Path) -> dict[str, Any] | None:
         The store is of another major format version.
     """
     try:
-        root = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
-        attributes = root["attributes"][ATTRIBUTE]
-    except (OSError, ValueError, KeyError, TypeError):
+        text = (path / "zarr.json").read_bytes()
+    except OSError:
         return None
-    found = str(attributes.get("format_version", "?"))
+    return _attributes_of(text, str(path))
+
+
+def _attributes_of(text: bytes, where: str) -> dict[str, Any] | None:
+    """Return our attributes in a root ``zarr.json``, or None when there are none."""
+    try:
+        attributes = json.loads(text)["attributes"][ATTRIBUTE]
+        found = str(attributes.get("format_version", "?"))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
     if found.split(".")[0] != FORMAT_VERSION.split(".")[0]:
         raise StoreError(
-            f"{path}: store format {found}, this release reads {FORMAT_VERSION.split('.')[0]}.x; "
+            f"{where}: store format {found}, this release reads {FORMAT_VERSION.split('.')[0]}.x; "
             "rebuild the store or use the release that wrote it"
         )
     return dict(attributes)
 
 
-def open_store(path: Path | str) -> Store:
-    """Open a local store for reading.
+def open_store(location: Path | str) -> Store:
+    """Open a store for reading, wherever it is.
+
+    Parameters
+    ----------
+    location
+        A folder, a ``.zip``, or the ``http(s)://`` or ``s3://`` address of one.
 
     Raises
     ------
     MissingInputError
         Nothing is there.
     StoreError
-        Something else is there, another format version, or no group is complete.
+        Something else is there, another format version, or no group is complete; or what is
+        needed to read from afar is missing (range requests, consolidated metadata).
+    UnreachableError
+        The server does not answer.
     """
-    path = Path(path)
-    if not path.exists():
-        raise MissingInputError(f"{path}: no such store; run `crosslabel build` first")
-    attributes = read_root_attributes(path)
-    if attributes is None:
+    local = not is_url(location) and Path(location).is_dir()
+    files = files_at(location)
+    text = files.read("zarr.json")
+    attributes = None if text is None else _attributes_of(text, str(location))
+    if attributes is None or text is None:
+        found = "nothing" if text is None else f"a zarr.json without {ATTRIBUTE!r} attributes"
         raise StoreError(
-            f"{path}: not a crosslabel store (no {ATTRIBUTE!r} attributes at its root)"
+            f"{location}: not a crosslabel store ({found} at its root)"
+            + ("" if local else "; give the address of the .zarr folder or of the .zip itself")
         )
-    reference = attributes["ledger"].get(REFERENCE, {})
-    if reference.get("status") != COMPLETE:
+    if attributes["ledger"].get(REFERENCE, {}).get("status") != COMPLETE:
         raise StoreError(
-            f"{path}: its reference rows are not complete; run `crosslabel build` again"
+            f"{location}: its reference rows are not complete; run `crosslabel build` again"
         )
-    group = zarr.open_group(path, mode="r", use_consolidated=False)
-    return Store(group, str(path))
+    if local:
+        group = zarr.open_group(Path(location), mode="r", use_consolidated=False)
+    else:
+        listed = (json.loads(text).get("consolidated_metadata") or {}).get("metadata", {})
+        if f"{REFERENCE}/start" not in listed:
+            raise StoreError(
+                f"{location}: its root has no consolidated metadata, so the store looks empty from "
+                "here; share it with `crosslabel store share`, or copy a whole store"
+            )
+        store = ReadOnlyStore(files, str(location))
+        group = zarr.open_group(store, mode="r", use_consolidated=True)
+    return Store(group, str(location))
 
 
 def load_arrays(path: Path) -> dict[str, NDArray[Any]]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssldata.cache import digest_of
+from ssldata.card import README
 from ssldata.config import Project
 from ssldata.errors import CrosslabelError
 from ssldata.genome import Genome, open_genome
@@ -205,6 +206,9 @@ def _leftovers(store: Store) -> Iterator[Found]:
         for pattern in ("*.partial", ".*.deleting"):
             for item in sorted(folder.rglob(pattern)):
                 yield "leftovers", f"{item.relative_to(folder)}: the next build sweeps it"
+        card = folder / README
+        if card.is_file() and store.digest not in card.read_text(encoding="utf-8"):
+            yield "card", f"{README} is of other rows; `crosslabel store card` writes it anew"
         for item in sorted((folder / HOMOLOGUES).glob("[!.]*/")):
             if f"{HOMOLOGUES}/{item.name}" not in store.ledger:
                 yield "leftovers", f"{HOMOLOGUES}/{item.name} is not in the ledger"

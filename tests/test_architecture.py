@@ -24,13 +24,13 @@ ALLOWED = {
 
 #: Outside library → the modules that own it; where a job is split over files, all its files.
 OWNERS = {
-    "zarr": ("ssldata.store", "ssldata.store_writer"),
+    "zarr": ("ssldata.store", "ssldata.store_writer", "ssldata.remote"),
     # The reader decodes whole chunks itself: three times as fast as through zarr.
     "numcodecs": ("ssldata.shard_writer", "ssldata.direct"),
     "pyranges": ("ssldata.intervals",),
     "pyfaidx": ("ssldata.genome", "ssldata.genome_fasta"),
     "pooch": ("ssldata.fetch",),
-    "pydantic": ("ssldata.config",),
+    "pydantic": ("ssldata.config", "ssldata.config_section", "ssldata.config_training"),
     "distributed": ("ssldata.cluster",),
     "dask": ("ssldata.cluster",),
     "jinja2": ("sslmodels.report",),
