@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from flows import tables
 from flows._tensorflow import muted_import
-from ssldata.config import REGIMES, Project, load_project
+from ssldata.config import Project, load_project
+from ssldata.config_training import REGIMES
 from ssldata.errors import ConfigError, MissingInputError
 
 if TYPE_CHECKING:

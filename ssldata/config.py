@@ -7,52 +7,23 @@ Relative paths are relative to the folder of the YAML.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
 
+from ssldata.config_section import Fraction, Name, Section
+from ssldata.config_training import HOMOLOGOUS, Training
 from ssldata.errors import ConfigError, MissingInputError
 from ssldata.registry import read_registry
 from ssldata.yaml_text import parse, read_text
 
-#: Names become folder and Zarr group names, so they are kept plain.
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+S = TypeVar("S", bound=Section)
 
 
-def _plain_name(value: str) -> str:
-    if not _NAME.fullmatch(value):
-        raise ValueError(
-            "a name is letters, digits, '.', '_' and '-', and starts with a letter or digit"
-        )
-    return value
-
-
-Name = Annotated[str, AfterValidator(_plain_name)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Regime = Literal["sl", "ssl", "ssl-ns", "two-stage"]
-REGIMES: tuple[str, ...] = get_args(Regime)
-S = TypeVar("S", bound="_Section")
-
-
-class _Section(BaseModel):
-    """A mapping of the project file; unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
-
-
-class Reference(_Section):
+class Reference(Section):
     """The labelled genome."""
 
     name: Name = Field(description="Name of the assembly, for example sacCer3.")
@@ -64,7 +35,7 @@ class Reference(_Section):
     )
 
 
-class Experiment(_Section):
+class Experiment(Section):
     """One set of peaks measured in the labelled genome."""
 
     name: Name = Field(description="For example the transcription factor.")
@@ -76,7 +47,7 @@ class Experiment(_Section):
     )
 
 
-class Genome(_Section):
+class Genome(Section):
     """A related genome that peaks are lifted to."""
 
     name: Name = Field(description="Name of the assembly; names its group in every store.")
@@ -91,7 +62,7 @@ class Genome(_Section):
     )
 
 
-class Windows(_Section):
+class Windows(Section):
     """How genomes are cut into rows."""
 
     size: Annotated[int, Field(gt=0)] = Field(default=200, description="Width of a bin in bases.")
@@ -141,7 +112,7 @@ class Windows(_Section):
         return self
 
 
-class Liftover(_Section):
+class Liftover(Section):
     """How intervals are lifted."""
 
     mode: Literal["blocks", "ucsc", "ucsc-multiple"] = Field(
@@ -162,7 +133,7 @@ class Liftover(_Section):
     )
 
 
-class Split(_Section):
+class Split(Section):
     """Which source intervals are train, validation and test."""
 
     test: list[str] = Field(
@@ -184,7 +155,7 @@ class Split(_Section):
         return self
 
 
-class Negatives(_Section):
+class Negatives(Section):
     """Rows with label 0."""
 
     pool: Annotated[int, Field(gt=0)] = Field(
@@ -204,70 +175,7 @@ class Negatives(_Section):
     seed: int = Field(default=0, description="Of the draw of negatives in training.")
 
 
-class NoisyStudent(_Section):
-    """Options of the ssl-ns regime."""
-
-    iterations: Annotated[int, Field(ge=1)] = Field(
-        default=5, description="Students trained one after the other; each teaches the next."
-    )
-    noise_sd: Annotated[float, Field(ge=0)] = Field(
-        default=0.1, description="Standard deviation of the noise added to the weights."
-    )
-    clip: bool = Field(default=True, description="Clip noisy weights to [0, 1].")
-    redraw: bool = Field(default=True, description="Draw the noise anew every epoch.")
-    noise_on_negatives: bool = Field(
-        default=False, description="Add the noise to the weights of negatives too."
-    )
-    student: Literal["fresh", "teacher"] = Field(
-        default="fresh", description="Start each student from new weights or from its teacher."
-    )
-
-
-class Training(_Section):
-    """The grid ``crosslabel run`` trains, and how every fit is done."""
-
-    experiments: list[Name] = Field(default_factory=list, description="Empty: all.")
-    models: list[str] = Field(
-        default=["cnn-27k"], min_length=1, description="Names of models, see docs/training.md."
-    )
-    regimes: list[Regime] = Field(
-        default=["sl", "ssl", "ssl-ns"],
-        min_length=1,
-        description="sl: labelled rows only; ssl: pre-trained on homologues; ssl-ns: noisy "
-        "student; two-stage: control that pre-trains on labelled rows.",
-    )
-    seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field(
-        default=[0], min_length=1, description="One run each: initial weights, draws and order."
-    )
-    runs: Path = Field(default=Path("runs"), description="Folder of the run folders.")
-    batch_size: Annotated[int, Field(gt=0)] = Field(default=256, description="Rows per step.")
-    epochs: Annotated[int, Field(gt=0)] = Field(default=100, description="At most, per phase.")
-    patience: Annotated[int, Field(gt=0)] = Field(
-        default=8, description="Epochs without a better validation loss before a phase stops."
-    )
-    plateau_patience: Annotated[int, Field(ge=0)] = Field(
-        default=0,
-        description="Halve the learning rate after this many epochs without gain; 0: never.",
-    )
-    monitor: Literal["val_loss", "val_aupr"] = "val_loss"
-    learning_rate: Annotated[float, Field(gt=0)] = Field(
-        default=1e-3, description="Of Adam, in sl and in pre-training."
-    )
-    finetune_learning_rate: Annotated[float, Field(gt=0)] = Field(
-        default=5e-4, description="Of Adam, in fine-tuning."
-    )
-    validation_negatives: Annotated[float, Field(gt=0)] = Field(
-        default=5.0, description="Validation negatives per validation positive."
-    )
-    two_stage_steps: Literal["own", "ssl"] = Field(
-        default="ssl",
-        description="Steps per epoch of the control's first stage: those of sl, or those of "
-        "ssl's pre-training, in passes over the rows of sl.",
-    )
-    noisy_student: NoisyStudent = Field(default_factory=NoisyStudent)
-
-
-class Store(_Section):
+class Store(Section):
     """Where and how rows are stored."""
 
     path: Path = Field(default=Path("store"), description="Folder that holds <experiment>.zarr.")
@@ -283,7 +191,7 @@ class Store(_Section):
     )
 
 
-class Project(_Section):
+class Project(Section):
     """A whole project file."""
 
     name: Name = Field(description="Name of the project, for reports and stores.")
@@ -339,7 +247,7 @@ class Project(_Section):
                     f"there are {', '.join(sorted(known))}"
                 )
         if not self.genomes:
-            homologous = [r for r in self.training.regimes if r in {"ssl", "ssl-ns"}]
+            homologous = [r for r in self.training.regimes if r in HOMOLOGOUS]
             if homologous:
                 raise ValueError(
                     f"training.regimes: {', '.join(homologous)} need at least one genome "

@@ -76,12 +76,16 @@ class SequenceModel(keras.Model):
     ----------
     body
         Functional model from one-hot (B, L, 4) to probabilities (B, outputs).
+    both_strands
+        Outside training, give the mean of the probabilities of a sequence and of its reverse
+        complement. Training reads the sequences as they come.
     """
 
-    def __init__(self, body: keras.Model, **options: Any) -> None:
+    def __init__(self, body: keras.Model, *, both_strands: bool = False, **options: Any) -> None:
         super().__init__(**options)
         self.encode = OneHot(name="one_hot")
         self.body = body
+        self.both_strands = both_strands
         self.build((None, self.length))
 
     @property
@@ -96,12 +100,18 @@ class SequenceModel(keras.Model):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Return probabilities (B, outputs)."""
-        return self.body(self.encode(inputs), training=training)
+        one_hot = self.encode(inputs)
+        if training or not self.both_strands:
+            return self.body(one_hot, training=training)
+        # In A, C, G, T order the complement is the order of the channels turned round.
+        other = self.body(ops.flip(one_hot, axis=(1, 2)), training=training)
+        return (self.body(one_hot, training=training) + other) / 2
 
     def get_config(self) -> dict[str, Any]:
         """Return what rebuilds the model."""
         config = super().get_config()
         config["body"] = keras.saving.serialize_keras_object(self.body)
+        config["both_strands"] = self.both_strands
         return config
 
     @classmethod

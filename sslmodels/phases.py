@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ssldata.cache import digest_of
-from ssldata.config import Negatives
-from ssldata.errors import StoreError
+from ssldata.config import Negatives, Project
+from ssldata.errors import ConfigError, StoreError
 from ssldata.hashing import permutation
 from ssldata.reader import take_rows
 from ssldata.sampling import Mixture, Segment
@@ -36,21 +39,79 @@ def label_column(store: Store, experiment: str) -> int:
     return store.experiments.index(experiment)
 
 
-def _segment(store: Store, group: str, kind: str, column: int | None = None) -> Segment:
-    """Return a train range; with `column`, only its rows that are positive there.
+Loci = NDArray[np.int64]
+
+
+def _segment(store: Store, group: str, kind: str) -> Segment:
+    """Return a train range."""
+    return Segment(group, *store.group(group).ranges[kind])
+
+
+def _positives(store: Store, group: str, column: int, loci: Loci | None) -> Segment:
+    """Return the training positives of one experiment, those of chosen loci only.
 
     The positive range of a joint store is the union over its experiments.
     """
     rows = store.group(group)
-    start, stop = rows.ranges[kind]
-    if column is not None and len(store.experiments) > 1:
-        members = start + np.flatnonzero(rows.column("label")[start:stop, column] == 1)
-        return Segment(group, start, stop, members.astype(np.int64))
-    return Segment(group, start, stop)
+    start, stop = rows.ranges["positive"]
+    keep = np.ones(stop - start, bool)
+    if len(store.experiments) > 1:
+        keep &= rows.column("label")[start:stop, column] == 1
+    if loci is not None:
+        keep &= np.isin(rows.column("locus")[start:stop], loci)
+    if keep.all():
+        return Segment(group, start, stop)
+    return Segment(group, start, stop, (start + np.flatnonzero(keep)).astype(np.int64))
 
 
-def homologue_groups(store: Store) -> list[str]:
-    """Return the groups of the complete target genomes.
+def chosen_loci(store: Store, experiment: str, count: int | None, *, seed: int) -> Loci | None:
+    """Return the loci a run with fewer labelled peaks trains on; None: all.
+
+    Smaller draws of a seed are part of its larger ones.
+
+    Raises
+    ------
+    StoreError
+        There are not so many.
+    """
+    if count is None:
+        return None
+    column = label_column(store, experiment)
+    segment = _positives(store, REFERENCE, column, None)
+    rows = segment.rows(0, len(segment))
+    loci = np.unique(store.group(REFERENCE).column("locus")[rows])
+    if count > len(loci):
+        raise StoreError(
+            f"{store.location}: {experiment} has {len(loci)} loci with training peaks, fewer than "
+            f"training.labelled_peaks = {count}"
+        )
+    return np.sort(loci[permutation(len(loci), "loci", seed)[:count]]).astype(np.int64)
+
+
+def nearest_genomes(project: Project, store: Store) -> list[str]:
+    """Return the genomes whose homologues are used: all of the store, or the nearest.
+
+    Raises
+    ------
+    ConfigError
+        The store holds fewer than ``training.nearest``.
+    """
+    count = project.training.nearest
+    if count is None:
+        return list(store.genomes)
+    if count > len(store.genomes):
+        raise ConfigError(
+            f"training.nearest is {count}, but {store.location} holds {len(store.genomes)} "
+            "complete genomes"
+        )
+    listed = [genome for genome in project.genomes if genome.name in store.genomes]
+    far = float("inf")
+    order = sorted(listed, key=lambda g: far if g.distance is None else g.distance)
+    return [genome.name for genome in order[:count]]
+
+
+def homologue_groups(store: Store, genomes: Sequence[str] | None = None) -> list[str]:
+    """Return the groups of the complete target genomes, or of some of them.
 
     Raises
     ------
@@ -63,7 +124,7 @@ def homologue_groups(store: Store) -> list[str]:
             "rows, and two-stage with two_stage_steps 'ssl' counts them: list them under 'genomes' "
             "and run `crosslabel build`"
         )
-    return [f"{HOMOLOGUES}/{name}" for name in store.genomes]
+    return [f"{HOMOLOGUES}/{name}" for name in (store.genomes if genomes is None else genomes)]
 
 
 def _checked(mixture: Mixture, store: Store, experiment: str, what: str) -> Mixture:
@@ -79,7 +140,9 @@ def _checked(mixture: Mixture, store: Store, experiment: str, what: str) -> Mixt
     return mixture
 
 
-def labelled_rows(store: Store, experiment: str, negatives: Negatives, *, seed: int) -> Mixture:
+def labelled_rows(
+    store: Store, experiment: str, negatives: Negatives, *, seed: int, loci: Loci | None = None
+) -> Mixture:
     """Return the labelled training rows: all positives, and negatives from the pool.
 
     Parameters
@@ -90,10 +153,12 @@ def labelled_rows(store: Store, experiment: str, negatives: Negatives, *, seed: 
         Ratio and redrawing; ``negatives.seed`` is part of the seed of the draw.
     seed
         Seed of the run.
+    loci
+        Only positives of these (:func:`chosen_loci`).
     """
     column = label_column(store, experiment)
     mixture = Mixture(
-        positives=(_segment(store, REFERENCE, "positive", column),),
+        positives=(_positives(store, REFERENCE, column, loci),),
         negatives=(_segment(store, REFERENCE, "negative"),),
         ratio=negatives.ratio,
         seed=derived_seed(negatives.seed, seed, "labelled"),
@@ -102,16 +167,40 @@ def labelled_rows(store: Store, experiment: str, negatives: Negatives, *, seed: 
     return _checked(mixture, store, experiment, "labelled rows")
 
 
-def homologous_rows(store: Store, experiment: str, negatives: Negatives, *, seed: int) -> Mixture:
+def homologous_rows(
+    store: Store,
+    experiment: str,
+    negatives: Negatives,
+    *,
+    seed: int,
+    genomes: Sequence[str] | None = None,
+    loci: Loci | None = None,
+    labelled: bool = False,
+    one_per_locus: bool = False,
+    labelled_share: float = 1.0,
+) -> Mixture:
     """Return the pseudo-labelled rows of all genomes, and as many negatives per positive.
 
     ``negatives.source``: ``reference``, from the pool of the labelled genome (as published);
     ``lifted``, rows of the target genomes lifted from that pool, each genome by its number of
     pseudo-positives; ``both``, half and half.
+
+    Parameters
+    ----------
+    store, experiment, negatives, seed, loci
+        As for :func:`labelled_rows`.
+    genomes
+        Only these target genomes.
+    labelled
+        Take the labelled positives in among the others.
+    one_per_locus
+        An epoch has one row per locus, drawn anew each epoch.
+    labelled_share
+        With both: how much more often the labelled row of a locus is drawn than that of a genome.
     """
     column = label_column(store, experiment)
-    groups = homologue_groups(store)
-    positives = tuple(_segment(store, group, "positive", column) for group in groups)
+    groups = homologue_groups(store, genomes)
+    positives = tuple(_positives(store, group, column, loci) for group in groups)
     pool = _segment(store, REFERENCE, "negative")
     lifted = tuple(_segment(store, group, "negative") for group in groups)
     if negatives.source != "reference" and not sum(len(s) for s in lifted):
@@ -127,6 +216,11 @@ def homologous_rows(store: Store, experiment: str, negatives: Negatives, *, seed
         "lifted": (lifted, lifted_shares),
         "both": ((pool, *lifted), (0.5, *(x / 2 for x in lifted_shares))),
     }[negatives.source]
+    _checked(Mixture(positives=positives, negatives=drawn), store, experiment, "homologues")
+    if labelled:
+        positives = (_positives(store, REFERENCE, column, loci), *positives)
+    first = labelled_share if labelled else 1.0
+    by_locus = _by_locus(store, positives, first) if one_per_locus else {}
     mixture = Mixture(
         positives=positives,
         negatives=drawn,
@@ -134,8 +228,41 @@ def homologous_rows(store: Store, experiment: str, negatives: Negatives, *, seed
         ratio=negatives.ratio,
         seed=derived_seed(negatives.seed, seed, "homologous"),
         redraw=negatives.redraw,
+        **(
+            _by_locus(store, positives, labelled_share if labelled else 1.0)
+            if one_per_locus
+            else {}
+        ),
     )
     return _checked(mixture, store, experiment, "homologues")
+
+
+def _by_locus(store: Store, positives: Sequence[Segment], first_share: float) -> dict[str, Any]:
+    """Return the options of a mixture that draws one row per locus."""
+    loci = tuple(
+        store.group(segment.group).column("locus")[segment.rows(0, len(segment))].astype(np.int64)
+        for segment in positives
+    )
+    return {"loci": loci, "positive_shares": (first_share, *(1.0 for _ in positives[1:]))}
+
+
+def share_of_rate(rate: float, genomes: int) -> float:
+    """Return the share of the labelled row that replaces a sequence at `rate`.
+
+    With probability `rate` a sequence is replaced by one drawn evenly from itself and its
+    homologues (Duncan, Mitchell, Moses 2024), so a locus with homologues in all genomes is read
+    from the labelled genome with probability 1 − rate · genomes / (genomes + 1). A row of a locus
+    is drawn in proportion to its share, and those of homologues are 1.
+
+    Raises
+    ------
+    ValueError
+        No genome, or a rate that is not above 0 and at most 1.
+    """
+    if genomes < 1 or not 0 < rate <= 1:
+        raise ValueError(f"rate {rate} with {genomes} genomes: expected 0 < rate ≤ 1 and a genome")
+    original = 1 - rate * genomes / (genomes + 1)
+    return genomes * original / (1 - original)
 
 
 def validation_row_numbers(

@@ -146,6 +146,9 @@ def _short(value: Any) -> str:
 def claim(folder: RunFolder, *, digest: str, identity: Mapping[str, Any], replace: bool) -> bool:
     """Decide what to do with a run folder: True: it is complete as asked; False: train.
 
+    With `replace` a run of other settings or data, or a damaged one, is removed; what is as asked
+    is kept, and continued if it is not complete.
+
     Raises
     ------
     ConfigError
@@ -161,11 +164,16 @@ def claim(folder: RunFolder, *, digest: str, identity: Mapping[str, Any], replac
             )
         folder.clear()
         return False
-    if replace:
-        folder.clear()
-        return False
-    record = read_record(folder.path)
+    try:
+        record = read_record(folder.path)
+    except ConfigError:
+        if not replace:
+            raise
+        record = {}
     if record.get("digest") != digest:
+        if replace:
+            folder.clear()
+            return False
         changed = differences(record.get("identity", {}), dict(identity))
         raise ConfigError(
             f"{folder.path}: holds a run of other settings or data "

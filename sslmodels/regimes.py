@@ -1,4 +1,4 @@
-"""The regimes of training, built from one fit: sl, ssl, ssl-ns and the two-stage control.
+"""The regimes of training, built from one fit.
 
 sl
     Labelled rows: all positives and as many negatives.
@@ -10,8 +10,17 @@ ssl-ns
     the sl run of the same seed.
 two-stage
     Control: as ssl, but both stages on labelled rows.
+pretrain-only
+    Control: ssl without fine-tuning.
+homolog-sampling
+    One sequence per labelled locus and epoch, replaced at a rate by one of itself and its
+    homologues; then fine-tune on the originals.
+ssl-plus
+    For few peaks: as ssl, with other negatives every epoch and more of them, labelled rows among
+    the homologues, and both strands in training and scoring.
 
-Phan, Brouard, Mourad, Briefings in Bioinformatics 2024, doi:10.1093/bib/bbae560.
+sl, ssl, ssl-ns: Phan, Brouard, Mourad, Briefings in Bioinformatics 2024, doi:10.1093/bib/bbae560.
+homolog-sampling: Duncan, Mitchell, Moses 2024 (phylogenetic augmentation).
 """
 
 from __future__ import annotations
@@ -20,23 +29,20 @@ import csv
 import io
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ssldata.cache import digest_of, write_text_atomic
-from ssldata.config import REGIMES, Project, Regime, dump_project
+from ssldata.config import Project, dump_project
+from ssldata.config_training import HOMOLOGOUS, REGIMES, Augment, Regime
 from ssldata.errors import ConfigError
 from ssldata.progress import NoProgress, Progress
-from ssldata.reader import Weights, rows_dataset, training_dataset
-from ssldata.sampling import Mixture
-from ssldata.store import HOMOLOGUES, REFERENCE, Store, open_store
+from ssldata.reader import Weights
+from ssldata.store import REFERENCE, Store, open_store
 from ssldata.weights import write_weights
-from sslmodels import phases
-from sslmodels.layers import SequenceModel
+from sslmodels import own_model, phases
+from sslmodels.dnabert2_pretrained import options_from
+from sslmodels.fitting import Run
 from sslmodels.record import (
     RUN_FORMAT,
     RunFolder,
@@ -45,29 +51,42 @@ from sslmodels.record import (
     run_lock,
     write_record,
 )
-from sslmodels.training import (
-    SCORE_BATCH,
-    Batches,
-    FitOptions,
-    Validation,
-    fit,
-    make_deterministic,
-    save_model,
-    score,
-    weights_digest,
-)
-from sslmodels.zoo import build_model, input_length, load_model
+from sslmodels.training import make_deterministic, save_model, weights_digest
+from sslmodels.zoo import DNABERT2, input_length, load_model
 
 _HISTORY = ("phase", "epoch", "loss", "val_loss", "val_aupr", "learning_rate")
 
 
 def run_folder(project: Project, *, experiment: str, model: str, regime: Regime, seed: int) -> Path:
     """Return the folder of one run: ``<runs>/<experiment>/<model>/<regime>/seed-<seed>``."""
-    return project.training.runs / experiment / model / regime / f"seed-{seed}"
+    folder = project.training.runs / experiment / own_model.folder_name(model)
+    return folder / regime / f"seed-{seed}"
+
+
+def effective(project: Project, regime: Regime) -> Project:
+    """Return the project with the options of ssl-plus in place of the general ones.
+
+    Other regimes take the project as it is.
+    """
+    if regime != "ssl-plus":
+        return project
+    plus, training = project.training.ssl_plus, project.training
+    changes: dict[str, Any] = {"validation_negatives": plus.validation_negatives}
+    if plus.reverse_complement:
+        changes["both_strands"] = True
+        changes["augment"] = training.augment.model_copy(update={"reverse_complement": 0.5})
+    return project.model_copy(
+        update={
+            "training": training.model_copy(update=changes),
+            "negatives": project.negatives.model_copy(
+                update={"ratio": plus.ratio, "redraw": plus.redraw}
+            ),
+        }
+    )
 
 
 def _uses_homologues(project: Project, regime: Regime) -> bool:
-    return regime in {"ssl", "ssl-ns"} or (
+    return regime in HOMOLOGOUS or (
         regime == "two-stage" and project.training.two_stage_steps == "ssl"
     )
 
@@ -80,9 +99,11 @@ def run_identity(
     Only settings and rows the regime uses are part of it: a new genome does not make an sl run
     stale.
     """
+    project = effective(project, regime)
     training = project.training
     homologues = _uses_homologues(project, regime)
-    groups = [REFERENCE, *(phases.homologue_groups(store) if homologues else [])]
+    genomes = phases.nearest_genomes(project, store) if homologues else []
+    groups = [REFERENCE, *(phases.homologue_groups(store, genomes) if homologues else [])]
     options: dict[str, Any] = {
         key: getattr(training, key)
         for key in (
@@ -95,12 +116,24 @@ def run_identity(
             "validation_negatives",
         )
     }
-    if regime != "sl":
+    if regime not in {"sl", "pretrain-only"}:
         options["finetune_learning_rate"] = training.finetune_learning_rate
     if regime == "two-stage":
         options["two_stage_steps"] = training.two_stage_steps
-    if regime == "ssl-ns":
-        options["noisy_student"] = training.noisy_student.model_dump(mode="json")
+    for name, section in (
+        ("ssl-ns", "noisy_student"),
+        ("homolog-sampling", "homolog_sampling"),
+        ("ssl-plus", "ssl_plus"),
+    ):
+        if regime == name:
+            options[section] = getattr(training, section).model_dump(mode="json")
+    if training.augment != Augment():
+        options["augment"] = training.augment.model_dump(mode="json")
+    if training.both_strands:
+        options["both_strands"] = True
+    if training.labelled_peaks is not None:
+        options["labelled_peaks"] = training.labelled_peaks
+    options |= _model_identity(project, model)
     negatives = {key: getattr(project.negatives, key) for key in ("ratio", "redraw", "seed")}
     if homologues:
         negatives["source"] = project.negatives.source
@@ -119,141 +152,30 @@ def run_identity(
     }
 
 
-@dataclass
-class _Run:
-    """One run under way: what its regime needs to build models and fit phases."""
-
-    project: Project
-    store: Store
-    folder: RunFolder
-    experiment: str
-    model: str
-    seed: int
-    digest: str
-    length: int
-    validation: Validation
-    progress: Progress
-    history: list[dict[str, Any]] = field(default_factory=list)
-    phases: list[dict[str, Any]] = field(default_factory=list)
-    details: dict[str, Any] = field(default_factory=dict)
-
-    def new_model(self, number: int = 0) -> SequenceModel:
-        """Return the model with new weights; `number` tells the students of a run apart."""
-        seed = phases.derived_seed(self.seed, "model", number)
-        return build_model(self.model, length=self.length, seed=seed)
-
-    def labelled(self) -> Mixture:
-        """Return the labelled rows: the same draw in every phase and regime of a seed."""
-        return phases.labelled_rows(
-            self.store, self.experiment, self.project.negatives, seed=self.seed
-        )
-
-    def homologous(self) -> Mixture:
-        """Return the pseudo-labelled rows."""
-        return phases.homologous_rows(
-            self.store, self.experiment, self.project.negatives, seed=self.seed
-        )
-
-    def fit(
-        self,
-        name: str,
-        model: SequenceModel,
-        mixture: Mixture,
-        *,
-        learning_rate: float,
-        weights: Weights | None = None,
-        steps_per_epoch: int | None = None,
-    ) -> None:
-        """Do one phase, or take it from its checkpoint.
-
-        `steps_per_epoch` is how often validation is looked at; by default after each pass over
-        the mixture.
-        """
-        training = self.project.training
-        steps_per_epoch = steps_per_epoch or mixture.steps(training.batch_size)
-        result = fit(
-            model,
-            self._batches(mixture, weights, steps_per_epoch),
-            self.validation,
-            options=FitOptions(
-                learning_rate=learning_rate,
-                epochs=training.epochs,
-                patience=training.patience,
-                plateau_patience=training.plateau_patience,
-                monitor=training.monitor,
-            ),
-            checkpoint=self.folder.work / f"{len(self.phases):02d}-{name}.npz",
-            identity=digest_of([self.digest, name]),
-            description=f"{self.experiment} {self.model} seed {self.seed}: {name}",
-            progress=self.progress,
-        )
-        best = result.history[result.best_epoch - 1]
-        self.history += [{"phase": name, **record} for record in result.history]
-        self.phases.append(
-            {
-                "name": name,
-                "learning_rate": learning_rate,
-                "positives": mixture.positive_rows,
-                "negatives": mixture.negative_rows,
-                "steps_per_epoch": steps_per_epoch,
-                "epochs": result.epochs,
-                "steps": result.steps,
-                "best_epoch": result.best_epoch,
-                "val_loss": best["val_loss"],
-                "val_aupr": best["val_aupr"],
-                "wall_s": round(result.wall_s, 3),
-                "cpu_s": round(result.cpu_s, 3),
-            }
-        )
-
-    def _batches(self, mixture: Mixture, weights: Weights | None, steps_per_epoch: int) -> Batches:
-        batch_size = self.project.training.batch_size
-        steps = mixture.steps(batch_size)
-
-        def open_at(step: int) -> Any:
-            pass_number, within = divmod(step, steps)
-            return training_dataset(
-                self.store,
-                mixture,
-                batch_size=batch_size,
-                label=phases.label_column(self.store, self.experiment),
-                context=self.length,
-                weights=weights,
-                start_epoch=pass_number,
-                start_step=within,
-            )[0]
-
-        return Batches(open=open_at, steps_per_epoch=steps_per_epoch)
-
-    def teacher_weights(self, teacher: SequenceModel) -> dict[str, NDArray[np.float32]]:
-        """Return the teacher's probability of every pseudo-positive; other rows weigh 1."""
-        arrays = {}
-        for genome in self.store.genomes:
-            group = self.store.homologues(genome)
-            start, stop = group.ranges["positive"]
-            values = np.ones(group.rows, np.float32)
-            batches = rows_dataset(
-                self.store, group.name, start, stop, batch_size=SCORE_BATCH, context=self.length
-            )
-            parts = [score(teacher, codes.numpy())[:, 0] for codes in batches]
-            if parts:
-                values[start:stop] = np.concatenate(parts)
-            arrays[f"{HOMOLOGUES}/{genome}"] = values
-        return arrays
+def _model_identity(project: Project, model: str) -> dict[str, Any]:
+    """Return what a model is made of beyond its name."""
+    found: dict[str, Any] = {}
+    if model in project.training.model_options:
+        found["model_options"] = project.training.model_options[model]
+    if own_model.is_own(model):
+        found["source"] = own_model.source_digest(model)
+    if model == DNABERT2:
+        found["dnabert2"] = options_from(project.training.dnabert2.model_dump()).identity()
+    return found
 
 
-def _sl(run: _Run) -> SequenceModel:
+def _sl(run: Run) -> Any:
     model = run.new_model()
     run.fit("train", model, run.labelled(), learning_rate=run.project.training.learning_rate)
     return model
 
 
-def _finetune(run: _Run, model: SequenceModel, name: str = "fine-tune") -> None:
+def _finetune(run: Run, model: Any, name: str = "fine-tune") -> None:
     rate = run.project.training.finetune_learning_rate
-    run.fit(name, model, run.labelled(), learning_rate=rate)
+    run.fit(name, model, run.labelled(), learning_rate=rate, originals=True)
 
 
-def _two_stage(run: _Run) -> SequenceModel:
+def _two_stage(run: Run) -> Any:
     training = run.project.training
     steps = None
     if training.two_stage_steps == "ssl":
@@ -272,15 +194,48 @@ def _two_stage(run: _Run) -> SequenceModel:
     return model
 
 
-def _ssl(run: _Run) -> SequenceModel:
+def _pretrain_only(run: Run) -> Any:
     model = run.new_model()
     rate = run.project.training.learning_rate
     run.fit("pre-train", model, run.homologous(), learning_rate=rate)
+    return model
+
+
+def _ssl(run: Run) -> Any:
+    model = _pretrain_only(run)
     _finetune(run, model)
     return model
 
 
-def _ssl_ns(run: _Run) -> SequenceModel:
+def _homolog_sampling(run: Run) -> Any:
+    rate = run.project.training.homolog_sampling.rate
+    mixture = run.homologous(
+        labelled=True,
+        one_per_locus=True,
+        labelled_share=phases.share_of_rate(rate, len(run.genomes)),
+    )
+    model = run.new_model()
+    run.fit("sample", model, mixture, learning_rate=run.project.training.learning_rate)
+    _finetune(run, model)
+    return model
+
+
+def _ssl_plus(run: Run) -> Any:
+    training = run.project.training
+    plus = training.ssl_plus
+    mixture = run.homologous(labelled=plus.labelled, one_per_locus=plus.one_per_locus)
+    # With one row per locus a pass is short; validation is looked at as often as without.
+    steps = run.homologous(labelled=plus.labelled).steps(training.batch_size)
+    model = run.new_model()
+    run.fit(
+        "pre-train", model, mixture, learning_rate=training.learning_rate, steps_per_epoch=steps
+    )
+    if plus.finetune:
+        _finetune(run, model)
+    return model
+
+
+def _ssl_ns(run: Run) -> Any:
     options = run.project.training.noisy_student
     teacher_folder = train(
         run.project,
@@ -289,6 +244,7 @@ def _ssl_ns(run: _Run) -> SequenceModel:
         regime="sl",
         seed=run.seed,
         progress=run.progress,
+        replace=run.replace,
     )
     teacher = load_model(RunFolder(teacher_folder).model)
     run.details["teacher"] = {"folder": str(teacher_folder), "weights": weights_digest(teacher)}
@@ -323,11 +279,14 @@ def _ssl_ns(run: _Run) -> SequenceModel:
     return teacher
 
 
-_REGIMES: dict[str, Callable[[_Run], SequenceModel]] = {
+_REGIMES: dict[str, Callable[[Run], Any]] = {
     "sl": _sl,
     "two-stage": _two_stage,
     "ssl": _ssl,
     "ssl-ns": _ssl_ns,
+    "homolog-sampling": _homolog_sampling,
+    "pretrain-only": _pretrain_only,
+    "ssl-plus": _ssl_plus,
 }
 
 
@@ -352,7 +311,8 @@ def train(
     progress
         Told of every epoch.
     replace
-        Remove a run of other settings or data that is in the folder.
+        Remove a run of other settings or data that is in the folder, or in that of the teacher; a
+        complete run as asked is kept.
 
     Returns
     -------
@@ -398,7 +358,10 @@ def train(
         }
         write_record(folder, record)
         write_text_atomic(folder.config, dump_project(project))
-        write_record(folder, {**record, **_train(project, store, folder, identity, progress)})
+        done = _train(
+            effective(project, regime), store, folder, identity, progress, replace=replace
+        )
+        write_record(folder, {**record, **done})
         shutil.rmtree(folder.work, ignore_errors=True)
     return folder.path
 
@@ -409,6 +372,8 @@ def _train(
     folder: RunFolder,
     identity: dict[str, Any],
     progress: Progress | None,
+    *,
+    replace: bool,
 ) -> dict[str, Any]:
     """Train, write the files of the run, and return the rest of its record."""
     experiment, seed, length = identity["experiment"], identity["seed"], identity["length"]
@@ -419,17 +384,19 @@ def _train(
         seed=seed,
         length=length,
     )
-    run = _Run(
+    run = Run(
         project=project,
         store=store,
         folder=folder,
         experiment=experiment,
         model=identity["model"],
+        regime=identity["regime"],
         seed=seed,
         digest=digest_of(identity),
         length=length,
         validation=validation,
         progress=progress or NoProgress(),
+        replace=replace,
     )
     model = _REGIMES[identity["regime"]](run)
     save_model(model, folder.model)

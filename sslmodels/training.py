@@ -99,10 +99,15 @@ def make_deterministic() -> None:
 
 
 def score(model: keras.Model, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the probabilities (n, outputs) of n > 0 rows held in memory."""
+    """Return the probabilities (n, outputs) of n > 0 rows held in memory.
+
+    A model that reads tokens brings its encoder, and how many rows fit at once.
+    """
+    encode = getattr(model, "encoder", None) or (lambda rows: rows)
+    batch = int(getattr(model, "score_batch", SCORE_BATCH))
     parts = [
-        np.asarray(model.predict_on_batch(codes[first : first + SCORE_BATCH]), np.float32)
-        for first in range(0, len(codes), SCORE_BATCH)
+        np.asarray(model.predict_on_batch(encode(codes[first : first + batch])), np.float32)
+        for first in range(0, len(codes), batch)
     ]
     return np.concatenate(parts)
 

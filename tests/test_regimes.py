@@ -17,7 +17,7 @@ from ssldata.config import Project, load_project
 from ssldata.errors import ConfigError, MissingInputError, StoreError
 from ssldata.store import REFERENCE, Store, open_store
 from ssldata.weights import read_weights
-from sslmodels import phases, regimes
+from sslmodels import fitting, phases, regimes
 from sslmodels.training import FitOptions
 from sslmodels.zoo import load_model
 
@@ -259,9 +259,9 @@ def test_ssl_pretrains_then_finetunes_as_sl(project, sl_run, store):
 def test_two_stage_never_sees_homologues(project, store, steps, monkeypatch):
     project = changed(project, "training", two_stage_steps=steps)
     seen = []
-    genuine = regimes.training_dataset
+    genuine = fitting.training_dataset
     monkeypatch.setattr(
-        regimes,
+        fitting,
         "training_dataset",
         lambda store, mixture, **options: (
             seen.append(mixture) or genuine(store, mixture, **options)
@@ -319,7 +319,7 @@ def test_ssl_ns_trains_its_teacher_and_keeps_the_weights(project, sl_run, store)
 
 
 def test_interrupted_run_continues_to_the_same_bits(project, tmp_path, monkeypatch):
-    monkeypatch.setattr(regimes, "FitOptions", functools.partial(FitOptions, checkpoint_seconds=0))
+    monkeypatch.setattr(fitting, "FitOptions", functools.partial(FitOptions, checkpoint_seconds=0))
     whole = record_of(train(project, "ssl"))
     cut = changed(project, "training", runs=tmp_path / "cut")
     folder = regimes.run_folder(cut, experiment=EXPERIMENT, model=MODEL, regime="ssl", seed=0)
@@ -389,7 +389,9 @@ def test_identity_holds_only_what_the_regime_uses(project, store):
 
 
 def test_wrong_names(project, tmp_path):
-    with pytest.raises(ConfigError, match="no regime 'sll'; there are sl, ssl, ssl-ns, two-stage"):
+    with pytest.raises(
+        ConfigError, match="no regime 'sll'; there are sl, ssl, ssl-ns, two-stage"
+    ):
         train(project, "sll")
     with pytest.raises(ConfigError, match="no model 'cnn'"):
         regimes.train(project, experiment=EXPERIMENT, model="cnn", regime="sl", seed=0)

@@ -20,7 +20,15 @@ from sslmodels.layers import OneHot
 # Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
-PARAMETERS = {"cnn-7k": 6_869, "cnn-27k": 27_413, "deepbind": 2_129}
+PARAMETERS = {
+    "cnn-7k": 6_869,
+    "cnn-27k": 27_413,
+    "deepbind": 2_129,
+    "deep-cnn-64": 68_629,
+    "deep-cnn-256": 1_011_733,
+}
+#: Models that read bases, all but dnabert2.
+BASES = [name for name in zoo.model_names() if name != zoo.DNABERT2]
 
 
 def codes(rows: int = 6, length: int = 60, seed: int = 0) -> np.ndarray:
@@ -37,16 +45,137 @@ def test_parameter_count(name, expected, length):
     assert zoo.build_model(name, length=length, seed=0).count_params() == expected
 
 
-@pytest.mark.parametrize("name", zoo.model_names())
+def test_deepsea_has_its_parameters_at_1_kb():
+    model = zoo.build_model("deepsea", length=1000, seed=0)
+    assert model.count_params() == 51_993_051
+    positions = [model.body.get_layer(f"convolution_{n}").output.shape[1] for n in (1, 2, 3)]
+    assert positions == [993, 241, 53]
+
+
+def test_the_registry_says_the_exact_counts():
+    said = {name: zoo.entry(name).parameters for name in BASES}
+    assert said == {**PARAMETERS, "deepsea": 51_993_051}
+
+
+def test_shortest_input_of_deepsea():
+    assert zoo.build_model("deepsea", length=163, seed=0).body.output_shape == (None, 1)
+    with pytest.raises(ConfigError, match="needs at least 163 bases, found 162"):
+        zoo.build_model("deepsea", length=162, seed=0)
+
+
+@pytest.mark.parametrize("name", BASES)
 def test_codes_and_one_hot_score_alike(name):
-    model = zoo.build_model(name, length=60, outputs=3, seed=1)
-    from_codes = model.predict(codes(), verbose=0)
+    length = 60 if name != "deepsea" else 163
+    model = zoo.build_model(name, length=length, outputs=3, seed=1)
+    rows = codes(length=length)
+    from_codes = model.predict(rows, verbose=0)
     assert from_codes.shape == (6, 3)
     assert ((from_codes > 0) & (from_codes < 1)).all()
-    np.testing.assert_array_equal(from_codes, model.predict(expand(codes()), verbose=0))
+    np.testing.assert_array_equal(from_codes, model.predict(expand(rows), verbose=0))
     np.testing.assert_array_equal(
-        from_codes, model.predict(expand(codes()).astype("float32"), verbose=0)
+        from_codes, model.predict(expand(rows).astype("float32"), verbose=0)
     )
+
+
+def test_dilations_padding_and_head():
+    model = zoo.build_model(
+        "deep-cnn-64", length=60, seed=0, dilations=[1, 3], padding="same", head="elu"
+    )
+    layer = model.body.get_layer
+    assert [layer(f"dilated_{n}").dilation_rate for n in (1, 2)] == [(1,), (3,)]
+    assert layer("motifs").output.shape == (None, 60, 64)
+    assert layer("hidden").activation is keras.activations.elu
+    assert model.count_params() == 68_629 - 3 * (3 * 64 * 64 + 64)
+
+
+def test_residual_convolutions_add_to_their_input():
+    """With weights of zero the deep network is the shallow one."""
+    deep = zoo.build_model("deep-cnn-64", length=60, seed=1)
+    shallow = zoo.build_model("cnn-7k", length=60, seed=1)
+    for layer in deep.body.layers:
+        if layer.name.startswith("dilated"):
+            layer.set_weights([np.zeros_like(w) for w in layer.get_weights()])
+        elif layer.get_weights():
+            layer.set_weights(shallow.body.get_layer(layer.name).get_weights())
+    np.testing.assert_allclose(
+        deep.predict(codes(), verbose=0), shallow.predict(codes(), verbose=0), rtol=1e-6
+    )
+
+
+def test_wrong_options_are_refused():
+    with pytest.raises(ConfigError, match=r"'cnn-7k' has no option 'dilations'; there are padding"):
+        zoo.build_model("cnn-7k", length=60, seed=0, dilations=[1])
+    with pytest.raises(ConfigError, match="expected one or more rates of at least 1"):
+        zoo.build_model("deep-cnn-64", length=60, seed=0, dilations=[])
+    with pytest.raises(ConfigError, match="built from files"):
+        zoo.build_model("dnabert2", length=60, seed=0)
+
+
+def test_both_strands_are_averaged_and_saved(tmp_path: Path):
+    one = zoo.build_model("cnn-7k", length=60, seed=2)
+    both = zoo.build_model("cnn-7k", length=60, seed=2, both_strands=True)
+    rows = codes()
+    other = np.where(rows < 4, 3 - rows, rows)[:, ::-1].astype(np.uint8)
+    forward, backward = one.predict(rows, verbose=0), one.predict(other, verbose=0)
+    assert not np.allclose(forward, backward)
+    np.testing.assert_allclose(both.predict(rows, verbose=0), (forward + backward) / 2, rtol=1e-5)
+    np.testing.assert_allclose(
+        both.predict(rows, verbose=0), both.predict(other, verbose=0), rtol=1e-5
+    )
+    both.save(tmp_path / "both.keras")
+    again = zoo.load_model(tmp_path / "both.keras")
+    np.testing.assert_array_equal(again.predict(rows, verbose=0), both.predict(rows, verbose=0))
+    # Training reads the strand it is given.
+    np.testing.assert_array_equal(both(rows, training=True), one(rows, training=True))
+
+
+OWN = """
+import keras
+
+def small(sequence, seeds, outputs):
+    \"\"\"A small one.\"\"\"
+    hidden = keras.layers.GlobalAveragePooling1D()(sequence)
+    return keras.layers.Dense(outputs, "sigmoid", kernel_initializer=seeds.glorot())(hidden)
+
+def wrong(sequence, seeds, outputs):
+    return keras.layers.Flatten()(sequence)
+
+def failing(sequence, seeds, outputs):
+    raise RuntimeError("no idea")
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "own_models.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "own_models", raising=False)
+    return "own_models"
+
+
+def test_a_model_of_ones_own(own):
+    model = zoo.build_model(f"{own}:small", length=60, outputs=2, seed=0)
+    assert model.count_params() == 10
+    assert model.predict(codes(), verbose=0).shape == (6, 2)
+    assert zoo.entry(f"{own}:small").description == "A small one."
+    assert zoo.input_length(f"{own}:small", size=200, stored=1000) == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("own_models:wrong", r"gave \(None, 240\), expected function"),
+        ("own_models:failing", "failed with RuntimeError: no idea; expected function"),
+        ("own_models:none", "has no function 'none'; there are failing, small, wrong"),
+        ("no_such_module_here:small", r"cannot be imported \(ModuleNotFoundError"),
+        ("own_models:", "expected my_package.module:function"),
+    ],
+)
+def test_errors_in_a_model_of_ones_own(own, name, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        zoo.build_model(name, length=60, seed=0)
+    assert "\n" not in str(caught.value)
 
 
 def test_n_is_four_zeros():
@@ -131,3 +260,4 @@ def test_missing_file(tmp_path: Path):
 
 def test_input_length():
     assert zoo.input_length("cnn-7k", size=200, stored=1000) == 200
+    assert zoo.input_length("deepsea", size=200, stored=1000) == 1000

@@ -1,0 +1,220 @@
+"""One run under way: builds models, draws rows and fits phases for the regimes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from ssldata.cache import digest_of
+from ssldata.config import Project
+from ssldata.config_training import Regime
+from ssldata.errors import ConfigError
+from ssldata.progress import Progress
+from ssldata.reader import Weights, rows_dataset, training_dataset
+from ssldata.sampling import Mixture
+from ssldata.store import HOMOLOGUES, Store
+from sslmodels import phases
+from sslmodels.augmented import Augmented, augmentations
+from sslmodels.dnabert2_pretrained import build_dnabert2, encoding_of, options_from
+from sslmodels.layers import SequenceModel
+from sslmodels.record import RunFolder
+from sslmodels.training import SCORE_BATCH, Batches, FitOptions, Validation, fit, score
+from sslmodels.zoo import DNABERT2, build_model
+
+
+@dataclass
+class Run:
+    """What a regime needs to build models and fit phases.
+
+    Attributes
+    ----------
+    project
+        With the options of the regime put in place (:func:`sslmodels.regimes.effective`).
+    store, folder
+        Where the rows are, and where the run is written.
+    experiment, model, regime, seed
+        The cell of the grid.
+    digest
+        Of the run's identity.
+    length
+        Bases the model reads.
+    validation
+        Rows watched by every phase.
+    progress
+        Told of every epoch.
+    replace
+        Given on to the runs this one depends on.
+    history, phases, details
+        What was done, for the record.
+    """
+
+    project: Project
+    store: Store
+    folder: RunFolder
+    experiment: str
+    model: str
+    regime: Regime
+    seed: int
+    digest: str
+    length: int
+    validation: Validation
+    progress: Progress
+    replace: bool = False
+    history: list[dict[str, Any]] = field(default_factory=list)
+    phases: list[dict[str, Any]] = field(default_factory=list)
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def genomes(self) -> list[str]:
+        """Target genomes whose homologues are used."""
+        return phases.nearest_genomes(self.project, self.store)
+
+    @cached_property
+    def loci(self) -> NDArray[np.int64] | None:
+        """Loci of the labelled peaks that are used; None: all."""
+        count = self.project.training.labelled_peaks
+        return phases.chosen_loci(self.store, self.experiment, count, seed=self.seed)
+
+    def new_model(self, number: int = 0) -> Any:
+        """Return the model with new weights; `number` tells the students of a run apart."""
+        seed = phases.derived_seed(self.seed, "model", number)
+        training = self.project.training
+        if self.model == DNABERT2:
+            options = options_from(training.dnabert2.model_dump())
+            return build_dnabert2(length=self.length, seed=seed, options=options).model
+        return build_model(
+            self.model,
+            length=self.length,
+            seed=seed,
+            both_strands=training.both_strands,
+            **training.model_options.get(self.model, {}),
+        )
+
+    def labelled(self) -> Mixture:
+        """Return the labelled rows: the same draw in every phase and regime of a seed."""
+        return phases.labelled_rows(
+            self.store, self.experiment, self.project.negatives, seed=self.seed, loci=self.loci
+        )
+
+    def homologous(self, **options: Any) -> Mixture:
+        """Return the pseudo-labelled rows; options of :func:`sslmodels.phases.homologous_rows`."""
+        return phases.homologous_rows(
+            self.store,
+            self.experiment,
+            self.project.negatives,
+            seed=self.seed,
+            genomes=self.genomes,
+            loci=self.loci,
+            **options,
+        )
+
+    def fit(
+        self,
+        name: str,
+        model: Any,
+        mixture: Mixture,
+        *,
+        learning_rate: float,
+        weights: Weights | None = None,
+        steps_per_epoch: int | None = None,
+        originals: bool = False,
+    ) -> None:
+        """Do one phase, or take it from its checkpoint.
+
+        `steps_per_epoch` is how often validation is looked at; by default after each pass over
+        the mixture. `originals`: without augmentation, unless that is asked for in fine-tuning.
+        """
+        training = self.project.training
+        steps_per_epoch = steps_per_epoch or mixture.steps(training.batch_size)
+        result = fit(
+            self._augmented(name, model, originals=originals),
+            self._batches(model, mixture, weights, steps_per_epoch),
+            self.validation,
+            options=FitOptions(
+                learning_rate=learning_rate,
+                epochs=training.epochs,
+                patience=training.patience,
+                plateau_patience=training.plateau_patience,
+                monitor=training.monitor,
+            ),
+            checkpoint=self.folder.work / f"{len(self.phases):02d}-{name}.npz",
+            identity=digest_of([self.digest, name]),
+            description=f"{self.experiment} {self.model} seed {self.seed}: {name}",
+            progress=self.progress,
+        )
+        best = result.history[result.best_epoch - 1]
+        self.history += [{"phase": name, **record} for record in result.history]
+        self.phases.append(
+            {
+                "name": name,
+                "learning_rate": learning_rate,
+                "positives": mixture.positive_rows,
+                "negatives": mixture.negative_rows,
+                "steps_per_epoch": steps_per_epoch,
+                "epochs": result.epochs,
+                "steps": result.steps,
+                "best_epoch": result.best_epoch,
+                "val_loss": best["val_loss"],
+                "val_aupr": best["val_aupr"],
+                "wall_s": round(result.wall_s, 3),
+                "cpu_s": round(result.cpu_s, 3),
+            }
+        )
+
+    def _augmented(self, name: str, model: Any, *, originals: bool) -> keras.Model:
+        options = self.project.training.augment
+        layers = augmentations(
+            options,
+            seed=phases.derived_seed(self.seed, "augment", name),
+            originals=originals and not options.finetuning,
+        )
+        if layers and not isinstance(model, SequenceModel):
+            raise ConfigError(
+                f"model {self.model!r} reads tokens; training.augment and ssl-plus with "
+                "reverse_complement need a model that reads bases"
+            )
+        return Augmented(model, layers) if layers else model
+
+    def _batches(
+        self, model: Any, mixture: Mixture, weights: Weights | None, steps_per_epoch: int
+    ) -> Batches:
+        batch_size = self.project.training.batch_size
+        steps = mixture.steps(batch_size)
+
+        def open_at(step: int) -> Any:
+            pass_number, within = divmod(step, steps)
+            return training_dataset(
+                self.store,
+                mixture,
+                batch_size=batch_size,
+                label=phases.label_column(self.store, self.experiment),
+                context=self.length,
+                weights=weights,
+                encoding=encoding_of(model),
+                start_epoch=pass_number,
+                start_step=within,
+            )[0]
+
+        return Batches(open=open_at, steps_per_epoch=steps_per_epoch)
+
+    def teacher_weights(self, teacher: Any) -> Mapping[str, NDArray[np.float32]]:
+        """Return the teacher's probability of every pseudo-positive; other rows weigh 1."""
+        arrays = {}
+        for genome in self.genomes:
+            group = self.store.homologues(genome)
+            start, stop = group.ranges["positive"]
+            values = np.ones(group.rows, np.float32)
+            batches = rows_dataset(
+                self.store, group.name, start, stop, batch_size=SCORE_BATCH, context=self.length
+            )
+            parts = [score(teacher, codes.numpy())[:, 0] for codes in batches]
+            if parts:
+                values[start:stop] = np.concatenate(parts)
+            arrays[f"{HOMOLOGUES}/{genome}"] = values
+        return arrays
