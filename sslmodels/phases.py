@@ -228,11 +228,7 @@ def homologous_rows(
         ratio=negatives.ratio,
         seed=derived_seed(negatives.seed, seed, "homologous"),
         redraw=negatives.redraw,
-        **(
-            _by_locus(store, positives, labelled_share if labelled else 1.0)
-            if one_per_locus
-            else {}
-        ),
+        **by_locus,
     )
     return _checked(mixture, store, experiment, "homologues")
 
