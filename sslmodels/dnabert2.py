@@ -62,6 +62,7 @@ def pool(hidden: Any, attention_mask: Any, pooling: Pooling) -> Any:
         ``cls``: the first token; ``mean`` and ``max``: over the tokens, [CLS] and [SEP] included
         and padding left out. A row without any token gives zeros.
     """
+    hidden = ops.convert_to_tensor(hidden)
     if pooling == "cls":
         return hidden[:, 0]
     mask = ops.cast(attention_mask, hidden.dtype)[..., None]
@@ -418,7 +419,5 @@ def embed(
     for first in range(0, len(input_ids), batch_size):
         batch = np.asarray(input_ids[first : first + batch_size], np.int32)
         hidden = backbone.predict_on_batch(batch)
-        parts.append(
-            ops.convert_to_numpy(pool(ops.convert_to_tensor(hidden), mask_of(batch), pooling))
-        )
+        parts.append(ops.convert_to_numpy(pool(hidden, mask_of(batch), pooling)))
     return np.concatenate(parts).astype(np.float32)

@@ -36,6 +36,11 @@ class Tensor:
         return shape[::-1] if self.transposed else shape
 
 
+def layer_name(checkpoint: str) -> str:
+    """Return the Keras name of a layer, so that every variable of a model has a path of its own."""
+    return checkpoint.replace(".", "_")  # PyTorch, as a backend, allows no dots
+
+
 class Linear(keras.layers.Layer):
     """x W + b, with low-rank adapters when asked: x W + b + scale · dropout(x) A B.
 
@@ -71,8 +76,7 @@ class Linear(keras.layers.Layer):
         lora: LoraOptions | None = None,
         **options: Any,
     ) -> None:
-        # Named as in the checkpoint, so that every variable of a model has a path of its own.
-        super().__init__(name=checkpoint, **options)
+        super().__init__(name=layer_name(checkpoint), **options)
         self.checkpoint = checkpoint
         self.lora = lora
         self.kernel = self.add_weight(
@@ -134,12 +138,16 @@ class Norm(keras.layers.LayerNormalization):
     """Layer normalisation over the width, with the name it has in a checkpoint."""
 
     def __init__(self, config: DnabertConfig, *, checkpoint: str) -> None:
-        super().__init__(epsilon=config.layer_norm_eps, name=checkpoint)
+        super().__init__(epsilon=config.layer_norm_eps, name=layer_name(checkpoint))
+        self.checkpoint = checkpoint
         self.build((None, None, config.hidden_size))
 
     def tensors(self) -> list[Tensor]:
         """Return the parameters."""
-        return [Tensor(f"{self.name}.weight", self.gamma), Tensor(f"{self.name}.bias", self.beta)]
+        return [
+            Tensor(f"{self.checkpoint}.weight", self.gamma),
+            Tensor(f"{self.checkpoint}.bias", self.beta),
+        ]
 
 
 class Embeddings(keras.layers.Layer):
