@@ -346,7 +346,7 @@ def open_store(location: Path | str) -> Store:
                 "here; share it with `crosslabel store share`, or copy a whole store"
             )
         store = ReadOnlyStore(files, str(location))
-        group = zarr.open_group(store, mode="r", use_consolidated=True)
+        group = zarr.open_group(store, mode="r", zarr_format=3, use_consolidated=True)
     return Store(group, str(location))
 
 
