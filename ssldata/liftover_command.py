@@ -187,6 +187,11 @@ def open_output(name: str) -> Iterator[BinaryWriter]:
                 yield handle
 
 
+def compiled_pays(data: bytes) -> bool:
+    """Return whether the compiled reader is worth its start, or is there anyway."""
+    return len(data) >= COMPILED_FROM_BYTES or "numba" in sys.modules
+
+
 def lift_file(data: bytes, chain: str, options: BedOptions, *, where: str) -> Iterator[Text]:
     """Lift the text of a BED file; yield the text of both outputs by rounds."""
     index = load_chain(chain)
@@ -196,7 +201,7 @@ def lift_file(data: bytes, chain: str, options: BedOptions, *, where: str) -> It
     if (options.bed_plus or reader.columns) > 10:
         yield from lift_blocked(reader, index, options)
         return
-    if len(data) >= COMPILED_FROM_BYTES or "numba" in sys.modules:
+    if compiled_pays(data):
         from ssldata import liftover_text  # costs half a second
 
         if liftover_text.can_read(reader, options):

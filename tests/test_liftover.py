@@ -281,6 +281,29 @@ def test_reciprocal(kernel) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_reciprocal_fraction_may_be_met_exactly(kernel) -> None:
+    index = index_of("chain 1 t 1000 + 600 700 q 1000 + 0 100 1\n100\n")
+    for fraction, status in ((0.5, Status.MAPPED), (0.51, Status.NOT_RECIPROCAL)):
+        options = LiftOptions(reciprocal=fraction)
+        assert lift(index, ["t"], [600], [800], options=options, kernel=kernel).status == [status]
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_an_empty_block_counts_only_inside(kernel) -> None:
+    # Of size 0 at 260 on the target, 1150 on the query.
+    index = index_of(
+        "chain 1 t 10000 + 100 350 q 5000 + 1000 1300 1\n100\t60\t50\n0\t40\t100\n50\n"
+    )
+    options = LiftOptions(mode="ucsc", min_match=0.1)
+    found = lift(
+        index, ["t"] * 4, [259, 260, 150, 150], [345, 345, 261, 260],
+        options=options, kernel=kernel,
+    )  # fmt: skip
+    assert found.start.tolist() == [1150, 1250, 1050, 1050]
+    assert found.end.tolist() == [1295, 1295, 1150, 1100]
+
+
 def frame_of(rows: int) -> pd.DataFrame:
     rng = np.random.default_rng(3)
     start = rng.integers(0, 5200, rows)

@@ -173,7 +173,7 @@ def test_ends(tmp_path) -> None:
 )
 @pytest.mark.parametrize("compiled", [False, True])
 def test_errors_name_the_line(bed, message, compiled, tmp_path, capsys, monkeypatch) -> None:
-    monkeypatch.setattr(liftover_command, "COMPILED_FROM_BYTES", 0 if compiled else 10**9)
+    monkeypatch.setattr(liftover_command, "compiled_pays", lambda _: compiled)
     found = failure(tmp_path, capsys, bed)
     assert message in found
     assert str(tmp_path / "old.bed") in found

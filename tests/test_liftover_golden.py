@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ssldata import liftover_command
 from ssldata.liftover_command import main
 
 GOLDEN = Path(__file__).parent / "golden" / "liftover"
@@ -19,6 +20,14 @@ YEAST = {
     "multi01": ["-minMatch=0.1", "-multiple"],
     "multi05": ["-minMatch=0.5", "-multiple", "-noSerial"],
 }
+
+
+@pytest.fixture(params=["strict", "compiled"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Read BED in either of the two ways."""
+    compiled = request.param == "compiled"
+    monkeypatch.setattr(liftover_command, "compiled_pays", lambda _: compiled)
+    return request.param
 
 
 def write(path: Path, text: str, *, members: int = 1) -> Path:

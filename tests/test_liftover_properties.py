@@ -84,11 +84,25 @@ def chain(draw, *, empty_blocks: bool = False) -> Chain:
     )
 
 
-chain_lists = st.lists(chain(empty_blocks=True), min_size=0, max_size=8)
-interval = st.tuples(
-    st.sampled_from(["tA", "tB", "tC"]), st.integers(-20, SIZE), st.integers(-5, 250)
-)
-interval_lists = st.lists(interval, min_size=1, max_size=12)
+@st.composite
+def world(draw) -> tuple[list[Chain], list[tuple[str, int, int]]]:
+    """Draw chains and intervals (contig, start, length), many of which end where blocks end."""
+    chains = draw(st.lists(chain(empty_blocks=True), min_size=0, max_size=8))
+    edges = sorted({at for c in chains for block in c.aligned() for at in block[:2]})
+    free = st.integers(-20, SIZE)
+    place = free
+    if edges:
+        near = st.builds(int.__add__, st.sampled_from(edges), st.sampled_from([0, 0, -1, 1]))
+        place = st.one_of(near, near, free)
+    rows = []
+    for _ in range(draw(st.integers(1, 10))):
+        start, end = draw(place), draw(place)
+        if start > end and draw(st.integers(0, 9)):
+            start, end = end, start
+        rows.append((draw(st.sampled_from(["tA", "tA", "tB", "tB", "tC"])), start, end - start))
+    return chains, rows
+
+
 option = st.builds(
     LiftOptions,
     mode=st.sampled_from(["blocks", "ucsc", "ucsc-multiple"]),
@@ -161,8 +175,9 @@ def oracle_regions(
 
 
 @settings(max_examples=120, deadline=None)
-@given(chain_lists, interval_lists, option)
-def test_regions_are_those_of_the_oracle(chains, rows, options) -> None:
+@given(world(), option)
+def test_regions_are_those_of_the_oracle(case, options) -> None:
+    chains, rows = case
     options = replace(options, mode="ucsc" if options.mode == "blocks" else options.mode)
     index = make(chains)
     names, start, end = split([(n, s, max(0, size)) for n, s, size in rows])
@@ -218,8 +233,9 @@ def oracle_blocks(
 
 
 @settings(max_examples=80, deadline=None)
-@given(chain_lists, interval_lists, option)
-def test_blocks_are_those_of_the_oracle(chains, rows, options) -> None:
+@given(world(), option)
+def test_blocks_are_those_of_the_oracle(case, options) -> None:
+    chains, rows = case
     # At gap 0, pieces that touch stay apart, which single bases cannot tell.
     options = replace(options, mode="blocks", gap=max(options.gap, 1))
     index = make(chains)
@@ -240,8 +256,9 @@ def test_blocks_are_those_of_the_oracle(chains, rows, options) -> None:
 
 
 @settings(max_examples=120, deadline=None)
-@given(chain_lists, interval_lists, option, st.booleans(), st.booleans())
-def test_compiled_is_numpy(chains, rows, options, back, peaks) -> None:
+@given(world(), option, st.booleans(), st.booleans())
+def test_compiled_is_numpy(case, options, back, peaks) -> None:
+    chains, rows = case
     index = make(chains)
     names, start, end = split(rows)
     options = replace(options, reciprocal=0.3 if back else None)
@@ -261,8 +278,9 @@ def test_compiled_is_numpy(chains, rows, options, back, peaks) -> None:
 
 
 @settings(max_examples=50, deadline=None)
-@given(interval_lists, option)
-def test_the_identity_chain_changes_nothing(rows, options) -> None:
+@given(world(), option)
+def test_the_identity_chain_changes_nothing(case, options) -> None:
+    _, rows = case
     index = make([Chain(t, t, "+", 0, 0, ((SIZE, 0, 0),)) for t in ("tA", "tB")])
     options = replace(options, min_match=0.001, min_aligned=0.0, gap=1)
     names, start, end = split(rows)
@@ -299,10 +317,10 @@ def bases(index: ChainIndex, name: str, start: int, end: int) -> set[tuple[int, 
 
 
 @settings(max_examples=80, deadline=None)
-@given(chain_lists, interval, st.integers(0, 250))
-def test_splitting_an_interval_splits_its_pieces(chains, row, cut) -> None:
+@given(world(), st.integers(0, 250))
+def test_splitting_an_interval_splits_its_pieces(case, cut) -> None:
+    chains, ((name, start, size), *_) = case
     index = make(chains)
-    name, start, size = row
     end = start + abs(size)
     middle = min(start + cut, end)
     assert bases(index, name, start, end) == (
@@ -316,8 +334,9 @@ def mirrored(chains: list[Chain]) -> list[Chain]:
 
 
 @settings(max_examples=80, deadline=None)
-@given(chain_lists, interval_lists, option)
-def test_flipping_the_query_mirrors_the_answers(chains, rows, options) -> None:
+@given(world(), option)
+def test_flipping_the_query_mirrors_the_answers(case, options) -> None:
+    chains, rows = case
     names, start, end = split(rows)
     one, other = make(chains), make(mirrored(chains))
     a = lift(one, names, start, end, options=options)
@@ -337,8 +356,9 @@ def test_flipping_the_query_mirrors_the_answers(chains, rows, options) -> None:
 
 
 @settings(max_examples=80, deadline=None)
-@given(chain_lists, interval_lists, option, st.randoms())
-def test_the_order_of_chains_changes_nothing_but_ties(chains, rows, options, random) -> None:
+@given(world(), option, st.randoms())
+def test_the_order_of_chains_changes_nothing_but_ties(case, options, random) -> None:
+    chains, rows = case
     names, start, end = split(rows)
     shuffled = random.sample(chains, len(chains))
     a, b = (lift(make(c), names, start, end, options=options) for c in (chains, shuffled))
@@ -366,8 +386,9 @@ def test_the_order_of_chains_changes_nothing_but_ties(chains, rows, options, ran
 
 
 @settings(max_examples=80, deadline=None)
-@given(chain_lists, interval_lists, st.sampled_from([0.1, 0.5, 0.95]))
-def test_hits_since_v492_are_among_those_before(chains, rows, min_match) -> None:
+@given(world(), st.sampled_from([0.1, 0.5, 0.95]))
+def test_hits_since_v492_are_among_those_before(case, min_match) -> None:
+    chains, rows = case
     index = make(chains)
     names, start, end = split([(n, s, abs(size) + 1) for n, s, size in rows])
     found = {
@@ -387,8 +408,9 @@ def test_hits_since_v492_are_among_those_before(chains, rows, min_match) -> None
 
 
 @settings(max_examples=80, deadline=None)
-@given(st.lists(chain(), min_size=1, max_size=8), interval_lists)
-def test_the_way_back_holds_the_aligned_bases(chains, rows) -> None:
+@given(world())
+def test_the_way_back_holds_the_aligned_bases(case) -> None:
+    chains, rows = case
     index = make(chains)
     back = index.inverted()
     names, start, end = split(rows)
