@@ -27,6 +27,9 @@ Place = Annotated[Path, typer.Argument(metavar="PROJECT|STORE", help="A project 
 Location = Annotated[
     str, typer.Argument(metavar="STORE", help="A folder, a zip, http(s)://… or s3://….")
 ]
+Licence = Annotated[
+    str | None, typer.Option(help="Of the data, as an SPDX name or URL; kept in the card.")
+]
 GenomeName = Annotated[str, typer.Argument(metavar="GENOME", help="Name of the genome.")]
 
 
@@ -39,6 +42,9 @@ def register(app: typer.Typer) -> None:
         ("unyank", unyank),
         ("diff", diff),
         ("validate", validate),
+        ("card", card),
+        ("share", share),
+        ("serve", serve),
     ):
         app.command(name)(command)
 
@@ -269,3 +275,88 @@ def validate(
         )
     if not report.valid:
         raise typer.Exit(FOUND)
+
+
+def card(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="A .zarr store.")],
+    licence: Licence = None,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Write the dataset card into a store: README.md, croissant.json, sources.csv.
+
+    Builds and changes of the store keep them current by themselves; this sets the licence, or
+    brings them back. Nothing is written that is current already.
+
+    Example: `crosslabel store card my-project/store/Reb1.zarr --licence CC-BY-4.0`
+    """
+    from ssldata.card import write_card
+
+    with console(verbose, quiet, as_json) as shown:
+        changed = write_card(store, licence=licence)
+        lines = [f"wrote {path}" for path in changed] or [f"{store}: the card is current"]
+        shown.result({"changed": changed}, *lines)
+
+
+def share(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="A .zarr store.")],
+    to_zip: Annotated[Path, typer.Option("--zip", help="The zip to write.")],
+    licence: Licence = None,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Write a store as one zip to hand on, with its checksum and its croissant description.
+
+    The zip holds the complete genomes and the dataset card; equal stores give equal bytes. It can
+    be read where it lies, from a disk, a web server that answers ranges, or S3.
+
+    Example: `crosslabel store share my-project/store/Reb1.zarr --zip Reb1.zarr.zip`
+    """
+    from flows import tables
+    from ssldata.share import share_zip
+
+    with console(verbose, quiet, as_json) as shown:
+        value = share_zip(store, to_zip, licence=licence, progress=shown)
+        for name in value["left_out"]:
+            shown.note(f"left out, not complete: {name}")
+        shown.result(
+            value,
+            f"{value['path']}: {tables.size(value['bytes'])}, {value['files']} files",
+            f"sha256 {value['sha256']}",
+        )
+
+
+def serve(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="STORE...", help="Stores (folders) and zips.")
+    ],
+    host: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0 for everyone.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Serve stores and zips to other machines, read-only, until interrupted.
+
+    A small web server that answers range requests, for tests and local networks. It has no
+    access control: whoever reaches the port can read what is served, and nothing else.
+
+    Example: `crosslabel store serve my-project/store/Reb1.zarr --host 0.0.0.0`
+    """
+    from ssldata.errors import MissingInputError
+    from ssldata.share import RangeServer
+    from ssldata.store import open_store
+
+    for path in paths:
+        if not path.exists():
+            raise MissingInputError(f"{path}: no such store")
+        open_store(path)
+    with (
+        console(verbose, quiet, as_json) as shown,
+        RangeServer(paths, host=host, port=port) as made,
+    ):
+        shown.result({"urls": made.urls}, *(f"serving {url}" for url in made.urls))
+        shown.note("Ctrl-C ends it")
+        made.serve_forever()

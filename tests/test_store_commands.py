@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import zarr
 
 from flows.cli import main
 from ssldata.config import load_project
+from ssldata.store import open_store
 
 LAST = "relative3"
 
@@ -71,9 +75,40 @@ def test_validate_exits_for_scripts(
     assert "weight is not in [0, 1]" in said
 
 
+def test_share_and_card(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = tmp_path / "own.zarr"
+    shutil.copytree(world / "store" / "beta.zarr", store)
+    assert main(["store", "card", str(store)]) == 0
+    assert "is current" in capsys.readouterr().out
+    code, value, _ = run(capsys, "card", store, "--licence", "CC0-1.0")
+    assert code == 0
+    assert {Path(path).name for path in value["changed"]} == {"README.md", "croissant.json"}
+    code, value, _ = run(capsys, "share", store, "--zip", tmp_path / "own.zip")
+    assert code == 0
+    assert value["sha256"] in (tmp_path / "own.zip.sha256").read_text()
+    assert main(["store", "share", str(store), "--zip", str(tmp_path / "again.zip")]) == 0
+    assert value["sha256"] in capsys.readouterr().out
+    code, value, _ = run(capsys, "validate", tmp_path / "own.zip", "--deep")
+    assert (code, value["valid"]) == (0, True)
+
+
+def test_serve_until_interrupted(world: Path) -> None:
+    store = world / "store" / "beta.zarr"
+    command = [sys.executable, "-m", "flows.cli", "store", "serve", str(store), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[-1]
+        assert open_store(url).genomes == open_store(store).genomes
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
+        (["serve", "{world}/none.zarr"], "no such store"),
+        (["serve", "{world}"], "not a crosslabel store"),
+        (["share", "{store}", "--zip", "{store}/x.zip"], "inside the store"),
         (["validate", "{store}", "--project", "{world}"], "--project needs --deep"),
         (["validate", "{world}/none.zarr"], "no such store"),
         (["remove", "{world}", "nobody"], "no genome 'nobody'; there are relative1"),
