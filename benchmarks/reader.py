@@ -10,7 +10,8 @@ on the machine hits them alike, and the medians of the rounds are printed. Rows 
 anything is timed, every row that ours gives is compared with the store.
 
 ``--out FILE.csv`` writes the table, and FILE.json what it was measured on. GenVarLoader takes part
-when it can be imported. Memory is measured with ``--memory`` in processes of their own.
+when it can be imported. ``--memory`` measures memory instead, in processes of their own;
+``--training cnn-7k deepsea`` compares the steps of ``fit`` from a store and from memory.
 
 Targets on codes, rows per CPU second: L = 200 ≥ 1.5 × in memory, ≥ 30 × TFRecord as usually
 written, ≥ 4 × naive; L = 1000 ≥ 1.0 × in memory; ≤ 400 MB over TensorFlow's own memory.
@@ -110,10 +111,14 @@ def in_memory(store: Store) -> tuple[NDArray, NDArray]:
 # -- designs: each returns an endless iterator of batches ----------------------------------------
 
 
-def ours(store: Store, batch: int, **options: Any) -> Iterator:
+def reader_of(store: Store, batch: int, **options: Any) -> Any:
     from ssldata.reader import TrainingReader
 
-    return iter(TrainingReader(store, whole_mixture(store), batch_size=batch, **options).dataset())
+    return TrainingReader(store, whole_mixture(store), batch_size=batch, **options)
+
+
+def ours(store: Store, batch: int, **options: Any) -> Iterator:
+    return iter(reader_of(store, batch, **options).dataset())
 
 
 def slices(sequence: NDArray, label: NDArray, batch: int) -> Iterator:
@@ -327,6 +332,60 @@ def memory(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
     return lines
 
 
+def training(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Compare the steps of ``fit`` from a store with those from tensors in memory.
+
+    "one batch" is the same batch again and again: a model that never waits.
+    """
+    import tensorflow as tf
+
+    from sslmodels.zoo import build_model
+
+    lines = []
+    for length in options.lengths:
+        rows = options.rows * 200 // length
+        store = synthetic_store(folder / f"codes-{length}.zarr", rows, length, codes=True)
+        codes, label = in_memory(store)
+        weight = np.ones(len(label), np.float32)
+        for name in options.training:
+            for batch in options.batches:
+                first = (codes[:batch], label[:batch], weight[:batch])
+                whole = tf.data.Dataset.from_tensor_slices((codes, label, weight))
+                data = {
+                    "store": reader_of(store, batch).dataset(),
+                    "in memory": whole.repeat().batch(batch, drop_remainder=True).prefetch(4),
+                    "one batch": tf.data.Dataset.from_tensors(first).repeat(),
+                }
+                models = {}
+                for source, batches in data.items():
+                    models[source] = build_model(name, length=length, seed=0)
+                    models[source].compile(optimizer="adam", loss="binary_crossentropy")
+                    models[source].fit(batches, steps_per_epoch=10, verbose=0)
+                found: dict[str, list[tuple[float, float]]] = {source: [] for source in data}
+                for _ in range(options.rounds):
+                    for source, batches in data.items():
+                        cpu, wall = time.process_time(), time.perf_counter()
+                        models[source].fit(batches, steps_per_epoch=options.steps, verbose=0)
+                        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+                        found[source].append((options.steps / cpu, options.steps / wall))
+                print(f"\n{name}, L = {length}, batch {batch}: steps per CPU second, wall second")
+                for source, values in found.items():
+                    by_cpu = statistics.median(c for c, _ in values)
+                    by_wall = statistics.median(w for _, w in values)
+                    print(f"  {source:12}{by_cpu:9.1f}{by_wall:9.1f}", flush=True)
+                    lines.append(
+                        {
+                            "model": name,
+                            "length": length,
+                            "batch": batch,
+                            "source": source,
+                            "steps_per_cpu_s": round(by_cpu, 2),
+                            "steps_per_s": round(by_wall, 2),
+                        }
+                    )
+    return lines
+
+
 def machine() -> dict[str, Any]:
     import keras
     import tensorflow as tf
@@ -358,6 +417,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=SECONDS, help="per design and round")
     parser.add_argument("--folder", type=Path, help="keep the stores here for the next run")
     parser.add_argument("--memory", action="store_true", help="measure memory instead")
+    parser.add_argument("--training", nargs="+", metavar="MODEL", help="measure fit instead")
+    parser.add_argument("--steps", type=int, default=100, help="of fit, per round")
     parser.add_argument("--one-epoch", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -367,7 +428,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        lines = memory(folder, options) if options.memory else table(folder, options)
+        measured = memory if options.memory else training if options.training else table
+        lines = measured(folder, options)
         if options.out:
             with options.out.open("w", newline="", encoding="utf-8") as handle:
                 writer = csv.DictWriter(handle, list(lines[0]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +17,7 @@ from scipy.special import ndtri
 from ssldata.direct import ChunkReader
 from ssldata.errors import ConfigError, StoreError
 from ssldata.hashing import uniform_rows
-from ssldata.mixture import Mixture
+from ssldata.mixture import Mixture, Segment
 from ssldata.sampling import Window
 from ssldata.store import HOMOLOGUES, REFERENCE, Store
 
@@ -237,6 +237,14 @@ def cache_for(store: Store, mixture: Mixture, *, direct: bool = True) -> ChunkCa
     # The chunk each segment has come to, and those of the windows that are being read.
     chunks = sum(group.chunk_rows * group.length for group in groups)
     return ChunkCache(store, STREAM_BYTES + chunks * 5 // 4, direct=direct)
+
+
+def loci_of(store: Store, segments: Sequence[Segment]) -> tuple[NDArray[np.int64], ...]:
+    """Return the locus of every row of segments, for :attr:`ssldata.mixture.Mixture.loci`."""
+    return tuple(
+        store.group(segment.group).column("locus")[segment.rows(0, len(segment))]
+        for segment in segments
+    )
 
 
 def lead_of(length: int, context: int | None) -> int:

@@ -20,7 +20,7 @@ import zarr
 from small_store import LENGTH, write_store
 
 from ssldata import batches, reader
-from ssldata.batches import ChunkCache, Weights
+from ssldata.batches import ChunkCache, Weights, loci_of
 from ssldata.errors import ConfigError, StoreError
 from ssldata.onehot import one_hot
 from ssldata.readbench import bench, peak_memory, verdict_of, whole_mixture
@@ -102,6 +102,20 @@ def test_every_row_once_per_epoch(store: Store) -> None:
     for part in (codes[:STEPS], codes[STEPS:]):
         found = Counter(row.tobytes() for row in np.concatenate(part))
         assert all(found[row] == times for row, times in got.items() if row != bytes([4] * LENGTH))
+
+
+def test_one_homologue_per_locus_from_a_store(store: Store) -> None:
+    segments = mixture().positives
+    loci = loci_of(store, segments)
+    assert [len(x) for x in loci] == [150, 90]
+    mix = mixture(loci=loci)
+    made = TrainingReader(store, mix, batch_size=BATCH)
+    assert made.mixture.positive_rows == 75  # two rows per locus in a; those of b are among them
+    weights = Weights({s.group: x.astype(np.float32) for s, x in zip(segments, loci, strict=True)})
+    made = TrainingReader(store, mix, batch_size=BATCH, weights=weights)
+    parts = [(y.numpy()[:, 0], w.numpy()) for _, y, w in made.dataset().take(made.steps_per_epoch)]
+    label, drawn = (np.concatenate(x) for x in zip(*parts, strict=True))
+    assert sorted(drawn[label == 1]) == list(range(75))
 
 
 # -- encodings -----------------------------------------------------------------------------------
