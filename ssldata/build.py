@@ -161,6 +161,7 @@ def build_reference(
             project=project,
             ranges=built.ranges,
             genome=inputs.genome,
+            digest=inputs.digest,
             extra={},
             pool=pool or SerialPool(),
             progress=progress or NoProgress(),
@@ -244,6 +245,7 @@ def build_genome(
             project=project,
             ranges=built.ranges,
             genome=target.genome,
+            digest=digest,
             extra={
                 "aligned_fraction": fraction[built.rows.source],
                 "identity": identity[built.rows.source],

@@ -39,7 +39,9 @@ _ROW_DIMS: dict[str, tuple[str, ...]] = {
 }
 
 
-def fill_shard(store_path: Path, name: str, shard: int, genome: Genome) -> tuple[int, str]:
+def fill_shard(
+    store_path: Path, name: str, shard: int, genome: Genome, digest: str
+) -> tuple[int, str]:
     """Extract and write the sequences of one whole shard; this is what a Dask worker runs.
 
     Parameters
@@ -48,6 +50,9 @@ def fill_shard(store_path: Path, name: str, shard: int, genome: Genome) -> tuple
         Where to write.
     genome
         Travels as a path; the worker maps the file itself.
+    digest
+        Of the inputs of the group. A task of a build that was killed may still run somewhere; it
+        must not write into the group a later build of other inputs made anew.
 
     Returns
     -------
@@ -64,6 +69,9 @@ def fill_shard(store_path: Path, name: str, shard: int, genome: Genome) -> tuple
         group.length,
         group.column_part("strand", first, end),
     )
+    found = group_being_written(store_path, name).attributes().get("digest")
+    if found != digest:
+        raise StoreError(f"{store_path}/{name}: was begun anew from other inputs meanwhile")
     return shard, write_shard(store_path, name, shard, codes)
 
 
@@ -75,6 +83,7 @@ def write_group(
     project: Project,
     ranges: Mapping[str, tuple[int, int]],
     genome: Genome,
+    digest: str,
     extra: Mapping[str, NDArray[Any]],
     pool: Pool,
     progress: Progress,
@@ -91,6 +100,8 @@ def write_group(
         Windows and store settings.
     genome
         Where the rows lie.
+    digest
+        Of the inputs of the group.
     extra
         More per-row columns.
     pool
@@ -116,13 +127,14 @@ def write_group(
             **contig_attributes(genome),
             "ranges": {key: list(value) for key, value in ranges.items()},
             "bin_size": project.windows.size,
+            "digest": digest,
         },
     )
     length = project.windows.stored
     writer.create_sequences(name, rows=len(rows), length=length, codes=project.store.codes)
     shards = shard_count(len(rows), length)
     digests = [""] * shards
-    calls = [(writer.path, name, shard, genome) for shard in range(shards)]
+    calls = [(writer.path, name, shard, genome, digest) for shard in range(shards)]
     with progress.task(f"{writer.path.stem}: sequences of {name}", shards) as advance:
         for shard, digest in pool.map(fill_shard, calls):
             digests[shard] = digest

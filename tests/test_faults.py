@@ -27,7 +27,7 @@ from ssldata.build import build_project
 from ssldata.build_groups import fill_shard
 from ssldata.cluster import open_pool
 from ssldata.config import Project, load_project
-from ssldata.errors import ClusterError, CrosslabelError
+from ssldata.errors import ClusterError, CrosslabelError, StoreError
 from ssldata.genome import open_genome
 from ssldata.lifecycle import add_genome, remove_genome
 from ssldata.plan import plan_project
@@ -179,6 +179,19 @@ def test_a_killed_worker_and_a_killed_parent(world: Path, built_world: Path) -> 
     kill_parent(process)
     build_project(load_project(world))
     assert digests(world / "store") == digests(built_world / "store")
+
+
+def test_a_task_of_an_earlier_build_does_not_write_into_a_later_one(
+    built_world: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "alpha.zarr"
+    shutil.copytree(built_world / "store" / "alpha.zarr", path)
+    project = load_project(built_world)
+    genome = open_genome(project.reference.sequence, aliases=project.reference.aliases)
+    before = digests(path)
+    with pytest.raises(StoreError, match="begun anew from other inputs"):
+        fill_shard(path, "reference", 0, genome, "digest of the build before")
+    assert digests(path) == before
 
 
 # -- full disks ----------------------------------------------------------------------------------
@@ -370,7 +383,8 @@ def test_workers_stay_below_the_memory_that_plan_states(many_shards: Path, tmp_p
     count = -(-shards.rows // shards.shard_rows)
     assert count > 1
     genome = open_genome(project.reference.sequence, aliases=project.reference.aliases)
-    calls = [(path, "reference", shard, genome) for shard in range(count)]
+    digest = open_store(path).ledger["reference"]["digest"]
+    calls = [(path, "reference", shard, genome, digest) for shard in range(count)]
     with open_pool(workers=1, memory="1.5GB", needed=stated) as pool:
         limits = pool.client.scheduler_info()["workers"].values()
         assert [worker["memory_limit"] for worker in limits] == [1_500_000_000]
