@@ -62,6 +62,9 @@ def find_regions(
     status = np.zeros(len(code), np.int8)
     aligned = np.zeros(len(code), np.int64)
     multiple = options.mode == "ucsc-multiple"
+    if multiple and options.min_size_q > 0 and options.threshold <= 1:
+        # Their regions have no width either, so none is large enough.
+        code = np.where(empty, np.int32(-1), code)
     compute: Any = liftover_reference
     if compiled:
         from ssldata import liftover_ucsc_kernels

@@ -123,6 +123,14 @@ def test_numbers_as_the_tool_reads_them(tmp_path) -> None:
     assert unmapped == "#Deleted in new\ntA\t0\t0\ty\n"
 
 
+def test_an_interval_of_no_width_gives_a_region_of_no_width(tmp_path) -> None:
+    bed = "tA\t1010\t1010\nz\t5\t5\n"
+    mapped, _ = lift(tmp_path, bed, "-multiple", "-noSerial")
+    assert mapped == "qB\t2989\t2989\ttA:1011-1010\n"
+    mapped, unmapped = lift(tmp_path, bed, "-multiple", "-minSizeQ=1")
+    assert (mapped, unmapped.count("#Deleted in new\n")) == ("", 2)
+
+
 def test_minus_zero_match(tmp_path, capsys) -> None:
     # Two chains span the interval, one of them with a gap: the tool counts both.
     bed = "tA\t3160\t3170\tx\ntA\t110\t120\ty\n"

@@ -164,10 +164,11 @@ def oracle_regions(
             low, high = c.qstart, c.qstart + qspan
         if c.strand == "-":
             low, high = SIZE - high, SIZE - low
+        high = low if expanded else high
         if o.mode == "ucsc-multiple" and high - low < o.min_size_q:
             continue
         # Everything here lies in the finest bin: later in the file first.
-        found.append((c.tstart, -number, c.query, low, low if expanded else high))
+        found.append((c.tstart, -number, c.query, low, high))
     return (
         "MAPPED" if found else "DELETED",
         [(-n, query, low, high) for _, n, query, low, high in sorted(found)],
