@@ -1,0 +1,230 @@
+"""The benchmark on yeast: eight factors, five regimes, homologues from four *S. paradoxus* genomes.
+
+The labelled genome is sacCer3; test contigs chrIV and chrXV, validation chrXII. Finished cells are
+not repeated: a killed benchmark continues, and more seeds, models or regimes add to what is there.
+
+    python benchmarks/yeast.py --data $CROSSLABEL_MIRROR --out /tmp/yeast8
+
+`--data` holds ``yeast/genomes``, ``yeast/peaks`` and ``yeast/chains``. Writes
+``<out>/results.csv`` (one row per run) after every cell, and prints means, ratios and targets:
+
+* ssl ≥ 1.3 × two-stage, means over the factors;
+* ssl-ns ≥ ssl − 0.01;
+* ssl-plus ≥ 1.25 × the better of ssl and ssl-ns as a single model, ≥ 1.4 × as an ensemble of the
+  seeds (the mean of their scores against the mean AUPR of the seeds of the other).
+
+``crosslabel run <out> --report paper`` draws the tables and figures. Hours on one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from itertools import product
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import pandas as pd
+import yaml
+from scipy.stats import wilcoxon
+from sklearn.metrics import average_precision_score
+
+from ssldata.build import build_project
+from ssldata.cache import write_text_atomic
+from ssldata.config import Project, load_project
+from sslmodels.evaluation import evaluate_run
+from sslmodels.record import complete_record
+from sslmodels.regimes import run_folder, train
+
+FACTORS = ("Reb1", "Abf1", "Fkh1", "Mcm1", "Rap1", "Ume6", "Swi4", "Ste12")
+GENOMES = ("CBS432", "N44", "YPS138", "UWOPS919171")
+REGIMES = ("sl", "two-stage", "ssl", "ssl-plus", "ssl-ns")
+#: The peak files number their contigs; the genome uses Roman numerals.
+ROMAN = (
+    *("I", "II", "III", "IV", "V", "VI", "VII", "VIII"),
+    *("IX", "X", "XI", "XII", "XIII", "XIV", "XV", "XVI"),
+)
+
+
+def project_text(data: Path, models: list[str], seeds: int, iterations: int) -> str:
+    """Return the project file."""
+    folder = data.resolve() / "yeast"
+    return yaml.safe_dump(
+        {
+            "name": "yeast8",
+            "reference": {
+                "name": "sacCer3",
+                "sequence": str(folder / "genomes/sacCer3.2bit"),
+                "aliases": {f"chr{n}": f"chr{roman}" for n, roman in enumerate(ROMAN, start=1)},
+            },
+            "experiments": [
+                {"name": name, "peaks": str(folder / f"peaks/{name}_CX.bed"), "width": 200}
+                for name in FACTORS
+            ],
+            "genomes": [
+                {
+                    "name": name,
+                    "sequence": str(folder / f"genomes/{name}.genome.fa.gz"),
+                    "chain": str(folder / f"chains/sacCer3To{name}.over.chain.gz"),
+                    "distance": 0.12,
+                }
+                for name in GENOMES
+            ],
+            "split": {"test": ["chrIV", "chrXV"], "validation": ["chrXII"]},
+            "training": {
+                "models": models,
+                "regimes": list(REGIMES),
+                "seeds": list(range(seeds)),
+                "batch_size": 64,
+                "epochs": 60,
+                "patience": 8,
+                "learning_rate": 1e-3,
+                "finetune_learning_rate": 5e-4,
+                "noisy_student": {"iterations": iterations},
+            },
+        },
+        sort_keys=False,
+    )
+
+
+def run_cell(project: Project, **cell: str | int) -> dict:
+    folder = train(project, **cell)
+    numbers, record = evaluate_run(folder), complete_record(folder)
+    kept = ("aupr", "auroc", "prevalence", "lift", "collapsed", "positives")
+    return {
+        **cell,
+        **{key: numbers[key] for key in kept},
+        "labelled": record["phases"][-1]["positives"],
+        "val_aupr": record["phases"][-1]["val_aupr"],
+        "steps": record["steps"],
+        "cpu_s": record["cpu_s"],
+    }
+
+
+def ensemble_aupr(project: Project, seeds: list[int], **cell: str) -> float:
+    """Return the AUPR of the mean score over seeds."""
+    tables = [
+        pd.read_csv(run_folder(project, seed=seed, **cell) / "evaluation/scores.csv.gz")
+        for seed in seeds
+    ]
+    mean = sum(table["score"] for table in tables) / len(tables)
+    return float(average_precision_score(tables[0]["label"], mean))
+
+
+def summary(project: Project, results: pd.DataFrame) -> str:
+    """Return means per model and regime over the factors that all its regimes have."""
+    lines = []
+    for model, part in results.groupby("model", sort=False):
+        cells = part.groupby(["experiment", "regime"])["aupr"].mean().unstack("regime")
+        cells = cells[[r for r in REGIMES if r in cells]].dropna()
+        seeds = part.groupby("regime")["seed"].unique()
+        lines.append(f"{model}: mean AUPR over {len(cells)} factors ({', '.join(cells.index)})")
+        ensembles = pd.DataFrame(
+            {
+                regime: {
+                    factor: ensemble_aupr(
+                        project,
+                        sorted(
+                            part[(part["experiment"] == factor) & (part["regime"] == regime)][
+                                "seed"
+                            ]
+                        ),
+                        experiment=factor,
+                        model=model,
+                        regime=regime,
+                    )
+                    for factor in cells.index
+                }
+                for regime in cells
+            }
+        )
+        for regime in cells:
+            lines.append(
+                f"  {regime:10s} {cells[regime].mean():.4f}  ensemble "
+                f"{ensembles[regime].mean():.4f}  ({len(seeds[regime])} seeds)"
+            )
+        lines += targets(cells, ensembles)
+    return "\n".join(lines)
+
+
+def targets(cells: pd.DataFrame, ensembles: pd.DataFrame) -> list[str]:
+    means = cells.mean()
+    lines = []
+    if {"ssl", "two-stage"} <= set(means.index):
+        lines.append(_line("ssl / two-stage", means["ssl"] / means["two-stage"], 1.3))
+    if {"ssl", "ssl-ns"} <= set(means.index):
+        lines.append(_line("ssl-ns - ssl", means["ssl-ns"] - means["ssl"], -0.01))
+    others = [r for r in ("ssl", "ssl-ns") if r in means]
+    if "ssl-plus" in means and others:
+        best = means[others].idxmax()
+        lines.append(_line(f"ssl-plus / {best}", means["ssl-plus"] / means[best], 1.25))
+        ratio = ensembles["ssl-plus"].mean() / means[best]
+        lines.append(_line(f"ensemble of ssl-plus / {best}", ratio, 1.4))
+        wins = int((cells["ssl-plus"] > cells[best]).sum())
+        p = wilcoxon(cells["ssl-plus"], cells[best]).pvalue
+        lines.append(
+            f"  ssl-plus wins {wins} of {len(cells)} factors over {best}; Wilcoxon {p:.4f}"
+        )
+    return lines
+
+
+def _line(what: str, value: float, target: float) -> str:
+    return f"  {what} = {value:.3f} (target {target}): {'met' if value >= target else 'NOT MET'}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    mirror = os.environ.get("CROSSLABEL_MIRROR")
+    parser.add_argument("--data", type=Path, default=mirror and Path(mirror), help="holds yeast/")
+    parser.add_argument("--out", type=Path, required=True, help="work folder")
+    parser.add_argument("--models", nargs="+", default=["cnn-27k"])
+    parser.add_argument("--seeds", type=int, default=3, help="how many, from 0")
+    parser.add_argument("--regimes", nargs="+", choices=REGIMES, default=list(REGIMES))
+    parser.add_argument("--factors", nargs="+", choices=FACTORS, default=list(FACTORS))
+    parser.add_argument("--iterations", type=int, default=5, help="of ssl-ns")
+    parser.add_argument("--replace", action="store_true", help="runs of other settings")
+    parser.add_argument("--threads", type=int, default=0, help="of TensorFlow; 0: its choice")
+    args = parser.parse_args()
+    if args.data is None:
+        parser.error("--data: name the folder that holds yeast/")
+    if args.threads:
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(args.threads)
+        tf.config.threading.set_inter_op_parallelism_threads(args.threads)
+    text = project_text(args.data, args.models, args.seeds, args.iterations)
+    args.out.mkdir(parents=True, exist_ok=True)
+    write_text_atomic(args.out / "project.yaml", text)
+    project = load_project(args.out)
+    build_project(project, experiments=args.factors)
+    rows: list[dict] = []
+    # Seeds outermost: whenever it is killed, as much as possible can be compared.
+    for seed, model, regime, factor in product(
+        range(args.seeds), args.models, args.regimes, args.factors
+    ):
+        started = time.perf_counter()
+        row = run_cell(
+            project,
+            experiment=factor,
+            model=model,
+            regime=regime,
+            seed=seed,
+            **({"replace": True} if args.replace else {}),
+        )
+        row.pop("replace", None)
+        rows.append(row)
+        seconds = time.perf_counter() - started
+        print(
+            f"{factor} {model} {regime} seed {seed}: AUPR {row['aupr']:.3f} in {seconds:.0f} s",
+            file=sys.stderr,
+            flush=True,
+        )
+        write_text_atomic(args.out / "results.csv", pd.DataFrame(rows).to_csv(index=False))
+    print(summary(project, pd.DataFrame(rows)))
+
+
+if __name__ == "__main__":
+    main()
