@@ -51,10 +51,15 @@ def classifier(
     return model
 
 
+def loud_head(model: DnabertClassifier) -> None:
+    pooler = model.pooler.tensors() if model.pooler else []
+    fill(pooler + model.head.tensors(), noise)
+
+
 def adapted(**options) -> DnabertClassifier:
     """A classifier whose adapters are not zero, and whose head is not near zero."""
     model = classifier(**options)
-    fill(model.head.tensors(), noise)
+    loud_head(model)
     for linear in model.backbone.linears():
         if linear.lora is not None:
             linear.lora_b.assign(0.5 * noise(linear.checkpoint, tuple(linear.lora_b.shape)))
@@ -99,8 +104,8 @@ def test_adapter_sizes_at_full_width(targets, expected):
 def test_adapters_start_as_the_plain_model():
     plain = classifier(lora=None)
     model = classifier()
-    fill(model.head.tensors() + model.pooler.tensors(), noise)
-    fill(plain.head.tensors() + plain.pooler.tensors(), noise)
+    loud_head(model)
+    loud_head(plain)
     np.testing.assert_array_equal(predict(model), predict(plain))
     a = [keras.ops.convert_to_numpy(x.lora_a.value) for x in model.backbone.linears() if x.lora]
     assert all(0 < np.abs(value).max() <= 24**-0.5 for value in a)
@@ -150,7 +155,7 @@ def test_merged_is_unmerged(targets):
     for name, value in values(model).items():
         np.testing.assert_array_equal(value, before[name])
     plain = classifier(lora=None)
-    fill(plain.head.tensors(), noise)
+    loud_head(plain)
     assert np.abs(predict(plain) - scores).max() > 1e-3  # the adapters mattered
 
 
