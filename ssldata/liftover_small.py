@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -117,12 +118,18 @@ def refuse_gaps(
     for contig in np.unique(rows.code[rows.code >= 0]).tolist():
         mine = rows.code == contig
         of = index.chain_target == contig
+        if options.multiple:
+            of &= index.chain_end - index.chain_start >= options.min_chain_t
+            of &= index.chain_query_end - index.chain_query_start >= options.min_chain_q
         begins = np.sort(index.chain_start[of])
         ends = np.sort(index.chain_end[of])
         stop = rows.start[mine] + length[mine]
         spans[mine] = np.searchsorted(begins, stop, side="left") - np.searchsorted(
             ends, rows.start[mine], side="right"
         )
+    if options.min_size_q:  # regions that were dropped as too small are no gaps
+        search = replace(options.lift_options(), min_size_q=0)
+        found = find_regions(index, rows.code, rows.start, rows.end, options=search, compiled=False)
     gap = spans > np.diff(found.offsets)
     duplicated = (spans > 1) & (not options.multiple)
     status[duplicated] = Status.DUPLICATED

@@ -137,11 +137,18 @@ def test_minus_zero_match(tmp_path, capsys) -> None:
     mapped, unmapped = lift(tmp_path, bed, "-minMatch=0")
     assert mapped == "qA\t1010\t1020\ty\n"
     assert unmapped == "#Duplicated in new\ntA\t3160\t3170\tx\n"
+    # With -multiple such a gap stops the run, unless its chain does not take part.
+    bed = "tA\t3160\t3170\tx\n"
+    mapped, _ = lift(tmp_path, bed, "-minMatch=0", "-multiple", "-minChainT=90", "-minSizeQ=11",
+                     chain=CHAINS.split("chain 2000")[0])  # fmt: skip
+    assert mapped == ""
     for name in ("new.bed", "lost.bed"):
         (tmp_path / name).unlink()
     capsys.readouterr()
     message = failure(tmp_path, capsys, "#\ntA\t1\t2\ntA\t205\t245\n", "-minMatch=0")
     assert "line 3: with -minMatch=0" in message
+    message = failure(tmp_path, capsys, bed, "-minMatch=0", "-multiple")
+    assert "line 1: with -minMatch=0" in message
 
 
 # -ends
