@@ -360,12 +360,14 @@ def training(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
                 for source, batches in data.items():
                     models[source] = build_model(name, length=length, seed=0)
                     models[source].compile(optimizer="adam", loss="binary_crossentropy")
-                    models[source].fit(batches, steps_per_epoch=10, verbose=0)
+                    models[source].fit(batches, steps_per_epoch=10, shuffle=False, verbose=0)
                 found: dict[str, list[tuple[float, float]]] = {source: [] for source in data}
                 for _ in range(options.rounds):
                     for source, batches in data.items():
                         cpu, wall = time.process_time(), time.perf_counter()
-                        models[source].fit(batches, steps_per_epoch=options.steps, verbose=0)
+                        models[source].fit(
+                            batches, steps_per_epoch=options.steps, shuffle=False, verbose=0
+                        )
                         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
                         found[source].append((options.steps / cpu, options.steps / wall))
                 print(f"\n{name}, L = {length}, batch {batch}: steps per CPU second, wall second")
