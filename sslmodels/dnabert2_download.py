@@ -98,23 +98,29 @@ def find_dnabert2(
     UnreachableError
         Nothing found and the network gives nothing; the message says what to put where.
     ConfigError
-        A checksum is not one.
+        A checksum is not one, or is of a file that is not used.
     """
     expected = dict(sha256 or {})
     wrong = [name for name, value in expected.items() if not _HASH.fullmatch(value)]
     if wrong:
         raise ConfigError(f"checksum of {wrong[0]}: expected 64 hexadecimal digits (sha256)")
-    if source is None:
-        snapshot = _huggingface_snapshot(weights)
-        if snapshot is not None:
-            return _checked(snapshot, None, weights, expected, "huggingface cache")
-        source = PUBLIC_URL
-    if isinstance(source, str) and source.startswith(("http://", "https://")):
-        return _from_address(source.rstrip("/"), weights, expected, offline, progress)
-    path = Path(source)
-    if path.is_file():
-        return _checked(path.parent, path, weights, expected, "folder")
-    return _checked(path, None, weights, expected, "folder")
+    snapshot = _huggingface_snapshot(weights) if source is None else None
+    source = PUBLIC_URL if source is None else source
+    if snapshot is not None:
+        found = _checked(snapshot, None, weights, expected, "huggingface cache")
+    elif isinstance(source, str) and source.startswith(("http://", "https://")):
+        found = _from_address(source.rstrip("/"), weights, expected, offline, progress)
+    elif Path(source).is_file():
+        found = _checked(Path(source).parent, Path(source), weights, expected, "folder")
+    else:
+        found = _checked(Path(source), None, weights, expected, "folder")
+    unused = sorted(expected.keys() - found.sha256.keys() - (set() if weights else {*WEIGHTS}))
+    if unused:
+        # A checksum that is compared with nothing would be false comfort.
+        raise ConfigError(
+            f"checksum of {unused[0]}: no such file is used; used are {', '.join(found.sha256)}"
+        )
+    return found
 
 
 def _weights_in(folder: Path) -> Path | None:
@@ -314,7 +320,7 @@ def _download(url: str, part: Path, progress: Progress) -> str | None:
         # The rest is sent only if the file there is still the one of the first part.
         headers |= {"Range": f"bytes={had}-", "If-Range": tag.read_text(encoding="utf-8")}
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
-        if response.status_code == 416:  # all of it had come, or the file there got shorter
+        if response.status_code == 416 and had:  # all of it had come, or that file got shorter
             part.unlink()
             return _download(url, part, progress)
         response.raise_for_status()

@@ -139,6 +139,9 @@ def test_checksums_the_caller_gives(tmp_path: Path):
         find_dnabert2(folder, sha256={"pytorch_model.bin": "0" * 64})
     with pytest.raises(ConfigError, match="64 hexadecimal digits"):
         find_dnabert2(folder, sha256={"pytorch_model.bin": "abc"})
+    with pytest.raises(ConfigError, match=r"model\.safetensors: no such file is used"):
+        find_dnabert2(folder, sha256={"model.safetensors": right})
+    assert find_dnabert2(folder, weights=False, sha256={"pytorch_model.bin": right})
 
 
 def snapshot(tmp_path: Path, revision: str, files: dict[str, bytes]) -> Path:

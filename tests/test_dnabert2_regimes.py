@@ -1,0 +1,69 @@
+"""DNABERT-2 from a store to an evaluated run, on a small configuration."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dnabert2_tools import SMALL, noise, tokenizer_text, write_bin
+
+from ssldata.config import Project, load_project
+from ssldata.store import REFERENCE, open_store
+from sslmodels import regimes
+from sslmodels.dnabert2 import DnabertMaskedLm
+from sslmodels.dnabert2_lora import load_adapter, save_adapter
+from sslmodels.dnabert2_pretrained import build_dnabert2, options_from
+from sslmodels.dnabert2_weights import checkpoint_tensors
+from sslmodels.evaluation import evaluate_run
+from sslmodels.training import score
+from sslmodels.zoo import load_model
+
+# Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+TINY = replace(SMALL, num_hidden_layers=1)
+
+
+@pytest.fixture(scope="module")
+def project(built_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    folder = tmp_path_factory.mktemp("dnabert2")
+    (folder / "config.json").write_text(json.dumps(TINY.as_dict()))
+    (folder / "tokenizer.json").write_text(tokenizer_text())
+    tensors = DnabertMaskedLm(TINY).tensors()
+    write_bin(folder / "pytorch_model.bin", {t.name: noise(t.name, t.shape) for t in tensors})
+    project = load_project(built_world)
+    training = project.training.model_copy(
+        update={
+            "runs": folder / "runs",
+            "epochs": 2,
+            "batch_size": 16,
+            "dnabert2": project.training.dnabert2.model_copy(update={"folder": folder}),
+        }
+    )
+    return project.model_copy(update={"training": training})
+
+
+@pytest.mark.parametrize("regime", ["sl", "ssl"])
+def test_a_run_is_trained_evaluated_and_kept_as_an_adapter(
+    project: Project, regime: str, tmp_path: Path
+):
+    run = regimes.train(project, experiment="alpha", model="dnabert2", regime=regime, seed=0)
+    model = load_model(run / "model.keras")
+    frozen = checkpoint_tensors(model.backbone, adapters=False)
+    assert all(np.array_equal(value, noise(name, value.shape)) for name, value in frozen.items())
+    for linear in model.backbone.linears():
+        assert linear.lora is None or np.abs(linear.lora_b.numpy()).max() > 0
+    codes = open_store(project.store_path("alpha")).group(REFERENCE).codes(0, 50)
+    scores = score(model, codes)
+    assert scores.shape == (50, 1)
+    result = evaluate_run(run)
+    assert 0 < result["aupr"] <= 1
+    # The adapter alone makes the same model of the same files.
+    save_adapter(model, tmp_path)
+    options = options_from(project.training.dnabert2.model_dump())
+    again = build_dnabert2(length=model.length, seed=9, options=options).model
+    load_adapter(again, tmp_path)
+    np.testing.assert_array_equal(score(again, codes), scores)
