@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from flows import reader_commands
+from flows import model_commands, reader_commands
 from flows._tensorflow import hush
 from flows.console import BROKEN_PIPE, Console, StdoutClosedError
 from flows.store_commands import register
@@ -43,6 +43,7 @@ store_app = typer.Typer(no_args_is_help=True, help="Look into stores.")
 app.add_typer(store_app, name="store")
 register(store_app)
 reader_commands.register(store_app)
+app.add_typer(model_commands.app, name="model")
 
 ProjectPath = Annotated[
     Path,
@@ -293,7 +294,7 @@ def train(
     ] = None,
     regime: Annotated[
         str | None,
-        typer.Option("--regime", "-r", help="sl, ssl, ssl-ns or two-stage. Default: the only one."),
+        typer.Option("--regime", "-r", help="As sl, ssl, ssl-ns, ssl-plus. Default: the only one."),
     ] = None,
     seed: Seed = 0,
     replace: Replace = False,
@@ -355,6 +356,12 @@ def run(
     dask_scheduler: DaskScheduler = None,
     scheduler_file: SchedulerFile = None,
     replace: Replace = False,
+    report: Annotated[
+        Literal["paper"] | None,
+        typer.Option(
+            help="paper: also train the sweeps, and write the benchmark's tables and figures."
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be built and trained; write nothing.")
     ] = False,
@@ -365,7 +372,9 @@ def run(
     """Do everything: build, train and evaluate the grid of the project file, write a report.
 
     Runs as a Prefect flow on a private backend that needs no server; set PREFECT_API_URL to watch
-    it in your own. Ends with the table of metrics and the path of report.html.
+    it in your own. Ends with the table of metrics and the path of report.html. With --report paper
+    the runs of `training.sweeps` follow, then RUNS/paper/index.html with the tables and figures of
+    the paper and a CSV beside each.
 
     Example: `crosslabel run my-project`
     """
@@ -379,7 +388,13 @@ def run(
             steps.require_inputs(loaded)
             return
         cluster = steps.Cluster(workers, dask_scheduler, scheduler_file)
-        value, tables = steps.run(loaded, console, cluster=cluster, replace=replace)
+        value, tables = steps.run(
+            loaded,
+            console,
+            cluster=cluster,
+            replace=replace,
+            report=report,
+        )
         console.result(value, *tables)
 
 

@@ -6,9 +6,9 @@ so running the flow again continues where it stopped.
 
 from __future__ import annotations
 
-from itertools import product
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from prefect import flow
 
@@ -28,6 +28,7 @@ def run_project(
     dask_scheduler: str | None = None,
     scheduler_file: str | None = None,
     replace: bool = False,
+    report: Literal["paper"] | None = None,
 ) -> dict[str, Any]:
     """Build the stores of a project, train and evaluate its grid, and write the report.
 
@@ -41,12 +42,14 @@ def run_project(
         A running Dask cluster instead.
     replace
         Overwrite genomes and runs that were made from other inputs or settings.
+    report
+        ``paper``: also train the sweeps, and write the benchmark's tables and figures.
 
     Returns
     -------
     dict
         ``stores`` (accounts, see :func:`ssldata.build.build_project`), ``runs`` (cell and metrics
-        of each) and ``report`` (path).
+        of each), ``report`` (path) and, if asked for, ``paper`` (path).
     """
     project = load_project(project_file)
     with open_pool(
@@ -55,9 +58,17 @@ def run_project(
         scheduler_file=None if scheduler_file is None else Path(scheduler_file),
     ) as pool:
         stores = _build(project, pool, replace=replace)
-    runs = _train(project, replace=replace)
-    report = _report(project, stores, [Path(run["run"]) for run in runs])
-    return {"stores": stores, "runs": runs, "report": str(report)}
+    with muted_import(announce=getattr(PROGRESS.get(), "draws", False)):
+        from sslmodels import benchmark
+    cells = list(benchmark.grid(project))
+    runs = _train(cells, replace=replace)
+    page = _report(project, stores, [Path(run["run"]) for run in runs])
+    value = {"stores": stores, "runs": runs, "report": str(page)}
+    if report == "paper":
+        more = list(benchmark.sweeps(project))
+        _train(more, replace=replace)
+        value["paper"] = str(_paper(project, [*cells, *more]))
+    return value
 
 
 def _build(project: Project, pool: Pool, *, replace: bool) -> list[dict[str, Any]]:
@@ -95,21 +106,16 @@ def _build(project: Project, pool: Pool, *, replace: bool) -> list[dict[str, Any
     return stores
 
 
-def _train(project: Project, *, replace: bool) -> list[dict[str, Any]]:
-    with muted_import(announce=getattr(PROGRESS.get(), "draws", False)):
-        from sslmodels.evaluation import evaluate_run
-        from sslmodels.regimes import train
+def _train(cells: Iterable[Any], *, replace: bool) -> list[dict[str, Any]]:
+    from sslmodels.evaluation import evaluate_run
+    from sslmodels.regimes import train
 
-    grid = project.training
     runs = []
-    for experiment, model, regime, seed in product(
-        project.trained_experiments(), grid.models, grid.regimes, grid.seeds
-    ):
-        cell = {"experiment": experiment, "model": model, "regime": regime, "seed": seed}
-        label = f"{experiment} / {model} / {regime} / seed {seed}"
+    for cell in cells:
         progress = PROGRESS.get()
-        folder = step("train", label, train, project, progress=progress, replace=replace, **cell)
-        metrics = step("evaluate", label, evaluate_run, folder, progress=progress)
+        options = {"progress": progress, "replace": replace, **cell.arguments}
+        folder = step("train", cell.name, train, cell.project, **options)
+        metrics = step("evaluate", cell.name, evaluate_run, folder, progress=progress)
         runs.append({"run": str(folder), **metrics})
     return runs
 
@@ -125,4 +131,18 @@ def _report(project: Project, stores: list[dict[str, Any]], folders: list[Path])
         project=project,
         build_summaries=stores,
         run_folders=folders,
+    )
+
+
+def _paper(project: Project, cells: list[Any]) -> Path:
+    from sslmodels import benchmark
+    from sslmodels.paper import write_paper
+
+    results = step("collect", project.name, benchmark.collect, cells)
+    return step(
+        "paper",
+        project.name,
+        *(write_paper, project.training.runs / "paper"),
+        project=project,
+        results=results,
     )

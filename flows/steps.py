@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from flows import tables
 from flows._tensorflow import muted_import
@@ -270,8 +270,15 @@ def _below(top: Path) -> list[Path]:
     return sorted(path.parent for depth in depths for path in top.glob(f"{depth}/run.json"))
 
 
-def run(project: Project, console: Console, *, cluster: Cluster, replace: bool) -> Shown:
-    """Run the flow over the whole grid."""
+def run(
+    project: Project,
+    console: Console,
+    *,
+    cluster: Cluster,
+    replace: bool,
+    report: Literal["paper"] | None = None,
+) -> Shown:
+    """Run the flow over the whole grid; `report` is ``paper`` or None."""
     require_inputs(project)
     from flows import _runtime
 
@@ -285,11 +292,13 @@ def run(project: Project, console: Console, *, cluster: Cluster, replace: bool) 
             dask_scheduler=cluster.scheduler,
             scheduler_file=None if cluster.scheduler_file is None else str(cluster.scheduler_file),
             replace=replace,
+            report=report,
         )
     return value, [
         *build_tables(value["stores"]),
         tables.metrics_table(value["runs"]),
         f"report: {value['report']}",
+        *([f"paper: {value['paper']}"] if "paper" in value else []),
     ]
 
 

@@ -137,6 +137,29 @@ class Dnabert2(Section):
     )
 
 
+class Sweeps(Section):
+    """Series of runs beside the grid, for ``--report paper``; empty: none.
+
+    Each value is one more run of every experiment, model and seed of the grid, in the regimes that
+    the key concerns.
+    """
+
+    nearest: list[Annotated[int, Field(ge=1)]] = Field(
+        default_factory=list, description="Numbers of nearest genomes; ssl."
+    )
+    labelled_peaks: list[Annotated[int, Field(ge=1)]] = Field(
+        default_factory=list,
+        description="Numbers of labelled loci, where an experiment has as many; the regimes of "
+        "the grid but ssl-ns.",
+    )
+    iterations: list[Annotated[int, Field(ge=1)]] = Field(
+        default_factory=list, description="Of the noisy student; ssl-ns."
+    )
+    noise_sd: list[Annotated[float, Field(ge=0)]] = Field(
+        default_factory=list, description="Of the noisy student; ssl-ns."
+    )
+
+
 class Training(Section):
     """The grid ``crosslabel run`` trains, and how every fit is done."""
 
@@ -209,6 +232,7 @@ class Training(Section):
     homolog_sampling: HomologSampling = Field(default_factory=HomologSampling)
     ssl_plus: Plus = Field(default_factory=Plus)
     dnabert2: Dnabert2 = Field(default_factory=Dnabert2)
+    sweeps: Sweeps = Field(default_factory=Sweeps)
 
     @model_validator(mode="after")
     def _distinct(self) -> Training:

@@ -46,6 +46,10 @@ REGIME_TEXTS = {
     "two-stage": "control: both phases of ssl, on the labelled rows alone",
     "ssl": "pre-trained on the homologous rows, then fine-tuned on the labelled ones",
     "ssl-ns": "noisy student: ssl whose homologous rows are weighted by a teacher, repeated",
+    "ssl-plus": "for few peaks: ssl with other negatives every epoch, both strands, labelled rows "
+    "among the homologues",
+    "homolog-sampling": "sequences replaced by homologues at random, then fine-tuned on originals",
+    "pretrain-only": "control: ssl without fine-tuning",
 }
 
 #: Packages whose versions shape a result.
@@ -122,6 +126,20 @@ def write_report(
     )
     write_text_atomic(path, page)
     return path
+
+
+def render_page(template: str, values: Mapping[str, Any]) -> str:
+    """Return a page of the report's style from a template of the package.
+
+    Parameters
+    ----------
+    template
+        Name of a file below ``templates``.
+    values
+        What it shows; ``style`` and ``version`` are added.
+    """
+    common = {"style": Markup(_asset("report.css")), "version": _version("crosslabel")}
+    return _environment().get_template(template).render(**common, **values)
 
 
 def _newest(project: Project, runs: Sequence[Run]) -> datetime:

@@ -6,9 +6,10 @@ uses and these are replaced by the page's in the finished SVG.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,8 +32,11 @@ REGIME_STYLES: dict[str, tuple[str, str]] = {
     "two-stage": ("#7d8590", "-."),
     "ssl": ("#1f83c9", "-"),
     "ssl-ns": ("#c2478f", "-"),
+    "ssl-plus": ("#2f9e57", "-"),
+    "homolog-sampling": ("#8f6bc9", "--"),
+    "pretrain-only": ("#b0894f", ":"),
 }
-_OTHER_STYLE = ("#3f9a4d", ":")
+_OTHER_STYLE = ("#5b4b49", ":")
 
 _RC: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -95,6 +99,35 @@ class History:
 
     phases: Sequence[tuple[str, int]]
     series: Mapping[str, Floats] = field(default_factory=dict)
+
+
+@contextlib.contextmanager
+def new_figure(*, size: tuple[float, float], salt: str, font_size: float = 9.5) -> Iterator[Figure]:
+    """Give a figure in the style of the page; draw on it, and end with :func:`page_svg`.
+
+    Parameters
+    ----------
+    size
+        Width and height in inches.
+    salt
+        Anything unlike that of the other figures on the page; keeps their ids apart.
+    font_size
+        In points.
+    """
+    small: dict[Any, Any] = {"font.size": font_size, "legend.fontsize": font_size - 0.5}
+    with mpl.rc_context({**_RC, **small, "svg.hashsalt": salt}):
+        yield Figure(figsize=size, layout="constrained")
+
+
+def page_svg(figure: Figure) -> str:
+    """Return a figure as an ``<svg>`` element that takes the colours of the page."""
+    return _svg(figure)
+
+
+def file_svg(svg: str) -> str:
+    """Return an element of :func:`page_svg` as an SVG file of its own, dark on white."""
+    text = svg.replace("currentColor", "#20242a").replace("var(--grid)", "#d5d9de")
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{text}'
 
 
 def style_of(regime: str) -> tuple[str, str]:

@@ -35,7 +35,10 @@ OWNERS = {
     "dask": ("ssldata.cluster",),
     "jinja2": ("sslmodels.report",),
     "prefect": ("flows.run", "flows._runtime"),
-    "typer": ("flows.commands", "flows.options", "flows.store_commands", "flows.reader_commands"),
+    "typer": (
+        *("flows.commands", "flows.options", "flows.store_commands", "flows.reader_commands"),
+        "flows.model_commands",
+    ),
     "rich": ("flows.console", "flows.tables", "flows.steps"),
 }
 
@@ -145,6 +148,7 @@ LIGHT = (
     "options",
     "store_commands",
     "reader_commands",
+    "model_commands",
     "_tensorflow",
 )
 

@@ -1,0 +1,216 @@
+"""The benchmark: which runs a project's grid and sweeps are, and their results as one table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from ssldata.config import Project
+from ssldata.config_training import Regime
+from ssldata.store import HOMOLOGUES, REFERENCE, open_store
+from sslmodels import phases
+from sslmodels.evaluation import evaluate_run
+from sslmodels.record import complete_record
+from sslmodels.regimes import run_folder
+
+#: Column of every result that says what was measured.
+CELL = ("experiment", "model", "regime", "seed")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the benchmark.
+
+    Attributes
+    ----------
+    project
+        With what the sweep changes, and a runs folder of the sweep's own.
+    experiment, model, regime, seed
+        The cell of the grid.
+    sweep, value
+        Key of ``training.sweeps`` and its value; empty and NaN for the grid itself.
+    """
+
+    project: Project
+    experiment: str
+    model: str
+    regime: Regime
+    seed: int
+    sweep: str = ""
+    value: float = float("nan")
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What :func:`sslmodels.regimes.train` takes beside the project."""
+        return {key: getattr(self, key) for key in CELL}
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return run_folder(self.project, **self.arguments)
+
+    @property
+    def name(self) -> str:
+        """The cell in one line."""
+        sweep = f" / {self.sweep} {self.value:g}" if self.sweep else ""
+        return f"{self.experiment} / {self.model} / {self.regime} / seed {self.seed}{sweep}"
+
+
+def grid(project: Project) -> Iterator[Cell]:
+    """Yield the cells of the grid: seeds outermost, so that a cut benchmark compares whole sets."""
+    training = project.training
+    for seed, model, experiment, regime in product(
+        training.seeds, training.models, project.trained_experiments(), training.regimes
+    ):
+        yield Cell(project, experiment, model, regime, seed)
+
+
+def sweeps(project: Project) -> Iterator[Cell]:
+    """Yield the cells of the sweeps; the stores must be built.
+
+    Values an experiment is too small for are left out: more genomes than its store holds, more
+    labelled loci than it has.
+    """
+    options = project.training.sweeps
+    for value in options.nearest:
+        yield from _series(project, "nearest", value, ("ssl",))
+    for value in options.labelled_peaks:
+        regimes = tuple(r for r in project.training.regimes if r != "ssl-ns")
+        yield from _series(project, "labelled_peaks", value, regimes)
+    for value in options.iterations:
+        yield from _series(project, "iterations", value, ("ssl-ns",))
+    for sd in options.noise_sd:
+        yield from _series(project, "noise_sd", sd, ("ssl-ns",))
+
+
+def _series(
+    project: Project, sweep: str, value: float, regimes: tuple[Regime, ...]
+) -> Iterator[Cell]:
+    training = project.training
+    student = training.noisy_student
+    changes: dict[str, Any] = {"runs": training.runs / "sweeps" / f"{sweep}-{value:g}"}
+    if sweep in ("iterations", "noise_sd"):
+        changes["noisy_student"] = student.model_copy(update={sweep: value})
+    else:
+        changes[sweep] = value
+    varied = project.model_copy(update={"training": training.model_copy(update=changes)})
+    for seed, model, experiment, regime in product(
+        training.seeds, training.models, project.trained_experiments(), regimes
+    ):
+        if _fits(project, experiment, sweep, value):
+            yield Cell(varied, experiment, model, regime, seed, sweep, float(value))
+
+
+def _fits(project: Project, experiment: str, sweep: str, value: float) -> bool:
+    store = open_store(project.store_path(experiment))
+    if sweep == "nearest":
+        return value <= len(store.genomes)
+    if sweep == "labelled_peaks":
+        rows = phases.labelled_rows(store, experiment, project.negatives, seed=0).positives[0]
+        locus = store.group(REFERENCE).column("locus")[rows.rows(0, len(rows))]
+        return value <= len(np.unique(locus))
+    return True
+
+
+def collect(cells: Iterable[Cell]) -> pd.DataFrame:
+    """Return one row per run: the cell, metrics of the test bins, and what it was trained on.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns experiment, model, regime, seed, sweep, value, aupr, auroc, prevalence, lift,
+        collapsed, positives (of the test), labelled and pseudo_labelled (training positives),
+        parameters, steps, wall_s, run.
+    """
+    rows = []
+    for cell in cells:
+        record, numbers = complete_record(cell.folder), evaluate_run(cell.folder)
+        rows.append(
+            {
+                **cell.arguments,
+                "sweep": cell.sweep,
+                "value": cell.value,
+                **{
+                    key: numbers[key]
+                    for key in ("aupr", "auroc", "prevalence", "lift", "collapsed", "positives")
+                },
+                **training_positives(cell),
+                **{key: record[key] for key in ("parameters", "steps", "wall_s")},
+                "run": str(cell.folder),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def training_positives(cell: Cell) -> dict[str, int]:
+    """Return the labelled and the pseudo-labelled training positives of a cell's experiment."""
+    store = open_store(cell.project.store_path(cell.experiment))
+    negatives, seed = cell.project.negatives, cell.seed
+    loci = phases.chosen_loci(
+        store, cell.experiment, cell.project.training.labelled_peaks, seed=seed
+    )
+    labelled = phases.labelled_rows(store, cell.experiment, negatives, seed=seed, loci=loci)
+    pseudo = 0
+    if store.genomes:
+        genomes = phases.nearest_genomes(cell.project, store)
+        pseudo = phases.homologous_rows(
+            store, cell.experiment, negatives, seed=seed, genomes=genomes, loci=loci
+        ).positive_rows
+    return {"labelled": labelled.positive_rows, "pseudo_labelled": pseudo}
+
+
+def counts(project: Project) -> pd.DataFrame:
+    """Return the training positives of every experiment and group (the paper's Tables 1 and S1).
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns experiment, genome, positives; the labelled genome comes first.
+    """
+    rows = []
+    for experiment in project.trained_experiments():
+        store = open_store(project.store_path(experiment))
+        groups = {project.reference.name: REFERENCE}
+        groups |= {name: f"{HOMOLOGUES}/{name}" for name in store.genomes}
+        column = phases.label_column(store, experiment)
+        for genome, name in groups.items():
+            group = store.group(name)
+            start, stop = group.ranges["positive"]
+            positives = int((group.column("label")[start:stop, column] == 1).sum())
+            rows.append({"experiment": experiment, "genome": genome, "positives": positives})
+    return pd.DataFrame(rows)
+
+
+def ensembles(results: pd.DataFrame) -> pd.DataFrame:
+    """Return the metrics of the mean score over the seeds of every cell of the grid.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns experiment, model, regime, seeds, aupr, auroc; only cells of several seeds.
+    """
+    rows = []
+    of_grid = results[results["sweep"] == ""]
+    for names, group in of_grid.groupby(["experiment", "model", "regime"], sort=False):
+        if len(group) < 2:
+            continue
+        tables = [pd.read_csv(Path(run) / "evaluation" / "scores.csv.gz") for run in group["run"]]
+        mean = np.mean([table["score"].to_numpy() for table in tables], axis=0)
+        label = tables[0]["label"].to_numpy()
+        rows.append(
+            {
+                **dict(zip(("experiment", "model", "regime"), names, strict=True)),
+                "seeds": len(group),
+                "aupr": float(average_precision_score(label, mean)),
+                "auroc": float(roc_auc_score(label, mean)),
+            }
+        )
+    columns = ["experiment", "model", "regime", "seeds", "aupr", "auroc"]
+    return pd.DataFrame(rows, columns=columns)
