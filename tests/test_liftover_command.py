@@ -64,7 +64,10 @@ def test_bin_number(start, end, expected) -> None:
     assert bin_number(start, end) == expected
 
 
-def test_multiple_columns(tmp_path) -> None:
+@pytest.mark.parametrize("compiled", [False, True])
+def test_multiple_columns(tmp_path, compiled, monkeypatch) -> None:
+    monkeypatch.setattr(liftover_command, "compiled_pays", lambda _: compiled)
+
     def both(columns: str, *options: str) -> list[str]:
         bed = f"tA\t2050\t2150{columns}\n"
         mapped, _ = lift(tmp_path, bed, "-multiple", "-minMatch=0.1", *options)
@@ -93,6 +96,17 @@ def test_strand_is_that_of_each_region(tmp_path) -> None:
     )
     mapped, _ = lift(tmp_path, "t\t0\t30\tn\t0\t+\n", "-multiple", "-minMatch=.1", chain=chain)
     assert [line.split("\t")[5] for line in mapped.splitlines()] == ["-", "+", "-"]
+
+
+def test_thick_part_of_several_regions(tmp_path) -> None:
+    """A quirk of the tool: the next chain gets the thick part that the one before gave."""
+    chain = (
+        "chain 1 t 1000 + 0 100 q 1000 + 500 600 1\n100\n"
+        "chain 1 t 1000 + 0 100 q 1000 + 10 110 2\n100\n"
+    )
+    bed = "t\t0\t100\tn\t0\t+\t20\t40\n"
+    mapped, _ = lift(tmp_path, bed, "-multiple", "-noSerial", chain=chain)
+    assert mapped == "q\t10\t110\tn\t0\t+\t30\t50\nq\t500\t600\tn\t0\t+\t530\t550\n"
 
 
 def test_broad_peak_and_gz(tmp_path) -> None:
