@@ -108,8 +108,14 @@ def save_adapter(model: DnabertClassifier, folder: Path) -> None:
     for tensor in _adapter_tensors(model):
         value = np.asarray(ops.convert_to_numpy(tensor.variable.value), np.float32)
         arrays[tensor.name] = value.T if tensor.transposed else value
-    write_safetensors(folder / ADAPTER_FILE, arrays, {"format": "pt", "base": base_digest(model)})
+    metadata = {"format": "pt", "base": base_digest(model), **_head(model)}
+    write_safetensors(folder / ADAPTER_FILE, arrays, metadata)
     write_json_atomic(folder / ADAPTER_CONFIG, _description(model))
+
+
+def _head(model: DnabertClassifier) -> dict[str, str]:
+    """Return what shapes do not tell of the way from hidden states to probabilities."""
+    return {"pooling": model.pooling, "activation": model.activation}
 
 
 def _description(model: DnabertClassifier) -> dict[str, Any]:
@@ -127,9 +133,6 @@ def _description(model: DnabertClassifier) -> dict[str, Any]:
         "bias": "none",
         "fan_in_fan_out": False,
         "inference_mode": True,
-        "pooling": model.pooling,
-        "outputs": model.outputs,
-        "activation": model.activation,
     }
 
 
@@ -186,6 +189,9 @@ def load_adapter(model: DnabertClassifier, folder: Path) -> None:
             f"{path}: does not fit the model: {len(different)} tensors are missing, unexpected or "
             f"of another shape: {', '.join(different[:6])}"
         )
+    for key, value in _head(model).items():
+        if metadata.get(key) != value:
+            raise InputError(f"{path}: saved with {key} {metadata.get(key)}, the model has {value}")
     base = base_digest(model)
     if metadata.get("base") != base:
         raise InputError(

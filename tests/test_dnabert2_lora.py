@@ -257,6 +257,9 @@ def test_adapters_that_do_not_fit(tmp_path: Path):
         load_adapter(classifier(lora=None), tmp_path / "good")
     with pytest.raises(MissingInputError, match="no such file"):
         load_adapter(classifier(), tmp_path / "none")
+    save_adapter(adapted(pooling="mean", train_pooler=None), tmp_path / "mean")
+    with pytest.raises(InputError, match="saved with pooling mean, the model has max"):
+        load_adapter(classifier(pooling="max", train_pooler=None), tmp_path / "mean")
     (tmp_path / "good" / ADAPTER_FILE).unlink()
     with pytest.raises(MissingInputError, match=ADAPTER_FILE):
         load_adapter(classifier(), tmp_path / "good")
@@ -270,7 +273,8 @@ def test_an_adapter_without_its_base_is_refused(tmp_path: Path):
     save_adapter(model, tmp_path)
     from safetensors.numpy import load_file
 
-    write_safetensors(tmp_path / ADAPTER_FILE, load_file(tmp_path / ADAPTER_FILE), {})
+    head = {"pooling": "cls", "activation": "sigmoid"}
+    write_safetensors(tmp_path / ADAPTER_FILE, load_file(tmp_path / ADAPTER_FILE), head)
     with pytest.raises(InputError, match="base unknown"):
         load_adapter(classifier(), tmp_path)
 
