@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,13 +21,21 @@ from numpy.typing import NDArray
 
 from ssldata.batches import ChunkCache, Weights, cache_for, central, lead_of, read_window
 from ssldata.direct import ChunkReader
-from ssldata.errors import ConfigError
+from ssldata.errors import ConfigError, CrosslabelError
 from ssldata.hashing import key_of
 from ssldata.onehot import N_CODE
 from ssldata.sampling import EpochOrder, Mixture
 from ssldata.store import Store
 
-__all__ = ["Encoding", "TrainingReader", "Weights", "rows_dataset", "take_rows", "training_dataset"]
+__all__ = [
+    "Encoding",
+    "TrainingReader",
+    "Weights",
+    "reading_errors",
+    "rows_dataset",
+    "take_rows",
+    "training_dataset",
+]
 
 #: Chunks per window: enough rows per Python call, few enough to stay in the processor's cache.
 WINDOW_CHUNKS = 16
@@ -82,6 +92,33 @@ class Encoding:
             return hot
         is_n = tf.cast(codes == N_CODE, self.dtype)
         return hot + tf.cast(self.unknown, self.dtype) * is_n[..., tf.newaxis]
+
+
+#: What went wrong in reading, newest last; TensorFlow passes on no more than its text.
+_FAILURES: deque[CrosslabelError] = deque(maxlen=8)
+
+
+def _remembered(call: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return call(*arguments)
+    except CrosslabelError as exc:
+        _FAILURES.append(exc)
+        raise
+
+
+@contextmanager
+def reading_errors() -> Iterator[None]:
+    """Raise what went wrong in reading as it was, not as the error TensorFlow makes of it.
+
+    Put it around ``fit`` or a loop over a dataset of this module.
+    """
+    _FAILURES.clear()
+    try:
+        yield
+    except tf.errors.OpError as exc:
+        if _FAILURES:
+            raise _FAILURES.pop() from exc
+        raise
 
 
 class TrainingReader:
@@ -264,7 +301,7 @@ class TrainingReader:
 
         def load(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
             sequence, labels, weight = tf.numpy_function(
-                lambda n: self.window(int(n)),
+                lambda n: _remembered(self.window, int(n)),
                 [number],
                 (kind, tf.float32, tf.float32),
                 stateful=False,
@@ -354,7 +391,9 @@ def rows_dataset(
         return chunk[:, lead : reader.length - lead]
 
     def load(number: tf.Tensor) -> tf.Tensor:
-        codes = tf.numpy_function(read, [number], tf.uint8, stateful=False)
+        codes = tf.numpy_function(
+            lambda n: _remembered(read, n), [number], tf.uint8, stateful=False
+        )
         codes.set_shape((None, reader.length - 2 * lead))
         return codes
 

@@ -24,7 +24,7 @@ from ssldata.batches import ChunkCache, Weights, loci_of
 from ssldata.errors import ConfigError, StoreError
 from ssldata.onehot import one_hot
 from ssldata.readbench import bench, peak_memory, verdict_of, whole_mixture
-from ssldata.reader import Encoding, TrainingReader, rows_dataset
+from ssldata.reader import Encoding, TrainingReader, reading_errors, rows_dataset
 from ssldata.sampling import EpochOrder, Mixture, Segment
 from ssldata.store import Store
 
@@ -347,6 +347,21 @@ def test_every_chunk_is_decoded_once_an_epoch(
         assert len(found) == count
         # The run of negatives begins in the middle of a chunk and ends there, so twice once.
         assert sum(found) <= times * (count + 1)
+
+
+def test_damage_is_told_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "s.zarr"
+    made = write_store(path, rows=ROWS)
+    file = path / "homologs" / "a" / "sequence_codes" / "c" / "0" / "0"
+    file.write_bytes(file.read_bytes()[:-9])
+    data = TrainingReader(made, mixture(), batch_size=BATCH).dataset()
+    with pytest.raises(StoreError, match="the index of the shard is damaged"), reading_errors():
+        next(iter(data))
+    rows = rows_dataset(made, "homologs/a", 0, 9, batch_size=3)
+    with pytest.raises(StoreError, match="the index of the shard is damaged"), reading_errors():
+        next(iter(rows))
+    with pytest.raises(tf.errors.InvalidArgumentError), reading_errors():
+        tf.reshape(tf.zeros(3), (2, 2))
 
 
 # -- weights -------------------------------------------------------------------------------------
