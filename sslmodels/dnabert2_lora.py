@@ -189,9 +189,11 @@ def load_adapter(model: DnabertClassifier, folder: Path) -> None:
             f"{path}: does not fit the model: {len(different)} tensors are missing, unexpected or "
             f"of another shape: {', '.join(different[:6])}"
         )
-    for key, value in _head(model).items():
-        if metadata.get(key) != value:
-            raise InputError(f"{path}: saved with {key} {metadata.get(key)}, the model has {value}")
+    for key, expected in _head(model).items():
+        if metadata.get(key) != expected:
+            raise InputError(
+                f"{path}: saved with {key} {metadata.get(key)}, the model has {expected}"
+            )
     base = base_digest(model)
     if metadata.get("base") != base:
         raise InputError(
