@@ -65,11 +65,6 @@ class Plus(Section):
         default=True, description="Train on a random strand; average both in scoring."
     )
     finetune: bool = Field(default=True, description="Fine-tune on the labelled rows.")
-    averaging: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.0,
-        description="Score with weights averaged over the steps, with this momentum; 0: with "
-        "those of the last step.",
-    )
     validation_negatives: Annotated[float, Field(gt=0)] = Field(
         default=50.0, description="In place of training.validation_negatives."
     )

@@ -109,7 +109,7 @@ def gain_by_positives(increases: pd.DataFrame, *, metric: str, over: str = "sl")
             _log_axis(axes, "x", part["labelled"].to_numpy(float))
             _log_axis(axes, "y", part["ratio"].to_numpy(float))
             axes.set_title(model, loc="left", fontsize=9.5)
-            axes.legend(loc="upper left", bbox_to_anchor=(0, -0.2), fontsize=8)
+            axes.legend(loc="upper left", bbox_to_anchor=(0, -0.16), fontsize=8)
             axes.set(xlabel="labelled positives", ylabel=f"{NAMES[metric]} over that of {over} (×)")
         return page_svg(figure)
 
@@ -160,7 +160,7 @@ def scatter(increases: pd.DataFrame, *, metric: str, over: str = "sl") -> str:
                     axes.plot(ends, line.intercept + line.slope * ends, color=colour, linewidth=1.2)
             axes.set(xlabel=f"{name} of {over}", ylabel=f"{name} of the other regime")
             axes.set_title(model, loc="left", fontsize=9.5)
-            axes.legend(loc="upper left", bbox_to_anchor=(0, -0.17), fontsize=8)
+            axes.legend(loc="upper left", bbox_to_anchor=(0, -0.13), fontsize=8)
         return page_svg(figure)
 
 
@@ -207,6 +207,7 @@ def series(
             axes.set_ylim(bottom=0 if metric == "aupr" else None)
             if log:
                 _log_axis(axes, "x", part[x].to_numpy(float))
+                axes.set_xticks(sorted(set(part[x])))
             elif (part[x] % 1 == 0).all():
                 axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.set_xlabel(xlabel)
