@@ -1,0 +1,269 @@
+"""The benchmark: its cells, statistics, figures and page."""
+
+from __future__ import annotations
+
+import re
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from ssldata.config import Project, load_project
+from sslmodels import benchmark, paper
+from sslmodels import benchmark_figures as figures
+from sslmodels import benchmark_tables as tables
+from sslmodels.evaluation import evaluate_run
+from sslmodels.regimes import train
+
+# Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+def changed(project: Project, section: str, **values) -> Project:
+    part = getattr(project, section).model_copy(update=values)
+    return project.model_copy(update={section: part})
+
+
+@pytest.fixture
+def project(built_world: Path, tmp_path: Path) -> Project:
+    project = load_project(built_world)
+    student = project.training.noisy_student.model_copy(update={"iterations": 1})
+    return changed(
+        project,
+        "training",
+        epochs=1,
+        batch_size=64,
+        models=["deepbind"],
+        regimes=["sl", "ssl"],
+        seeds=[0, 1],
+        noisy_student=student,
+        runs=tmp_path / "runs",
+    )
+
+
+def swept(project: Project, **values) -> Project:
+    sweeps = project.training.sweeps.model_copy(update=values)
+    return changed(project, "training", sweeps=sweeps)
+
+
+# Cells ------------------------------------------------------------------------------------------
+
+
+def test_grid_goes_through_whole_sets(project):
+    cells = list(benchmark.grid(project))
+    experiments = project.trained_experiments()
+    assert [(c.seed, c.experiment, c.regime) for c in cells] == list(
+        product([0, 1], experiments, ["sl", "ssl"])
+    )
+    assert len({c.folder for c in cells}) == len(cells)
+    assert {c.sweep for c in cells} == {""}
+
+
+def test_sweeps_have_folders_and_settings_of_their_own(project):
+    project = swept(project, nearest=[1], labelled_peaks=[5], iterations=[2], noise_sd=[0.0, 0.3])
+    cells = list(benchmark.sweeps(project))
+    assert len({c.folder for c in cells}) == len(cells)
+    by = {(c.sweep, c.value): c for c in cells}
+    assert set(by) == {
+        ("nearest", 1),
+        ("labelled_peaks", 5),
+        ("iterations", 2),
+        ("noise_sd", 0),
+        ("noise_sd", 0.3),
+    }
+    assert by["nearest", 1].project.training.nearest == 1
+    assert by["labelled_peaks", 5].project.training.labelled_peaks == 5
+    assert by["iterations", 2].project.training.noisy_student.iterations == 2
+    assert by["noise_sd", 0.3].project.training.noisy_student.noise_sd == 0.3
+    assert {c.regime for c in cells if c.sweep == "nearest"} == {"ssl"}
+    assert {c.regime for c in cells if c.sweep == "labelled_peaks"} == {"sl", "ssl"}
+    assert {c.regime for c in cells if c.sweep in ("iterations", "noise_sd")} == {"ssl-ns"}
+    folder = by["noise_sd", 0.3].folder.relative_to(project.training.runs)
+    assert folder.parts[:2] == ("sweeps", "noise_sd-0.3")
+
+
+def test_values_too_large_are_left_out(project):
+    project = swept(project, nearest=[50], labelled_peaks=[100_000])
+    assert list(benchmark.sweeps(project)) == []
+
+
+# Statistics -------------------------------------------------------------------------------------
+
+
+def results_of(values: dict[tuple[str, str, str], list[float]]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "experiment": experiment,
+            "model": model,
+            "regime": regime,
+            "seed": seed,
+            "aupr": aupr,
+            "auroc": 0.5 + aupr / 2,
+            "labelled": 100 * (1 + ord(experiment[0]) - ord("a")),
+        }
+        for (experiment, model, regime), auprs in values.items()
+        for seed, aupr in enumerate(auprs)
+    )
+
+
+def world(count: int = 8, *, gain: float = 1.5) -> pd.DataFrame:
+    """Experiments a, b, … whose ssl is `gain` times sl."""
+    values = {}
+    for i in range(count):
+        base = 0.1 + 0.02 * i
+        values[chr(97 + i), "m", "sl"] = [base - 0.01, base + 0.01]
+        values[chr(97 + i), "m", "ssl"] = [gain * base - 0.01, gain * base + 0.01]
+    return results_of(values)
+
+
+def test_means_and_the_table():
+    table = tables.means(world(2), "aupr")
+    first = table.iloc[0]
+    assert (first["experiment"], first["regime"], first["n"]) == ("a", "sl", 2)
+    assert first["mean"] == pytest.approx(0.1)
+    assert first["sd"] == pytest.approx(0.01 * 2**0.5)
+    shown = tables.wide(table)
+    assert shown.loc["a", "m sl"] == "0.100 ± 0.014"
+    assert shown.loc["mean of 2", "m ssl"] == "0.165"
+
+
+def test_a_missing_cell_stays_out_of_the_average():
+    results = world(3)
+    results = results[~((results["experiment"] == "c") & (results["regime"] == "ssl"))]
+    shown = tables.wide(tables.means(results, "aupr"))
+    assert shown.loc["c", "m ssl"] == "–"
+    assert shown.loc["mean of 2", "m sl"] == "0.110"
+
+
+def test_increases():
+    made = tables.increases(tables.means(world(2), "aupr"))
+    assert list(made["regime"]) == ["ssl", "ssl"]
+    np.testing.assert_allclose(made["percent"], 50)
+    np.testing.assert_allclose(made["ratio"], 1.5)
+
+
+def test_paired_tests_are_wilcoxon_on_means_of_seeds():
+    made = tables.paired_tests(tables.means(world(8), "aupr")).iloc[0]
+    assert (made["regime_a"], made["regime_b"], made["n"]) == ("sl", "ssl", 8)
+    assert (made["wins_a"], made["wins_b"]) == (0, 8)
+    # All eight of one sign: 2 / 2^8, whatever the seeds.
+    assert made["p"] == pytest.approx(2 / 2**8)
+    assert made["ratio"] == pytest.approx(1.5)
+
+
+def test_no_difference_has_no_p_value():
+    made = tables.paired_tests(tables.means(world(4, gain=1.0), "aupr")).iloc[0]
+    assert np.isnan(made["p"])
+    assert (made["wins_a"], made["wins_b"]) == (0, 0)
+
+
+def test_holm_by_hand():
+    np.testing.assert_allclose(
+        tables.holm([0.01, np.nan, 0.04, 0.03, 0.005]), [0.03, np.nan, 0.06, 0.06, 0.02]
+    )
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_properties(p_values):
+    corrected = tables.holm(p_values)
+    assert (corrected >= np.array(p_values)).all()
+    assert (corrected <= np.minimum(1, np.array(p_values) * len(p_values) + 1e-12)).all()
+    order = np.argsort(p_values, kind="stable")
+    assert (np.diff(corrected[order]) >= 0).all()
+
+
+def test_fitted_line_agrees_with_the_normal_equations():
+    rng = np.random.default_rng(0)
+    x = rng.random(20)
+    y = 0.5 + 2 * x + 0.1 * rng.standard_normal(20)
+    line = tables.fitted_line(x, y)
+    design = np.stack([np.ones(20), x], axis=1)
+    coefficients, residual, _, _ = np.linalg.lstsq(design, y)
+    assert (line.intercept, line.slope) == pytest.approx(tuple(coefficients))
+    covariance = residual[0] / 18 * np.linalg.inv(design.T @ design)
+    t = coefficients / np.sqrt(np.diag(covariance))
+    p = 2 * stats.t.sf(np.abs(t), 18)
+    assert (line.p_intercept, line.p_slope) == pytest.approx(tuple(p))
+    assert tables.fitted_line(x[:2], y[:2]) is None
+    assert tables.fitted_line(np.ones(5), y[:5]) is None
+
+
+def test_counts_table():
+    counts = pd.DataFrame(
+        {
+            "experiment": ["a", "a", "a", "b", "b"],
+            "genome": ["ref", "g1", "g2", "ref", "g2"],
+            "positives": [10, 8, 7, 5, 3],
+        }
+    )
+    made = tables.counts_wide(counts)
+    assert list(made.columns) == ["ref", "g1", "g2", "pseudo-labelled"]
+    assert list(made.loc["a"]) == [10, 8, 7, 15]
+    assert list(made.loc["b"]) == [5, 0, 3, 3]
+
+
+# Figures ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gain", [1.5, 20.0, 0.8])
+def test_figures_say_units_and_n(gain):
+    results = world(6, gain=gain)
+    increases = tables.increases(tables.means(results, "aupr"))
+    bars = figures.increase_bars(increases, metric="aupr")
+    assert "AUPR increase over sl (%)" in bars
+    assert "(n = 6)" in bars
+    gains = figures.gain_by_positives(increases, metric="aupr")
+    assert "labelled positives" in gains
+    assert "n = 6: r = " in gains
+    assert "intercept" in figures.scatter(increases, metric="aupr")
+
+
+def test_series_has_a_panel_per_experiment():
+    results = world(3).assign(value=np.tile([1.0, 2.0], 6))
+    svg = figures.series(
+        results, metric="aupr", x="value", xlabel="genomes, nearest first", by="model"
+    )
+    assert [name for name in "abc" if f"{name}, n = 2 seeds" in svg] == ["a", "b", "c"]
+    assert "genomes, nearest first" in svg
+
+
+# The page ---------------------------------------------------------------------------------------
+
+
+def test_page_of_a_trained_benchmark(project):
+    project = changed(project, "training", experiments=["alpha"])
+    project = swept(project, nearest=[1], labelled_peaks=[8])
+    cells = [*benchmark.grid(project), *benchmark.sweeps(project)]
+    for cell in cells:
+        evaluate_run(train(cell.project, **cell.arguments))
+    results = benchmark.collect(cells)
+    assert len(results) == len(cells) == 10
+    of_grid = results[results["sweep"] == ""]
+    few = results[results["sweep"] == "labelled_peaks"]
+    one = results[results["sweep"] == "nearest"]
+    assert few["labelled"].max() < of_grid["labelled"].min()
+    assert one["pseudo_labelled"].max() < of_grid["pseudo_labelled"].min()
+    folder = project.training.runs / "paper"
+    page = paper.write_paper(folder, project=project, results=results)
+    text = page.read_text()
+    for name in re.findall(r'href="([^"#]+)"', text):
+        assert (folder / name).is_file(), name
+    drawn = {path.stem for path in folder.glob("*.svg")}
+    assert drawn >= {"figure_1_counts", "figure_2_aupr_increase", "figure_s2_genomes"}
+    assert all((folder / f"{name}.csv").is_file() for name in drawn)
+    assert len(pd.read_csv(folder / "runs.csv")) == 10
+    table = pd.read_csv(folder / "table_2_aupr.csv")
+    assert table["mean"].iloc[0] == pytest.approx(
+        of_grid[of_grid["regime"] == "sl"]["aupr"].mean(), rel=1e-5
+    )
+    together = pd.read_csv(folder / "table_ensembles.csv")
+    assert list(together["seeds"]) == [2, 2]
+    assert together["aupr"].between(0, 1).all()
+    before = page.read_bytes()
+    paper.write_paper(folder, project=project, results=benchmark.collect(cells))
+    assert page.read_bytes() == before
