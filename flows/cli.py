@@ -57,7 +57,7 @@ def _dispatch(arguments: list[str]) -> int:
     if arguments[:1] == ["liftover"]:
         from ssldata.liftover_command import main as liftover_main
 
-        return liftover_main(arguments[1:])
+        return liftover_main(arguments[1:], own_process=True)
     from flows.commands import invoke
 
     return invoke(arguments)
