@@ -132,7 +132,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_liftover_parses_its_own_options(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[str]] = []
     stub = types.ModuleType("ssldata.liftover_command")
-    stub.main = lambda argv: seen.append(argv) or 7  # type: ignore[attr-defined]
+    stub.main = lambda argv, *, own_process: seen.append(argv) or 7  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "ssldata.liftover_command", stub)
     assert main(["liftover", "-minMatch=0.1", "a", "b", "c", "d"]) == 7
     assert seen == [["-minMatch=0.1", "a", "b", "c", "d"]]
