@@ -87,7 +87,8 @@ def _sections(schema: dict[str, Any], definitions: dict[str, Any]) -> list[tuple
 
 def _section_name(value: dict[str, Any]) -> tuple[str | None, bool]:
     many = "items" in value  # genomes may also be a mapping
-    target = value.get("items", {}).get("$ref") if many else value.get("$ref")
+    options = [value.get("items", {})] if many else value.get("anyOf", [value])  # or null
+    target = next((option["$ref"] for option in options if "$ref" in option), None)
     return (target.rsplit("/", 1)[1] if target else None), many
 
 
