@@ -22,6 +22,7 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
@@ -49,7 +50,18 @@ ROMAN = (
 )
 
 
-def project_text(data: Path, models: list[str], seeds: int, iterations: int) -> str:
+SPLIT = {"test": ["chrIV", "chrXV"], "validation": ["chrXII"]}
+
+
+def project_text(
+    data: Path,
+    models: list[str],
+    seeds: int,
+    iterations: int,
+    *,
+    split: dict[str, list[str]] = SPLIT,
+    exclude: Sequence[str] = ("*_*", "chrM"),
+) -> str:
     """Return the project file."""
     folder = data.resolve() / "yeast"
     return yaml.safe_dump(
@@ -73,7 +85,8 @@ def project_text(data: Path, models: list[str], seeds: int, iterations: int) -> 
                 }
                 for name in GENOMES
             ],
-            "split": {"test": ["chrIV", "chrXV"], "validation": ["chrXII"]},
+            "windows": {"exclude": list(exclude)},
+            "split": split,
             "training": {
                 "models": models,
                 "regimes": list(REGIMES),

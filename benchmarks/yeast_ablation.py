@@ -1,0 +1,144 @@
+"""What each part of ssl-plus brings on yeast, measured without the test contigs of the benchmark.
+
+Choices are made here: chrIV and chrXV, the test of ``benchmarks/yeast.py``, are excluded, and
+chrVII, chrXIII and chrXVI are the test instead; validation is chrXII as there. Parts are added to
+ssl one after the other, then left out of ssl-plus one at a time. Finished cells are not repeated.
+
+    python benchmarks/yeast_ablation.py --data $CROSSLABEL_MIRROR --out /tmp/ablation
+
+Writes ``<out>/ablation.csv`` (one row per run) after every cell and prints a table of means over
+seeds, one column per factor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import pandas as pd
+from yeast import FACTORS, project_text
+
+from ssldata.build import build_project
+from ssldata.cache import write_text_atomic
+from ssldata.config import Project, load_project
+from sslmodels.evaluation import evaluate_run
+from sslmodels.record import complete_record
+from sslmodels.regimes import train
+
+DEVELOPMENT = {"test": ["chrVII", "chrXIII", "chrXVI"], "validation": ["chrXII"]}
+EXCLUDED = ["*_*", "chrM", "chrIV", "chrXV"]
+
+#: ssl in the terms of ssl-plus: every part switched off.
+PLAIN = {
+    "ratio": 1.0,
+    "redraw": False,
+    "labelled": False,
+    "reverse_complement": False,
+    "validation_negatives": 5.0,
+}
+PARTS = {
+    "new negatives every epoch": {"redraw": True},
+    "both strands": {"reverse_complement": True},
+    "five negatives per positive": {"ratio": 5.0},
+    "labelled among homologues": {"labelled": True},
+    "more validation negatives": {"validation_negatives": 50.0},
+}
+
+
+def variants() -> dict[str, tuple[str, dict]]:
+    """Return name → (regime, options of ssl-plus), in the order they are trained."""
+    found: dict[str, tuple[str, dict]] = {"ssl": ("ssl", {})}
+    options = dict(PLAIN)
+    for name, part in PARTS.items():
+        options |= part
+        found[f"+ {name}"] = ("ssl-plus", dict(options))
+    whole = dict(options)
+    for name, part in PARTS.items():
+        if name != list(PARTS)[-1]:  # the last addition is this already
+            found[f"ssl-plus without: {name}"] = (
+                "ssl-plus",
+                whole | {key: PLAIN[key] for key in part},
+            )
+    found["ssl-plus, no fine-tuning"] = ("ssl-plus", {**whole, "finetune": False})
+    found["ssl-plus, one per locus"] = ("ssl-plus", {**whole, "one_per_locus": True})
+    found["ssl-plus, twenty negatives"] = ("ssl-plus", {**whole, "ratio": 20.0})
+    found["homolog-sampling"] = ("homolog-sampling", {})
+    found["sl"] = ("sl", {})
+    return found
+
+
+def configured(project: Project, number: int, options: dict) -> Project:
+    training = project.training
+    changes = {
+        "runs": training.runs / f"variant-{number:02d}",
+        "ssl_plus": training.ssl_plus.model_copy(update=options),
+    }
+    return project.model_copy(update={"training": training.model_copy(update=changes)})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    mirror = os.environ.get("CROSSLABEL_MIRROR")
+    parser.add_argument("--data", type=Path, default=mirror and Path(mirror), help="holds yeast/")
+    parser.add_argument("--out", type=Path, required=True, help="work folder")
+    parser.add_argument("--model", default="cnn-7k")
+    parser.add_argument("--seeds", type=int, default=1, help="how many, from 0")
+    parser.add_argument("--factors", nargs="+", choices=FACTORS, default=["Mcm1", "Fkh1", "Swi4"])
+    parser.add_argument("--threads", type=int, default=0, help="of TensorFlow; 0: its choice")
+    args = parser.parse_args()
+    if args.data is None:
+        parser.error("--data: name the folder that holds yeast/")
+    if args.threads:
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(args.threads)
+        tf.config.threading.set_inter_op_parallelism_threads(args.threads)
+    args.out.mkdir(parents=True, exist_ok=True)
+    text = project_text(args.data, [args.model], args.seeds, 1, split=DEVELOPMENT, exclude=EXCLUDED)
+    write_text_atomic(args.out / "project.yaml", text)
+    project = load_project(args.out)
+    build_project(project, experiments=args.factors)
+    rows = []
+    for seed in range(args.seeds):
+        for number, (name, (regime, options)) in enumerate(variants().items()):
+            for factor in args.factors:
+                started = time.perf_counter()
+                folder = train(
+                    configured(project, number, options),
+                    experiment=factor,
+                    model=args.model,
+                    regime=regime,
+                    seed=seed,
+                )
+                aupr = evaluate_run(folder)["aupr"]
+                seconds = time.perf_counter() - started
+                print(
+                    f"{name} {factor} seed {seed}: {aupr:.3f} in {seconds:.0f} s", file=sys.stderr
+                )
+                record = complete_record(folder)
+                rows.append(
+                    {
+                        "variant": name,
+                        "experiment": factor,
+                        "model": args.model,
+                        "seed": seed,
+                        "aupr": aupr,
+                        "steps": record["steps"],
+                        "cpu_s": record["cpu_s"],
+                    }
+                )
+                write_text_atomic(args.out / "ablation.csv", pd.DataFrame(rows).to_csv(index=False))
+    table = pd.DataFrame(rows).pivot_table(
+        index="variant", columns="experiment", values="aupr", sort=False
+    )
+    table["mean"] = table.mean(axis=1)
+    print(table.round(3).to_string())
+
+
+if __name__ == "__main__":
+    main()
