@@ -35,3 +35,13 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
         if "://" not in target:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_page_on_architecture_names_every_module() -> None:
+    text = (README.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    modules = {
+        path.stem
+        for package in ("ssldata", "sslmodels", "flows")
+        for path in (README.parent / package).glob("*.py")
+    } - {"__init__"}
+    assert modules == set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
