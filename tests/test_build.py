@@ -248,13 +248,13 @@ build_project(load_project(sys.argv[1]))
 def test_killed_builds_end_in_the_same_bytes(world: Path, built_world: Path) -> None:
     """SIGKILL at many moments of the build, then finish."""
     killed = 0
-    for attempt in range(8):
+    for attempt in range(5):
         with subprocess.Popen(
             [sys.executable, "-c", KILLER, str(world)], stdout=subprocess.PIPE, text=True
         ) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
-            time.sleep(0.12 * (attempt + 1))
+            time.sleep(0.2 * (attempt + 1))
             if process.poll() is None:
                 killed += 1
             os.kill(process.pid, signal.SIGKILL)

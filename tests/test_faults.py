@@ -241,7 +241,7 @@ def disk_of(capacity: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("share", [0.0, 0.02, 0.2, 0.5, 0.9])
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
 def test_a_disk_that_fills_up(
     share: float,
     world: Path,
@@ -262,7 +262,7 @@ def test_a_disk_that_fills_up(
     assert digests(world / "store") == digests(built_world / "store")
 
 
-@pytest.mark.parametrize("number", [1, 2, 5])
+@pytest.mark.parametrize("number", [1, 5])
 def test_a_disk_that_is_full_when_the_ledger_is_written(
     number: int, world: Path, built_world: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -364,11 +364,11 @@ def dask_cluster(folder: Path) -> Iterator[Path]:
 
 
 def _peak_after(function: Any, calls: Any) -> int:
-    import resource
-
+    """Return the bytes a worker grew to; ``ru_maxrss`` would count those of its parent, too."""
     for call in calls:
         function(*call)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
 def test_workers_stay_below_the_memory_that_plan_states(many_shards: Path, tmp_path: Path) -> None:
