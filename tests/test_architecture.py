@@ -34,6 +34,9 @@ OWNERS = {
     "distributed": ("ssldata.cluster",),
     "dask": ("ssldata.cluster",),
     "jinja2": ("sslmodels.report",),
+    "tokenizers": ("ssldata.tokens",),
+    "safetensors": ("sslmodels.dnabert2_weights",),
+    "pyarrow": ("ssldata.export",),
     "prefect": ("flows.run", "flows._runtime"),
     "typer": (
         *("flows.commands", "flows.options", "flows.store_commands", "flows.reader_commands"),
