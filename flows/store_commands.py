@@ -217,7 +217,8 @@ def diff(
                 details.append(("arrays", ", ".join(group["arrays"]), ""))
             rows += [(name, *detail) for detail in details] or [(name, group["status"], "", "")]
         title = "readers see the same" if value["same"] else "the stores differ"
-        shown.result(value, tables.table(title, ["group", "what", "first", "second"], rows))
+        columns = ["group", "what", "first", "second"]
+        shown.result(value, tables.table(title, columns, rows) if rows else title)
     if not value["same"]:
         raise typer.Exit(FOUND)
 
