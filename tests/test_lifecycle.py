@@ -90,6 +90,25 @@ def test_remove_then_add_is_the_same_store_and_touches_nothing_else(
     assert load_project(world).genomes[-1].sequence == files["sequence"]
 
 
+def test_a_registry_of_its_own_takes_the_genome(
+    without_last: tuple[Path, dict[str, Any]], built_world: Path
+) -> None:
+    world, files = without_last
+    raw = yaml.safe_load((world / "project.yaml").read_text())
+    (world / "genomes.yaml").write_text("# ours\n" + yaml.safe_dump(raw["genomes"]))
+    raw["genomes"] = {"registry": "genomes.yaml"}
+    (world / "project.yaml").write_text(yaml.safe_dump(raw))
+    text = (world / "project.yaml").read_text()
+    added = add_genome(world, name=LAST, **files)
+    assert added["registry"] == str(world / "genomes.yaml")
+    assert (world / "project.yaml").read_text() == text
+    assert (world / "genomes.yaml").read_text().startswith("# ours\n")
+    assert [genome.name for genome in load_project(world).genomes][-1] == LAST
+    assert digests(world / "store") == digests(built_world / "store")
+    remove_genome(world, LAST)
+    assert LAST not in (world / "genomes.yaml").read_text()
+
+
 def test_adding_again_is_no_work(world: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in world.rglob("*") if p.is_file()}
     added = add_genome(world, name=LAST, **genome_files(load_project(world)))
