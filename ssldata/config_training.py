@@ -228,6 +228,11 @@ class Training(Section):
     ssl_plus: Plus = Field(default_factory=Plus)
     dnabert2: Dnabert2 = Field(default_factory=Dnabert2)
     sweeps: Sweeps = Field(default_factory=Sweeps)
+    published: Path | None = Field(
+        default=None,
+        description="CSV with columns experiment, model, regime, aupr that --report paper shows "
+        "beside your own results.",
+    )
 
     @model_validator(mode="after")
     def _distinct(self) -> Training:

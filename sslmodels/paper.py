@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from ssldata.cache import write_text_atomic
 from ssldata.config import Project
+from ssldata.errors import InputError, MissingInputError
 from sslmodels import benchmark
 from sslmodels import benchmark_figures as figures
 from sslmodels import benchmark_tables as tables
@@ -163,6 +164,15 @@ def _tables(project: Project, results: pd.DataFrame) -> Iterator[Table]:
             ensembles,
             "The scores of the seeds are averaged before they are ranked.",
         )
+    if project.training.published is not None:
+        beside = _published(project.training.published, tables.means(of_grid, "aupr"))
+        yield Table(
+            "table_published",
+            "AUPR beside the published",
+            beside.round(4),
+            beside,
+            f"Published: {project.training.published.name}; own: mean over seeds.",
+        )
     counts = benchmark.counts(project)
     yield Table(
         "table_s1_counts",
@@ -171,6 +181,29 @@ def _tables(project: Project, results: pd.DataFrame) -> Iterator[Table]:
         counts,
         "Rows with label 1 of the training split; the labelled genome comes first.",
     )
+
+
+def _published(path: Path, means: pd.DataFrame) -> pd.DataFrame:
+    """Return the own means that have a published one, beside it.
+
+    Raises
+    ------
+    MissingInputError
+        No such file.
+    InputError
+        It is no such table.
+    """
+    if not path.is_file():
+        raise MissingInputError(f"{path}: no such file; see training.published")
+    columns = ["experiment", "model", "regime", "aupr"]
+    table = pd.read_csv(path)
+    if not set(columns) <= set(table.columns) or not pd.api.types.is_numeric_dtype(table["aupr"]):
+        raise InputError(
+            f"{path}: expected columns {', '.join(columns)} with numbers in the last, found "
+            + ", ".join(map(str, table.columns))
+        )
+    own = means.rename(columns={"mean": "own"})[["experiment", "model", "regime", "own"]]
+    return own.merge(table[columns].rename(columns={"aupr": "published"}), on=columns[:3])
 
 
 def _tests_shown(tests: pd.DataFrame) -> pd.DataFrame:

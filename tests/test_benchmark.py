@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from ssldata.config import Project, load_project
+from ssldata.errors import InputError, MissingInputError
 from sslmodels import benchmark, paper
 from sslmodels import benchmark_figures as figures
 from sslmodels import benchmark_tables as tables
@@ -230,6 +231,44 @@ def test_series_has_a_panel_per_experiment():
     )
     assert [name for name in "abc" if f"{name}, n = 2 seeds" in svg] == ["a", "b", "c"]
     assert "genomes, nearest first" in svg
+
+
+def test_published_values_stand_beside_ones_own(tmp_path):
+    path = tmp_path / "published.csv"
+    path.write_text("experiment,model,regime,aupr\na,m,ssl,0.3\nz,m,ssl,0.2\n")
+    made = paper._published(path, tables.means(world(2), "aupr"))
+    assert made.to_dict("records") == [
+        {
+            "experiment": "a",
+            "model": "m",
+            "regime": "ssl",
+            "own": pytest.approx(0.15),
+            "published": 0.3,
+        }
+    ]
+    path.write_text("experiment,value\na,1\n")
+    with pytest.raises(InputError, match="expected columns experiment, model, regime, aupr"):
+        paper._published(path, tables.means(world(2), "aupr"))
+    with pytest.raises(MissingInputError, match="no such file"):
+        paper._published(tmp_path / "none.csv", tables.means(world(2), "aupr"))
+
+
+def test_the_published_project_is_whole():
+    """Every experiment has its published numbers; `plan` names what has to be fetched."""
+    folder = Path(__file__).parent.parent / "examples" / "paper-hg38"
+    project = load_project(folder)
+    assert (len(project.experiments), len(project.genomes)) == (11, 22)
+    names = {e.name for e in project.experiments}
+    published = pd.read_csv(project.training.published)
+    assert set(published["experiment"]) == names
+    assert published["aupr"].between(0, 1).all()
+    counts = pd.read_csv(folder / "published" / "table_1_counts.csv")
+    assert set(counts["experiment"]) == names
+    assert counts.set_index("experiment").loc["CTCF"].tolist() == [75082, 1245195]
+    files = pd.read_csv(folder / "files.tsv", sep="\t")["path"]
+    needed = {project.reference.sequence, *(g.sequence for g in project.genomes)}
+    needed |= {g.chain for g in project.genomes}
+    assert {folder.resolve() / path for path in files} == needed
 
 
 # The page ---------------------------------------------------------------------------------------
