@@ -40,11 +40,14 @@ demo: $(VENV)/.installed
 	  && $(BIN)/crosslabel run $(SIMULATED); \
 	else exit $$code; fi
 
+# Two processes: a file's tests stay together, so its fixtures are made once.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-all: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m 'slow or not slow'
+	$(PYTEST) -m 'slow or not slow'
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
