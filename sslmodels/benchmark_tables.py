@@ -188,5 +188,6 @@ def counts_wide(counts: pd.DataFrame) -> pd.DataFrame:
         columns=list(dict.fromkeys(counts["genome"])),
     )
     made = made.fillna(0).astype(np.int64)
+    made.columns.name = None
     made["pseudo-labelled"] = made.iloc[:, 1:].sum(axis=1)
     return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,12 @@ class Figure:
     data: pd.DataFrame
     note: str = ""
 
+    @property
+    def width(self) -> int:
+        """Pixels at which its text is as large as that of the page."""
+        found = re.search(r'viewBox="0 0 ([0-9.]+)', self.svg)
+        return 820 if found is None else round(1.3 * float(found[1]))
+
 
 @dataclass(frozen=True)
 class Table:
@@ -114,7 +121,13 @@ def write_paper(folder: Path, *, project: Project, results: pd.DataFrame) -> Pat
             for t in made_tables
         ],
         "figures": [
-            {"name": f.name, "title": f.title, "note": f.note, "svg": Markup(f.svg)}
+            {
+                "name": f.name,
+                "title": f.title,
+                "note": f.note,
+                "svg": Markup(f.svg),
+                "width": f.width,
+            }
             for f in made_figures
         ],
         "regimes": [
