@@ -6,16 +6,24 @@ single-step commands never import Prefect.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from flows import model_commands, reader_commands
-from flows._tensorflow import hush
 from flows.console import BROKEN_PIPE, Console, StdoutClosedError
+from flows.options import (
+    DaskScheduler,
+    Json,
+    Memory,
+    Quiet,
+    Replace,
+    SchedulerFile,
+    Verbose,
+    Workers,
+    console,
+)
 from flows.store_commands import register
 
 if TYPE_CHECKING:
@@ -51,29 +59,9 @@ ProjectPath = Annotated[
         metavar="PROJECT", help="The project file, or the folder that holds project.yaml."
     ),
 ]
-Verbose = Annotated[
-    int, typer.Option("-v", "--verbose", count=True, help="Say more; -v -v: tracebacks too.")
-]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Experiments = Annotated[
     list[str] | None,
     typer.Option("--experiment", "-e", help="Only this experiment; may be repeated."),
-]
-Workers = Annotated[
-    int, typer.Option(min=0, help="Dask worker processes to start; 0 works in this process.")
-]
-DaskScheduler = Annotated[
-    str | None,
-    typer.Option(
-        metavar="ADDRESS", help="Use a running Dask cluster, for example tcp://host:8786."
-    ),
-]
-SchedulerFile = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Scheduler file of a running Dask cluster.")
-]
-Replace = Annotated[
-    bool, typer.Option("--replace", help="Overwrite what was built from other inputs or settings.")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed.")]
 
@@ -98,15 +86,6 @@ def invoke(arguments: list[str]) -> int:
     if code == _INTERRUPTED:
         raise KeyboardInterrupt
     return code if isinstance(code, int) else 0
-
-
-@contextmanager
-def _console(verbose: int, quiet: bool, as_json: bool) -> Iterator[Console]:
-    console = Console(verbosity=-1 if quiet else verbose, as_json=as_json)
-    if console.verbosity < 1:
-        hush()
-    with console.warnings_as_lines():
-        yield console
 
 
 def _load(project: Path) -> Project:
@@ -156,7 +135,7 @@ def init(
     """
     from ssldata.template import write_template
 
-    with _console(verbose, quiet, as_json) as console:
+    with console(verbose, quiet, as_json) as shown:
         if simulated:
             from ssldata.errors import InputError
             from ssldata.simulate import simulate_clade
@@ -169,7 +148,7 @@ def init(
             path = directory / "project.yaml"
         else:
             path = write_template(directory)
-        console.result(
+        shown.result(
             {"project": str(path.resolve())},
             f"wrote {path}; next: "
             + (
@@ -197,9 +176,9 @@ def fetch(
     """
     from flows import steps
 
-    with _console(verbose, quiet, as_json) as console:
-        value, tables = steps.fetch(_load(project), console)
-        console.result(value, *tables)
+    with console(verbose, quiet, as_json) as shown:
+        value, tables = steps.fetch(_load(project), shown)
+        shown.result(value, *tables)
 
 
 @app.command()
@@ -214,15 +193,15 @@ def schema(
     """
     import json
 
-    console = Console()
+    plain = Console()
     if markdown:
         from ssldata.template import schema_page
 
-        console.write(schema_page())
+        plain.write(schema_page())
     else:
         from ssldata.config import json_schema
 
-        console.write(json.dumps(json_schema(), indent=2) + "\n")
+        plain.write(json.dumps(json_schema(), indent=2) + "\n")
 
 
 @app.command()
@@ -240,10 +219,10 @@ def plan(
     """
     from flows import steps
 
-    with _console(verbose, quiet, as_json) as console:
+    with console(verbose, quiet, as_json) as shown:
         loaded = _load(project)
         value, tables = steps.plan(loaded)
-        console.result(value, *tables)
+        shown.result(value, *tables)
         steps.require_inputs(loaded)
 
 
@@ -254,6 +233,7 @@ def build(
     workers: Workers = 0,
     dask_scheduler: DaskScheduler = None,
     scheduler_file: SchedulerFile = None,
+    memory: Memory = None,
     replace: Replace = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="The same as `plan`.")] = False,
     verbose: Verbose = 0,
@@ -269,18 +249,18 @@ def build(
     """
     from flows import steps
 
-    with _console(verbose, quiet, as_json) as console:
+    with console(verbose, quiet, as_json) as shown:
         loaded = _load(project)
         if dry_run:
             value, tables = steps.plan(loaded)
-            console.result(value, *tables)
+            shown.result(value, *tables)
             steps.require_inputs(loaded)
             return
-        cluster = steps.Cluster(workers, dask_scheduler, scheduler_file)
+        cluster = steps.Cluster(workers, dask_scheduler, scheduler_file, memory)
         value, tables = steps.build(
-            loaded, console, experiments=experiment, cluster=cluster, replace=replace
+            loaded, shown, experiments=experiment, cluster=cluster, replace=replace
         )
-        console.result(value, *tables)
+        shown.result(value, *tables)
 
 
 @app.command()
@@ -312,17 +292,17 @@ def train(
     """
     from flows import steps
 
-    with _console(verbose, quiet, as_json) as console:
+    with console(verbose, quiet, as_json) as shown:
         value, tables = steps.train(
             _load(project),
-            console,
+            shown,
             experiment=experiment,
             model=model,
             regime=regime,
             seed=seed,
             replace=replace,
         )
-        console.result(value, *tables)
+        shown.result(value, *tables)
 
 
 @app.command()
@@ -344,9 +324,9 @@ def evaluate(
     """
     from flows import steps
 
-    with _console(verbose, quiet, as_json) as console:
-        value, tables = steps.evaluate(paths, console)
-        console.result(value, *tables)
+    with console(verbose, quiet, as_json) as shown:
+        value, tables = steps.evaluate(paths, shown)
+        shown.result(value, *tables)
 
 
 @app.command()
@@ -355,6 +335,7 @@ def run(
     workers: Workers = 0,
     dask_scheduler: DaskScheduler = None,
     scheduler_file: SchedulerFile = None,
+    memory: Memory = None,
     replace: Replace = False,
     report: Annotated[
         Literal["paper"] | None,
@@ -380,22 +361,22 @@ def run(
     """
     from flows import steps
 
-    with _console(verbose, quiet, as_json) as console:
+    with console(verbose, quiet, as_json) as shown:
         loaded = _load(project)
         if dry_run:
             value, tables = steps.plan(loaded, runs=True)
-            console.result(value, *tables)
+            shown.result(value, *tables)
             steps.require_inputs(loaded)
             return
-        cluster = steps.Cluster(workers, dask_scheduler, scheduler_file)
+        cluster = steps.Cluster(workers, dask_scheduler, scheduler_file, memory)
         value, tables = steps.run(
             loaded,
-            console,
+            shown,
             cluster=cluster,
             replace=replace,
             report=report,
         )
-        console.result(value, *tables)
+        shown.result(value, *tables)
 
 
 @app.command(
@@ -426,6 +407,6 @@ def store_inspect(
     """
     from flows import steps
 
-    with _console(verbose, quiet, as_json) as console:
+    with console(verbose, quiet, as_json) as shown:
         value, tables = steps.store_inspect(path)
-        console.result(value, *tables)
+        shown.result(value, *tables)

@@ -18,6 +18,7 @@ from ssldata import build
 from ssldata.build_inputs import open_inputs, open_target
 from ssldata.cluster import Pool, open_pool
 from ssldata.config import Project, load_project
+from ssldata.plan import memory_per_worker
 
 
 @flow(name="crosslabel-run", validate_parameters=False, persist_result=False)
@@ -27,6 +28,7 @@ def run_project(
     workers: int = 0,
     dask_scheduler: str | None = None,
     scheduler_file: str | None = None,
+    memory: str | None = None,
     replace: bool = False,
     report: Literal["paper"] | None = None,
 ) -> dict[str, Any]:
@@ -40,6 +42,8 @@ def run_project(
         Dask worker processes of the build; 0 builds in this process.
     dask_scheduler, scheduler_file
         A running Dask cluster instead.
+    memory
+        Limit of each local worker, for example ``2GB``.
     replace
         Overwrite genomes and runs that were made from other inputs or settings.
     report
@@ -56,6 +60,8 @@ def run_project(
         workers=workers,
         scheduler=dask_scheduler,
         scheduler_file=None if scheduler_file is None else Path(scheduler_file),
+        memory=memory,
+        needed=memory_per_worker(project),
     ) as pool:
         stores = _build(project, pool, replace=replace)
     with muted_import(announce=getattr(PROGRESS.get(), "draws", False)):

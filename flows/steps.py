@@ -33,6 +33,7 @@ class Cluster:
     workers: int = 0
     scheduler: str | None = None
     scheduler_file: Path | None = None
+    memory: str | None = None
 
     def __post_init__(self) -> None:
         given = [
@@ -53,6 +54,7 @@ class Cluster:
             "workers": self.workers,
             "scheduler": self.scheduler,
             "scheduler_file": self.scheduler_file,
+            "memory": self.memory,
         }
 
 
@@ -95,6 +97,7 @@ def plan(project: Project, *, runs: bool = False) -> Shown:
             numbers=2,
         )
     ]
+    shown.append(f"a Dask worker needs up to {tables.size(value['memory_per_worker'])} of memory")
     if any(item["status"] == "stale" for item in steps):
         shown.append("stale: built from other inputs or settings; --replace builds it anew")
     if runs:
@@ -291,6 +294,7 @@ def run(
             workers=cluster.workers,
             dask_scheduler=cluster.scheduler,
             scheduler_file=None if cluster.scheduler_file is None else str(cluster.scheduler_file),
+            memory=cluster.memory,
             replace=replace,
             report=report,
         )

@@ -106,8 +106,8 @@ def add(
     from ssldata.lifecycle import add_genome
 
     with console(verbose, quiet, as_json) as shown:
-        cluster = steps.Cluster(workers, dask_scheduler, scheduler_file)
-        with open_pool(**cluster.options(), memory=memory) as pool:
+        cluster = steps.Cluster(workers, dask_scheduler, scheduler_file, memory)
+        with open_pool(**cluster.options()) as pool:
             value = add_genome(
                 place,
                 name=name,
