@@ -15,9 +15,11 @@ help:
 	@echo 'make clean  delete the environment and everything the demo made'
 
 $(VENV)/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-	  || { echo "crosslabel needs Python 3.11 or newer; call: make PYTHON=python3.11 …" >&2; exit 2; }
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+	  || { echo "crosslabel needs Python 3.11 to 3.13 (TensorFlow has no newer build);" \
+	       "call: make PYTHON=python3.12 …" >&2; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "$(PYTHON) cannot make environments (Debian: install python3-venv)" >&2; exit 2; }
 
 # A stamp per kind of installation: a second call starts work at once.
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
@@ -36,7 +38,8 @@ demo: $(VENV)/.installed
 	  $(BIN)/crosslabel run examples/yeast; \
 	elif [ $$code -eq 3 ]; then \
 	  echo 'The yeast data cannot be had here: the same job on a simulated clade with known truth.'; \
-	  { [ -f $(SIMULATED)/project.yaml ] || $(BIN)/crosslabel init --simulated $(SIMULATED); } \
+	  { [ -f $(SIMULATED)/truth.npz ] \
+	    || { rm -rf $(SIMULATED); $(BIN)/crosslabel init --simulated $(SIMULATED); }; } \
 	  && $(BIN)/crosslabel run $(SIMULATED); \
 	else exit $$code; fi
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,9 @@ _ROWS_TITLE = "Rows: positives and negatives of the training split, validation, 
 
 #: JSON value of a command and what is printed instead without ``--json``.
 Shown = tuple[Any, "list[RenderableType]"]
+
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -260,10 +264,17 @@ def run_folders(paths: Sequence[Path]) -> list[Path]:
             top = load_project(path).training.runs
         else:
             top = path
-        runs = [top] if (top / "run.json").is_file() else _below(top)
-        if not runs:
-            raise MissingInputError(f"{top}: no run here; `crosslabel train` makes one")
-        found.update(dict.fromkeys(runs))
+        if (top / "run.json").is_file():
+            found[top] = None
+            continue
+        runs = _below(top)
+        complete = [run for run in runs if _run_status(run) == "complete"]
+        for run in runs:
+            if run not in complete:
+                _LOG.warning("%s: not complete, left out; `crosslabel train` continues it", run)
+        if not complete:
+            raise MissingInputError(f"{top}: no complete run here; `crosslabel train` makes one")
+        found.update(dict.fromkeys(complete))
     return list(found)
 
 

@@ -139,7 +139,6 @@ def build_reference(
                         f"({_differs(entry, inputs.parts)}); "
                         "pass --replace to build it anew, or set another 'store.path'"
                     )
-            remove_tree(path)
         for experiment, peaks in inputs.peaks.items():
             if peaks.unknown:
                 _LOG.warning(
@@ -151,6 +150,9 @@ def build_reference(
                 )
         built = reference_rows(project, inputs.experiments, inputs.genome, inputs.peaks)
         _check_positives(project, inputs, built)
+        # Only now: a store that is replaced stays until its successor is known to be sound.
+        if attributes is not None:
+            remove_tree(path)
         writer.create(inputs.root_attributes())
         writer.begin(REFERENCE, inputs.digest)
         checksums = {"sources": write_sources(writer, built.sources, inputs.genome)}
@@ -337,9 +339,9 @@ def build_project(
     """
     progress = progress or NoProgress()
     names = store_names(project)
+    for experiment in experiments or ():
+        project.experiment(experiment)
     if experiments and not project.store.joint:
-        for experiment in experiments:
-            project.experiment(experiment)
         names = [name for name in names if name in set(experiments)]
     # Everything is opened and checked before anything is written.
     require_inputs(project)

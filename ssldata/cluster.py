@@ -48,13 +48,18 @@ class DaskPool:
         self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]
     ) -> Iterator[Any]:
         """Submit every call at once and yield results as they complete."""
-        from distributed import as_completed
+        from distributed import KilledWorker, as_completed
 
         # pure=False: a result remembered by the scheduler would skip writing the store again.
         futures = [self.client.submit(function, *item, pure=False) for item in arguments]
         try:
             for future in as_completed(futures):
                 yield future.result()
+        except KilledWorker as exc:
+            raise ClusterError(
+                "a task ended its worker again and again, most likely for want of memory; give "
+                "workers more (--memory; `crosslabel plan` says what one needs) or use fewer"
+            ) from exc
         finally:
             self.client.cancel(futures)
 

@@ -76,23 +76,33 @@ def homologue_rows(
     make = _lifted_bins if settings.mode == "lift-bins" else _rebinned
     rows, dropped = make(project, genome, sources, targets, lifted, usable & positive)
     counts |= dropped
-    if (usable & ~positive).any():
+    rows, counts["near_held_out"] = _away_from_held_out(project, rows, rows)
+    if project.negatives.source != "reference":
         negatives, dropped = _lifted_bins(
             project, genome, sources, targets, lifted, usable & ~positive
         )
         negatives, near = _away_from_peaks(negatives, targets.take(usable & positive))
+        negatives, held_out = _away_from_held_out(project, negatives, rows)
         wanted = int(np.ceil((rows.split == TRAIN).sum() * project.negatives.ratio))
         # Rows come in source order, which is the order of the seeded pool.
         short = max(0, wanted - len(negatives))
         negatives = negatives.take(np.arange(min(wanted, len(negatives))))
         counts |= {f"negative_{key}": value for key, value in dropped.items()}
-        counts |= {"negative_near_peak": near, "negative_missing": short}
+        counts |= {
+            "negative_near_peak": near,
+            "negative_near_held_out": held_out,
+            "negative_missing": short,
+        }
         rows = Rows.concatenate([rows, negatives])
+    with_row = np.zeros(len(sources), bool)
+    with_row[rows.source] = True
     rows, ranges = ordered(rows, seed=project.store.seed, group=f"homologs/{name}")
     counts |= {
         "rows": len(rows),
         **count_positives(rows),
         "negative_train": ranges["negative"][1] - ranges["negative"][0],
+        # Mapped, and yet the source of no row: dropped above, or no bin is covered enough by it.
+        "sources_without_row": int((usable & positive & ~with_row).sum()),
     }
     return HomologueRows(rows=rows, ranges=ranges, counts=counts)
 
@@ -192,13 +202,34 @@ def _rebinned(
     return rows.take(keep), counts | {"two_splits": int((positive & mixed).sum())}
 
 
+def _away_from_held_out(project: Project, rows: Rows, positives: Rows) -> tuple[Rows, int]:
+    """Drop train rows that share a stored base with a positive of validation or test; count them.
+
+    Two sources may lie on one place of the target genome, and context reaches over a bin's ends:
+    a test sequence would be trained on under a train source's name.
+    """
+    pad = (project.windows.stored - project.windows.size) // 2
+
+    def windows(rows: Rows) -> Intervals:
+        return Intervals(rows.contig, rows.start - pad, rows.end + pad)
+
+    held_out = merge(windows(positives.take(positives.split != TRAIN)))
+    near = (rows.split == TRAIN) & _on(held_out, windows(rows))
+    return rows.take(~near), int(near.sum())
+
+
 def _away_from_peaks(rows: Rows, peaks: Intervals) -> tuple[Rows, int]:
     """Drop rows whose bin shares a base with a lifted peak; return how many there were."""
-    union = merge(peaks)
+    near = _on(merge(peaks), Intervals(rows.contig, rows.start, rows.end))
+    return rows.take(~near), int(near.sum())
+
+
+def _on(union: Intervals, windows: Intervals) -> NDArray[np.bool_]:
+    """Return which windows share a base with a union of intervals."""
     runs = {contig: union.take(here) for contig, here in by_contig(union.contig)}
-    near = np.zeros(len(rows), bool)
-    for contig, here in by_contig(rows.contig):
+    result = np.zeros(len(windows), bool)
+    for contig, here in by_contig(windows.contig):
         if contig in runs:
             on = runs[contig]
-            near[here] = touches(rows.start[here], rows.end[here], on.start, on.end)
-    return rows.take(~near), int(near.sum())
+            result[here] = touches(windows.start[here], windows.end[here], on.start, on.end)
+    return result

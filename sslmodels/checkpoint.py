@@ -32,7 +32,7 @@ class FitState:
     wait, plateau_wait
         Epochs since the best one, and since the last gain or cut of the learning rate.
     finished
-        The fit is over; only `best_weights` matter.
+        The fit is over: the model has `best_weights`, and of the variables the dropout seeds.
     wall_s, cpu_s
         Seconds spent, all attempts together.
     """

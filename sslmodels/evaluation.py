@@ -87,7 +87,8 @@ def evaluate_run(run_folder: Path, *, progress: Progress | None = None) -> dict[
     """
     record = complete_record(run_folder)
     folder = RunFolder(run_folder)
-    store = open_store(Path(record["store"]["path"]))
+    beside = (folder.path / record["store"]["relative"]).resolve()
+    store = open_store(beside if beside.exists() else record["store"]["path"])
     trained_on = record["identity"]["content"][REFERENCE]
     content = store.ledger[REFERENCE]["content"]
     if content != trained_on:

@@ -94,17 +94,17 @@ def nearest_genomes(project: Project, store: Store) -> list[str]:
     Raises
     ------
     ConfigError
-        The store holds fewer than ``training.nearest``.
+        The store holds fewer genomes of the project than ``training.nearest``.
     """
     count = project.training.nearest
     if count is None:
         return list(store.genomes)
-    if count > len(store.genomes):
-        raise ConfigError(
-            f"training.nearest is {count}, but {store.location} holds {len(store.genomes)} "
-            "complete genomes"
-        )
     listed = [genome for genome in project.genomes if genome.name in store.genomes]
+    if count > len(listed):
+        raise ConfigError(
+            f"training.nearest is {count}, but {store.location} holds {len(listed)} "
+            "complete genomes of the project"
+        )
     far = float("inf")
     order = sorted(listed, key=lambda g: far if g.distance is None else g.distance)
     return [genome.name for genome in order[:count]]

@@ -18,7 +18,7 @@ from ssldata.errors import ConfigError, MissingInputError
 from ssldata.provenance import library_versions
 
 #: Raised when equal settings would give another result than the release before.
-RUN_FORMAT = 2
+RUN_FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -155,6 +155,8 @@ def claim(folder: RunFolder, *, digest: str, identity: Mapping[str, Any], replac
         It holds something else, or a run of other settings or data, and `replace` is false.
     """
     known = {"evaluation", ".lock"}
+    for leftover in folder.path.glob("*.partial*"):
+        leftover.unlink()  # of a writer that was killed; the lock is ours
     others = sorted(p.name for p in folder.path.iterdir() if p.name not in known)
     if not folder.record.exists():
         if others and not replace:

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -352,7 +353,12 @@ def train(
             "identity": identity,
             "project": project.name,
             "config_digest": digest_of(project.model_dump(mode="json")),
-            "store": {"path": str(project.store_path(experiment)), "digest": store.digest},
+            "store": {
+                "path": str(project.store_path(experiment)),
+                # From the run folder, so that a project can be moved or copied whole.
+                "relative": os.path.relpath(project.store_path(experiment), folder.path),
+                "digest": store.digest,
+            },
             "label": phases.label_column(store, experiment),
             "length": identity["length"],
         }

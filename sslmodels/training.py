@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from ssldata.cache import atomic_path
 from ssldata.errors import ConfigError
 from ssldata.progress import NoProgress, Progress
+from ssldata.reader import reading_errors
 from sslmodels.checkpoint import FitState, read_checkpoint, write_checkpoint
 from sslmodels.metrics import cross_entropy, mean_aupr
 
@@ -231,7 +232,8 @@ class _EpochEnd(keras.callbacks.Callback):
                 self._checkpoint,
                 identity=self._identity,
                 state=self.state,
-                variables=[] if done else _values(self.model.variables),
+                # Also of a finished fit: a later phase goes on from its dropout seeds.
+                variables=_values(self.model.variables),
                 optimizer=[] if done else _values(self.model.optimizer.variables),
                 best_weights=self.best_weights,
             )
@@ -284,6 +286,7 @@ def fit(
     state, best = FitState(), list[NDArray[Any]]()
     found = read_checkpoint(checkpoint, identity=identity) if checkpoint else None
     if found is not None and found[0].finished:
+        _assign(model.variables, found[1])
         model.set_weights(found[3])
         return _result(found[0], batches)
     model.compile(
@@ -309,15 +312,16 @@ def fit(
             advance=advance,
             what=description,
         )
-        model.fit(
-            batches.open(state.epoch * batches.steps_per_epoch),
-            steps_per_epoch=batches.steps_per_epoch,
-            initial_epoch=state.epoch,
-            epochs=options.epochs,
-            shuffle=False,
-            verbose=0,
-            callbacks=[callback],
-        )
+        with reading_errors():
+            model.fit(
+                batches.open(state.epoch * batches.steps_per_epoch),
+                steps_per_epoch=batches.steps_per_epoch,
+                initial_epoch=state.epoch,
+                epochs=options.epochs,
+                shuffle=False,
+                verbose=0,
+                callbacks=[callback],
+            )
     model.set_weights(callback.best_weights)
     return _result(state, batches)
 

@@ -8,6 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Tests are never timed: a busy machine is not a bug.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 # TensorFlow talks a lot at import; the tests treat its words as noise. Set before it is imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

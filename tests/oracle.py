@@ -379,7 +379,24 @@ class Oracle:
                 stored,
             )  # fmt: skip
             expected.rows.append(row)
+        self._drop_near_held_out(expected)
         return expected
+
+    def _drop_near_held_out(self, expected: Expected) -> None:
+        """Take out train rows whose stored bases are also stored for a held-out row."""
+        margin = (
+            (len(expected.rows[0].sequence) - self.project.windows.size) // 2
+            if expected.rows
+            else 0
+        )
+
+        def bases(row: Row) -> set[tuple[str, int]]:
+            return {(row.contig, p) for p in range(row.start - margin, row.end + margin)}
+
+        held_out = {base for row in expected.rows if row.split != 0 for base in bases(row)}
+        kept = [row for row in expected.rows if row.split != 0 or not bases(row) & held_out]
+        expected.dropped["near_held_out"] += len(expected.rows) - len(kept)
+        expected.rows[:] = kept
 
     def _centred(
         self, lifted: list[Lifted], usable: list[int]

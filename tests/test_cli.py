@@ -435,18 +435,24 @@ def test_train_asks_for_what_is_ambiguous(
     assert "no experiment 'gamma'; there are alpha, beta" in capsys.readouterr().err
 
 
-def test_run_folders(tmp_path: Path) -> None:
+def test_run_folders(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     small_clade(tmp_path / "p")
     runs = tmp_path / "p" / "runs"
     folders = [runs / "a" / "m" / regime / "seed-0" for regime in ("sl", "ssl")]
     for folder in folders:
         folder.mkdir(parents=True)
-        (folder / "run.json").write_text("{}")
+        (folder / "run.json").write_text('{"status": "complete"}')
+    cut = runs / "a" / "m" / "ssl" / "seed-1"
+    cut.mkdir()
+    (cut / "run.json").write_text('{"status": "training"}')
     assert steps.run_folders([folders[1]]) == [folders[1]]
     for path in (runs, tmp_path / "p", tmp_path / "p" / "project.yaml", runs / "a"):
         assert steps.run_folders([path]) == folders
     assert steps.run_folders([folders[1], runs]) == [folders[1], folders[0]]
-    with pytest.raises(MissingInputError, match="no run here"):
+    assert "seed-1: not complete, left out" in caplog.text
+    # Named on its own it is not left out: evaluating it says what is wrong.
+    assert steps.run_folders([cut]) == [cut]
+    with pytest.raises(MissingInputError, match="no complete run here"):
         steps.run_folders([tmp_path / "nowhere"])
 
 

@@ -389,9 +389,7 @@ def test_identity_holds_only_what_the_regime_uses(project, store):
 
 
 def test_wrong_names(project, tmp_path):
-    with pytest.raises(
-        ConfigError, match="no regime 'sll'; there are sl, ssl, ssl-ns, two-stage"
-    ):
+    with pytest.raises(ConfigError, match="no regime 'sll'; there are sl, ssl, ssl-ns, two-stage"):
         train(project, "sll")
     with pytest.raises(ConfigError, match="no model 'cnn'"):
         regimes.train(project, experiment=EXPERIMENT, model="cnn", regime="sl", seed=0)

@@ -194,7 +194,7 @@ def check_store(store: Store, oracle: Oracle) -> None:
         same_rows(rows_of(group), expected.rows)
         check_order(group)
         counts = store.ledger[f"homologs/{name}"]["counts"]
-        for reason in ("excluded_contig", "off_contig", "has_n", "two_splits"):
+        for reason in ("excluded_contig", "off_contig", "has_n", "two_splits", "near_held_out"):
             assert counts.get(reason, 0) == expected.dropped[reason], reason
         source = group.column("source")
         for column, value in (
