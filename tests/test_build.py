@@ -103,6 +103,31 @@ def test_changed_settings_are_refused_then_replaced(world: Path) -> None:
     assert open_store(first_store(project)).attributes["windows"]["min_overlap"] == 0.25
 
 
+def test_a_replacement_that_is_refused_leaves_the_store(world: Path) -> None:
+    project = load_project(world)
+    build_project(project)
+    before = tree_digest(world / "store")
+    nowhere = change(world, windows={"min_overlap": 1.0})
+    with pytest.raises(InputError, match="no positive"):
+        build_project(nowhere, replace=True)
+    assert tree_digest(world / "store") == before
+
+
+def test_no_train_row_shares_a_base_with_a_held_out_homologue(world: Path) -> None:
+    project = change(world, windows={"mode": "lift-bins", "context": 400})
+    dropped = 0
+    for summary in build_project(project):
+        store = open_store(summary["path"])
+        for genome in store.genomes:
+            group = store.homologues(genome)
+            contig, start, split = (group.column(c) for c in ("contig", "start", "split"))
+            for i in np.flatnonzero(split == TRAIN):
+                near = (contig == contig[i]) & (abs(start - start[i]) < 400)
+                assert not (near & (split != TRAIN)).any()
+            dropped += store.ledger[f"homologs/{genome}"]["counts"]["near_held_out"]
+    assert dropped  # the small world has sources of two splits on one place
+
+
 def test_a_changed_chain_touches_its_genome_only(world: Path) -> None:
     project = load_project(world)
     build_project(project)

@@ -18,6 +18,7 @@ from ssldata.errors import ConfigError, MissingInputError, StoreError
 from ssldata.store import REFERENCE, Store, open_store
 from ssldata.weights import read_weights
 from sslmodels import fitting, phases, regimes
+from sslmodels.evaluation import evaluate_run
 from sslmodels.training import FitOptions
 from sslmodels.zoo import load_model
 
@@ -336,6 +337,30 @@ def test_interrupted_run_continues_to_the_same_bits(project, tmp_path, monkeypat
     assert again["weights_sha256"] == whole["weights_sha256"]
     for new, old in zip(again["phases"], whole["phases"], strict=True):
         assert {**new, "wall_s": 0, "cpu_s": 0} == {**old, "wall_s": 0, "cpu_s": 0}
+
+
+def test_run_cut_between_two_phases_continues_to_the_same_bits(project, tmp_path, monkeypatch):
+    monkeypatch.setattr(fitting, "FitOptions", functools.partial(FitOptions, checkpoint_seconds=0))
+    whole = record_of(train(project, "ssl"))
+    cut = changed(project, "training", runs=tmp_path / "cut")
+    folder = regimes.run_folder(cut, experiment=EXPERIMENT, model=MODEL, regime="ssl", seed=0)
+    with pytest.raises(KeyboardInterrupt):
+        train(cut, "ssl", progress=StopAfter(whole["phases"][0]["epochs"] + 1))
+    # As after a kill before the first checkpoint of fine-tuning: only the finished phase is left.
+    (folder / "work" / "01-fine-tune.npz").unlink(missing_ok=True)
+    assert (folder / "work" / "00-pre-train.npz").exists()
+    again = record_of(train(cut, "ssl"))
+    assert again["weights_sha256"] == whole["weights_sha256"]
+
+
+def test_a_moved_project_is_evaluated_on_its_own_store(project, tmp_path):
+    first = tmp_path / "first"
+    shutil.copytree(project.file.parent, first)
+    own = load_project(first).model_copy(update={"training": project.training})
+    own = changed(own, "training", runs=first / "runs")
+    run = train(own, "sl").relative_to(first)
+    first.rename(tmp_path / "second")
+    assert evaluate_run(tmp_path / "second" / run)["rows"] > 0
 
 
 def test_a_run_without_its_model_is_trained_again(project_with_sl):
