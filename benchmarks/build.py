@@ -19,7 +19,6 @@ import argparse
 import bisect
 import csv
 import dataclasses
-import itertools
 import json
 import os
 import shutil
@@ -30,6 +29,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -309,9 +309,8 @@ def step_tools(project: Any, options: argparse.Namespace) -> dict[str, Any]:
     items = {item.name: item for item in (project.reference, *project.genomes)}
     genomes = {name: open_genome(item.sequence) for name, item in items.items()}
     for name, genome in genomes.items():
-        if not (folder / f"{name}.fa").exists():
-            bases = [genome.codes(number) for number in range(len(genome.names))]
-            write_fasta(folder / f"{name}.fa", list(genome.names), bases)
+        bases = [genome.codes(number) for number in range(len(genome.names))]
+        write_fasta(folder / f"{name}.fa", list(genome.names), bases)
     inputs = open_inputs(project, "joint")
     with meter("windows (our code)"):
         built = reference_rows(project, inputs.experiments, inputs.genome, inputs.peaks)
@@ -445,12 +444,14 @@ def scaling(paths: list[Path], options: argparse.Namespace, table: Table) -> Non
     """Build with a tenth, three tenths and all of the peaks; compare memory and time."""
     runs = {p.stem: [run_step("build", p, options) for _ in range(options.rounds)] for p in paths}
     found = [table.add(case, "build", those)["whole build"] for case, those in runs.items()]
-    rows, cpu, peak = (found[-1][k] / found[0][k] for k in ("rows", "cpu_s", "peak_mb"))
-    for a, b in itertools.pairwise(found):
-        extra = 1e6 * (b["cpu_s"] - a["cpu_s"]) / (b["rows"] - a["rows"])
-        print(f"from {a['rows']} to {b['rows']} rows: {extra:.1f} µs of CPU per further row")
+    rows, peak = (found[-1][k] / found[0][k] for k in ("rows", "peak_mb"))
     table.target("scaling", f"memory at × {rows:.2f} rows, change", abs(peak - 1), "≤", 0.2)
-    table.target("scaling", f"time at × {rows:.2f} rows, × linear", cpu / rows, "≤", 1.2)
+    # Total time would look linear at least as long as what a build costs anyway dominates it.
+    steps = [(b["cpu_s"] - a["cpu_s"], b["rows"] - a["rows"]) for a, b in pairwise(found)]
+    early, late = (1e6 * cpu / more for cpu, more in steps)
+    print(f"µs of CPU per further row: {early:.1f} up to {found[1]['rows']} rows, then {late:.1f}")
+    growth = late / early if early > 0 < late else np.inf  # lost in noise: not met
+    table.target("scaling", "CPU of a further row, late × early", growth, "≤", 1.2)
 
 
 def main() -> None:
@@ -461,9 +462,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--data", type=Path, help="folder that holds yeast/: measured as well")
     parser.add_argument("--peer-python", type=Path, default="-", help="has CrossMap beside it")
-    parser.add_argument(
-        "--folder", type=Path, help="to work in (default: the system's temporary one)"
-    )
+    parser.add_argument("--folder", type=Path, help="to work in (default: the system's)")
     parser.add_argument("--out", type=Path, help="CSV file")
     for hidden in ("--step", "--project", "--lifter"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
@@ -472,9 +471,8 @@ def main() -> None:
         step = globals()[f"step_{options.step}"]
         print(json.dumps(step(load_project(Path(options.project)), options)))
         return
-    peer = options.peer_python.with_name("CrossMap").is_file()
+    table, peer = Table(), options.peer_python.with_name("CrossMap").is_file()
     options.lifter = "CrossMap" if peer else "no peer: end points in pure Python"
-    table = Table()
     with tempfile.TemporaryDirectory(dir=options.folder) as temporary:
         options.folder = Path(temporary).resolve()
         paths = mammal_like(options)
