@@ -47,7 +47,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-store_app = typer.Typer(no_args_is_help=True, help="Look into stores.")
+store_app = typer.Typer(
+    no_args_is_help=True, help="Look into stores, add genomes, check, compare, share, export them."
+)
 app.add_typer(store_app, name="store")
 register(store_app)
 reader_commands.register(store_app)
