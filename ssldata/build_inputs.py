@@ -32,7 +32,7 @@ from ssldata.store import FORMAT_VERSION
 #: Name of the store of a joint project.
 JOINT = "joint"
 #: Aligned bases compared at a time when identity is measured.
-_IDENTITY_BASES = 4_000_000
+_IDENTITY_BASES = 262_144
 
 
 def store_names(project: Project) -> list[str]:
