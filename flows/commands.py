@@ -397,7 +397,10 @@ def liftover() -> None:
 @store_app.command("inspect")
 def store_inspect(
     path: Annotated[
-        Path, typer.Argument(metavar="STORE|PROJECT", help="A .zarr store or a project.")
+        str,
+        typer.Argument(
+            metavar="STORE|PROJECT", help="A store (folder, zip, http(s):// or s3://) or a project."
+        ),
     ],
     verbose: Verbose = 0,
     quiet: Quiet = False,

@@ -317,17 +317,18 @@ def run(
     ]
 
 
-def store_inspect(path: Path) -> Shown:
-    """Describe one store, or all stores of a project."""
+def store_inspect(location: str) -> Shown:
+    """Describe one store (a folder, a zip or an address), or all stores of a project."""
     from ssldata.store import open_store
 
-    if path.is_file() or (path / "project.yaml").is_file():
+    path = Path(location)
+    if path.suffix in {".yaml", ".yml"} or (path / "project.yaml").is_file():
         project = load_project(path)
-        places: Iterable[Path] = dict.fromkeys(
-            project.store_path(e.name) for e in project.experiments
+        places: Iterable[str] = dict.fromkeys(
+            str(project.store_path(e.name)) for e in project.experiments
         )
     else:
-        places = [path]
+        places = [location]
     stores = []
     for place in places:
         store = open_store(place)
@@ -337,7 +338,8 @@ def store_inspect(path: Path) -> Shown:
                 "status": entry["status"],
                 "rows": entry.get("rows"),
                 "positives": _positives(entry),
-                "bytes": _folder_size(place / name),
+                # Only a folder can be asked for the size of a part.
+                "bytes": _folder_size(Path(place, name)) if Path(place).is_dir() else None,
                 "digest": entry.get("content"),
             }
             for name, entry in sorted(
@@ -346,8 +348,8 @@ def store_inspect(path: Path) -> Shown:
         ]
         stores.append(
             {
-                "store": place.stem,
-                "path": str(place),
+                "store": Path(place).stem,
+                "path": place,
                 "format_version": store.attributes["format_version"],
                 "experiments": store.experiments,
                 "digest": store.digest,

@@ -15,6 +15,7 @@ from ssldata.errors import ClusterError
 
 #: Seconds to wait for an external scheduler and its first worker.
 CONNECT_SECONDS = 8
+WORKER_SECONDS = 2
 
 
 class Pool(Protocol):
@@ -135,13 +136,14 @@ def open_pool(
                 ),
                 timeout=CONNECT_SECONDS,
             )
-            client.wait_for_workers(1, timeout=2)
+            client.wait_for_workers(1, timeout=WORKER_SECONDS)
         except (OSError, TimeoutError, ValueError) as exc:
             if client is not None:
                 client.close()
             raise ClusterError(
                 f"{where}: no Dask scheduler with workers answered within "
-                f"{CONNECT_SECONDS + 2} s ({type(exc).__name__}); start one, or use --workers"
+                f"{CONNECT_SECONDS + WORKER_SECONDS} s ({type(exc).__name__}); start one, "
+                "or use --workers"
             ) from exc
         with client:
             yield DaskPool(client)

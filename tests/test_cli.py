@@ -389,6 +389,11 @@ def test_build_then_nothing_to_do(project: Path, capsys: pytest.CaptureFixture[s
     assert [s["digest"] for s in stores] == [s["digest"] for s in first]
     assert main(["store", "inspect", str(project / "store" / "alpha.zarr")]) == 0
     assert re.search(r"reference +complete +\w{12} +[\d,]+ ", capsys.readouterr().out)
+    alpha, packed = project / "store" / "alpha.zarr", project / "alpha.zip"
+    assert main(["store", "share", str(alpha), "--zip", str(packed), "--quiet"]) == 0
+    capsys.readouterr()
+    assert main(["store", "inspect", str(packed), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["digest"] == first[0]["digest"]
 
 
 def test_output_goes_where_it_should(untouched: Path, capsys: pytest.CaptureFixture[str]) -> None:
