@@ -4,6 +4,10 @@ For every file of the table the order is: already in place; the download cache; 
 ``CROSSLABEL_MIRROR`` (a folder or an http(s) address laid out as the table's ``mirror`` column);
 the public URL. What is in place or handed on has been checked against the table; a cut download
 stays in the cache as ``*.part`` and is continued by the next one.
+
+A checksum the table does not know is taken from the first file that is fetched, and written to a
+lock file beside the table that every later fetch holds to. Such a download is not continued by the
+next fetch: nothing would tell that the file had changed in between.
 """
 
 from __future__ import annotations
@@ -21,13 +25,13 @@ from urllib.parse import quote
 import pooch
 import requests
 
-from ssldata.cache import atomic_path, cache_dir, file_digest, sha256_of
+from ssldata.cache import atomic_path, cache_dir, digest_of, file_digest, sha256_of
 from ssldata.config import Project
 from ssldata.errors import ConfigError, CrosslabelError, FetchError, UnreachableError
 from ssldata.genome import open_genome
 from ssldata.genome_cache import one_at_a_time
 from ssldata.progress import NoProgress, Progress
-from ssldata.sources import Source, read_sources
+from ssldata.sources import Source, read_sources, write_lock
 
 #: Name of the environment variable that names a mirror: a folder or an http(s) address.
 MIRROR_VARIABLE = "CROSSLABEL_MIRROR"
@@ -42,13 +46,16 @@ _CHUNK = 2**16
 
 Advance = Callable[[float], None]
 
+#: What was done for a file.
+Status = Literal["present", "cache", "mirror", "url"]
+
 
 @dataclass(frozen=True)
 class FetchedFile:
     """What was done for one file: `origin` is where it came from, empty when in place already."""
 
     path: Path
-    status: Literal["present", "cache", "mirror", "url"]
+    status: Status
     bytes: int
     origin: str
 
@@ -97,7 +104,8 @@ def fetch(
     FetchError
         A file has the wrong content, a place cannot be written, or the mirror folder is missing.
     UnreachableError
-        A file could be had nowhere.
+        A file could be had nowhere; those without a public address are named together, when all
+        others are in place.
     """
     if project.sources is None:
         raise ConfigError(
@@ -108,16 +116,37 @@ def fetch(
     sources = read_sources(project.sources)
     wanted = [s for s in sources if not _in_place(folder / s.path, s, replace=replace)]
     done: dict[str, FetchedFile] = {}
+    lacking: list[Source] = []
     if wanted:
-        total = sum(source.bytes for source in wanted)
+        total = sum(source.bytes or 0 for source in wanted)
         with (progress or NoProgress()).task(f"Fetching {len(wanted)} files", total) as advance:
             for source in wanted:
-                done[source.path] = _bring(source, folder / source.path, advance, offline)
-    return FetchReport(
-        tuple(
-            done.get(s.path, FetchedFile(folder / s.path, "present", s.bytes, "")) for s in sources
+                brought = _bring(source, folder / source.path, advance, offline)
+                if brought is None:
+                    lacking.append(source)
+                    continue
+                done[source.path] = brought
+                _remember(project.sources, source, brought.path, brought.origin)
+    for source in sources:
+        if source not in wanted:
+            _remember(project.sources, source, folder / source.path, "found in place")
+    if lacking:
+        raise UnreachableError(
+            f"{project.sources}: no public address for {', '.join(s.path for s in lacking)}; put "
+            f"{'it' if len(lacking) == 1 else 'them'} there yourself"
+            + (f" ({lacking[0].note})" if lacking[0].note else "")
         )
-    )
+    return FetchReport(tuple(done.get(s.path) or _present(folder / s.path) for s in sources))
+
+
+def _present(path: Path) -> FetchedFile:
+    return FetchedFile(path, "present", path.stat().st_size, "")
+
+
+def _remember(table: Path, source: Source, path: Path, origin: str) -> None:
+    """Write the checksum of a file to the lock file if the table does not know it."""
+    if not source.sha256:
+        write_lock(table, {source.path: (path.stat().st_size, file_digest(path), origin)})
 
 
 def _in_place(path: Path, source: Source, *, replace: bool) -> bool:
@@ -139,6 +168,8 @@ def _in_place(path: Path, source: Source, *, replace: bool) -> bool:
 
 def _mismatch(path: Path, source: Source, *, remember: bool = True) -> str | None:
     """Return None for the right file, else what was expected and found."""
+    if not source.sha256:
+        return None  # whatever comes first is the file from now on
     found = file_digest(path) if remember else sha256_of(path)
     if found == source.sha256:
         return None
@@ -153,27 +184,26 @@ def _mismatch(path: Path, source: Source, *, remember: bool = True) -> str | Non
     )
 
 
-def _bring(source: Source, target: Path, advance: Advance, offline: bool) -> FetchedFile:
-    """Put one file that is not there yet into place."""
-    cached = cache_dir("downloads") / f"{source.sha256[:16]}-{source.name}"
+def _bring(source: Source, target: Path, advance: Advance, offline: bool) -> FetchedFile | None:
+    """Put one file that is not there yet into place; None when no address is known for it."""
+    identity = source.sha256 or digest_of(source.url or source.path)
+    cached = cache_dir("downloads") / f"{identity[:16]}-{source.name}"
     tried: list[str] = []
-    with one_at_a_time(f"fetch-{source.sha256[:16]}"):
+    with one_at_a_time(f"fetch-{identity[:16]}"):
         if cached.exists():
-            if _mismatch(cached, source) is None:
-                _place(cached, target, link=True)
-                advance(source.bytes)
-                return FetchedFile(target, "cache", source.bytes, str(cached))
-            cached.unlink()  # damaged: as if it had never been there
+            if source.sha256 and _mismatch(cached, source) is None:
+                return _put(cached, target, "cache", advance, link=True)
+            cached.unlink()  # damaged, or of no known checksum: as if it had never been there
         mirror = os.environ.get(MIRROR_VARIABLE, "").strip()
         remote_mirror = mirror.startswith(("http://", "https://"))
         if mirror and not remote_mirror:
             found = _in_mirror_folder(Path(mirror).expanduser(), source, tried)
             if found:
                 # A copy, not a link: the mirror is not ours, and the project's file may be edited.
-                _place(found, target, link=False)
-                advance(source.bytes)
-                return FetchedFile(target, "mirror", source.bytes, str(found))
-        places: list[tuple[Literal["mirror", "url"], str]] = [("url", source.url)]
+                return _put(found, target, "mirror", advance, link=False)
+        places: list[tuple[Literal["mirror", "url"], str]] = []
+        if source.url:
+            places.append(("url", source.url))
         if remote_mirror:
             places.insert(0, ("mirror", f"{mirror.rstrip('/')}/{quote(source.mirror)}"))
         for status, url in places:
@@ -186,7 +216,9 @@ def _bring(source: Source, target: Path, advance: Advance, offline: bool) -> Fet
                 tried.append(f"{url} ({_reason(exc)})")
                 continue
             _place(cached, target, link=True)
-            return FetchedFile(target, status, source.bytes, url)
+            return FetchedFile(target, status, target.stat().st_size, url)
+    if not source.url:
+        return None
     raise UnreachableError(
         f"{source.path}: cannot be had; tried the cache, {', '.join(tried)}; go online, or set "
         f"{MIRROR_VARIABLE} to a folder or http(s) address that holds {source.mirror}"
@@ -212,6 +244,15 @@ def _in_mirror_folder(mirror: Path, source: Source, tried: list[str]) -> Path | 
     return path
 
 
+def _put(
+    origin: Path, target: Path, status: Status, advance: Advance, *, link: bool
+) -> FetchedFile:
+    _place(origin, target, link=link)
+    size = target.stat().st_size
+    advance(size)
+    return FetchedFile(target, status, size, str(origin))
+
+
 def _place(origin: Path, target: Path, *, link: bool) -> None:
     """Make `target` a hard link to or a copy of `origin`, whole or not at all."""
     try:
@@ -235,7 +276,9 @@ def _download(url: str, cached: Path, source: Source, advance: Advance) -> None:
         pooch.retrieve(
             url,
             # A genome may be another file of the same sequences; the downloader checks every file.
-            known_hash=None if source.sequence_digest else f"sha256:{source.sha256}",
+            known_hash=None
+            if source.sequence_digest or not source.sha256
+            else f"sha256:{source.sha256}",
             fname=cached.name,
             path=cached.parent,
             downloader=_ResumingDownloader(
@@ -262,7 +305,10 @@ class _ResumingDownloader:
     def __call__(self, url: str, output_file: str, _pooch: object) -> None:
         """Download `url` to `output_file`; verified, or an exception."""
         broken = 0
-        self.part.touch()
+        if self.source.sha256:
+            self.part.touch()
+        else:
+            self.part.write_bytes(b"")
         self.advance(self._size())
         while True:
             had = self._size()

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import csv
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from ssldata.cache import write_text_atomic
 from ssldata.errors import InputError, MissingInputError
 
-#: Columns of the table, tab-separated with a header line; the last ones may be empty.
+#: Columns of the table, tab-separated with a header line; all but the first two may be empty.
 COLUMNS = ("path", "mirror", "bytes", "sha256", "sequence_digest", "url", "licence", "note")
+
+#: Columns of the lock file: what files of unknown checksum were when they were first fetched.
+LOCK_COLUMNS = ("path", "bytes", "sha256", "origin")
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -26,21 +31,22 @@ class Source:
     mirror
         Where it lies in a mirror.
     bytes
-        Its size.
+        Its size; None: unknown.
     sha256
-        Of the file.
+        Of the file. Empty: unknown; the first fetch writes it to the lock file, and later ones
+        hold the file to it.
     sequence_digest
         For a genome whose file may differ: the digest of its sequences
         (:attr:`ssldata.genome.Genome.digest`) also identifies it. Empty for none.
     url
-        The public address.
+        The public address; empty: none is known, `note` says where to look.
     licence, note
         For people.
     """
 
     path: str
     mirror: str
-    bytes: int
+    bytes: int | None
     sha256: str
     sequence_digest: str
     url: str
@@ -92,7 +98,50 @@ def read_sources(table: Path) -> list[Source]:
                 raise InputError(f"{table}, line {number}: path {sources[-1].path!r} occurs twice")
     if not sources:
         raise InputError(f"{table}: no files in it; expected a row for each")
-    return sources
+    known = _locked(lock_file(table))
+    return [
+        source if source.sha256 or source.path not in known else _filled(source, known[source.path])
+        for source in sources
+    ]
+
+
+def lock_file(table: Path) -> Path:
+    """Return the file beside a table that remembers checksums the table does not know."""
+    return table.with_name(f"{table.stem}.lock.tsv")
+
+
+def write_lock(table: Path, found: Mapping[str, tuple[int, str, str]]) -> None:
+    """Add files to the lock file.
+
+    Parameters
+    ----------
+    table
+        The table of sources.
+    found
+        Path → bytes, sha256, and where the file came from.
+    """
+    rows = {**_locked(lock_file(table)), **found}
+    lines = ["\t".join(LOCK_COLUMNS)]
+    lines += ["\t".join([path, *map(str, rows[path])]) for path in sorted(rows)]
+    write_text_atomic(lock_file(table), "\n".join(lines) + "\n")
+
+
+def _locked(lock: Path) -> dict[str, tuple[int, str, str]]:
+    if not lock.is_file():
+        return {}
+    lines = lock.read_text(encoding="utf-8").splitlines()
+    rows = [line.split("\t") for line in lines if line]
+    for number, row in enumerate(rows[1:], start=2):
+        if len(row) != len(LOCK_COLUMNS) or not row[1].isdigit() or not _HASH.fullmatch(row[2]):
+            raise InputError(
+                f"{lock}, line {number}: expected path, bytes, sha256 and origin; remove the file "
+                "to record the checksums anew"
+            )
+    return {path: (int(size), sha256, origin) for path, size, sha256, origin in rows[1:]}
+
+
+def _filled(source: Source, known: tuple[int, str, str]) -> Source:
+    return replace(source, bytes=known[0], sha256=known[1])
 
 
 def _source(row: list[str], header: list[str], where: str) -> Source:
@@ -106,19 +155,21 @@ def _source(row: list[str], header: list[str], where: str) -> Source:
             raise InputError(
                 f"{where}: {column} is {value[column]!r}; expected a relative path without '..'"
             )
-    if not (value["bytes"].isascii() and value["bytes"].isdigit()):
-        raise InputError(f"{where}: bytes is {value['bytes']!r}; expected a whole number")
+    size = value["bytes"]
+    if size and not (size.isascii() and size.isdigit()):
+        raise InputError(f"{where}: bytes is {size!r}; expected a whole number or nothing")
     for column in ("sha256", "sequence_digest"):
         value[column] = value[column].lower()
-        empty = column == "sequence_digest" and not value[column]
-        if not empty and not _HASH.fullmatch(value[column]):
-            raise InputError(f"{where}: {column} is {value[column]!r}; expected 64 hex digits")
-    if not value["url"].startswith(("https://", "http://")):
-        raise InputError(f"{where}: url is {value['url']!r}; expected http:// or https://")
+        if value[column] and not _HASH.fullmatch(value[column]):
+            raise InputError(
+                f"{where}: {column} is {value[column]!r}; expected 64 hex digits or nothing"
+            )
+    if value["url"] and not value["url"].startswith(("https://", "http://")):
+        raise InputError(f"{where}: url is {value['url']!r}; expected http://, https:// or nothing")
     return Source(
         path=value["path"],
         mirror=value["mirror"],
-        bytes=int(value["bytes"]),
+        bytes=int(size) if size else None,
         sha256=value["sha256"],
         sequence_digest=value["sequence_digest"],
         url=value["url"],

@@ -461,6 +461,79 @@ def test_many_at_once_download_once(world, server):
     assert sorted(r[0] for r in reports if r[0] != "present").count("url") == 1
 
 
+def forget_checksums(world: World, **urls: str) -> None:
+    """Empty the columns bytes and sha256, and the addresses named."""
+    header, *rows = (world.folder / "SOURCES.tsv").read_text().splitlines()
+    for number, row in enumerate(rows):
+        cells = row.split("\t")
+        cells[2] = cells[3] = ""
+        cells[5] = urls.get(Path(cells[0]).suffix[1:], cells[5])
+        rows[number] = "\t".join(cells)
+    (world.folder / "SOURCES.tsv").write_text("\n".join([header, *rows]) + "\n")
+
+
+def test_an_unknown_checksum_is_that_of_the_first_fetch(world, server, cache):
+    world.write_table(server.url)
+    forget_checksums(world)
+    assert world.statuses() == ["url", "url"]
+    lock = (world.folder / "SOURCES.lock.tsv").read_text().splitlines()
+    assert lock[0].split("\t") == ["path", "bytes", "sha256", "origin"]
+    assert lock[1].split("\t")[:3] == ["data/genomes/g.2bit", str(len(GENOME)), sha256(GENOME)]
+    assert lock[1].endswith("/public/genomes/g.2bit")
+    assert world.statuses(offline=True) == ["present", "present"]
+    assert (world.folder / "SOURCES.lock.tsv").read_text().splitlines() == lock
+    # The next fetch is held to it: here, and wherever the lock file is handed on to.
+    server.files["/public/peaks/a%20b.bed"] = PEAKS + b"chrII\t0\t1\n"
+    world.peaks.unlink()
+    with pytest.raises(FetchError, match=r"another file: expected sha256 .* the download was"):
+        world.fetch()
+    world.peaks.write_bytes(b"chrI\t1\t2\n")
+    with pytest.raises(FetchError, match="another file is in the place"):
+        world.fetch()
+
+
+def test_a_file_in_place_is_trusted_once(world):
+    forget_checksums(world)
+    for path, data in ((world.peaks, PEAKS), (world.genome, GENOME)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    assert world.statuses(offline=True) == ["present", "present"]
+    world.peaks.write_bytes(PEAKS[:-1])
+    with pytest.raises(FetchError, match="another file is in the place"):
+        world.fetch(offline=True)
+
+
+def test_a_cut_download_of_unknown_checksum_is_begun_anew(world, server, cache, monkeypatch):
+    world.write_table(server.url)
+    forget_checksums(world)
+    monkeypatch.setattr(fetch_module, "_CONTINUATIONS", 0)
+    server.cuts = [5000]
+    with pytest.raises(UnreachableError, match="the connection broke"):
+        world.fetch()
+    assert not world.peaks.exists()
+    server.requests.clear()
+    assert world.statuses() == ["url", "url"]
+    assert server.requests[0] == ("/public/peaks/a%20b.bed", None)  # no range
+    assert world.peaks.read_bytes() == PEAKS
+
+
+def test_files_without_an_address_are_named_when_the_others_are_there(world, server, monkeypatch):
+    world.write_table(server.url)
+    forget_checksums(world, bed="")
+    with pytest.raises(UnreachableError, match=r"no public address for data/peaks/a.bed; put it"):
+        world.fetch()
+    assert world.genome.is_file()
+    monkeypatch.setenv("CROSSLABEL_MIRROR", str(world.mirror))
+    assert world.statuses() == ["mirror", "present"]
+
+
+def test_a_damaged_lock_file(world):
+    forget_checksums(world)
+    (world.folder / "SOURCES.lock.tsv").write_text("path\tbytes\tsha256\torigin\nx\t1\tz\ty\n")
+    with pytest.raises(InputError, match=r"SOURCES.lock.tsv, line 2: expected path, bytes"):
+        world.fetch()
+
+
 def test_a_project_without_sources(world):
     with pytest.raises(ConfigError, match="no key 'sources', so there is nothing to fetch"):
         fetch(world.project.model_copy(update={"sources": None}))
@@ -484,7 +557,7 @@ ROW = dict(
         ({"bytes": "1k"}, r"line 2: bytes is '1k'; expected a whole number"),
         ({"sha256": "abc"}, r"line 2: sha256 is 'abc'; expected 64 hex digits"),
         ({"sequence_digest": "z" * 64}, r"line 2: sequence_digest is"),
-        ({"url": "ftp://x"}, r"line 2: url is 'ftp://x'; expected http:// or https://"),
+        ({"url": "ftp://x"}, r"line 2: url is 'ftp://x'; expected http://, https:// or nothing"),
         ({"note": "a\tb"}, r"line 2: expected 8 columns, found 9"),
     ],
 )
