@@ -202,6 +202,63 @@ def first_header(data: NDArray[np.uint8]) -> int:
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
+def _all_bases(data: NDArray[np.uint8], at: int, size: int) -> bool:
+    first = np.uint64(at)
+    seen = 0
+    for k in range(np.uint64(size)):
+        seen |= CLASS_OF_BYTE[data[first + k]]
+    return seen == 0
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def index_contig(data: NDArray[np.uint8], at: int) -> tuple[int, int, int, int]:
+    """Index and check one contig; return (bases, byte of the first, bases per line, end).
+
+    It knows only the plainest layout: a header, lines of one length, a last one that may be
+    shorter, nothing but bases in them, every line ended by a newline. Else the bases are −1.
+
+    Parameters
+    ----------
+    data
+        The FASTA.
+    at
+        Byte of the contig's ">"; the end is where the next one begins.
+    """
+    newline = ord("\n")
+    strange = (-1, 0, 0, at)
+    if data[at] != ord(">"):
+        return strange
+    while at < data.size and data[at] != newline:
+        if data[at] == ord("\r"):  # ends lines in files of old
+            return strange
+        at += 1
+    offset = at + 1
+    at = offset
+    while at < data.size and data[at] != newline:
+        at += 1
+    width = at - offset
+    size = 0
+    at = offset
+    while at < data.size and data[at] != ord(">"):
+        n = width
+        if at + n >= data.size or data[at + n] != newline or not _all_bases(data, at, n):
+            n = 0
+            while at + n < data.size and CLASS_OF_BYTE[data[at + n]] == 0:
+                n += 1
+            if n >= width or at + n >= data.size or data[at + n] != newline:
+                return strange
+        if n == 0:
+            return strange
+        size += n
+        at += n + 1
+        if n < width and at < data.size and data[at] != ord(">"):
+            return strange
+    if size == 0:
+        return strange
+    return size, offset, width, at
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
 def check_contig(
     data: NDArray[np.uint8], at: int, size: int, offset: int, line_bases: int, line_width: int
 ) -> tuple[int, int]:

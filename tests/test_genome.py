@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ssldata.errors import InputError, MissingInputError
 from ssldata.genome import Genome, open_genome
+from ssldata.genome_fasta import _plain_index
 from ssldata.genome_map import MappedFile
 from ssldata.onehot import decode, encode, reverse_complement
 
@@ -207,6 +208,22 @@ def test_bulk_gather_equals_pyfaidx(write, tmp_path):
             sequence = oracle[genome.names[c]][int(s) : int(s) + 101]
             text = str(sequence if sign > 0 else sequence.reverse.complement).upper()
             assert decode(row) == "".join(b if b in "ACGT" else "N" for b in text)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.sampled_from([b">a\n", b">b c\n", b"ACGT\n", b"aN-\n", b"ACGT\r\n", b">", b"\n"]))
+)
+def test_an_index_made_here_is_that_of_pyfaidx(pieces):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "genome.fa"
+        path.write_bytes(b">0\nACGT\n" + b"".join(pieces))
+        text = _plain_index(path)
+        if text is not None:
+            pyfaidx.Faidx(str(path), indexname=f"{path}.own")
+            assert text == Path(f"{path}.own").read_text("utf-8")
+        elif not {b"ACGT\r\n", b">", b"\n", b">a\n", b">b c\n"} & set(pieces):
+            assert b"aN-\n" in pieces[:-1]  # only a short line inside is not plain
 
 
 def test_long_ragged_lines_are_rewritten_whole(write):
