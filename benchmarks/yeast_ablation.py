@@ -28,7 +28,7 @@ from ssldata.cache import write_text_atomic
 from ssldata.config import Project, load_project
 from sslmodels.evaluation import evaluate_run
 from sslmodels.record import complete_record
-from sslmodels.regimes import train
+from sslmodels.regimes import effective, train
 
 DEVELOPMENT = {"test": ["chrVII", "chrXIII", "chrXVI"], "validation": ["chrXII"]}
 EXCLUDED = ["*_*", "chrM", "chrIV", "chrXV"]
@@ -69,16 +69,21 @@ def variants() -> dict[str, tuple[str, dict]]:
     found["ssl-plus, twenty negatives"] = ("ssl-plus", {**whole, "ratio": 20.0})
     found["homolog-sampling"] = ("homolog-sampling", {})
     found["sl"] = ("sl", {})
+    # What is left when the homologues are taken away and every other part stays.
+    found["ssl-plus without homologues (sl)"] = ("sl", whole)
+    found["ssl-plus without homologues (two-stage)"] = ("two-stage", whole)
     return found
 
 
-def configured(project: Project, number: int, options: dict) -> Project:
+def configured(project: Project, number: int, regime: str, options: dict) -> Project:
+    """Return the project of one variant; other regimes take the general parts of ssl-plus too."""
     training = project.training
     changes = {
         "runs": training.runs / f"variant-{number:02d}",
         "ssl_plus": training.ssl_plus.model_copy(update=options),
     }
-    return project.model_copy(update={"training": training.model_copy(update=changes)})
+    project = project.model_copy(update={"training": training.model_copy(update=changes)})
+    return effective(project, "ssl-plus") if options and regime != "ssl-plus" else project
 
 
 def main() -> None:
@@ -109,7 +114,7 @@ def main() -> None:
             for factor in args.factors:
                 started = time.perf_counter()
                 folder = train(
-                    configured(project, number, options),
+                    configured(project, number, regime, options),
                     experiment=factor,
                     model=args.model,
                     regime=regime,
