@@ -57,8 +57,10 @@ class _Source(Protocol):
         self,
         contig: NDArray[np.int64],
         start: NDArray[np.int64],
+        length: NDArray[np.int64],
         strand: NDArray[np.int8],
         rows: NDArray[np.int64],
+        place: NDArray[np.int64],
         out: NDArray[np.uint8],
     ) -> None: ...
 
@@ -247,20 +249,16 @@ class Genome:
             Unknown contig, or an interval that is not inside it.
         """
         index, start, end = self._interval(contig, start, end)
-        out = np.empty((1, end - start), dtype=np.uint8)
-        if end > start:
-            # Decoding into pieces of one row keeps the mapped pages few on a whole chromosome.
-            for a in range(start, end, _PASS_BASES):
-                b = min(a + _PASS_BASES, end)
-                self._source.gather(
-                    np.array([index], dtype=np.int64),
-                    np.array([a], dtype=np.int64),
-                    np.ones(1, dtype=np.int8),
-                    np.zeros(1, dtype=np.int64),
-                    out[:, a - start : b - start],
-                )
-                self._source.mapped.touched(b - a)
-        return out[0]
+        out = np.empty(end - start, dtype=np.uint8)
+        number, zero, forward = np.array([index]), np.zeros(1, np.int64), np.ones(1, np.int8)
+        # Piece by piece: the mapped pages stay few on a whole chromosome.
+        for a in range(start, end, _PASS_BASES):
+            size = min(_PASS_BASES, end - a)
+            piece = out[a - start : a - start + size]
+            where, length = np.array([a]), np.array([size])
+            self._source.gather(number, where, length, forward, zero, zero, piece)
+            self._source.mapped.touched(size)
+        return out
 
     def soft_mask(
         self, contig: str | int, start: int = 0, end: int | None = None
@@ -302,33 +300,49 @@ class Genome:
         InputError
             A window that is not inside its contig: callers drop and count those first.
         """
+        if length < 0:
+            raise ValueError(f"length must not be negative, found {length}")
+        lengths = np.full(len(contig), length, dtype=np.int64)
+        return self.gather_flat(contig, start, lengths, strand).reshape(len(contig), length)
+
+    def gather_flat(
+        self,
+        contig: NDArray[np.integer] | Sequence[int],
+        start: NDArray[np.integer] | Sequence[int],
+        length: NDArray[np.integer] | Sequence[int],
+        strand: NDArray[np.integer] | Sequence[int] | None = None,
+    ) -> NDArray[np.uint8]:
+        """Return the base codes of windows of any lengths, one after the other.
+
+        Parameters and errors are those of :meth:`gather`, but `length` is one per window; the
+        result is uint8, ``(sum of lengths,)``.
+        """
         contigs = _integers(contig, "contig")
         starts = _integers(start, "start")
+        lengths = _integers(length, "length")
         strands = np.ones(contigs.size, dtype=np.int64)
         if strand is not None:
             strands = _integers(strand, "strand")
-        if not contigs.shape == starts.shape == strands.shape:
+        if not contigs.shape == starts.shape == lengths.shape == strands.shape:
             raise ValueError(
-                f"contig, start and strand differ in length: {contigs.size}, {starts.size}, "
-                f"{strands.size}"
+                f"contig, start, length and strand differ in length: {contigs.size}, "
+                f"{starts.size}, {lengths.size}, {strands.size}"
             )
-        if length < 0:
-            raise ValueError(f"length must not be negative, found {length}")
-        self._check_windows(contigs, starts, length, strands)
-        out = np.empty((contigs.size, length), dtype=np.uint8)
-        if length == 0:
+        self._check_windows(contigs, starts, lengths, strands)
+        place = np.cumsum(lengths) - lengths
+        out = np.empty(int(lengths.sum()), dtype=np.uint8)
+        if out.size == 0:
             return out
         strands8 = strands.astype(np.int8)
-        positions = self._source.positions(contigs, starts)
-        for rows in self._source.mapped.blocks(positions):
-            self._source.gather(contigs, starts, strands8, rows, out)
+        for rows in self._source.mapped.blocks(self._source.positions(contigs, starts)):
+            self._source.gather(contigs, starts, lengths, strands8, rows, place, out)
         return out
 
     def _check_windows(
         self,
         contig: NDArray[np.int64],
         start: NDArray[np.int64],
-        length: int,
+        length: NDArray[np.int64],
         strand: NDArray[np.int64],
     ) -> None:
         unknown = np.flatnonzero((contig < 0) | (contig >= len(self.names)))
@@ -338,12 +352,13 @@ class Genome:
                 f"{self.path}: window {row} has contig index {contig[row]}, outside "
                 f"0..{len(self.names) - 1} ({unknown.size} such windows)"
             )
-        outside = np.flatnonzero((start < 0) | (start > self.sizes[contig] - length))
+        outside = np.flatnonzero((start < 0) | (length < 0) | (start > self.sizes[contig] - length))
         if outside.size:
             row = int(outside[0])
             name, size = self.names[contig[row]], self.sizes[contig[row]]
+            first, end = start[row], start[row] + length[row]
             raise InputError(
-                f"{self.path}: window {row}, {name}:{start[row]}-{start[row] + length}, is not "
+                f"{self.path}: window {row}, {name}:{first}-{end}, is not "
                 f"inside the contig, which has {size} b ({outside.size} such windows); drop and "
                 "count them first"
             )

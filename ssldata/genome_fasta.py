@@ -85,11 +85,13 @@ class FastaSource:
         self,
         contig: NDArray[np.int64],
         start: NDArray[np.int64],
+        length: NDArray[np.int64],
         strand: NDArray[np.int8],
         rows: NDArray[np.int64],
+        place: NDArray[np.int64],
         out: NDArray[np.uint8],
     ) -> None:
-        """Fill `rows` of `out` (n, length) with the codes of those windows; all lie inside."""
+        """Write the codes of the windows `rows` to their places in `out`; all lie inside."""
         gather_fasta(
             self._data,
             self._offset,
@@ -97,8 +99,10 @@ class FastaSource:
             self._line_width,
             contig,
             start,
+            length,
             strand,
             rows,
+            place,
             out,
         )
 

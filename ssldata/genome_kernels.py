@@ -51,8 +51,10 @@ def gather_fasta(
     line_width: NDArray[np.int64],
     contig: NDArray[np.int64],
     start: NDArray[np.int64],
+    length: NDArray[np.int64],
     strand: NDArray[np.int8],
     rows: NDArray[np.int64],
+    place: NDArray[np.int64],
     out: NDArray[np.uint8],
 ) -> None:
     """Read windows line by line.
@@ -63,17 +65,18 @@ def gather_fasta(
         The FASTA.
     offset, line_bases, line_width
         Per contig: byte of its first base, bases per line, bytes per line with the line end.
-    contig, start, strand
+    contig, start, length, strand
         Per window; strand −1 writes the reverse complement.
     rows
         Windows to read, in this order.
+    place
+        Per window: where its codes begin in `out`.
     out
-        uint8 codes (n, length); row r gets window r.
+        uint8, flat.
     """
-    length = out.shape[1]
     one = np.uint64(1)
     for r in rows:
-        row = np.uint64(r)
+        to = np.uint64(place[r])
         c = contig[r]
         bases = line_bases[c]
         line = start[r] // bases
@@ -82,17 +85,17 @@ def gather_fasta(
         skip = np.uint64(line_width[c] - bases)
         forward = strand[r] >= 0
         j = np.uint64(0)
-        end = np.uint64(length)
+        end = np.uint64(length[r])
         n = np.uint64(bases - column)
         while j < end:
             n = min(n, end - j)
             if forward:
                 for k in range(n):
-                    out[row, j + k] = CODE_OF_BYTE[data[at + k]]
+                    out[to + j + k] = CODE_OF_BYTE[data[at + k]]
             else:
-                last = end - one - j
+                last = to + end - one - j
                 for k in range(n):
-                    out[row, last - k] = _OTHER_STRAND[data[at + k]]
+                    out[last - k] = _OTHER_STRAND[data[at + k]]
             j += n
             at += n + skip
             n = np.uint64(bases)
@@ -107,8 +110,10 @@ def gather_twobit(
     n_end: NDArray[np.int64],
     contig: NDArray[np.int64],
     start: NDArray[np.int64],
+    length: NDArray[np.int64],
     strand: NDArray[np.int8],
     rows: NDArray[np.int64],
+    place: NDArray[np.int64],
     out: NDArray[np.uint8],
 ) -> None:
     """Unpack windows and apply the blocks of N.
@@ -121,39 +126,40 @@ def gather_twobit(
         Per contig: byte where its packed bases begin.
     n_first
         Blocks of N of contig c are ``n_first[c]:n_first[c + 1]`` of `n_start` and `n_end`, sorted.
-    contig, start, strand
+    contig, start, length, strand
         Per window; strand −1 writes the reverse complement.
     rows
         Windows to read, in this order.
+    place
+        Per window: where its codes begin in `out`.
     out
-        uint8 codes (n, length); row r gets window r.
+        uint8, flat.
     """
-    length = out.shape[1]
     for r in rows:
-        row = np.uint64(r)
+        to = np.uint64(place[r])
         c = contig[r]
         begin = start[r]
         at = np.uint64(packed_at[c] + (begin >> 2))
         inside = np.uint64(begin & 3)
-        j = np.uint64(0)
-        end = np.uint64(length)
+        j = to
+        end = to + np.uint64(length[r])
         if inside > 0:
             while inside < 4 and j < end:
-                out[row, j] = _UNPACKED[data[at], inside]
+                out[j] = _UNPACKED[data[at], inside]
                 inside += np.uint64(1)
                 j += np.uint64(1)
             at += np.uint64(1)
         for _ in range((end - j) >> np.uint64(2)):
             byte = data[at]
-            out[row, j] = _UNPACKED[byte, 0]
-            out[row, j + np.uint64(1)] = _UNPACKED[byte, 1]
-            out[row, j + np.uint64(2)] = _UNPACKED[byte, 2]
-            out[row, j + np.uint64(3)] = _UNPACKED[byte, 3]
+            out[j] = _UNPACKED[byte, 0]
+            out[j + np.uint64(1)] = _UNPACKED[byte, 1]
+            out[j + np.uint64(2)] = _UNPACKED[byte, 2]
+            out[j + np.uint64(3)] = _UNPACKED[byte, 3]
             at += np.uint64(1)
             j += np.uint64(4)
         inside = np.uint64(0)
         while j < end:
-            out[row, j] = _UNPACKED[data[at], inside]
+            out[j] = _UNPACKED[data[at], inside]
             inside += np.uint64(1)
             j += np.uint64(1)
 
@@ -167,20 +173,20 @@ def gather_twobit(
                 low = middle + 1
             else:
                 high = middle
-        while low < stop and n_start[low] < begin + length:
+        while low < stop and n_start[low] < begin + length[r]:
             first = max(n_start[low], begin) - begin
-            for p in range(first, min(n_end[low] - begin, length)):
-                out[row, p] = N_CODE
+            for p in range(first, min(n_end[low] - begin, length[r])):
+                out[to + np.uint64(p)] = N_CODE
             low += 1
 
         if strand[r] < 0:
             last = end - np.uint64(1)
             # The middle base of an odd length meets itself, hence the rounding up.
-            for i in range((end + np.uint64(1)) >> np.uint64(1)):
-                a = out[row, i]
-                b = out[row, last - i]
-                out[row, i] = np.uint8(3) - b if b < N_CODE else b
-                out[row, last - i] = np.uint8(3) - a if a < N_CODE else a
+            for i in range((end - to + np.uint64(1)) >> np.uint64(1)):
+                a = out[to + i]
+                b = out[last - i]
+                out[to + i] = np.uint8(3) - b if b < N_CODE else b
+                out[last - i] = np.uint8(3) - a if a < N_CODE else a
 
 
 @numba.njit(nogil=True, cache=True)

@@ -142,11 +142,13 @@ class TwoBitSource:
         self,
         contig: NDArray[np.int64],
         start: NDArray[np.int64],
+        length: NDArray[np.int64],
         strand: NDArray[np.int8],
         rows: NDArray[np.int64],
+        place: NDArray[np.int64],
         out: NDArray[np.uint8],
     ) -> None:
-        """Fill `rows` of `out` (n, length) with the codes of those windows; all lie inside."""
+        """Write the codes of the windows `rows` to their places in `out`; all lie inside."""
         gather_twobit(
             self._data,
             self._packed_at,
@@ -155,8 +157,10 @@ class TwoBitSource:
             self._n_end,
             contig,
             start,
+            length,
             strand,
             rows,
+            place,
             out,
         )
 
