@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +11,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ssldata.cache import (
-    atomic_path,
-    digest_of,
-    file_digest,
-    write_json_atomic,
-    write_text_atomic,
-)
+from ssldata.cache import atomic_path, write_json_atomic, write_text_atomic
 from ssldata.errors import StoreError
 from ssldata.progress import NoProgress, Progress
 from ssldata.reader import rows_dataset
-from ssldata.store import REFERENCE, RowGroup, Store, open_store
+from ssldata.store import REFERENCE, RowGroup, Store
 from sslmodels import metrics
+from sslmodels.evaluated import subject
 from sslmodels.figures import draw_pr, draw_roc
 from sslmodels.layers import SequenceModel
 from sslmodels.phases import label_column
-from sslmodels.record import RunFolder, complete_record
 from sslmodels.training import SCORE_BATCH, make_deterministic, score
 from sslmodels.zoo import load_model
-
-#: Raised when an evaluation gives other files than the release before.
-EVALUATION_FORMAT = 1
-_FILES = ("metrics.json", "curves.csv", "scores.csv.gz", "pr.png", "roc.png")
 
 
 def score_rows(
@@ -85,29 +74,11 @@ def evaluate_run(run_folder: Path, *, progress: Progress | None = None) -> dict[
         The store's labelled rows are not those the run was trained on, or the test rows lack a
         class.
     """
-    record = complete_record(run_folder)
-    folder = RunFolder(run_folder)
-    beside = (folder.path / record["store"]["relative"]).resolve()
-    store = open_store(beside if beside.exists() else record["store"]["path"])
-    trained_on = record["identity"]["content"][REFERENCE]
-    content = store.ledger[REFERENCE]["content"]
-    if content != trained_on:
-        raise StoreError(
-            f"{store.location}: its labelled rows changed since {run_folder} was trained on them "
-            f"(content {content[:12]}, was {trained_on[:12]}); train again with --replace"
-        )
-    digest = digest_of(
-        {
-            "format": EVALUATION_FORMAT,
-            "model": file_digest(folder.model),
-            "content": content,
-            "experiment": record["experiment"],
-        }
-    )
-    target = folder.evaluation / "metrics.json"
-    known = _known(target, digest)
+    judged = subject(run_folder)
+    known = judged.known()
     if known is not None:
         return known
+    folder, record, store = judged.folder, judged.record, judged.store
     make_deterministic()
     rows = store.group(REFERENCE)
     start, stop = rows.ranges["test"]
@@ -138,19 +109,10 @@ def evaluate_run(run_folder: Path, *, progress: Progress | None = None) -> dict[
     for name, draw, curve in (("pr.png", draw_pr, pr), ("roc.png", draw_roc, roc)):
         with atomic_path(folder.evaluation / name) as temporary:
             draw(temporary, curve, numbers, title=title)
-    result = {**cell, **numbers, "digest": digest}
-    write_json_atomic(target, result)  # last: its presence says that the rest is whole
+    result = {**cell, **numbers, "digest": judged.digest}
+    # Last: its presence says that the rest is whole.
+    write_json_atomic(folder.evaluation / "metrics.json", result)
     return result
-
-
-def _known(path: Path, digest: str) -> dict[str, Any] | None:
-    """Return the metrics on disk when they are those of `digest` and no file is missing."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    whole = all((path.parent / name).is_file() for name in _FILES)
-    return found if whole and isinstance(found, dict) and found.get("digest") == digest else None
 
 
 def _write_scores(
