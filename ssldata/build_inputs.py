@@ -22,17 +22,15 @@ from ssldata.config import Genome as GenomeSettings
 from ssldata.config import Project
 from ssldata.errors import ConfigError, InputError
 from ssldata.genome import Genome, open_genome
+from ssldata.identity import identical_share
 from ssldata.intervals import Peaks, read_peaks
-from ssldata.liftover import LiftOptions, LiftResult, Status, lift, pieces
-from ssldata.onehot import N_CODE
+from ssldata.liftover import LiftOptions, LiftResult, lift
 from ssldata.rows import Sources
 from ssldata.splits import check_contigs
 from ssldata.store import FORMAT_VERSION
 
 #: Name of the store of a joint project.
 JOINT = "joint"
-#: Aligned bases compared at a time when identity is measured.
-_IDENTITY_BASES = 262_144
 
 
 def store_names(project: Project) -> list[str]:
@@ -216,7 +214,15 @@ class TargetInputs:
         contig = self._target_codes[intervals.contig]
         result = lift(self.index, contig, intervals.start, intervals.end, options=options)
         share = (
-            self._identity(sources, contig, result)
+            identical_share(
+                self.reference,
+                self.genome,
+                self.index,
+                intervals,
+                result,
+                target_codes=self._target_codes,
+                query_contigs=self._query_contigs,
+            )
             if identity
             else np.zeros(len(result), np.float32)
         )
@@ -224,50 +230,6 @@ class TargetInputs:
         translated = np.full(len(result), -1, np.int32)
         translated[mapped] = self._query_contigs[result.contig[mapped]]
         return dataclasses.replace(result, contig=translated), share
-
-    def _identity(
-        self, sources: Sources, contig: NDArray[np.int32], result: LiftResult
-    ) -> NDArray[np.float32]:
-        """Compare every aligned base pair inside the one locus of each mapped source."""
-        mapped = np.flatnonzero(result.status == Status.MAPPED)
-        intervals = sources.intervals
-        blocks = pieces(self.index, contig[mapped], intervals.start[mapped], intervals.end[mapped])
-        row = mapped[blocks.interval]
-        length = blocks.length.astype(np.int64)
-        inside = (
-            (blocks.query_contig == result.contig[row])
-            & (blocks.query_start >= result.start[row])
-            & (blocks.query_start + length <= result.end[row])
-        )
-        same = np.zeros(len(result), np.int64)
-        total = np.zeros(len(result), np.int64)
-        kept = np.flatnonzero(inside)
-        # Cut the pieces into portions of a bounded number of bases.
-        portion = np.cumsum(length[kept]) // _IDENTITY_BASES
-        for number in np.unique(portion):
-            p = kept[portion == number]
-            n = length[p]
-            piece = np.repeat(np.arange(len(p)), n)
-            step = np.arange(int(n.sum())) - np.repeat(np.cumsum(n) - n, n)
-            minus = blocks.strand[p][piece] < 0
-            query = blocks.query_start[p][piece] + np.where(minus, n[piece] - 1 - step, step)
-            theirs = self.genome.gather(
-                self._query_contigs[blocks.query_contig[p]][piece],
-                query,
-                1,
-                blocks.strand[p][piece],
-            )[:, 0]
-            ours = self.reference.gather(
-                intervals.contig[row[p]][piece],
-                blocks.target_start[p][piece] + step,
-                1,
-                np.ones(len(piece), np.int8),
-            )[:, 0]
-            owner = row[p][piece]
-            known = (ours != N_CODE) & (theirs != N_CODE)
-            np.add.at(same, owner[known & (ours == theirs)], 1)
-            np.add.at(total, owner[known], 1)
-        return (same / np.maximum(total, 1)).astype(np.float32)
 
 
 def _check_side(
