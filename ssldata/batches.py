@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from ssldata.direct import ChunkReader
-from ssldata.errors import ConfigError, StoreError
+from ssldata.errors import ConfigError
 from ssldata.hashing import uniform_rows
 from ssldata.mixture import Mixture, Segment
 from ssldata.sampling import Window
-from ssldata.store import HOMOLOGUES, REFERENCE, Store
+from ssldata.published_weights import read_published
+from ssldata.store import Store
 
 #: A mixture of at most so many bytes of base codes is kept in memory once it was read.
 SMALL_BYTES = 96_000_000
@@ -57,31 +58,24 @@ class Weights:
     seed: int = 0
 
     @classmethod
-    def published(cls, store: Store, name: str, **options: Any) -> Weights:
+    def published(
+        cls, store: Store, name: str, groups: Sequence[str] | None = None, **options: Any
+    ) -> Weights:
         """Return the weights that were published in a store under `name`.
 
         Parameters
         ----------
-        store, name
-            The arrays ``weights/<name>`` of the groups of the store.
+        store, name, groups
+            As :func:`ssldata.published_weights.read_published`.
         options
             The other attributes.
 
         Raises
         ------
         StoreError
-            No group has weights of that name.
+            There are none, they leave out one of `groups`, or are of other rows.
         """
-        found: dict[str, dict[str, NDArray[Any]]] = {}
-        for group in (REFERENCE, *(f"{HOMOLOGUES}/{genome}" for genome in store.genomes)):
-            for key, values in store.group(group).published_weights().items():
-                found.setdefault(key, {})[group] = values
-        if name not in found:
-            raise StoreError(
-                f"{store.location}: no weights {name!r} are published there; "
-                f"found {', '.join(sorted(found)) or 'none'}"
-            )
-        return cls(arrays=found[name], **options)
+        return cls(arrays=read_published(store, name, groups), **options)
 
     def of(
         self, group: str, rows: NDArray[np.int64], label: NDArray[Any], epoch: int

@@ -20,7 +20,7 @@ from ssldata.cache import atomic_path, sha256_of, write_text_atomic
 from ssldata.card import card_files, croissant, licence_of
 from ssldata.errors import InputError, StoreError
 from ssldata.progress import NoProgress, Progress
-from ssldata.store import ATTRIBUTE, COMPLETE, Store, open_store
+from ssldata.store import ATTRIBUTE, COMPLETE, Store, belongs, open_store
 from ssldata.store_writer import writer_lock
 
 _LOG = logging.getLogger(__name__)
@@ -46,7 +46,9 @@ def members_of(store: Store) -> Iterator[tuple[str, Path]]:
             found[str(parent / "zarr.json")] = folder / parent / "zarr.json"
         for path in (folder / name).rglob("*"):
             key = str(path.relative_to(folder))
-            if path.is_file() and not _PRIVATE.search(key):
+            if not path.is_file() or _PRIVATE.search(key):
+                continue
+            if belongs(path.relative_to(folder / name), name, store.weights):
                 found[key] = path
     yield from sorted(found.items())
 

@@ -28,6 +28,8 @@ FORMAT_VERSION = "1.0"
 ATTRIBUTE = "crosslabel"
 REFERENCE = "reference"
 HOMOLOGUES = "homologs"
+#: Folder of published weights in a group, and key of what is said of them in our attributes.
+WEIGHTS = "weights"
 RANGES = ("positive", "negative", "validation", "test")
 #: Statuses of the ledger. Readers use complete groups only.
 WRITING, COMPLETE, YANKED, REMOVING = "writing", "complete", "yanked", "removing"
@@ -143,15 +145,6 @@ class RowGroup:
         """Return the arrays of ``liftover/``: one row per source interval."""
         return _arrays_of(self._group, "liftover", self.name)
 
-    def published_weights(self) -> dict[str, NDArray[Any]]:
-        """Return the arrays of ``weights/``, by their path in it: published teacher weights."""
-        if "weights" not in self._group:
-            return {}
-        group = self._group["weights"]
-        if not isinstance(group, zarr.Group):
-            raise StoreError(f"{self.name}/weights: expected a group")
-        return {name: np.asarray(array[:]) for name, array in _members(group, depth=None).items()}
-
 
 class Store:
     """A store open for reading. Only groups the ledger calls complete can be seen."""
@@ -172,6 +165,11 @@ class Store:
     def ledger(self) -> Mapping[str, dict[str, Any]]:
         """Entry of every group: status, digest, content, rows, ranges, counts, provenance."""
         return dict(self.attributes["ledger"])
+
+    @property
+    def weights(self) -> Mapping[str, dict[str, Any]]:
+        """What is said of published weights, by name; see :mod:`ssldata.published_weights`."""
+        return dict(self.attributes.get(WEIGHTS, {}))
 
     @property
     def genomes(self) -> list[str]:
@@ -354,3 +352,26 @@ def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Return every array below a plain Zarr group, by its path in the group."""
     group = zarr.open_group(path, mode="r", use_consolidated=False)
     return {name: np.asarray(array[:]) for name, array in _members(group, depth=None).items()}
+
+
+def load_attributes(path: Path) -> dict[str, Any]:
+    """Return the attributes of a plain Zarr group."""
+    return dict(zarr.open_group(path, mode="r", use_consolidated=False).attrs)
+
+
+def belongs(member: Path, group: str, weights: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Return whether a file of a group is more than what a killed writer of weights left.
+
+    Parameters
+    ----------
+    member
+        Path of the file in the folder of the group.
+    group
+        Name of the group.
+    weights
+        What is said of published weights: :attr:`Store.weights`.
+    """
+    if member.parts[0] != WEIGHTS:
+        return True
+    names = {name for name, entry in weights.items() if group in entry["groups"]}
+    return bool(names) if len(member.parts) == 2 else member.parts[1] in names

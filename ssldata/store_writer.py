@@ -28,7 +28,7 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import MemoryStore
 
-from ssldata.cache import atomic_path
+from ssldata.cache import atomic_path, write_text_atomic
 from ssldata.direct import layout_of
 from ssldata.errors import StoreError
 from ssldata.shard_writer import CODECS, copy, expand, pack_shard
@@ -36,10 +36,13 @@ from ssldata.store import (
     ATTRIBUTE,
     COMPLETE,
     FORMAT_VERSION,
+    HOMOLOGUES,
     REFERENCE,
     REMOVING,
+    WEIGHTS,
     WRITING,
     arrays_digest,
+    belongs,
     codes_digest,
     read_root_attributes,
 )
@@ -170,6 +173,17 @@ class StoreWriter:
         for name, entry in self.ledger().items():
             if entry["status"] == REMOVING:
                 self.remove(name)
+        self._sweep_weights()
+
+    def _sweep_weights(self) -> None:
+        """Delete weights that are not announced, and folders of weights that are empty."""
+        said = (self.attributes() or {}).get(WEIGHTS, {})
+        for folder in sorted(self.path.glob(f"{HOMOLOGUES}/*/{WEIGHTS}")):
+            group = str(folder.parent.relative_to(self.path))
+            for item in [*folder.iterdir(), folder]:
+                inner = item if item.is_file() else item / "zarr.json"
+                if not belongs(inner.relative_to(folder.parent), group, said):
+                    remove_tree(item) if item.is_dir() else item.unlink()
 
     def _commit(self, attributes: Mapping[str, Any]) -> None:
         """Replace the root ``zarr.json``: attributes and consolidated metadata in one rename."""
@@ -182,7 +196,12 @@ class StoreWriter:
             parts = name.split("/")
             folders = [self.path.joinpath(*parts[:i]) for i in range(1, len(parts))]
             files = [folder / "zarr.json" for folder in folders]
-            files += sorted(self.path.joinpath(*parts).rglob("zarr.json"))
+            folder = self.path.joinpath(*parts)
+            files += [
+                file
+                for file in sorted(folder.rglob("zarr.json"))
+                if belongs(file.relative_to(folder), name, attributes.get(WEIGHTS, {}))
+            ]
             for file in files:
                 memory[str(file.relative_to(self.path))] = file.read_bytes()
         root = {"zarr_format": 3, "node_type": "group", "attributes": {ATTRIBUTE: attributes}}
@@ -212,7 +231,29 @@ class StoreWriter:
             ledger.pop(name, None)
         else:
             ledger[name] = dict(entry)
+            if entry["status"] in (WRITING, REMOVING) and WEIGHTS in attributes:
+                attributes[WEIGHTS] = _without_rows(attributes[WEIGHTS], name)
         self._commit({**attributes, "ledger": dict(sorted(ledger.items()))})
+
+    # -- weights -----------------------------------------------------------------------------
+
+    def announce_weights(self, name: str, entry: Mapping[str, Any] | None) -> None:
+        """Let readers see weights whose arrays are on the disk (None: hide them)."""
+        attributes = self.attributes()
+        if attributes is None:
+            raise StoreError(f"{self.path}: no store to write to")
+        said = dict(attributes.get(WEIGHTS, {}))
+        said.pop(name, None)
+        if entry is not None:
+            said[name] = dict(entry)
+        attributes.pop(WEIGHTS, None)
+        # A store without weights is byte for byte what it was before it had any.
+        self._commit({**attributes, **({WEIGHTS: dict(sorted(said.items()))} if said else {})})
+
+    def withdraw_weights(self, name: str) -> None:
+        """Delete weights. Cut half-way, :meth:`sweep` finishes it; no reader sees them."""
+        self.announce_weights(name, None)
+        self._sweep_weights()
 
     # -- groups ------------------------------------------------------------------------------
 
@@ -288,6 +329,15 @@ class StoreWriter:
             )
 
 
+def _without_rows(said: Mapping[str, Any], group: str) -> dict[str, Any]:
+    """Return what is said of weights when a group goes: its arrays do, even if it comes back."""
+    said = json.loads(json.dumps(said))
+    for entry in said.values():
+        if group in entry["groups"]:
+            entry["groups"][group]["rows"] = ""
+    return dict(said)
+
+
 def _write_all(
     group: zarr.Group,
     arrays: Mapping[str, NDArray[Any]],
@@ -316,6 +366,14 @@ def _write_all(
             if not np.array_equal(back, value, equal_nan=value.dtype.kind == "f"):
                 raise StoreError(f"{where}/{key}: reads back other than written")
     return arrays_digest(arrays)
+
+
+def make_group(path: Path) -> None:
+    """Make an empty Zarr group, if there is none, whose members are written one by one."""
+    if not (path / "zarr.json").is_file():
+        path.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"zarr_format": 3, "node_type": "group", "attributes": {}})
+        write_text_atomic(path / "zarr.json", text + "\n")
 
 
 def save_arrays(

@@ -22,17 +22,20 @@ from ssldata.errors import CrosslabelError
 from ssldata.genome import Genome, open_genome
 from ssldata.onehot import N_CODE
 from ssldata.progress import NoProgress, Progress
+from ssldata.published_weights import stale_groups
 from ssldata.shard_writer import expand
 from ssldata.store import (
     COMPLETE,
     HOMOLOGUES,
     REFERENCE,
     REMOVING,
+    WEIGHTS,
     WRITING,
     YANKED,
     RowGroup,
     Store,
     arrays_digest,
+    belongs,
     codes_digest,
 )
 from ssldata.validate_rows import (
@@ -171,17 +174,18 @@ def _check_root(store: Store) -> Iterator[Found]:
             yield "ledger", f"{name}: no such kind of group"
     folder = Path(store.location)
     if folder.is_dir():
-        yield from _check_metadata(folder, store.ledger)
+        yield from _check_metadata(folder, store)
 
 
-def _check_metadata(folder: Path, ledger: Mapping[str, Mapping[str, Any]]) -> Iterator[Found]:
+def _check_metadata(folder: Path, store: Store) -> Iterator[Found]:
     root = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))
     consolidated = (root.get("consolidated_metadata") or {}).get("metadata", {})
-    complete = [name for name, entry in ledger.items() if entry["status"] == COMPLETE]
+    complete = [name for name, entry in store.ledger.items() if entry["status"] == COMPLETE]
     on_disk = {}
     for name in [*complete, "sources"]:
         for file in (folder / name).rglob("zarr.json"):
-            on_disk[str(file.parent.relative_to(folder))] = file
+            if belongs(file.relative_to(folder / name), name, store.weights):
+                on_disk[str(file.parent.relative_to(folder))] = file
     if missing := sorted(set(on_disk) - set(consolidated)):
         yield "metadata", f"consolidated metadata lacks {', '.join(missing[:3])}; rebuild it"
     for name in sorted(set(on_disk) & set(consolidated)):
@@ -202,8 +206,16 @@ def _leftovers(store: Store) -> Iterator[Found]:
             yield "ledger", f"{name} is unfinished ({entry['status']}); `crosslabel build` ends it"
         elif entry["status"] == YANKED:
             yield "ledger", f"{name} is yanked and was not checked"
+    for name in store.weights:
+        if stale := stale_groups(store, name):
+            yield "weights", f"{name} were made for other rows of {', '.join(stale)}; not used"
     folder = Path(store.location)
     if folder.is_dir():
+        for item in sorted(folder.glob(f"{HOMOLOGUES}/*/{WEIGHTS}/*/zarr.json")):
+            group = item.parents[2]
+            if not belongs(item.relative_to(group), str(group.relative_to(folder)), store.weights):
+                place = item.parent.relative_to(folder)
+                yield "leftovers", f"{place}: not published; the next build sweeps it"
         for pattern in ("*.partial", ".*.deleting"):
             for item in sorted(folder.rglob(pattern)):
                 yield "leftovers", f"{item.relative_to(folder)}: the next build sweeps it"
@@ -238,11 +250,22 @@ def _check_group(store: Store, rows: RowGroup, sources: Mapping[str, Any]) -> It
             if expected is not None and arrays_digest(lifted) != expected:
                 yield "checksums", "the arrays of liftover/ are not those that were written"
             yield from check_liftover(group, lifted, sources)
-    for name, weight in rows.published_weights().items():
-        if weight.shape != (rows.rows,):
-            yield "weights", f"weights/{name}: {weight.shape}, expected ({rows.rows},)"
+    yield from _check_weights(store, rows)
+
+
+def _check_weights(store: Store, rows: RowGroup) -> Iterator[Found]:
+    """Check the published weights of one group; those of other rows are no problem of these."""
+    for name in store.weights:
+        said = store.weights[name]["groups"].get(rows.name)
+        if said is None or said["rows"] != store.ledger[rows.name]["content"]:
+            continue
+        weight = rows.column_part(f"{WEIGHTS}/{name}", 0, rows.rows)
+        if len(weight) != rows.rows:
+            yield "weights", f"weights/{name}: {len(weight)} rows, expected {rows.rows}"
         for line in offending(~((weight >= 0) & (weight <= 1)), f"weights/{name} not in [0, 1]"):
             yield "weights", line
+        if arrays_digest({name: weight}) != said["sha256"]:
+            yield "weights", f"weights/{name} are not those that were published"
 
 
 def _shared(store: Store, rows: RowGroup) -> Iterator[Found]:

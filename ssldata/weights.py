@@ -1,11 +1,16 @@
-"""Per-row confidence weights, versioned: a small Zarr group with the group names of the store.
+"""Per-row confidence weights of a run, one version per iteration: a small Zarr hierarchy.
 
-Teacher weights are raw probabilities. They live in the run folder, so that training never needs a
-writable store; noise is added by the reader, from a recorded seed.
+Teacher weights are probabilities. They live in the run folder, so that training never needs a
+writable store; :mod:`ssldata.published_weights` copies a version into one. Noise is added by the
+reader, from a recorded seed.
+
+``weights.zarr/iteration-<k>/`` has the group names of the store below it; its attribute
+``crosslabel_weights`` says what made it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,52 +19,97 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssldata.errors import MissingInputError, StoreError
-from ssldata.store import load_arrays
-from ssldata.store_writer import save_arrays
+from ssldata.store import load_arrays, load_attributes
+from ssldata.store_writer import make_group, save_arrays
+
+_ATTRIBUTE = "crosslabel_weights"
+_VERSION = re.compile(r"iteration-([1-9][0-9]*)")
+
+#: Group (``homologs/<genome>``) → float32 (rows,), or (rows, outputs).
+Arrays = dict[str, NDArray[np.float32]]
+
+
+def check_weights(arrays: Mapping[str, NDArray[np.float32]], where: str) -> None:
+    """Refuse weights that are no numbers in [0, 1].
+
+    Raises
+    ------
+    StoreError
+        Names the first wrong row.
+    """
+    for name, values in arrays.items():
+        bad = ~((values >= 0) & (values <= 1))
+        if bad.any():
+            row, *output = (int(place) for place in np.argwhere(bad)[0])
+            raise StoreError(
+                f"{where}: weight of row {row} of {name} is {values[row, *output]}, expected 0 to 1"
+            )
+
+
+def dims_of(values: NDArray[np.float32]) -> tuple[str, ...]:
+    """Return the dimension names of weights: of rows, or of rows and outputs."""
+    return ("row", "experiment")[: values.ndim]
 
 
 def write_weights(
-    path: Path, arrays: Mapping[str, NDArray[np.float32]], provenance: Mapping[str, Any]
+    path: Path,
+    iteration: int,
+    arrays: Mapping[str, NDArray[np.float32]],
+    provenance: Mapping[str, Any],
 ) -> None:
-    """Write the weights of whole groups.
+    """Write one version of the weights of whole groups; the other versions stay.
 
     Parameters
     ----------
     path
-        A folder; what was there is replaced.
+        A folder (``weights.zarr``).
+    iteration
+        The version, from 1; what was there under its number is replaced.
     arrays
-        Group (``homologs/<genome>``) → float32 (rows,), each in [0, 1].
+        Group (``homologs/<genome>``) → float32 (rows,) or (rows, outputs), each in [0, 1].
     provenance
-        Where they come from: model, run, iteration.
+        Where they come from: run, teacher.
 
     Raises
     ------
     StoreError
         A weight is not a number in [0, 1].
     """
-    for name, values in arrays.items():
-        bad = ~((values >= 0) & (values <= 1))
-        if bad.any():
-            row = int(np.flatnonzero(bad)[0])
-            raise StoreError(
-                f"{path}: weight of row {row} of {name} is {values[row]}, expected 0 to 1"
-            )
+    check_weights(arrays, f"{path}, iteration {iteration}")
+    make_group(path)
     save_arrays(
-        path,
+        path / f"iteration-{iteration}",
         {name: np.asarray(values, np.float32) for name, values in arrays.items()},
-        dims=dict.fromkeys(arrays, ("row",)),
-        attributes={"crosslabel_weights": dict(provenance)},
+        dims={name: dims_of(values) for name, values in arrays.items()},
+        attributes={_ATTRIBUTE: dict(provenance)},
     )
 
 
-def read_weights(path: Path) -> dict[str, NDArray[np.float32]]:
-    """Return group → float32 (rows,) of weights written by :func:`write_weights`.
+def iterations_of(path: Path) -> list[int]:
+    """Return the versions there are, ascending; none when nothing is there."""
+    found = (_VERSION.fullmatch(item.name) for item in path.glob("iteration-*"))
+    return sorted(int(match[1]) for match in found if match)
+
+
+def read_weights(path: Path, iteration: int) -> tuple[Arrays, dict[str, Any]]:
+    """Return one version written by :func:`write_weights`, and its provenance.
 
     Raises
     ------
     MissingInputError
-        Nothing is there.
+        There is no such version.
     """
-    if not (path / "zarr.json").is_file():
-        raise MissingInputError(f"{path}: no such weights")
-    return load_arrays(path)
+    known = iterations_of(path)
+    if iteration not in known:
+        there = f"there are {', '.join(map(str, known))}" if known else "there is none"
+        raise MissingInputError(f"{path}: no weights of iteration {iteration}; {there}")
+    folder = path / f"iteration-{iteration}"
+    return load_arrays(folder), dict(load_attributes(folder)[_ATTRIBUTE])
+
+
+def kept_weights(path: Path, iteration: int, provenance: Mapping[str, Any]) -> Arrays | None:
+    """Return a version that was written with just this provenance; None: there is none."""
+    if iteration not in iterations_of(path):
+        return None
+    arrays, found = read_weights(path, iteration)
+    return arrays if found == dict(provenance) else None

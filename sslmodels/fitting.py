@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -203,9 +202,9 @@ class Run:
 
         return Batches(open=open_at, steps_per_epoch=steps_per_epoch)
 
-    def teacher_weights(self, teacher: Any) -> Mapping[str, NDArray[np.float32]]:
+    def teacher_weights(self, teacher: Any) -> dict[str, NDArray[np.float32]]:
         """Return the teacher's probability of every pseudo-positive; other rows weigh 1."""
-        arrays = {}
+        arrays: dict[str, NDArray[np.float32]] = {}
         for genome in self.genomes:
             group = self.store.homologues(genome)
             start, stop = group.ranges["positive"]

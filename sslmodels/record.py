@@ -49,7 +49,7 @@ class RunFolder:
 
     @property
     def weights(self) -> Path:
-        """Teacher weights of the last iteration (ssl-ns)."""
+        """Teacher weights of every iteration (ssl-ns); see :mod:`ssldata.weights`."""
         return self.path / "weights.zarr"
 
     @property

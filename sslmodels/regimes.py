@@ -40,7 +40,7 @@ from ssldata.errors import ConfigError
 from ssldata.progress import NoProgress, Progress
 from ssldata.reader import Weights
 from ssldata.store import REFERENCE, Store, open_store
-from ssldata.weights import write_weights
+from ssldata.weights import Arrays, kept_weights, write_weights
 from sslmodels import own_model, phases
 from sslmodels.dnabert2_pretrained import options_from
 from sslmodels.fitting import Run
@@ -236,6 +236,16 @@ def _ssl_plus(run: Run) -> Any:
     return model
 
 
+def _teacher_weights(run: Run, teacher: Any, iteration: int) -> Arrays:
+    """Return the weights of one iteration, kept in the run folder."""
+    made_by = {"run": run.digest, "iteration": iteration, "teacher": weights_digest(teacher)}
+    arrays = kept_weights(run.folder.weights, iteration, made_by)
+    if arrays is None:
+        arrays = run.teacher_weights(teacher)
+        write_weights(run.folder.weights, iteration, arrays, made_by)
+    return arrays
+
+
 def _ssl_ns(run: Run) -> Any:
     options = run.project.training.noisy_student
     teacher_folder = train(
@@ -251,12 +261,7 @@ def _ssl_ns(run: Run) -> Any:
     run.details["teacher"] = {"folder": str(teacher_folder), "weights": weights_digest(teacher)}
     noise_seeds = []
     for number in range(1, options.iterations + 1):
-        arrays = run.teacher_weights(teacher)
-        write_weights(
-            run.folder.weights,
-            arrays,
-            {"run": run.digest, "iteration": number, "teacher": weights_digest(teacher)},
-        )
+        arrays = _teacher_weights(run, teacher, number)
         noise_seeds.append(phases.derived_seed(run.seed, "noise", number))
         weights = Weights(
             arrays=arrays,

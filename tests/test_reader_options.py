@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-import zarr
 from small_store import LENGTH, write_store
 
 from ssldata import batches, reader
@@ -362,24 +361,6 @@ def test_damage_is_told_as_it_is(tmp_path: Path) -> None:
         next(iter(rows))
     with pytest.raises(tf.errors.InvalidArgumentError), reading_errors():
         tf.reshape(tf.zeros(3), (2, 2))
-
-
-# -- weights -------------------------------------------------------------------------------------
-
-
-def test_published_weights_by_name(tmp_path: Path) -> None:
-    path = tmp_path / "s.zarr"
-    made = write_store(path, rows=ROWS)
-    with pytest.raises(StoreError, match="no weights 'run-1' are published there; found none"):
-        Weights.published(made, "run-1")
-    values = np.linspace(0, 1, 150).astype(np.float32)
-    group = zarr.open_group(path / "homologs" / "a", mode="r+", use_consolidated=False)
-    group.create_group("weights").create_array("run-1", data=values)
-    weights = Weights.published(made, "run-1", noise_sd=0.0)
-    assert set(weights.arrays) == {"homologs/a"}
-    assert (weights.arrays["homologs/a"] == values).all()
-    with pytest.raises(StoreError, match="found run-1"):
-        Weights.published(made, "run-2")
 
 
 # -- rows in order -------------------------------------------------------------------------------

@@ -300,6 +300,9 @@ def test_ssl_ns_weighs_rows_by_the_teacher(project_with_sl, store):
     ]
     assert record["teacher"]["weights"] == record_of(teacher_folder)["weights_sha256"]
     assert len(set(record["noise_seeds"])) == 2
+    (first, by), (second, then_by) = (read_weights(folder / "weights.zarr", k) for k in (1, 2))
+    assert by["teacher"] == record["teacher"]["weights"] != then_by["teacher"]
+    assert all(not np.array_equal(first[name], second[name]) for name in first)
 
 
 def test_ssl_ns_trains_its_teacher_and_keeps_the_weights(project, sl_run, store):
@@ -309,8 +312,10 @@ def test_ssl_ns_trains_its_teacher_and_keeps_the_weights(project, sl_run, store)
     teacher_folder = folder.parents[1] / "sl" / "seed-0"
     assert (teacher_folder / "model.keras").read_bytes() == (sl_run / "model.keras").read_bytes()
     teacher = load_model(teacher_folder / "model.keras")
-    weights = read_weights(folder / "weights.zarr")
+    weights, made_by = read_weights(folder / "weights.zarr", 1)
     assert set(weights) == {f"homologs/{g}" for g in store.genomes}
+    assert made_by["run"] == record_of(folder)["digest"]
+    assert made_by["teacher"] == record_of(teacher_folder)["weights_sha256"]
     for name, values in weights.items():
         group = store.group(name)
         start, stop = group.ranges["positive"]
@@ -351,6 +356,26 @@ def test_run_cut_between_two_phases_continues_to_the_same_bits(project, tmp_path
     assert (folder / "work" / "00-pre-train.npz").exists()
     again = record_of(train(cut, "ssl"))
     assert again["weights_sha256"] == whole["weights_sha256"]
+
+
+def test_a_cut_noisy_student_keeps_the_weights_it_has(project_with_sl, tmp_path, monkeypatch):
+    """Cut in its second iteration: no teacher scores again, and the student has the same bits."""
+    monkeypatch.setattr(fitting, "FitOptions", functools.partial(FitOptions, checkpoint_seconds=0))
+    options = project_with_sl.training.noisy_student.model_copy(update={"iterations": 2})
+    project = changed(project_with_sl, "training", noisy_student=options, epochs=2)
+    whole = record_of(train(project, "ssl-ns", replace=True))
+    cut = changed(project, "training", runs=tmp_path / "cut")
+    # The teacher and the first student, and one epoch of the second.
+    with pytest.raises(KeyboardInterrupt):
+        train(cut, "ssl-ns", progress=StopAfter(2 + 4 + 1))
+    scored = []
+    genuine = fitting.Run.teacher_weights
+    monkeypatch.setattr(
+        fitting.Run, "teacher_weights", lambda *args: scored.append(1) or genuine(*args)
+    )
+    again = record_of(train(cut, "ssl-ns"))
+    assert again["weights_sha256"] == whole["weights_sha256"]
+    assert not scored
 
 
 def test_a_moved_project_is_evaluated_on_its_own_store(project, tmp_path):

@@ -26,7 +26,6 @@ from ssldata.store_writer import (
     write_shard,
     writer_lock,
 )
-from ssldata.weights import read_weights, write_weights
 
 
 @pytest.fixture
@@ -227,26 +226,6 @@ def test_leftovers_are_swept(store_path: Path) -> None:
 def test_remove_tree_of_nothing(tmp_path: Path) -> None:
     remove_tree(tmp_path / "none")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_weights_round_trip_and_are_replaced_whole(tmp_path: Path) -> None:
-    path = tmp_path / "weights.zarr"
-    first = {"homologs/a": np.array([0, 0.5, 1], np.float32)}
-    write_weights(path, first, {"iteration": 1})
-    second = {"homologs/b": np.array([0.25], np.float32)}
-    write_weights(path, second, {"iteration": 2})
-    got = read_weights(path)
-    assert set(got) == {"homologs/b"}
-    assert got["homologs/b"].tolist() == [0.25]
-    attributes = dict(zarr.open_group(path, mode="r").attrs)
-    assert attributes["crosslabel_weights"] == {"iteration": 2}
-
-
-def test_weights_out_of_range(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"row 1 of homologs/a is nan, expected 0 to 1"):
-        write_weights(tmp_path / "w", {"homologs/a": np.array([0, np.nan], np.float32)}, {})
-    with pytest.raises(MissingInputError):
-        read_weights(tmp_path / "w")
 
 
 def test_groups_know_their_rows(store_path: Path) -> None:

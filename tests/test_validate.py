@@ -163,18 +163,6 @@ def test_a_wrong_source(array: str, value: float, check: str, path: Path) -> Non
     assert ("sources", check) in problems(validate_store(open_store(path)))
 
 
-def test_published_weights_are_checked(path: Path) -> None:
-    rows = open_store(path).homologues("relative1").rows
-    group = zarr.open_group(path / HOMOLOGUE, mode="r+", use_consolidated=False)
-    for name, values in {"good": np.full(rows, 0.5), "high": np.full(rows, 1.5)}.items():
-        array = group.create_array(f"weights/{name}", shape=(rows,), dtype="float32")
-        array[:] = values
-    report = validate_store(open_store(path))
-    found = [p.message for p in report.problems if p.check == "weights"]
-    assert len(found) == 1
-    assert found[0].startswith("weights/high not in [0, 1]")
-
-
 # -- sequences -----------------------------------------------------------------------------------
 
 
