@@ -211,13 +211,13 @@ def train(
 ) -> Shown:
     """Train one run."""
     cell: dict[str, Any] = {
-        "experiment": _only("experiment", experiment, project.trained_experiments()),
+        "experiment": _only("experiment", experiment, project.cells()),
         "model": _only("model", model, project.training.models),
         "regime": _only("regime", regime, project.training.regimes),
         "seed": seed,
     }
     # Before TensorFlow is imported, which takes seconds.
-    project.experiment(cell["experiment"])
+    project.outputs_of(cell["experiment"])
     if cell["regime"] not in REGIMES:
         raise ConfigError(f"--regime {regime}: no such regime; there are {', '.join(REGIMES)}")
     with muted_import(announce=console.draws):

@@ -52,7 +52,11 @@ def count(amount: float | None) -> str:
 
 
 def metrics_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Return one line per evaluated run; lift is AUPR over prevalence."""
+    """Return one line per evaluated run and experiment; lift is AUPR over prevalence.
+
+    The lines of a run of several outputs end with their mean.
+    """
+    from sslmodels.metrics import by_experiment  # takes a second
 
     def number(value: Any, digits: int) -> str:
         return "–" if value is None else f"{value:.{digits}f}"
@@ -71,10 +75,15 @@ def metrics_table(rows: Sequence[Mapping[str, Any]]) -> Table:
                 number(row.get("prevalence"), 4),
                 number(row.get("lift"), 1) + (" ×" if row.get("lift") is not None else ""),
             )
-            for row in rows
+            for run in rows
+            for row in [*by_experiment(run), *([_mean_line(run)] if "outputs" in run else [])]
         ],
         numbers=5,
     )
+
+
+def _mean_line(run: Mapping[str, Any]) -> dict[str, Any]:
+    return {**run, "experiment": f"mean of {len(run['outputs'])}", "model": f"{run['model']} joint"}
 
 
 def _cell(value: Any) -> Text:

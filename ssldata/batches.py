@@ -17,9 +17,10 @@ from scipy.special import ndtri
 from ssldata.direct import ChunkReader
 from ssldata.errors import ConfigError
 from ssldata.hashing import uniform_rows
+from ssldata.labels import RowLabels
 from ssldata.mixture import Mixture, Segment
-from ssldata.sampling import Window
 from ssldata.published_weights import read_published
+from ssldata.sampling import Window
 from ssldata.store import Store
 
 #: A mixture of at most so many bytes of base codes is kept in memory once it was read.
@@ -37,7 +38,8 @@ class Weights:
     Attributes
     ----------
     arrays
-        Group → float32 (rows of the group,). Rows of other groups weigh 1.
+        Group → float32 (rows of the group,), or (rows, outputs) for a weight per output. Rows of
+        other groups weigh 1.
     noise_sd
         Standard deviation of Gaussian noise, mean 0.
     clip
@@ -45,7 +47,7 @@ class Weights:
     redraw
         Draw the noise anew every epoch.
     on_negatives
-        Add noise to rows with label 0 as well.
+        Add noise where the label is 0 as well.
     seed
         Of the noise.
     """
@@ -87,21 +89,50 @@ class Weights:
         group, rows
             Which rows.
         label
-            (n,), to tell negatives.
+            (n,), or (n, outputs) for weights per output; to tell negatives.
         epoch
             0, 1, …
 
         Returns
         -------
-        float32 (n,)
-            The noise of a row is a pure function of (seed, epoch, group, row).
+        float32, of the shape of `label`
+            The noise of a row is a pure function of (seed, epoch, group, row), and of the output.
+
+        Raises
+        ------
+        ConfigError
+            There are weights per output, and labels of one output or of another number.
         """
         values = self.arrays.get(group)
+        if values is not None and values.ndim == 2 and values.shape[1:] != label.shape[1:]:
+            raise ConfigError(
+                f"weights of {group}: {values.shape[1]} per row for labels {label.shape}; weights "
+                "per output need a reader of as many labels with 'weigh_outputs'"
+            )
+        if label.ndim == 1:
+            return self._noisy(group, rows, values, label, epoch)
+        weights = []
+        for output in range(label.shape[1]):
+            own = values if values is None or values.ndim == 1 else values[:, output]
+            weights.append(self._noisy(group, rows, own, label[:, output], epoch, output))
+        return np.stack(weights, axis=1)
+
+    def _noisy(
+        self,
+        group: str,
+        rows: NDArray[np.int64],
+        values: NDArray[np.float32] | None,
+        label: NDArray[Any],
+        epoch: int,
+        *output: int,
+    ) -> NDArray[np.float32]:
+        """Return the weights (n,) of one output; `output` is part of the key of its noise."""
         weight = np.ones(len(rows), np.float32) if values is None else values[rows]
         noisy = np.ones(len(rows), bool) if self.on_negatives else label > 0
         if not self.noise_sd or not noisy.any() or (values is None and not self.on_negatives):
             return weight.astype(np.float32)
-        drawn = ndtri(uniform_rows(rows, "noise", self.seed, epoch if self.redraw else 0, group))
+        turn = epoch if self.redraw else 0
+        drawn = ndtri(uniform_rows(rows, "noise", self.seed, turn, group, *output))
         result = np.where(noisy, weight + self.noise_sd * drawn, weight)
         return (np.clip(result, 0, 1) if self.clip else result).astype(np.float32)
 
@@ -270,9 +301,10 @@ def read_window(
     window: Window,
     *,
     epoch: int,
-    label: int = 0,
+    labels: RowLabels,
     context: int | None = None,
     weights: Weights | None = None,
+    weigh_outputs: bool = False,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
     """Read a window and return its rows in training order.
 
@@ -281,16 +313,21 @@ def read_window(
     codes
         uint8 (rows, length). New memory each time: TensorFlow keeps using it.
     label
-        float32 (rows, 1).
+        float32 (rows, outputs).
     weight
-        float32 (rows,).
+        float32 (rows,), or with `weigh_outputs` (rows, outputs): 0 where a label is not known.
+
+    Raises
+    ------
+    ConfigError
+        `weights` do not fit the labels.
     """
     total = len(window.order)
     length = cache.store.group(window.pieces[0].group).length
     lead = lead_of(length, context)
     codes = np.empty((total, length - 2 * lead), np.uint8)
-    labels = np.empty(total, np.float32)
-    row_weights = np.ones(total, np.float32)
+    values = np.empty((total, len(labels)), np.float32)
+    row_weights = np.ones(values.shape if weigh_outputs else total, np.float32)
     places = np.empty(total, np.int64)
     places[window.order] = np.arange(total)
     done = 0
@@ -301,8 +338,12 @@ def read_window(
         number = int(piece.rows[0]) // group.chunk_rows
         with cache.chunk(piece.group, number, last=piece.last) as chunk:
             _place_rows(chunk, piece.rows, number * group.chunk_rows, here, lead, codes)
-        value = group.column("label")[piece.rows, label]
-        labels[here] = value
+        value = labels.of(piece.group, piece.rows)
+        values[here] = value
         if weights is not None:
-            row_weights[here] = weights.of(piece.group, piece.rows, value, epoch)
-    return codes, labels[:, None], row_weights
+            # A row weighs by its positive labels, of whichever output.
+            of = value if weigh_outputs else value.max(axis=1)
+            row_weights[here] = weights.of(piece.group, piece.rows, of, epoch)
+        if weigh_outputs:
+            row_weights[here] *= labels.known(piece.group, piece.rows)
+    return codes, values, row_weights

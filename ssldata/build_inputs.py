@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from ssldata.cache import digest_of
 from ssldata.chain import ChainIndex, load_chain
+from ssldata.config import JOINT, Project
 from ssldata.config import Genome as GenomeSettings
-from ssldata.config import Project
 from ssldata.errors import ConfigError, InputError
 from ssldata.genome import Genome, open_genome
 from ssldata.identity import identical_share
@@ -28,9 +28,6 @@ from ssldata.liftover import LiftOptions, LiftResult, lift
 from ssldata.rows import Sources
 from ssldata.splits import check_contigs
 from ssldata.store import FORMAT_VERSION
-
-#: Name of the store of a joint project.
-JOINT = "joint"
 
 
 def store_names(project: Project) -> list[str]:

@@ -22,6 +22,9 @@ from ssldata.yaml_text import parse, read_text
 
 S = TypeVar("S", bound=Section)
 
+#: Name of the store of a joint project, and of a run with an output per experiment.
+JOINT = "joint"
+
 
 class Reference(Section):
     """The labelled genome."""
@@ -246,6 +249,22 @@ class Project(Section):
                     f"training.experiments: {name!r} is not an experiment; "
                     f"there are {', '.join(sorted(known))}"
                 )
+        if self.training.outputs != "each" and not self.store.joint:
+            raise ValueError(
+                f"training.outputs: {self.training.outputs!r} needs one store of all experiments; "
+                "set store.joint to true"
+            )
+        if self.store.joint and JOINT in {name.lower() for name in known}:
+            raise ValueError(
+                f"experiments: in a joint store {JOINT!r} names the run of all outputs; "
+                "rename the experiment"
+            )
+        far = [g.name for g in self.genomes if g.distance is None]
+        if self.training.sampling.genomes == "distance" and far:
+            raise ValueError(
+                f"training.sampling.genomes: 'distance' needs the distance of every genome; "
+                f"missing: {', '.join(far)}"
+            )
         if not self.genomes:
             homologous = [r for r in self.training.regimes if r in HOMOLOGOUS]
             if homologous:
@@ -269,10 +288,31 @@ class Project(Section):
         """Names of the experiments the grid trains."""
         return list(self.training.experiments) or [e.name for e in self.experiments]
 
+    def cells(self) -> list[str]:
+        """Names under which the grid trains: of experiments, and of the run of all outputs."""
+        each, joint = self.trained_experiments(), [JOINT]
+        return {"each": each, "joint": joint, "both": [*each, *joint]}[self.training.outputs]
+
+    def is_joint(self, cell: str) -> bool:
+        """Whether a name of the grid is that of the run with an output per experiment."""
+        return self.store.joint and cell == JOINT
+
+    def outputs_of(self, cell: str) -> list[str]:
+        """Return the experiments that are the outputs of a run.
+
+        Raises
+        ------
+        ConfigError
+            `cell` is neither an experiment nor, in a joint project, the run of all outputs.
+        """
+        if self.is_joint(cell):
+            return self.trained_experiments()
+        return [self.experiment(cell).name]
+
     def store_path(self, experiment: str) -> Path:
-        """Path of the store that holds `experiment`."""
-        self.experiment(experiment)
-        return self.store.path / ("joint.zarr" if self.store.joint else f"{experiment}.zarr")
+        """Path of the store that holds an experiment, or all outputs of a run."""
+        self.outputs_of(experiment)
+        return self.store.path / f"{JOINT if self.store.joint else experiment}.zarr"
 
 
 def _absolute(project: Project, folder: Path) -> Project:

@@ -132,6 +132,41 @@ class Dnabert2(Section):
     )
 
 
+class Sampling(Section):
+    """How often rows are used in training; see docs/reading.md."""
+
+    genomes: Literal["rows", "genomes", "distance"] = Field(
+        default="rows",
+        description="Rate of each genome in phases on homologues: every row as often; every "
+        "genome as often; or rows less often the farther their genome is (needs the genomes' "
+        "`distance`). homolog-sampling has a rate of its own.",
+    )
+    halving: Annotated[float, Field(gt=0)] = Field(
+        default=0.5,
+        description="With `genomes: distance`: substitutions per site at which a row is used half "
+        "as often as one at distance 0.",
+    )
+    one_per_locus: bool = Field(
+        default=False,
+        description="In phases on homologues an epoch has one row per locus, drawn anew each "
+        "epoch among its homologues; validation is looked at as often as without.",
+    )
+    balance: Literal["batch", "none"] = Field(
+        default="batch",
+        description="batch: every batch has its share of positives (1 / (1 + ratio)) to within "
+        "one row; none: classes fall as in random batches. In every phase.",
+    )
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> Sampling:
+        if self.genomes == "genomes" and self.one_per_locus:
+            raise ValueError(
+                "genomes: genomes does not go with one_per_locus, which draws one row among the "
+                "homologues of a locus; use rows or distance"
+            )
+        return self
+
+
 class Sweeps(Section):
     """Series of runs beside the grid, for ``--report paper``; empty: none.
 
@@ -159,6 +194,11 @@ class Training(Section):
     """The grid ``crosslabel run`` trains, and how every fit is done."""
 
     experiments: list[Name] = Field(default_factory=list, description="Empty: all.")
+    outputs: Literal["each", "joint", "both"] = Field(
+        default="each",
+        description="each: a run per experiment, of one output; joint: one run named joint, with "
+        "an output per experiment (needs store.joint); both: all of these.",
+    )
     models: list[str] = Field(
         default=["cnn-27k"],
         min_length=1,
@@ -222,6 +262,7 @@ class Training(Section):
         description="Name of a model: its options, for example deep-cnn-64: {dilations: [1, 2]}; "
         "`crosslabel model list` names them.",
     )
+    sampling: Sampling = Field(default_factory=Sampling)
     augment: Augment = Field(default_factory=Augment)
     noisy_student: NoisyStudent = Field(default_factory=NoisyStudent)
     homolog_sampling: HomologSampling = Field(default_factory=HomologSampling)
@@ -240,4 +281,8 @@ class Training(Section):
             values = getattr(self, what)
             if len(set(values)) < len(values):
                 raise ValueError(f"training.{what}: the same value is listed twice")
+        if self.ssl_plus.one_per_locus and self.sampling.genomes == "genomes":
+            raise ValueError(
+                "training.sampling.genomes: 'genomes' does not go with ssl_plus.one_per_locus"
+            )
         return self

@@ -192,8 +192,8 @@ def plan_project(project: Project) -> Plan:
         steps=steps,
         missing=[str(path) for path in missing],
         runs=[
-            f"{experiment}/{model}/{regime}/seed-{seed}"
-            for experiment in project.trained_experiments()
+            f"{cell}/{model}/{regime}/seed-{seed}"
+            for cell in project.cells()
             for model in training.models
             for regime in training.regimes
             for seed in training.seeds

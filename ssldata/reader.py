@@ -23,6 +23,7 @@ from ssldata.batches import ChunkCache, Weights, cache_for, central, lead_of, re
 from ssldata.direct import ChunkReader
 from ssldata.errors import ConfigError, CrosslabelError
 from ssldata.hashing import key_of
+from ssldata.labels import Columns, RowLabels
 from ssldata.onehot import N_CODE
 from ssldata.sampling import EpochOrder, Mixture
 from ssldata.store import Store
@@ -133,11 +134,16 @@ class TrainingReader:
     batch_size
         Rows per batch; the last batch of an epoch may be smaller.
     label
-        Column of the labels.
+        Label column; several, in the order of the model's outputs; or None: all of the store. It
+        changes neither which rows come nor their order.
     context
         Central bases of the stored window; default: all.
     weights
         Confidence weights; default: 1.
+    weigh_outputs
+        Give a weight for every label, (B, outputs): 0 where a label is not known (see
+        :func:`ssldata.labels.known_labels`), else the weight of the row or of its output. The loss
+        must be one that takes them, as :class:`sslmodels.losses.OutputCrossentropy`.
     encoding
         Of the sequences.
     num_shards, shard
@@ -156,9 +162,10 @@ class TrainingReader:
         mixture: Mixture,
         *,
         batch_size: int,
-        label: int = 0,
+        label: Columns = 0,
         context: int | None = None,
         weights: Weights | None = None,
+        weigh_outputs: bool = False,
         encoding: Encoding | None = None,
         num_shards: int = 1,
         shard: int = 0,
@@ -172,7 +179,13 @@ class TrainingReader:
         self.encoding = encoding or Encoding()
         self._shard = (num_shards, shard, drop_remainder)
         self._threads = threads or max(1, min(4, (os.cpu_count() or 1) // 2))
-        self._read: dict[str, Any] = {"label": label, "context": context, "weights": weights}
+        self._labels = RowLabels(store, label)
+        self._read: dict[str, Any] = {
+            "labels": self._labels,
+            "context": context,
+            "weights": weights,
+            "weigh_outputs": weigh_outputs,
+        }
         segments = (*mixture.positives, *mixture.negatives)
         groups = {name: store.group(name) for name in sorted({s.group for s in segments})}
         self._chunks = {name: group.chunk_rows for name, group in groups.items()}
@@ -234,7 +247,7 @@ class TrainingReader:
     # -- data --------------------------------------------------------------------------------
 
     def dataset(self, *, start_epoch: int = 0, start_step: int = 0) -> tf.data.Dataset:
-        """Return the endless dataset of (sequence, label (B, 1), weight (B,)) from a place on."""
+        """Return the endless dataset of (sequence, label (B, outputs), weight) from a place on."""
         epoch = start_epoch + start_step // self.steps_per_epoch
         step = start_step % self.steps_per_epoch
         order = self._order(epoch)
@@ -298,6 +311,7 @@ class TrainingReader:
 
     def _load(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, ...]]:
         kind = tf.uint8 if self.encoding.tokenizer is None else tf.int32
+        per_output = self._read["weigh_outputs"]
 
         def load(number: tf.Tensor) -> tuple[tf.Tensor, ...]:
             sequence, labels, weight = tf.numpy_function(
@@ -307,8 +321,8 @@ class TrainingReader:
                 stateful=False,
             )
             sequence.set_shape((None, self.width))
-            labels.set_shape((None, 1))
-            weight.set_shape((None,))
+            labels.set_shape((None, len(self._labels)))
+            weight.set_shape((None, len(self._labels)) if per_output else (None,))
             return sequence, labels, weight
 
         return load
@@ -337,8 +351,8 @@ def training_dataset(
     Returns
     -------
     tf.data.Dataset
-        (sequence, label float32 (B, 1), weight float32 (B,)); sequences are codes uint8 (B, L)
-        unless another `encoding` is asked for.
+        (sequence, label float32 (B, outputs), weight float32 (B,)); sequences are codes uint8
+        (B, L) unless another `encoding` is asked for.
     int
         Batches per epoch.
     """
@@ -407,7 +421,7 @@ def take_rows(
     store: Store,
     rows: Sequence[tuple[str, NDArray[np.int64]]],
     *,
-    label: int = 0,
+    label: Columns = 0,
     context: int | None = None,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Read chosen rows into memory, for example those of validation.
@@ -419,7 +433,7 @@ def take_rows(
     rows
         (group, row numbers), in the order wanted.
     label
-        Column of the labels.
+        Label columns, as of :class:`TrainingReader`.
     context
         Central bases of the stored window; default: all.
 
@@ -428,8 +442,9 @@ def take_rows(
     codes
         uint8 (n, length).
     label
-        float32 (n, 1).
+        float32 (n, outputs).
     """
+    outputs = RowLabels(store, label)
     codes = [central(ChunkReader(store.group(group)).take(index), context) for group, index in rows]
-    labels = [store.group(group).column("label")[index, label] for group, index in rows]
-    return np.concatenate(codes), np.concatenate(labels).astype(np.float32)[:, None]
+    labels = [outputs.of(group, index) for group, index in rows]
+    return np.concatenate(codes), np.concatenate(labels)

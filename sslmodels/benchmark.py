@@ -16,7 +16,8 @@ from ssldata.config import Project
 from ssldata.config_training import Regime
 from ssldata.store import HOMOLOGUES, REFERENCE, open_store
 from sslmodels import phases
-from sslmodels.evaluation import evaluate_run
+from sslmodels.evaluation import evaluate_run, read_scores
+from sslmodels.metrics import by_experiment
 from sslmodels.record import complete_record
 from sslmodels.regimes import run_folder
 
@@ -33,7 +34,7 @@ class Cell:
     project
         With what the sweep changes, and a runs folder of the sweep's own.
     experiment, model, regime, seed
-        The cell of the grid.
+        The cell of the grid; a run of all outputs has the experiment ``joint``.
     sweep, value
         Key of ``training.sweeps`` and its value; empty and NaN for the grid itself.
     """
@@ -67,7 +68,7 @@ def grid(project: Project) -> Iterator[Cell]:
     """Yield the cells of the grid: seeds outermost, so that a cut benchmark compares whole sets."""
     training = project.training
     for seed, model, experiment, regime in product(
-        training.seeds, training.models, project.trained_experiments(), training.regimes
+        training.seeds, training.models, project.cells(), training.regimes
     ):
         yield Cell(project, experiment, model, regime, seed)
 
@@ -102,7 +103,7 @@ def _series(
         changes[sweep] = value
     varied = project.model_copy(update={"training": training.model_copy(update=changes)})
     for seed, model, experiment, regime in product(
-        training.seeds, training.models, project.trained_experiments(), regimes
+        training.seeds, training.models, project.cells(), regimes
     ):
         if _fits(project, experiment, sweep, value):
             yield Cell(varied, experiment, model, regime, seed, sweep, float(value))
@@ -113,14 +114,18 @@ def _fits(project: Project, experiment: str, sweep: str, value: float) -> bool:
     if sweep == "nearest":
         return value <= len(store.genomes)
     if sweep == "labelled_peaks":
-        rows = phases.labelled_rows(store, experiment, project.negatives, seed=0).positives[0]
+        outputs = project.outputs_of(experiment)
+        rows = phases.labelled_rows(store, outputs, project.negatives, seed=0).positives[0]
         locus = store.group(REFERENCE).column("locus")[rows.rows(0, len(rows))]
         return value <= len(np.unique(locus))
     return True
 
 
 def collect(cells: Iterable[Cell]) -> pd.DataFrame:
-    """Return one row per run: the cell, metrics of the test bins, and what it was trained on.
+    """Return one row per run and experiment: the cell, metrics of the test bins, what it learnt on.
+
+    A run of several outputs has a row for each, comparable with those of single runs: its
+    ``model`` ends in `` joint``.
 
     Returns
     -------
@@ -131,37 +136,37 @@ def collect(cells: Iterable[Cell]) -> pd.DataFrame:
     """
     rows = []
     for cell in cells:
-        record, numbers = complete_record(cell.folder), evaluate_run(cell.folder)
-        rows.append(
-            {
-                **cell.arguments,
-                "sweep": cell.sweep,
-                "value": cell.value,
-                **{
-                    key: numbers[key]
-                    for key in ("aupr", "auroc", "prevalence", "lift", "collapsed", "positives")
-                },
-                **training_positives(cell),
-                **{key: record[key] for key in ("parameters", "steps", "wall_s")},
-                "run": str(cell.folder),
-            }
-        )
+        record = complete_record(cell.folder)
+        for numbers in by_experiment(evaluate_run(cell.folder)):
+            rows.append(
+                {
+                    **{key: numbers[key] for key in CELL},
+                    "sweep": cell.sweep,
+                    "value": cell.value,
+                    **{
+                        key: numbers[key]
+                        for key in ("aupr", "auroc", "prevalence", "lift", "collapsed", "positives")
+                    },
+                    **training_positives(cell, numbers["experiment"]),
+                    **{key: record[key] for key in ("parameters", "steps", "wall_s")},
+                    "run": str(cell.folder),
+                }
+            )
     return pd.DataFrame(rows)
 
 
-def training_positives(cell: Cell) -> dict[str, int]:
-    """Return the labelled and the pseudo-labelled training positives of a cell's experiment."""
+def training_positives(cell: Cell, experiment: str) -> dict[str, int]:
+    """Return the labelled and the pseudo-labelled training positives of one output of a cell."""
     store = open_store(cell.project.store_path(cell.experiment))
     negatives, seed = cell.project.negatives, cell.seed
-    loci = phases.chosen_loci(
-        store, cell.experiment, cell.project.training.labelled_peaks, seed=seed
-    )
-    labelled = phases.labelled_rows(store, cell.experiment, negatives, seed=seed, loci=loci)
+    outputs, peaks = cell.project.outputs_of(cell.experiment), cell.project.training.labelled_peaks
+    loci = phases.chosen_loci(store, outputs, peaks, seed=seed)
+    labelled = phases.labelled_rows(store, experiment, negatives, seed=seed, loci=loci)
     pseudo = 0
     if store.genomes:
         genomes = phases.nearest_genomes(cell.project, store)
         pseudo = phases.homologous_rows(
-            store, cell.experiment, negatives, seed=seed, genomes=genomes, loci=loci
+            store, experiment, negatives, seed=seed, genomes=genomes, loci=loci
         ).positive_rows
     return {"labelled": labelled.positive_rows, "pseudo_labelled": pseudo}
 
@@ -201,9 +206,8 @@ def ensembles(results: pd.DataFrame) -> pd.DataFrame:
     for names, group in of_grid.groupby(["experiment", "model", "regime"], sort=False):
         if len(group) < 2:
             continue
-        tables = [pd.read_csv(Path(run) / "evaluation" / "scores.csv.gz") for run in group["run"]]
-        mean = np.mean([table["score"].to_numpy() for table in tables], axis=0)
-        label = tables[0]["label"].to_numpy()
+        read = [read_scores(Path(run), str(names[0])) for run in group["run"]]
+        mean, label = np.mean([score for _, score in read], axis=0), read[0][0]
         rows.append(
             {
                 **dict(zip(("experiment", "model", "regime"), names, strict=True)),

@@ -11,7 +11,7 @@ from typing import Any
 from ssldata.cache import digest_of, file_digest
 from ssldata.errors import StoreError
 from ssldata.store import REFERENCE, Store, open_store
-from sslmodels.record import RunFolder, complete_record
+from sslmodels.record import RunFolder, complete_record, store_place
 
 #: Raised when an evaluation gives other files than the release before.
 EVALUATION_FORMAT = 1
@@ -26,15 +26,21 @@ class Subject:
     record: dict[str, Any]
     store: Store
 
+    @property
+    def outputs(self) -> list[str] | None:
+        """Experiments of a run of several outputs; None: the run is of one experiment."""
+        return self.record["identity"].get("outputs")
+
     @cached_property
     def digest(self) -> str:
-        """Identity of the evaluation: model, test rows, experiment."""
+        """Identity of the evaluation: model, test rows, experiment or outputs."""
         return digest_of(
             {
                 "format": EVALUATION_FORMAT,
                 "model": file_digest(self.folder.model),
                 "content": self.store.ledger[REFERENCE]["content"],
                 "experiment": self.record["experiment"],
+                **({} if self.outputs is None else {"outputs": self.outputs}),
             }
         )
 
@@ -64,8 +70,7 @@ def subject(run_folder: Path) -> Subject:
     """
     record = complete_record(run_folder)
     folder = RunFolder(run_folder)
-    beside = (folder.path / record["store"]["relative"]).resolve()
-    store = open_store(beside if beside.exists() else record["store"]["path"])
+    store = open_store(store_place(folder, record))
     trained_on = record["identity"]["content"][REFERENCE]
     content = store.ledger[REFERENCE]["content"]
     if content != trained_on:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -17,8 +19,10 @@ _CHANCE = "#8a8a8a"
 _INK = "#333333"
 
 
-def _axes(title: str, *, x: str, y: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(4.8, 4.4), layout="constrained")
+def _axes(
+    title: str, *, x: str, y: str, size: tuple[float, float] = (4.8, 4.4)
+) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=x, ylabel=y, aspect="equal")
@@ -81,3 +85,50 @@ def draw_roc(path: Path, curve: Curve, numbers: Mapping[str, Any], *, title: str
         label="random guess 0.5",
     )
     _finish(figure, axes, path, corner="lower right")
+
+
+def draw_all_pr(
+    path: Path, curves: Mapping[str, Curve], numbers: Mapping[str, Mapping[str, Any]], *, title: str
+) -> None:
+    """Draw precision against recall for each of several outputs (experiment → curve, numbers)."""
+    rows = max(of["rows"] for of in numbers.values())
+    figure, axes = _axes(
+        title, x="recall", y=f"precision (n = {rows:,} test bins)", size=(6.4, 4.4)
+    )
+    for name, curve, colour in _coloured(curves):
+        label = f"{name} {numbers[name]['aupr']:.3f} ({numbers[name]['positives']:,} positives)"
+        axes.step(curve.x, curve.y, where="pre", color=colour, linewidth=1.2, label=label)
+    _finish_beside(figure, path, heading="AUPR")
+
+
+def draw_all_roc(
+    path: Path, curves: Mapping[str, Curve], numbers: Mapping[str, Mapping[str, Any]], *, title: str
+) -> None:
+    """Draw the true against the false positive rate for each of several outputs."""
+    figure, axes = _axes(title, x="false positive rate", y="true positive rate", size=(6.4, 4.4))
+    for name, curve, colour in _coloured(curves):
+        label = f"{name} {numbers[name]['auroc']:.3f} ({numbers[name]['positives']:,} positives)"
+        axes.plot(curve.x, curve.y, color=colour, linewidth=1.2, label=label)
+    axes.plot([0, 1], [0, 1], color=_CHANCE, linewidth=1.2, linestyle=(0, (4, 3)))
+    _finish_beside(figure, path, heading="AUROC")
+
+
+def _coloured(curves: Mapping[str, Curve]) -> Iterator[tuple[str, Curve, Any]]:
+    """Give every curve a colour of its own."""
+    colours = colormaps["turbo"](np.linspace(0.05, 0.95, len(curves)))
+    for (name, curve), colour in zip(curves.items(), colours, strict=True):
+        yield name, curve, colour
+
+
+def _finish_beside(figure: Figure, path: Path, *, heading: str) -> None:
+    """Put the legend beside the axes, where many curves leave room for it."""
+    columns = 1 + (len(figure.axes[0].get_legend_handles_labels()[0]) - 1) // 24
+    figure.legend(
+        loc="outside right upper",
+        title=heading,
+        frameon=False,
+        fontsize=8,
+        labelcolor=_INK,
+        ncols=columns,
+    )
+    figure.savefig(path, format="png", dpi=150, metadata={"Software": None})

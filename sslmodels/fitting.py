@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from ssldata.cache import digest_of
 from ssldata.config import Project
-from ssldata.config_training import Regime
+from ssldata.config_training import Regime, Sampling
 from ssldata.errors import ConfigError
+from ssldata.labels import RowLabels
 from ssldata.progress import Progress
 from ssldata.reader import Weights, rows_dataset, training_dataset
 from ssldata.sampling import Mixture
 from ssldata.store import HOMOLOGUES, Store
-from sslmodels import phases
+from sslmodels import phases, rates
 from sslmodels.augmented import Augmented, augmentations
 from sslmodels.dnabert2_pretrained import build_dnabert2, encoding_of, options_from
 from sslmodels.layers import SequenceModel
@@ -39,6 +40,8 @@ class Run:
         Where the rows are, and where the run is written.
     experiment, model, regime, seed
         The cell of the grid.
+    outputs
+        Experiments that the model predicts: the one of the cell, or all of a joint run.
     digest
         Of the run's identity.
     length
@@ -60,6 +63,7 @@ class Run:
     model: str
     regime: Regime
     seed: int
+    outputs: list[str]
     digest: str
     length: int
     validation: Validation
@@ -78,7 +82,7 @@ class Run:
     def loci(self) -> NDArray[np.int64] | None:
         """Loci of the labelled peaks that are used; None: all."""
         count = self.project.training.labelled_peaks
-        return phases.chosen_loci(self.store, self.experiment, count, seed=self.seed)
+        return phases.chosen_loci(self.store, self.outputs, count, seed=self.seed)
 
     def new_model(self, number: int = 0) -> Any:
         """Return the model with new weights; `number` tells the students of a run apart."""
@@ -86,10 +90,13 @@ class Run:
         training = self.project.training
         if self.model == DNABERT2:
             options = options_from(training.dnabert2.model_dump())
-            return build_dnabert2(length=self.length, seed=seed, options=options).model
+            return build_dnabert2(
+                length=self.length, outputs=len(self.outputs), seed=seed, options=options
+            ).model
         return build_model(
             self.model,
             length=self.length,
+            outputs=len(self.outputs),
             seed=seed,
             both_strands=training.both_strands,
             **training.model_options.get(self.model, {}),
@@ -98,20 +105,40 @@ class Run:
     def labelled(self) -> Mixture:
         """Return the labelled rows: the same draw in every phase and regime of a seed."""
         return phases.labelled_rows(
-            self.store, self.experiment, self.project.negatives, seed=self.seed, loci=self.loci
+            self.store,
+            self.outputs,
+            self.project.negatives,
+            seed=self.seed,
+            loci=self.loci,
+            sampling=self.project.training.sampling,
         )
 
-    def homologous(self, **options: Any) -> Mixture:
-        """Return the pseudo-labelled rows; options of :func:`sslmodels.phases.homologous_rows`."""
+    def homologous(self, *, sampling: Sampling | None = None, **options: Any) -> Mixture:
+        """Return the pseudo-labelled rows; options of :func:`sslmodels.phases.homologous_rows`.
+
+        `sampling` is by default that of the project.
+        """
+        sampling = sampling or self.project.training.sampling
         return phases.homologous_rows(
             self.store,
-            self.experiment,
+            self.outputs,
             self.project.negatives,
             seed=self.seed,
             genomes=self.genomes,
             loci=self.loci,
+            sampling=sampling,
+            distances=rates.distances_used(self.project, self.genomes, sampling),
             **options,
         )
+
+    def homologue_steps(self, **options: Any) -> int:
+        """Return the steps of a pass over all homologues: how often validation is looked at.
+
+        With one row per locus a pass is short; validation is looked at as often as without.
+        """
+        every = self.project.training.sampling.model_copy(update={"one_per_locus": False})
+        mixture = self.homologous(sampling=every, **options)
+        return mixture.steps(self.project.training.batch_size)
 
     def fit(
         self,
@@ -192,9 +219,10 @@ class Run:
                 self.store,
                 mixture,
                 batch_size=batch_size,
-                label=phases.label_column(self.store, self.experiment),
+                label=phases.label_columns(self.store, self.outputs),
                 context=self.length,
                 weights=weights,
+                weigh_outputs=len(self.outputs) > 1,
                 encoding=encoding_of(model),
                 start_epoch=pass_number,
                 start_step=within,
@@ -203,17 +231,26 @@ class Run:
         return Batches(open=open_at, steps_per_epoch=steps_per_epoch)
 
     def teacher_weights(self, teacher: Any) -> dict[str, NDArray[np.float32]]:
-        """Return the teacher's probability of every pseudo-positive; other rows weigh 1."""
+        """Return the teacher's probability of every pseudo-positive; other rows weigh 1.
+
+        Of several outputs each has its own weights, (rows, outputs): the probability where its
+        label is 1, and 1 where it is 0, as a negative weighs.
+        """
         arrays: dict[str, NDArray[np.float32]] = {}
+        labels = RowLabels(self.store, phases.label_columns(self.store, self.outputs))
         for genome in self.genomes:
             group = self.store.homologues(genome)
             start, stop = group.ranges["positive"]
-            values = np.ones(group.rows, np.float32)
             batches = rows_dataset(
                 self.store, group.name, start, stop, batch_size=SCORE_BATCH, context=self.length
             )
-            parts = [score(teacher, codes.numpy())[:, 0] for codes in batches]
+            parts = [score(teacher, codes.numpy()) for codes in batches]
+            values = np.ones((group.rows, len(labels)), np.float32)
             if parts:
                 values[start:stop] = np.concatenate(parts)
+            if len(labels) == 1:
+                values = values[:, 0]
+            else:
+                values[labels.of(group.name, np.arange(group.rows)) == 0] = 1
             arrays[f"{HOMOLOGUES}/{genome}"] = values
         return arrays

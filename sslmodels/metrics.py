@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,30 +26,34 @@ COLLAPSED_BELOW = 2.0
 EPSILON = 1e-7
 
 
-def cross_entropy(labels: Numbers, scores: Numbers) -> float:
-    """Return the mean binary cross-entropy in nats over all rows and outputs."""
+def cross_entropy(labels: Numbers, scores: Numbers, known: Numbers | None = None) -> float:
+    """Return the mean binary cross-entropy in nats over all rows and outputs that are known."""
     scores = np.clip(scores.astype(np.float64), EPSILON, 1 - EPSILON)
-    return float(-np.mean(labels * np.log(scores) + (1 - labels) * np.log1p(-scores)))
+    terms = labels * np.log(scores) + (1 - labels) * np.log1p(-scores)
+    return float(-np.mean(terms if known is None else terms[known]))
 
 
-def mean_aupr(labels: Numbers, scores: Numbers) -> float:
+def mean_aupr(labels: Numbers, scores: Numbers, known: Numbers | None = None) -> float:
     """Return the average precision, averaged over the outputs that have both classes.
 
     Parameters
     ----------
     labels, scores
         (rows, outputs).
+    known
+        bool (rows, outputs), which labels count; default: all.
 
     Returns
     -------
     float
         NaN when no output has both classes.
     """
-    values = [
-        average_precision_score(labels[:, column], scores[:, column])
-        for column in range(labels.shape[1])
-        if 0 < labels[:, column].sum() < len(labels)
-    ]
+    values = []
+    for column in range(labels.shape[1]):
+        rows = slice(None) if known is None else known[:, column]
+        label = labels[rows, column]
+        if 0 < label.sum() < len(label):
+            values.append(average_precision_score(label, scores[rows, column]))
     return float(np.mean(values)) if values else math.nan
 
 
@@ -93,6 +98,44 @@ def summary(labels: Numbers, scores: Numbers) -> dict[str, float | int | bool]:
         "rows": len(labels),
         "collapsed": aupr < COLLAPSED_BELOW * prevalence,
     }
+
+
+#: Numbers of :func:`summary` whose mean over the outputs stands for a run of several.
+_AVERAGED = ("aupr", "aupr_trapezoid", "auroc", "prevalence", "lift")
+
+
+def macro(outputs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the metrics of a run of several outputs.
+
+    Parameters
+    ----------
+    outputs
+        Experiment → :func:`summary`.
+
+    Returns
+    -------
+    dict
+        The means over the outputs of ``aupr``, ``aupr_trapezoid``, ``auroc``, ``prevalence`` and
+        ``lift``, every output as much; ``rows``; and ``outputs`` as given.
+    """
+    means = {key: float(np.mean([of[key] for of in outputs.values()])) for key in _AVERAGED}
+    rows = {int(of["rows"]) for of in outputs.values()}
+    return {**means, "rows": max(rows), "outputs": {name: dict(of) for name, of in outputs.items()}}
+
+
+def by_experiment(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the numbers of an evaluated run, one set per experiment it predicts.
+
+    A run of one output is returned as it is. Those of a run of several are comparable with it
+    line by line: ``experiment`` is that of the output, and ``model`` ends in `` joint``.
+    """
+    if "outputs" not in result:
+        return [dict(result)]
+    shared = {k: v for k, v in result.items() if k not in {*_AVERAGED, "rows", "outputs"}}
+    return [
+        {**shared, "experiment": name, "model": f"{result['model']} joint", **numbers}
+        for name, numbers in result["outputs"].items()
+    ]
 
 
 def pr_curve(labels: Numbers, scores: Numbers) -> Curve:

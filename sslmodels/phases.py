@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ssldata.cache import digest_of
 from ssldata.config import Negatives, Project
+from ssldata.config_training import Sampling
 from ssldata.errors import ConfigError, StoreError
 from ssldata.hashing import permutation
+from ssldata.labels import RowLabels
 from ssldata.reader import take_rows
 from ssldata.sampling import Mixture, Segment
 from ssldata.store import HOMOLOGUES, REFERENCE, Store
+from sslmodels import rates
 from sslmodels.training import Validation
+
+#: The experiment of a run of one output, or those of a run of several, in their order.
+Outputs = str | Sequence[str]
 
 
 def derived_seed(*parts: int | str) -> int:
@@ -39,6 +44,37 @@ def label_column(store: Store, experiment: str) -> int:
     return store.experiments.index(experiment)
 
 
+def label_columns(store: Store, outputs: Outputs) -> list[int]:
+    """Return the label columns of the outputs of a run; errors as :func:`label_column`."""
+    names = [outputs] if isinstance(outputs, str) else outputs
+    return [label_column(store, name) for name in names]
+
+
+def _named(outputs: Outputs) -> str:
+    return outputs if isinstance(outputs, str) else ", ".join(outputs)
+
+
+def check_outputs(store: Store, outputs: Sequence[str]) -> None:
+    """Refuse a run of several outputs one of which could not be learnt or judged.
+
+    Raises
+    ------
+    StoreError
+        An experiment has no positive row, or no negative one, to train on or to test on.
+    """
+    rows = store.group(REFERENCE)
+    for name, column in zip(outputs, label_columns(store, outputs), strict=True):
+        label = rows.column("label")[:, column]
+        train = slice(rows.ranges["positive"][0], rows.ranges["negative"][1])
+        for what, here in (("training", train), ("test", slice(*rows.ranges["test"]))):
+            positives, total = int(label[here].sum()), len(label[here])
+            if not 0 < positives < total:
+                raise StoreError(
+                    f"{store.location}: {name} has {positives} positive {what} rows of {total}; "
+                    "leave it out with training.experiments, or change split and rebuild"
+                )
+
+
 Loci = NDArray[np.int64]
 
 
@@ -47,16 +83,16 @@ def _segment(store: Store, group: str, kind: str) -> Segment:
     return Segment(group, *store.group(group).ranges[kind])
 
 
-def _positives(store: Store, group: str, column: int, loci: Loci | None) -> Segment:
-    """Return the training positives of one experiment, those of chosen loci only.
+def _positives(store: Store, group: str, columns: Sequence[int], loci: Loci | None) -> Segment:
+    """Return the training positives of any of the outputs, those of chosen loci only.
 
     The positive range of a joint store is the union over its experiments.
     """
     rows = store.group(group)
     start, stop = rows.ranges["positive"]
     keep = np.ones(stop - start, bool)
-    if len(store.experiments) > 1:
-        keep &= rows.column("label")[start:stop, column] == 1
+    if len(store.experiments) > len(columns):
+        keep &= (rows.column("label")[start:stop, columns] == 1).any(axis=1)
     if loci is not None:
         keep &= np.isin(rows.column("locus")[start:stop], loci)
     if keep.all():
@@ -64,7 +100,7 @@ def _positives(store: Store, group: str, column: int, loci: Loci | None) -> Segm
     return Segment(group, start, stop, (start + np.flatnonzero(keep)).astype(np.int64))
 
 
-def chosen_loci(store: Store, experiment: str, count: int | None, *, seed: int) -> Loci | None:
+def chosen_loci(store: Store, outputs: Outputs, count: int | None, *, seed: int) -> Loci | None:
     """Return the loci a run with fewer labelled peaks trains on; None: all.
 
     Smaller draws of a seed are part of its larger ones.
@@ -76,14 +112,13 @@ def chosen_loci(store: Store, experiment: str, count: int | None, *, seed: int) 
     """
     if count is None:
         return None
-    column = label_column(store, experiment)
-    segment = _positives(store, REFERENCE, column, None)
+    segment = _positives(store, REFERENCE, label_columns(store, outputs), None)
     rows = segment.rows(0, len(segment))
     loci = np.unique(store.group(REFERENCE).column("locus")[rows])
     if count > len(loci):
         raise StoreError(
-            f"{store.location}: {experiment} has {len(loci)} loci with training peaks, fewer than "
-            f"training.labelled_peaks = {count}"
+            f"{store.location}: {_named(outputs)} has {len(loci)} loci with training peaks, fewer "
+            f"than training.labelled_peaks = {count}"
         )
     return np.sort(loci[permutation(len(loci), "loci", seed)[:count]]).astype(np.int64)
 
@@ -127,27 +162,33 @@ def homologue_groups(store: Store, genomes: Sequence[str] | None = None) -> list
     return [f"{HOMOLOGUES}/{name}" for name in (store.genomes if genomes is None else genomes)]
 
 
-def _checked(mixture: Mixture, store: Store, experiment: str, what: str) -> Mixture:
+def _checked(mixture: Mixture, store: Store, outputs: Outputs, what: str) -> Mixture:
     for kind, count in (
         ("positive", sum(len(s) for s in mixture.positives)),
         ("negative", sum(len(s) for s in mixture.negatives)),
     ):
         if not count:
             raise StoreError(
-                f"{store.location}: {experiment} has no {kind} rows to train on ({what}); "
+                f"{store.location}: {_named(outputs)} has no {kind} rows to train on ({what}); "
                 "`crosslabel plan` shows the counts"
             )
     return mixture
 
 
 def labelled_rows(
-    store: Store, experiment: str, negatives: Negatives, *, seed: int, loci: Loci | None = None
+    store: Store,
+    outputs: Outputs,
+    negatives: Negatives,
+    *,
+    seed: int,
+    loci: Loci | None = None,
+    sampling: Sampling = rates.PLAIN,
 ) -> Mixture:
-    """Return the labelled training rows: all positives, and negatives from the pool.
+    """Return the labelled training rows: all positives of any output, and negatives from the pool.
 
     Parameters
     ----------
-    store, experiment
+    store, outputs
         Where the rows are.
     negatives
         Ratio and redrawing; ``negatives.seed`` is part of the seed of the draw.
@@ -155,52 +196,59 @@ def labelled_rows(
         Seed of the run.
     loci
         Only positives of these (:func:`chosen_loci`).
+    sampling
+        Its ``balance``.
     """
-    column = label_column(store, experiment)
     mixture = Mixture(
-        positives=(_positives(store, REFERENCE, column, loci),),
+        positives=(_positives(store, REFERENCE, label_columns(store, outputs), loci),),
         negatives=(_segment(store, REFERENCE, "negative"),),
         ratio=negatives.ratio,
         seed=derived_seed(negatives.seed, seed, "labelled"),
         redraw=negatives.redraw,
+        balance=sampling.balance,
     )
-    return _checked(mixture, store, experiment, "labelled rows")
+    return _checked(mixture, store, outputs, "labelled rows")
 
 
 def homologous_rows(
     store: Store,
-    experiment: str,
+    outputs: Outputs,
     negatives: Negatives,
     *,
     seed: int,
     genomes: Sequence[str] | None = None,
     loci: Loci | None = None,
     labelled: bool = False,
-    one_per_locus: bool = False,
     labelled_share: float = 1.0,
+    sampling: Sampling = rates.PLAIN,
+    distances: Sequence[float] | None = None,
 ) -> Mixture:
     """Return the pseudo-labelled rows of all genomes, and as many negatives per positive.
 
     ``negatives.source``: ``reference``, from the pool of the labelled genome (as published);
-    ``lifted``, rows of the target genomes lifted from that pool, each genome by its number of
+    ``lifted``, rows of the target genomes lifted from that pool, each genome as often as its
     pseudo-positives; ``both``, half and half.
 
     Parameters
     ----------
-    store, experiment, negatives, seed, loci
+    store, outputs, negatives, seed, loci
         As for :func:`labelled_rows`.
     genomes
         Only these target genomes.
     labelled
-        Take the labelled positives in among the others.
-    one_per_locus
-        An epoch has one row per locus, drawn anew each epoch.
+        Take the labelled positives in among the others, as rows of a genome at distance 0.
     labelled_share
-        With both: how much more often the labelled row of a locus is drawn than that of a genome.
+        With one row per locus: how much more often the labelled row of a locus is drawn than
+        that of a genome at distance 0.
+    sampling
+        How often the rows of each genome are used.
+    distances
+        Of the target genomes, for ``sampling.genomes: distance``.
     """
-    column = label_column(store, experiment)
+    columns = label_columns(store, outputs)
     groups = homologue_groups(store, genomes)
-    positives = tuple(_positives(store, group, column, loci) for group in groups)
+    positives = tuple(_positives(store, group, columns, loci) for group in groups)
+    used = rates.shares([len(segment) for segment in positives], sampling, distances)
     pool = _segment(store, REFERENCE, "negative")
     lifted = tuple(_segment(store, group, "negative") for group in groups)
     if negatives.source != "reference" and not sum(len(s) for s in lifted):
@@ -209,18 +257,17 @@ def homologous_rows(
             f"{negatives.source!r}"
         )
     # Genomes without lifted negatives cannot give their share; the others take it over.
-    share = np.array([len(p) if len(n) else 0 for p, n in zip(positives, lifted, strict=True)])
-    lifted_shares = tuple(float(x) for x in share / max(1, share.sum()))
+    share = np.array([x if len(n) else 0 for x, n in zip(used, lifted, strict=True)])
+    lifted_shares = tuple(float(x) for x in share / (share.sum() or 1))
     drawn, shares = {
         "reference": ((pool,), (1.0,)),
         "lifted": (lifted, lifted_shares),
         "both": ((pool, *lifted), (0.5, *(x / 2 for x in lifted_shares))),
     }[negatives.source]
-    _checked(Mixture(positives=positives, negatives=drawn), store, experiment, "homologues")
+    _checked(Mixture(positives=positives, negatives=drawn), store, outputs, "homologues")
     if labelled:
-        positives = (_positives(store, REFERENCE, column, loci), *positives)
-    first = labelled_share if labelled else 1.0
-    by_locus = _by_locus(store, positives, first) if one_per_locus else {}
+        positives = (_positives(store, REFERENCE, columns, loci), *positives)
+        distances = None if distances is None else (0.0, *distances)
     mixture = Mixture(
         positives=positives,
         negatives=drawn,
@@ -228,18 +275,10 @@ def homologous_rows(
         ratio=negatives.ratio,
         seed=derived_seed(negatives.seed, seed, "homologous"),
         redraw=negatives.redraw,
-        **by_locus,
+        balance=sampling.balance,
+        **rates.positive_options(store, positives, sampling, distances, first_share=labelled_share),
     )
-    return _checked(mixture, store, experiment, "homologues")
-
-
-def _by_locus(store: Store, positives: Sequence[Segment], first_share: float) -> dict[str, Any]:
-    """Return the options of a mixture that draws one row per locus."""
-    loci = tuple(
-        store.group(segment.group).column("locus")[segment.rows(0, len(segment))].astype(np.int64)
-        for segment in positives
-    )
-    return {"loci": loci, "positive_shares": (first_share, *(1.0 for _ in positives[1:]))}
+    return _checked(mixture, store, outputs, "homologues")
 
 
 def share_of_rate(rate: float, genomes: int) -> float:
@@ -262,13 +301,13 @@ def share_of_rate(rate: float, genomes: int) -> float:
 
 
 def validation_row_numbers(
-    store: Store, experiment: str, *, negatives_per_positive: float, seed: int
+    store: Store, outputs: Outputs, *, negatives_per_positive: float, seed: int
 ) -> NDArray[np.int64]:
-    """Return the rows of the reference that validate: all positives and drawn negatives.
+    """Return the rows of the reference that validate: positives of any output, drawn negatives.
 
     A bin that peaks cover in part, but too little to be positive, is no sure negative and is left
-    out. The draw depends on nothing but the rows and the seed, so all regimes of a seed watch the
-    same rows.
+    out, unless it is positive for another output. The draw depends on nothing but the rows and the
+    seed, so all regimes of a seed watch the same rows.
 
     Returns
     -------
@@ -280,17 +319,17 @@ def validation_row_numbers(
     StoreError
         The validation rows lack a class.
     """
-    column = label_column(store, experiment)
+    columns = label_columns(store, outputs)
     rows = store.group(REFERENCE)
     start, stop = rows.ranges["validation"]
-    label = rows.column("label")[start:stop, column]
-    covered = rows.column("coverage")[start:stop, column] > 0
-    positives = start + np.flatnonzero(label == 1)
-    pool = start + np.flatnonzero((label == 0) & ~covered)
+    label = (rows.column("label")[start:stop, columns] == 1).any(axis=1)
+    covered = (rows.column("coverage")[start:stop, columns] > 0).any(axis=1)
+    positives = start + np.flatnonzero(label)
+    pool = start + np.flatnonzero(~label & ~covered)
     if not len(positives) or not len(pool):
         missing = "positive" if not len(positives) else "negative"
         raise StoreError(
-            f"{store.location}: {experiment} has no {missing} validation rows; "
+            f"{store.location}: {_named(outputs)} has no {missing} validation rows; "
             "change split.validation or split.validation_fraction and rebuild"
         )
     count = min(len(pool), max(1, round(negatives_per_positive * len(positives))))
@@ -299,13 +338,13 @@ def validation_row_numbers(
 
 
 def validation_rows(
-    store: Store, experiment: str, *, negatives_per_positive: float, seed: int, length: int
+    store: Store, outputs: Outputs, *, negatives_per_positive: float, seed: int, length: int
 ) -> Validation:
     """Read the central `length` bases of the rows of :func:`validation_row_numbers`."""
     rows = validation_row_numbers(
-        store, experiment, negatives_per_positive=negatives_per_positive, seed=seed
+        store, outputs, negatives_per_positive=negatives_per_positive, seed=seed
     )
-    codes, labels = take_rows(
-        store, [(REFERENCE, rows)], label=label_column(store, experiment), context=length
-    )
-    return Validation(codes=codes, labels=labels)
+    columns = label_columns(store, outputs)
+    codes, labels = take_rows(store, [(REFERENCE, rows)], label=columns, context=length)
+    known = RowLabels(store, columns).known(REFERENCE, rows)
+    return Validation(codes=codes, labels=labels, known=None if known.all() else known)

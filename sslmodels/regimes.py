@@ -35,13 +35,13 @@ from typing import Any
 
 from ssldata.cache import digest_of, write_text_atomic
 from ssldata.config import Project, dump_project
-from ssldata.config_training import HOMOLOGOUS, REGIMES, Augment, Regime
+from ssldata.config_training import HOMOLOGOUS, REGIMES, Augment, Regime, Sampling
 from ssldata.errors import ConfigError
 from ssldata.progress import NoProgress, Progress
 from ssldata.reader import Weights
 from ssldata.store import REFERENCE, Store, open_store
 from ssldata.weights import Arrays, kept_weights, write_weights
-from sslmodels import own_model, phases
+from sslmodels import own_model, phases, rates
 from sslmodels.dnabert2_pretrained import options_from
 from sslmodels.fitting import Run
 from sslmodels.record import (
@@ -55,6 +55,8 @@ from sslmodels.record import (
 from sslmodels.training import make_deterministic, save_model, weights_digest
 from sslmodels.zoo import DNABERT2, input_length, load_model
 
+#: Regimes whose phases on homologues take their rates from ``training.sampling``.
+_RATED = HOMOLOGOUS - {"homolog-sampling"}
 _HISTORY = ("phase", "epoch", "loss", "val_loss", "val_aupr", "learning_rate")
 
 
@@ -128,6 +130,9 @@ def run_identity(
     ):
         if regime == name:
             options[section] = getattr(training, section).model_dump(mode="json")
+    sampling = rates.sampling_identity(project, genomes, on_homologues=regime in _RATED)
+    if sampling:
+        options["sampling"] = sampling
     if training.augment != Augment():
         options["augment"] = training.augment.model_dump(mode="json")
     if training.both_strands:
@@ -141,6 +146,7 @@ def run_identity(
     return {
         "format": RUN_FORMAT,
         "experiment": experiment,
+        **({"outputs": project.outputs_of(experiment)} if project.is_joint(experiment) else {}),
         "model": model,
         "length": input_length(
             model, size=project.windows.size, stored=store.group(REFERENCE).length
@@ -182,7 +188,7 @@ def _two_stage(run: Run) -> Any:
     if training.two_stage_steps == "ssl":
         # As many gradient steps per epoch as pre-training has, on the rows sl sees: passes over
         # them follow each other within an epoch.
-        steps = run.homologous().steps(training.batch_size)
+        steps = run.homologue_steps()
     model = run.new_model()
     run.fit(
         "first stage",
@@ -198,7 +204,8 @@ def _two_stage(run: Run) -> Any:
 def _pretrain_only(run: Run) -> Any:
     model = run.new_model()
     rate = run.project.training.learning_rate
-    run.fit("pre-train", model, run.homologous(), learning_rate=rate)
+    steps = run.homologue_steps()
+    run.fit("pre-train", model, run.homologous(), learning_rate=rate, steps_per_epoch=steps)
     return model
 
 
@@ -209,14 +216,15 @@ def _ssl(run: Run) -> Any:
 
 
 def _homolog_sampling(run: Run) -> Any:
-    rate = run.project.training.homolog_sampling.rate
+    training = run.project.training
+    rate = training.homolog_sampling.rate
     mixture = run.homologous(
+        sampling=Sampling(one_per_locus=True, balance=training.sampling.balance),
         labelled=True,
-        one_per_locus=True,
         labelled_share=phases.share_of_rate(rate, len(run.genomes)),
     )
     model = run.new_model()
-    run.fit("sample", model, mixture, learning_rate=run.project.training.learning_rate)
+    run.fit("sample", model, mixture, learning_rate=training.learning_rate)
     _finetune(run, model)
     return model
 
@@ -224,9 +232,11 @@ def _homolog_sampling(run: Run) -> Any:
 def _ssl_plus(run: Run) -> Any:
     training = run.project.training
     plus = training.ssl_plus
-    mixture = run.homologous(labelled=plus.labelled, one_per_locus=plus.one_per_locus)
-    # With one row per locus a pass is short; validation is looked at as often as without.
-    steps = run.homologous(labelled=plus.labelled).steps(training.batch_size)
+    sampling = training.sampling
+    if plus.one_per_locus:
+        sampling = sampling.model_copy(update={"one_per_locus": True})
+    mixture = run.homologous(sampling=sampling, labelled=plus.labelled)
+    steps = run.homologue_steps(labelled=plus.labelled)
     model = run.new_model()
     run.fit(
         "pre-train", model, mixture, learning_rate=training.learning_rate, steps_per_epoch=steps
@@ -277,7 +287,12 @@ def _ssl_ns(run: Run) -> Any:
             student.set_weights(teacher.get_weights())
         rate = run.project.training.learning_rate
         run.fit(
-            f"pre-train {number}", student, run.homologous(), learning_rate=rate, weights=weights
+            f"pre-train {number}",
+            student,
+            run.homologous(),
+            learning_rate=rate,
+            weights=weights,
+            steps_per_epoch=run.homologue_steps(),
         )
         _finetune(run, student, f"fine-tune {number}")
         teacher = student
@@ -313,7 +328,8 @@ def train(
     project
         The project; its store of `experiment` must be built.
     experiment, model, regime, seed
-        The cell of the grid.
+        The cell of the grid; the experiment ``joint`` is a run with an output for every
+        experiment of a joint project.
     progress
         Told of every epoch.
     replace
@@ -338,6 +354,10 @@ def train(
     if regime not in _REGIMES:
         raise ConfigError(f"no regime {regime!r}; there are {', '.join(REGIMES)}")
     store = open_store(project.store_path(experiment))
+    outputs = project.outputs_of(experiment)
+    labels = phases.label_columns(store, outputs)
+    if len(outputs) > 1:
+        phases.check_outputs(store, outputs)
     cell: dict[str, Any] = {
         "experiment": experiment,
         "model": model,
@@ -364,7 +384,8 @@ def train(
                 "relative": os.path.relpath(project.store_path(experiment), folder.path),
                 "digest": store.digest,
             },
-            "label": phases.label_column(store, experiment),
+            # Label columns, a list in a run of several outputs.
+            "label": labels if project.is_joint(experiment) else labels[0],
             "length": identity["length"],
         }
         write_record(folder, record)
@@ -388,9 +409,10 @@ def _train(
 ) -> dict[str, Any]:
     """Train, write the files of the run, and return the rest of its record."""
     experiment, seed, length = identity["experiment"], identity["seed"], identity["length"]
+    outputs = project.outputs_of(experiment)
     validation = phases.validation_rows(
         store,
-        experiment,
+        outputs,
         negatives_per_positive=project.training.validation_negatives,
         seed=seed,
         length=length,
@@ -403,6 +425,7 @@ def _train(
         model=identity["model"],
         regime=identity["regime"],
         seed=seed,
+        outputs=outputs,
         digest=digest_of(identity),
         length=length,
         validation=validation,
@@ -417,7 +440,7 @@ def _train(
         "parameters": int(model.count_params()),
         "weights_sha256": weights_digest(model),
         "validation": {
-            "positives": int(validation.labels.sum()),
+            "positives": int(validation.labels.any(axis=1).sum()),
             "rows": len(validation.labels),
         },
         "phases": run.phases,

@@ -18,6 +18,7 @@ from sslmodels.metrics import COLLAPSED_BELOW
 from sslmodels.report_data import (
     Run,
     StoreView,
+    by_output,
     read_curve,
     read_history,
     read_run,
@@ -95,7 +96,8 @@ def write_report(
     problems: list[str] = []
     runs = [read_run(Path(folder), problems) for folder in run_folders]
     stores = read_stores(project, problems)
-    lines = summarise(runs)
+    shown = by_output(runs)
+    lines = summarise(shown)
     page = (
         _environment()
         .get_template("report.html.j2")
@@ -116,7 +118,7 @@ def write_report(
                 for name, text in REGIME_TEXTS.items()
                 if name in {line["regime"] for line in lines}
             ],
-            curves=_curve_figures(runs, problems),
+            curves=_curve_figures(shown, problems),
             stores=[_store_lines(store) for store in stores],
             **_training(runs, problems),
             versions=[(name, _version(name)) for name in _PACKAGES],

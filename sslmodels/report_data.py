@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, stdev
@@ -21,7 +21,7 @@ import pandas as pd
 from ssldata.config import Project
 from ssldata.errors import CrosslabelError
 from ssldata.store import HOMOLOGUES, REFERENCE, RowGroup, open_store
-from sslmodels.metrics import COLLAPSED_BELOW
+from sslmodels.metrics import COLLAPSED_BELOW, by_experiment
 from sslmodels.report_figures import Curve, History
 
 #: Quantities of the training history that are drawn, in this order.
@@ -130,6 +130,22 @@ def read_run(folder: Path, problems: list[str]) -> Run:
     return run
 
 
+def by_output(runs: Iterable[Run]) -> list[Run]:
+    """Return the runs with each evaluated run of several outputs as one per experiment.
+
+    They share the folder and the record; the model is marked as joint.
+    """
+    made: list[Run] = []
+    for run in runs:
+        if run.metrics is None or "outputs" not in run.metrics:
+            made.append(run)
+            continue
+        for numbers in by_experiment(run.metrics):
+            named = {"experiment": numbers["experiment"], "model": numbers["model"]}
+            made.append(replace(run, **named, metrics=numbers))
+    return made
+
+
 def read_curve(run: Run, problems: list[str]) -> Curve | None:
     """Read the precision-recall curve of an evaluated run, or None."""
     if run.metrics is None:
@@ -138,6 +154,8 @@ def read_curve(run: Run, problems: list[str]) -> Curve | None:
     try:
         table = pd.read_csv(path)
         table = table[table["curve"] == "pr"] if "curve" in table else table
+        if "experiment" in table:
+            table = table[table["experiment"] == run.experiment]
         recall, precision = (
             table[name].to_numpy(dtype=np.float64) for name in ("recall", "precision")
         )

@@ -24,6 +24,7 @@ from ssldata.errors import ConfigError
 from ssldata.progress import NoProgress, Progress
 from ssldata.reader import reading_errors
 from sslmodels.checkpoint import FitState, read_checkpoint, write_checkpoint
+from sslmodels.losses import crossentropy
 from sslmodels.metrics import cross_entropy, mean_aupr
 
 Monitor = Literal["val_loss", "val_aupr"]
@@ -58,7 +59,7 @@ class Batches:
     ----------
     open
         Step → endless ``tf.data.Dataset`` that starts with the batch of that step, of
-        (codes (B, L), label (B, outputs), weight (B,)).
+        (codes (B, L), label (B, outputs), weight (B,), or (B, outputs) with several outputs).
     steps_per_epoch
         Batches of one epoch of the fit.
     """
@@ -69,10 +70,14 @@ class Batches:
 
 @dataclass(frozen=True, kw_only=True)
 class Validation:
-    """Rows that decide when to stop: codes uint8 (n, L) and labels float32 (n, outputs)."""
+    """Rows that decide when to stop: codes uint8 (n, L) and labels float32 (n, outputs).
+
+    `known` tells which labels count, bool (n, outputs); None: all.
+    """
 
     codes: NDArray[np.uint8]
     labels: NDArray[np.float32]
+    known: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +192,8 @@ class _EpochEnd(keras.callbacks.Callback):
         state, options = self.state, self._options
         rate = self.model.optimizer.learning_rate
         loss = float((logs or {})["loss"])
-        scores = score(self.model, self._validation.codes)
+        watched = self._validation
+        scores = score(self.model, watched.codes)
         if not (np.isfinite(loss) and np.isfinite(scores).all()):
             raise ConfigError(
                 f"{self._what}: training diverged in epoch {epoch + 1} (loss {loss}); "
@@ -196,8 +202,8 @@ class _EpochEnd(keras.callbacks.Callback):
         record = {
             "epoch": epoch + 1,
             "loss": loss,
-            "val_loss": cross_entropy(self._validation.labels, scores),
-            "val_aupr": mean_aupr(self._validation.labels, scores),
+            "val_loss": cross_entropy(watched.labels, scores, watched.known),
+            "val_aupr": mean_aupr(watched.labels, scores, watched.known),
             "learning_rate": float(keras.ops.convert_to_numpy(rate)),
         }
         state.history.append(record)
@@ -256,7 +262,7 @@ def fit(
     ----------
     model
         Any Keras model from codes (B, L) to probabilities (B, outputs). Compiled here: Adam,
-        binary cross-entropy with the row weights.
+        binary cross-entropy with the weights.
     batches
         The training data.
     validation
@@ -291,7 +297,7 @@ def fit(
         return _result(found[0], batches)
     model.compile(
         optimizer=keras.optimizers.Adam(options.learning_rate),
-        loss=keras.losses.BinaryCrossentropy(),
+        loss=crossentropy(validation.labels.shape[1]),
     )
     if found is not None:
         state, variables, optimizer, best = found

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ssldata.config import Project, load_project
+from ssldata.config_training import Sampling
 from ssldata.errors import ConfigError, StoreError
 from ssldata.store import REFERENCE, Store, open_store
 from sslmodels import fitting, phases, regimes
@@ -121,8 +122,8 @@ def test_homolog_sampling_takes_each_locus_once(project, store):
         project.negatives,
         seed=0,
         labelled=True,
-        one_per_locus=True,
         labelled_share=share,
+        sampling=Sampling(one_per_locus=True),
     )
     assert mixture.positives[0].group == REFERENCE
     assert mixture.positive_shares == (share, *(1.0 for _ in store.genomes))
