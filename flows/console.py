@@ -147,7 +147,7 @@ class Console:
                 self._line(f"crosslabel: {category.__name__}: {message} ({filename}:{lineno})")
 
         handler = _LineHandler(self)
-        loggers = [logging.getLogger(name) for name in ("ssldata", "sslmodels")]
+        loggers = [logging.getLogger(name) for name in ("ssldata", "sslmodels", "flows")]
         with warnings.catch_warnings():
             warnings.showwarning = show
             for logger in loggers:
@@ -194,8 +194,9 @@ class _LineHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
-        level = "warning: " if record.levelno >= logging.WARNING else ""
-        self._console.note(f"{level}{record.getMessage()}")
+        words = ((logging.ERROR, "error: "), (logging.WARNING, "warning: "))
+        word = next((word for level, word in words if record.levelno >= level), "")
+        self._console.note(f"{word}{record.getMessage()}")
 
 
 def _bars(stream: TextIO) -> Bars:

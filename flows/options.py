@@ -29,6 +29,20 @@ DaskScheduler = Annotated[
 SchedulerFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Scheduler file of a running Dask cluster.")
 ]
+TrainWorkers = Annotated[
+    int,
+    typer.Option(
+        min=0, help="Dask worker processes that train, a run each; 0 trains in this process."
+    ),
+]
+TrainThreads = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Threads of TensorFlow per run; its bits depend on them. Default: 1 on Dask workers, "
+        "all cores in this process.",
+    ),
+]
 Memory = Annotated[
     str | None,
     typer.Option(metavar="SIZE", help="Memory each local worker may use, for example 2GB."),

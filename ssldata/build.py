@@ -39,7 +39,14 @@ from ssldata.progress import NoProgress, Progress
 from ssldata.provenance import library_versions
 from ssldata.rows_homologue import homologue_rows
 from ssldata.rows_reference import ReferenceRows, reference_rows
-from ssldata.store import COMPLETE, HOMOLOGUES, REFERENCE, YANKED, open_store
+from ssldata.store import (
+    COMPLETE,
+    HOMOLOGUES,
+    REFERENCE,
+    YANKED,
+    open_store,
+    read_root_attributes,
+)
 from ssldata.store_writer import StoreWriter, remove_tree, writer_lock
 
 __all__ = [
@@ -47,6 +54,7 @@ __all__ = [
     "build_project",
     "build_reference",
     "finish_store",
+    "is_built",
     "plan_project",
     "store_names",
 ]
@@ -271,6 +279,32 @@ def build_genome(
         }
         writer.complete(name, entry)
     return _summary(path, name, entry, "built", store_name)
+
+
+def is_built(
+    project: Project, inputs: Mapping[str, StoreInputs], targets: Mapping[str, TargetInputs]
+) -> bool:
+    """Return whether every group of every store is complete and made from these inputs.
+
+    Parameters
+    ----------
+    project
+        The project.
+    inputs, targets
+        The opened inputs of its stores and of its target genomes, by name.
+    """
+    for name, opened in inputs.items():
+        attributes = read_root_attributes(project.store.path / f"{name}.zarr")
+        ledger = {} if attributes is None else attributes["ledger"]
+        wanted = {REFERENCE: opened.digest} | {
+            f"{HOMOLOGUES}/{genome}": digest_of(target.parts | {"reference rows": opened.digest})
+            for genome, target in targets.items()
+        }
+        for group, digest in wanted.items():
+            entry = ledger.get(group, {})
+            if entry.get("status") not in (COMPLETE, YANKED) or entry["digest"] != digest:
+                return False
+    return True
 
 
 def finish_store(project: Project, store_name: str) -> dict[str, Any]:

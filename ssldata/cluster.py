@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -63,6 +63,62 @@ class DaskPool:
             ) from exc
         finally:
             self.client.cancel(futures)
+
+    def run_all(
+        self,
+        function: Callable[..., Any],
+        calls: Mapping[str, tuple[Any, ...]],
+        *,
+        after: Mapping[str, Sequence[str]],
+    ) -> Iterator[tuple[str, Any]]:
+        """Do named calls, some after others; one that fails does not stop the rest.
+
+        Parameters
+        ----------
+        function
+            Importable, for the workers.
+        calls
+            Name → arguments. What a call waits for stands before it.
+        after
+            Name → names it waits for. It fails with the failure of any of them.
+
+        Yields
+        ------
+        tuple of (name, result)
+            As they complete; the result of a call that failed is its exception.
+
+        Raises
+        ------
+        ClusterError
+            The scheduler went away.
+        """
+        from distributed import KilledWorker, as_completed
+
+        futures: dict[str, Any] = {}
+        for name, arguments in calls.items():
+            waits = [futures[other] for other in after.get(name, ())]
+            futures[name] = self.client.submit(_after, function, arguments, waits, pure=False)
+        names = {future.key: name for name, future in futures.items()}
+        try:
+            for future in as_completed(futures.values()):
+                if future.cancelled():
+                    raise ClusterError(
+                        "the Dask scheduler went away; the same command continues with another"
+                    )
+                error = future.exception()
+                if isinstance(error, KilledWorker):
+                    error = ClusterError(
+                        "ended its worker again and again, most likely for want of memory"
+                    )
+                yield names[future.key], future.result() if error is None else error
+        finally:
+            self.client.cancel(list(futures.values()))
+
+
+def _after(function: Callable[..., Any], arguments: tuple[Any, ...], waits: list[Any]) -> Any:
+    """Call a function; Dask has waited for `waits` before."""
+    del waits
+    return function(*arguments)
 
 
 def _check_memory(memory: str, *, workers: int, needed: int) -> None:

@@ -54,3 +54,7 @@ class ClusterError(CrosslabelError, OSError):
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
+
+
+class RunsFailedError(CrosslabelError, RuntimeError):
+    """Some runs of a grid failed; the others are complete."""

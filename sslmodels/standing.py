@@ -1,0 +1,77 @@
+"""How the runs of a project stand, without training or evaluating anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ssldata.cache import digest_of
+from ssldata.config import Project
+from ssldata.errors import ConfigError, MissingInputError, StoreError
+from ssldata.store import open_store
+from sslmodels.record import RunFolder, differences, read_record
+from sslmodels.regimes import run_folder, run_identity
+
+Status = Literal["missing", "complete", "partial", "changed", "damaged", "unknown"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How one run stands.
+
+    Attributes
+    ----------
+    folder
+        The run folder.
+    status
+        ``missing`` (to be trained), ``complete`` (as asked), ``partial`` (cut; will continue),
+        ``changed`` (made from other settings or rows: refused without ``--replace``), ``damaged``
+        (its record cannot be read, or the folder holds something else: refused too), ``unknown``
+        (its store must be built before one can say).
+    reasons
+        What differs, as ``key: old → new``, or what is wrong.
+    """
+
+    folder: Path
+    status: Status
+    reasons: tuple[str, ...] = ()
+
+
+def standing(project: Project, **cell: Any) -> Standing:
+    """Say how the run of one cell stands.
+
+    Parameters
+    ----------
+    project
+        The project.
+    cell
+        experiment, model, regime and seed.
+
+    Raises
+    ------
+    ConfigError
+        No such experiment or model, or a setting that no run of this project can have.
+    """
+    folder = RunFolder(run_folder(project, **cell))
+    try:
+        record = read_record(folder.path)
+    except MissingInputError:
+        known = {"evaluation", ".lock"}
+        here = folder.path.iterdir() if folder.path.is_dir() else ()
+        others = sorted(p.name for p in here if p.name not in known and ".partial" not in p.name)
+        if others:
+            return Standing(folder.path, "damaged", (f"no run, but {', '.join(others[:3])}",))
+        return Standing(folder.path, "missing")
+    except ConfigError as exc:
+        return Standing(folder.path, "damaged", (str(exc),))
+    try:
+        store = open_store(project.store_path(cell["experiment"]))
+        identity = run_identity(project, store, **cell)
+    except (MissingInputError, StoreError) as exc:
+        return Standing(folder.path, "unknown", (str(exc),))
+    if record.get("digest") != digest_of(identity):
+        changed = differences(record.get("identity", {}), identity)
+        return Standing(folder.path, "changed", tuple(changed) or ("made by another release",))
+    whole = record.get("status") == "complete" and folder.model.exists()
+    return Standing(folder.path, "complete" if whole else "partial")
