@@ -11,7 +11,8 @@ import typer
 from flows.options import Json, Quiet, Verbose, console
 
 Location = Annotated[
-    str, typer.Argument(metavar="STORE", help="A folder, a zip, http(s)://… or s3://….")
+    str,
+    typer.Argument(metavar="STORE", help="A folder, a zip, http(s)://…, s3://… or icechunk://…."),
 ]
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from flows.console import Console
 from flows.options import (
     DaskScheduler,
     Json,
@@ -25,7 +26,8 @@ FOUND = 4
 
 Place = Annotated[Path, typer.Argument(metavar="PROJECT|STORE", help="A project or a .zarr store.")]
 Location = Annotated[
-    str, typer.Argument(metavar="STORE", help="A folder, a zip, http(s)://… or s3://….")
+    str,
+    typer.Argument(metavar="STORE", help="A folder, a zip, http(s)://…, s3://… or icechunk://…."),
 ]
 Licence = Annotated[
     str | None, typer.Option(help="Of the data, as an SPDX name or URL; kept in the card.")
@@ -302,31 +304,72 @@ def card(
 
 def share(
     store: Annotated[Path, typer.Argument(metavar="STORE", help="A .zarr store.")],
-    to_zip: Annotated[Path, typer.Option("--zip", help="The zip to write.")],
+    to_zip: Annotated[
+        Path | None, typer.Option("--zip", metavar="FILE", help="The zip to write.")
+    ] = None,
+    icechunk: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLACE", help="An Icechunk repository: a folder or s3://BUCKET/PREFIX."
+        ),
+    ] = None,
     licence: Licence = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Write a store as one zip to hand on, with its checksum and its croissant description.
+    """Hand a store on: as one zip, or as a commit of an Icechunk repository.
 
-    The zip holds the complete genomes and the dataset card; equal stores give equal bytes. It can
-    be read where it lies, from a disk, a web server that answers ranges, or S3.
+    The zip holds the complete genomes and the dataset card, beside it are its checksum and its
+    croissant description; equal stores give equal bytes. It can be read where it lies, from a
+    disk, a web server that answers ranges, or S3.
+
+    A repository keeps every state that was published under the store's digest; only genomes that
+    changed are written, and readers see a commit whole or not at all. It needs the extra icechunk.
 
     Example: `crosslabel store share my-project/store/Reb1.zarr --zip Reb1.zarr.zip`
     """
+    from ssldata.errors import ConfigError
+
+    if (to_zip is None) == (icechunk is None):
+        raise ConfigError("store share needs either --zip FILE or --icechunk PLACE")
+    with console(verbose, quiet, as_json) as shown:
+        if to_zip is not None:
+            _share_zip(store, to_zip, licence, shown)
+        elif icechunk is not None:
+            _publish(store, icechunk, licence, shown)
+
+
+def _share_zip(store: Path, out: Path, licence: str | None, shown: Console) -> None:
     from flows import tables
     from ssldata.share import share_zip
 
-    with console(verbose, quiet, as_json) as shown:
-        value = share_zip(store, to_zip, licence=licence, progress=shown)
-        for name in value["left_out"]:
-            shown.note(f"left out, not complete: {name}")
-        shown.result(
-            value,
-            f"{value['path']}: {tables.size(value['bytes'])}, {value['files']} files",
-            f"sha256 {value['sha256']}",
-        )
+    value = share_zip(store, out, licence=licence, progress=shown)
+    for name in value["left_out"]:
+        shown.note(f"left out, not complete: {name}")
+    shown.result(
+        value,
+        f"{value['path']}: {tables.size(value['bytes'])}, {value['files']} files",
+        f"sha256 {value['sha256']}",
+    )
+
+
+def _publish(store: Path, place: str, licence: str | None, shown: Console) -> None:
+    from flows import tables
+    from ssldata.publish import publish
+
+    value = publish(store, place, licence=licence, progress=shown)
+    for name in value["left_out"]:
+        shown.note(f"left out, not complete: {name}")
+    if value["status"] == "unchanged":
+        shown.result(value, f"{value['address']}: there already, nothing written")
+        return
+    said = [
+        f"{word} {', '.join(value[key])}"
+        for word, key in (("wrote", "written"), ("removed", "removed"), ("left as is", "kept"))
+        if value[key]
+    ]
+    shown.result(value, f"{value['address']}: {tables.size(value['bytes'])} written", *said)
 
 
 def serve(

@@ -1,4 +1,4 @@
-"""Stores that are not a folder: a zip, a web server, an object store. All read-only.
+"""Stores that are not a folder: a zip, a web server, an object store, Icechunk. All read-only.
 
 Two things are needed of a place: byte ranges of named files, and metadata consolidated in the root,
 for a web server cannot list. Both are checked, so that a store never looks empty without a reason.
@@ -28,6 +28,7 @@ from zarr.abc.store import (
 from zarr.core.buffer import Buffer, BufferPrototype
 
 from ssldata.errors import MissingInputError, StoreError, UnreachableError
+from ssldata.repository import RepositoryFiles, is_repository
 
 #: Seconds to connect and to wait for bytes; times a request is tried.
 _TIMEOUT, _TRIES = (10, 60), 3
@@ -361,8 +362,8 @@ class ReadOnlyStore(Store):
 
 
 def is_url(location: str | Path) -> bool:
-    """Return whether a location is ``http://``, ``https://`` or ``s3://``."""
-    return urlsplit(str(location)).scheme in ("http", "https", "s3")
+    """Return whether a location is an address and not a path on this machine's disks."""
+    return urlsplit(str(location)).scheme in ("http", "https", "s3") or is_repository(location)
 
 
 def files_at(location: str | Path) -> Files:
@@ -371,7 +372,8 @@ def files_at(location: str | Path) -> Files:
     Parameters
     ----------
     location
-        A folder, a ``.zip``, or the ``http(s)://`` or ``s3://`` address of one.
+        A folder, a ``.zip``, the ``http(s)://`` or ``s3://`` address of one, or a state of an
+        Icechunk repository: ``icechunk://FOLDER[@TAG]``, ``icechunk+s3://BUCKET/PREFIX[@TAG]``.
 
     Raises
     ------
@@ -390,6 +392,8 @@ def files_at(location: str | Path) -> Files:
         if not path.is_file():
             raise MissingInputError(f"{path}: no such store; run `crosslabel build` first")
         return ZipFiles(LocalFiles(path.parent), path.name, text)
+    if is_repository(text):
+        return RepositoryFiles(text)
     make = ObjectFiles if text.startswith("s3://") else HttpFiles
     text = text.rstrip("/")
     if text.lower().endswith(".zip"):

@@ -34,9 +34,9 @@ _PRIVATE = re.compile(r"\.partial$|\.lock$|(^|/)\.")
 
 
 def members_of(store: Store) -> Iterator[tuple[str, Path]]:
-    """Yield (name in the zip, file) of everything of the complete groups, sorted by name.
+    """Yield (key in the store, file) of everything of the complete groups, sorted by name.
 
-    The root and the card, which are made for the zip, are not among them.
+    The root and the card, which are made for whoever gets them, are not among them.
     """
     folder = Path(store.location)
     groups = [name for name, entry in store.ledger.items() if entry["status"] == COMPLETE]
@@ -53,18 +53,19 @@ def members_of(store: Store) -> Iterator[tuple[str, Path]]:
     yield from sorted(found.items())
 
 
-def _root_of(store: Store) -> bytes:
-    """Return the root metadata with complete groups only: others are not in the zip."""
-    root = json.loads((Path(store.location) / "zarr.json").read_text(encoding="utf-8"))
+def shared_root(store: Store) -> dict[str, Any]:
+    """Return the root metadata with complete groups only: others are not handed on."""
+    text = (Path(store.location) / "zarr.json").read_text(encoding="utf-8")
+    root: dict[str, Any] = json.loads(text)
     ledger = root["attributes"][ATTRIBUTE]["ledger"]
     root["attributes"][ATTRIBUTE]["ledger"] = {
         name: entry for name, entry in ledger.items() if entry["status"] == COMPLETE
     }
-    return (json.dumps(root, indent=1, sort_keys=True) + "\n").encode()
+    return root
 
 
 @contextlib.contextmanager
-def _unchanging(path: Path) -> Iterator[None]:
+def unchanging(path: Path) -> Iterator[None]:
     """Hold the writer's place, when the folder lets us: a read-only one does not change anyway."""
     with contextlib.ExitStack() as stack:
         try:
@@ -108,12 +109,13 @@ def share_zip(
     if path.resolve() in out.resolve().parents:
         raise InputError(f"{out}: lies inside the store; write it elsewhere")
     progress = progress or NoProgress()
-    with _unchanging(path):
+    with unchanging(path):
         store = open_store(path)
         licence = licence or licence_of(path)
         if not Path(store.location).is_dir():
             raise StoreError(f"{path}: already a single file; copy it")
-        made = {"zarr.json": _root_of(store)}
+        root = json.dumps(shared_root(store), indent=1, sort_keys=True) + "\n"
+        made = {"zarr.json": root.encode()}
         made |= {key: text.encode() for key, text in card_files(store, licence=licence).items()}
         members = list(members_of(store))
         with (

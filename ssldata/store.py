@@ -232,7 +232,13 @@ class Store:
     def source_contigs(self) -> dict[str, list[Any]]:
         """Return the attributes ``contigs`` and ``contig_sizes`` that the sources refer to."""
         attributes: dict[str, Any] = dict(self._group["sources"].attrs)
-        return {key: list(attributes[key]) for key in ("contigs", "contig_sizes")}
+        keys = ("contigs", "contig_sizes")
+        if lacking := [key for key in keys if key not in attributes]:
+            raise StoreError(
+                f"{self.location}/sources: lacks the attribute {lacking[0]}; the store is damaged "
+                "or of a release before the format was settled: build it anew with --replace"
+            )
+        return {key: list(attributes[key]) for key in keys}
 
 
 def _arrays_of(parent: zarr.Group, name: str, where: str) -> dict[str, NDArray[Any]]:
@@ -308,7 +314,8 @@ def open_store(location: Path | str) -> Store:
     Parameters
     ----------
     location
-        A folder, a ``.zip``, or the ``http(s)://`` or ``s3://`` address of one.
+        A folder, a ``.zip``, the ``http(s)://`` or ``s3://`` address of one, or a state of an
+        Icechunk repository: ``icechunk://FOLDER[@TAG]``, ``icechunk+s3://BUCKET/PREFIX[@TAG]``.
 
     Raises
     ------

@@ -24,7 +24,11 @@ ALLOWED = {
 
 #: Outside library → the modules that own it; where a job is split over files, all its files.
 OWNERS = {
-    "zarr": ("ssldata.store", "ssldata.store_writer", "ssldata.remote"),
+    "zarr": (
+        *("ssldata.store", "ssldata.store_writer", "ssldata.remote"),
+        *("ssldata.repository", "ssldata.publish"),
+    ),
+    "icechunk": ("ssldata.repository",),
     # The reader decodes whole chunks itself: three times as fast as through zarr.
     "numcodecs": ("ssldata.shard_writer", "ssldata.direct"),
     "pyranges": ("ssldata.intervals",),

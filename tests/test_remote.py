@@ -20,7 +20,9 @@ import xarray as xr
 from flows.cli import main
 from ssldata import remote
 from ssldata.errors import MissingInputError, StoreError, UnreachableError
+from ssldata.publish import publish
 from ssldata.remote import HttpFiles, LocalFiles, ZipFiles, zarr_store
+from ssldata.repository import RepositoryFiles
 from ssldata.sampling import Mixture, Segment
 from ssldata.share import RangeServer, share_zip
 from ssldata.store import Store, open_store
@@ -88,7 +90,7 @@ def bucket(folder: Path) -> Iterator[str]:
         server.stop()
 
 
-PLACES = ["zip", "http", "zip over http", "s3", "zip on s3"]
+PLACES = ["zip", "http", "zip over http", "s3", "zip on s3", "icechunk", "icechunk on s3"]
 
 
 @pytest.fixture(params=PLACES)
@@ -97,7 +99,11 @@ def location(request: pytest.FixtureRequest, folder: Path) -> str:
     kind = str(request.param)
     if kind == "zip":
         return str(folder / "alpha.zarr.zip")
+    if kind == "icechunk":
+        return str(publish(folder / "alpha.zarr", folder / "repository")["address"])
     base = request.getfixturevalue("web" if "http" in kind else "bucket")
+    if kind == "icechunk on s3":
+        return str(publish(folder / "alpha.zarr", f"{base}-repository")["address"])
     return f"{base}/alpha.zarr{'.zip' if 'zip' in kind else ''}"
 
 
@@ -158,7 +164,9 @@ def test_an_epoch_from_every_place_gives_the_same_weights(
         assert ours.tobytes() == theirs.tobytes()
 
 
-@pytest.mark.parametrize("location", ["http", "zip over http", "s3"], indirect=True)
+@pytest.mark.parametrize(
+    "location", ["http", "zip over http", "s3", "icechunk on s3"], indirect=True
+)
 def test_the_commands_that_look_take_addresses(
     location: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -281,11 +289,13 @@ def test_ranges_are_those_of_a_slice_everywhere(
         remote.ObjectFiles(f"{bucket}/alpha.zarr"),
         ZipFiles(HttpFiles(web), "alpha.zarr.zip", "zip"),
         ZipFiles(LocalFiles(folder), "alpha.zarr.zip", "zip"),
+        RepositoryFiles(publish(folder / "alpha.zarr", folder / "repository")["address"]),
     ):
         found = files.read("zarr.json", first, end)
-        if isinstance(files, ZipFiles):  # whose root is written anew
+        if isinstance(files, ZipFiles | RepositoryFiles):  # whose root is written anew
             assert found == (files.read("zarr.json") or b"")[first:end]
         else:
             assert found == expected
-        assert files.read("no-such-file", first, end) is None or (first == end and end is not None)
-        assert files.size("no-such-file") is None
+        other = "nothing/zarr.json"
+        assert files.read(other, first, end) is None or (first == end and end is not None)
+        assert files.size(other) is None
