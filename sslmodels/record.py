@@ -122,6 +122,12 @@ def complete_record(folder: Path) -> dict[str, Any]:
     return record
 
 
+def store_place(folder: RunFolder, record: Mapping[str, Any]) -> Path:
+    """Return where the store of a run is: as seen from the run, else where it was trained."""
+    beside = (folder.path / record["store"]["relative"]).resolve()
+    return beside if beside.exists() else Path(record["store"]["path"])
+
+
 def write_record(folder: RunFolder, record: Mapping[str, Any]) -> None:
     """Write ``run.json`` whole or not at all."""
     write_json_atomic(folder.record, dict(record))
