@@ -29,7 +29,7 @@ _WORDS = np.array([1, 1 << 8, 1 << 16, 1 << 24, 0], "<u4")
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Keep Blosc from several threads, which would write blocks in the order they finish."""
     before = blosc.use_threads
     blosc.use_threads = False
@@ -91,7 +91,7 @@ def pack_shard(
     path = layout.file(shard)
     index = np.full((layout.chunks_per_file, 2), _ABSENT, "<u8")
     digest, offset = hashlib.sha256(), 0
-    with atomic_path(path) as temporary, _one_thread():
+    with atomic_path(path) as temporary, one_thread():
         with temporary.open("wb") as handle:
             for number, first in enumerate(range(0, len(codes), layout.chunk_rows)):
                 rows = codes[first : first + layout.chunk_rows]

@@ -29,6 +29,7 @@ from zarr.core.sync import sync
 from zarr.storage import MemoryStore
 
 from ssldata.cache import atomic_path, write_text_atomic
+from ssldata.column_writer import write_column
 from ssldata.direct import layout_of
 from ssldata.errors import StoreError
 from ssldata.shard_writer import CODECS, copy, expand, pack_shard
@@ -52,8 +53,6 @@ from ssldata.store import (
 CHUNK_BYTES = 4_194_304
 #: Chunks per shard: 16 times fewer files, and one task writes one shard.
 CHUNKS_PER_SHARD = 16
-#: Rows per chunk of the per-row columns; they are small and read whole.
-COLUMN_CHUNK = 1_048_576
 #: Ends of the names of what a killed writer leaves: half-written files, half-deleted folders.
 _PARTIAL, _DELETING = ".partial", ".deleting"
 #: Files handed to the disk at a time; each wait is mostly idle.
@@ -299,7 +298,7 @@ class StoreWriter:
         group = zarr.open_group(self.path, mode="r+", path=None, use_consolidated=False)
         group = group.require_group(name)
         group.attrs.update(dict(attributes or {}))
-        return _write_all(group, arrays, dims=dims, where=f"{self.path}/{name}")
+        return _write_all(self.path / name, arrays, dims=dims)
 
     def create_sequences(self, name: str, *, rows: int, length: int, codes: bool) -> None:
         """Make the (empty) sequence arrays of a group, chunked and sharded."""
@@ -339,32 +338,11 @@ def _without_rows(said: Mapping[str, Any], group: str) -> dict[str, Any]:
 
 
 def _write_all(
-    group: zarr.Group,
-    arrays: Mapping[str, NDArray[Any]],
-    *,
-    dims: Mapping[str, tuple[str, ...]],
-    where: str,
+    path: Path, arrays: Mapping[str, NDArray[Any]], *, dims: Mapping[str, tuple[str, ...]]
 ) -> str:
-    """Write arrays into an open group, read them back, return the sha256 of their contents."""
+    """Write arrays into the folder of a group and return the sha256 of their contents."""
     for key in sorted(arrays):
-        value = np.ascontiguousarray(arrays[key])
-        array = group.create_array(
-            key,
-            shape=value.shape,
-            dtype=value.dtype,
-            chunks=(max(1, min(COLUMN_CHUNK, value.shape[0])), *value.shape[1:]),
-            compressors=BloscCodec(
-                cname="zstd", clevel=3, shuffle="shuffle", typesize=value.dtype.itemsize
-            ),
-            fill_value=0,
-            dimension_names=dims[key],
-            overwrite=True,
-        )
-        if value.size:
-            array[...] = value
-            back = np.asarray(array[...])
-            if not np.array_equal(back, value, equal_nan=value.dtype.kind == "f"):
-                raise StoreError(f"{where}/{key}: reads back other than written")
+        write_column(path / key, arrays[key], dims[key])
     return arrays_digest(arrays)
 
 
@@ -400,7 +378,9 @@ def save_arrays(
     temporary = path.with_name(f"{path.name}.{os.getpid()}{_PARTIAL}")
     shutil.rmtree(temporary, ignore_errors=True)
     group = zarr.create_group(store=temporary, attributes=dict(attributes))
-    _write_all(group, arrays, dims=dims, where=str(path))
+    for parent in sorted({str(Path(key).parent) for key in arrays} - {"."}):
+        group.require_group(parent)
+    _write_all(temporary, arrays, dims=dims)
     remove_tree(path)
     temporary.rename(path)
 
