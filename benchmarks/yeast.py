@@ -37,8 +37,9 @@ from ssldata.build import build_project
 from ssldata.cache import write_text_atomic
 from ssldata.config import Project, load_project
 from sslmodels.evaluation import evaluate_run
+from sslmodels.identity import run_folder
 from sslmodels.record import complete_record
-from sslmodels.regimes import run_folder, train
+from sslmodels.regimes import train
 
 FACTORS = ("Reb1", "Abf1", "Fkh1", "Mcm1", "Rap1", "Ume6", "Swi4", "Ste12")
 GENOMES = ("CBS432", "N44", "YPS138", "UWOPS919171")

@@ -27,8 +27,9 @@ from ssldata.build import build_project
 from ssldata.cache import write_text_atomic
 from ssldata.config import Project, load_project
 from sslmodels.evaluation import evaluate_run
+from sslmodels.identity import effective
 from sslmodels.record import complete_record
-from sslmodels.regimes import effective, train
+from sslmodels.regimes import train
 
 DEVELOPMENT = {"test": ["chrVII", "chrXIII", "chrXVI"], "validation": ["chrXII"]}
 EXCLUDED = ["*_*", "chrM", "chrIV", "chrXV"]

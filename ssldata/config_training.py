@@ -18,6 +18,25 @@ REGIMES: tuple[str, ...] = get_args(Regime)
 HOMOLOGOUS: frozenset[str] = frozenset(REGIMES) - {"sl", "two-stage"}
 
 
+class Weighting(Section):
+    """Weights of homologues in pre-training, by what is known before; see docs/training.md."""
+
+    distance_scale: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        description="A homologue weighs exp(-distance / scale) of its genome (needs the genomes' "
+        "`distance`); null: all genomes alike.",
+    )
+    identity_power: Annotated[float, Field(ge=0)] = Field(
+        default=0.0,
+        description="A homologue weighs its share of identical bases to this power; 0: alike.",
+    )
+    normalise: bool = Field(
+        default=True,
+        description="Divide by the mean: homologues together count as without, and the balance "
+        "of the classes stays.",
+    )
+
+
 class NoisyStudent(Section):
     """Options of the ssl-ns regime."""
 
@@ -34,6 +53,11 @@ class NoisyStudent(Section):
     )
     student: Literal["fresh", "teacher"] = Field(
         default="fresh", description="Start each student from new weights or from its teacher."
+    )
+    calibration: Literal["none", "temperature", "platt"] = Field(
+        default="none",
+        description="Calibrate the teacher on the validation rows before its probabilities become "
+        "weights: one parameter (temperature) or two (platt).",
     )
 
 
@@ -65,6 +89,9 @@ class Plus(Section):
         default=True, description="Train on a random strand; average both in scoring."
     )
     finetune: bool = Field(default=True, description="Fine-tune on the labelled rows.")
+    weighting: Weighting = Field(
+        default_factory=Weighting, description="In place of training.weighting."
+    )
     validation_negatives: Annotated[float, Field(gt=0)] = Field(
         default=50.0, description="In place of training.validation_negatives."
     )
@@ -263,6 +290,12 @@ class Training(Section):
         "`crosslabel model list` names them.",
     )
     sampling: Sampling = Field(default_factory=Sampling)
+    weights: Name | None = Field(
+        default=None,
+        description="Published weights of the homologues in pre-training (`crosslabel weights "
+        "publish`); ssl-ns makes its own.",
+    )
+    weighting: Weighting = Field(default_factory=Weighting)
     augment: Augment = Field(default_factory=Augment)
     noisy_student: NoisyStudent = Field(default_factory=NoisyStudent)
     homolog_sampling: HomologSampling = Field(default_factory=HomologSampling)

@@ -17,9 +17,9 @@ from ssldata.config_training import Regime
 from ssldata.store import HOMOLOGUES, REFERENCE, open_store
 from sslmodels import phases
 from sslmodels.evaluation import evaluate_run, read_scores
+from sslmodels.identity import run_folder
 from sslmodels.metrics import by_experiment
 from sslmodels.record import complete_record
-from sslmodels.regimes import run_folder
 
 #: Column of every result that says what was measured.
 CELL = ("experiment", "model", "regime", "seed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -21,10 +22,12 @@ from ssldata.sampling import Mixture
 from ssldata.store import HOMOLOGUES, Store
 from sslmodels import phases, rates
 from sslmodels.augmented import Augmented, augmentations
+from sslmodels.calibration import Calibration, fit_calibration
 from sslmodels.dnabert2_pretrained import build_dnabert2, encoding_of, options_from
 from sslmodels.layers import SequenceModel
 from sslmodels.record import RunFolder
 from sslmodels.training import SCORE_BATCH, Batches, FitOptions, Validation, fit, score
+from sslmodels.weighting import genome_distances, homologue_weights
 from sslmodels.zoo import DNABERT2, build_model
 
 
@@ -35,7 +38,7 @@ class Run:
     Attributes
     ----------
     project
-        With the options of the regime put in place (:func:`sslmodels.regimes.effective`).
+        With the options of the regime put in place (:func:`sslmodels.identity.effective`).
     store, folder
         Where the rows are, and where the run is written.
     experiment, model, regime, seed
@@ -230,8 +233,35 @@ class Run:
 
         return Batches(open=open_at, steps_per_epoch=steps_per_epoch)
 
-    def teacher_weights(self, teacher: Any) -> dict[str, NDArray[np.float32]]:
+    def homologue_weights(self, mixture: Mixture) -> Weights | None:
+        """Return what homologues weigh without a teacher; None: all 1."""
+        training = self.project.training
+        arrays = homologue_weights(
+            self.store,
+            mixture.positives,
+            training.weighting,
+            distances=genome_distances(self.project, self.genomes),
+            published=training.weights,
+        )
+        return None if arrays is None else Weights(arrays=arrays)
+
+    def calibrations(self, teacher: Any) -> list[Calibration]:
+        """Return the teacher's calibration on the validation rows, one per output, if asked for."""
+        method = self.project.training.noisy_student.calibration
+        if method == "none":
+            return []
+        scores, labels = score(teacher, self.validation.codes), self.validation.labels
+        return [
+            fit_calibration(scores[:, output], labels[:, output], method)
+            for output in range(len(self.outputs))
+        ]
+
+    def teacher_weights(
+        self, teacher: Any, maps: Sequence[Calibration] = ()
+    ) -> dict[str, NDArray[np.float32]]:
         """Return the teacher's probability of every pseudo-positive; other rows weigh 1.
+
+        `maps` calibrate the probabilities, one per output.
 
         Of several outputs each has its own weights, (rows, outputs): the probability where its
         label is 1, and 1 where it is 0, as a negative weighs.
@@ -248,6 +278,8 @@ class Run:
             values = np.ones((group.rows, len(labels)), np.float32)
             if parts:
                 values[start:stop] = np.concatenate(parts)
+            for output, calibrated in enumerate(maps):
+                values[start:stop, output] = calibrated(values[start:stop, output])
             if len(labels) == 1:
                 values = values[:, 0]
             else:

@@ -61,15 +61,27 @@ def distances_used(
     """
     if sampling.genomes != "distance":
         return None
+    why = "training.sampling.genomes is 'distance'"
+    return list(known_distances(project, genomes, why).values())
+
+
+def known_distances(project: Project, genomes: Sequence[str], why: str) -> dict[str, float]:
+    """Return the distance of every genome; `why` says in the error what needs them.
+
+    Raises
+    ------
+    ConfigError
+        The project does not give one.
+    """
     known = {genome.name: genome.distance for genome in project.genomes}
-    found = [known.get(name) for name in genomes]
-    missing = [name for name, distance in zip(genomes, found, strict=True) if distance is None]
+    found = {name: known.get(name) for name in genomes}
+    missing = [name for name, distance in found.items() if distance is None]
     if missing:
         raise ConfigError(
-            f"training.sampling.genomes is 'distance', but the project gives no distance of "
-            f"{', '.join(missing)}; add it under 'genomes' or take the genome out of the store"
+            f"{why}, but the project gives no distance of {', '.join(missing)}; "
+            "add it under 'genomes' or take the genome out of the store"
         )
-    return [distance for distance in found if distance is not None]
+    return {name: distance for name, distance in found.items() if distance is not None}
 
 
 def sampling_identity(

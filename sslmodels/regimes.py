@@ -35,17 +35,16 @@ from typing import Any
 
 from ssldata.cache import digest_of, write_text_atomic
 from ssldata.config import Project, dump_project
-from ssldata.config_training import HOMOLOGOUS, REGIMES, Augment, Regime, Sampling
+from ssldata.config_training import REGIMES, Regime, Sampling
 from ssldata.errors import ConfigError
 from ssldata.progress import NoProgress, Progress
 from ssldata.reader import Weights
-from ssldata.store import REFERENCE, Store, open_store
+from ssldata.store import Store, open_store
 from ssldata.weights import Arrays, kept_weights, write_weights
-from sslmodels import own_model, phases, rates
-from sslmodels.dnabert2_pretrained import options_from
+from sslmodels import phases
 from sslmodels.fitting import Run
+from sslmodels.identity import effective, run_folder, run_identity
 from sslmodels.record import (
-    RUN_FORMAT,
     RunFolder,
     claim,
     machine,
@@ -53,122 +52,9 @@ from sslmodels.record import (
     write_record,
 )
 from sslmodels.training import make_deterministic, save_model, weights_digest
-from sslmodels.zoo import DNABERT2, input_length, load_model
+from sslmodels.zoo import load_model
 
-#: Regimes whose phases on homologues take their rates from ``training.sampling``.
-_RATED = HOMOLOGOUS - {"homolog-sampling"}
 _HISTORY = ("phase", "epoch", "loss", "val_loss", "val_aupr", "learning_rate")
-
-
-def run_folder(project: Project, *, experiment: str, model: str, regime: Regime, seed: int) -> Path:
-    """Return the folder of one run: ``<runs>/<experiment>/<model>/<regime>/seed-<seed>``."""
-    folder = project.training.runs / experiment / own_model.folder_name(model)
-    return folder / regime / f"seed-{seed}"
-
-
-def effective(project: Project, regime: Regime) -> Project:
-    """Return the project with the options of ssl-plus in place of the general ones.
-
-    Other regimes take the project as it is.
-    """
-    if regime != "ssl-plus":
-        return project
-    plus, training = project.training.ssl_plus, project.training
-    changes: dict[str, Any] = {"validation_negatives": plus.validation_negatives}
-    if plus.reverse_complement:
-        changes["both_strands"] = True
-        changes["augment"] = training.augment.model_copy(update={"reverse_complement": 0.5})
-    return project.model_copy(
-        update={
-            "training": training.model_copy(update=changes),
-            "negatives": project.negatives.model_copy(
-                update={"ratio": plus.ratio, "redraw": plus.redraw}
-            ),
-        }
-    )
-
-
-def _uses_homologues(project: Project, regime: Regime) -> bool:
-    return regime in HOMOLOGOUS or (
-        regime == "two-stage" and project.training.two_stage_steps == "ssl"
-    )
-
-
-def run_identity(
-    project: Project, store: Store, *, experiment: str, model: str, regime: Regime, seed: int
-) -> dict[str, Any]:
-    """Return everything the result of a run depends on; equal identities give equal models.
-
-    Only settings and rows the regime uses are part of it: a new genome does not make an sl run
-    stale.
-    """
-    project = effective(project, regime)
-    training = project.training
-    homologues = _uses_homologues(project, regime)
-    genomes = phases.nearest_genomes(project, store) if homologues else []
-    groups = [REFERENCE, *(phases.homologue_groups(store, genomes) if homologues else [])]
-    options: dict[str, Any] = {
-        key: getattr(training, key)
-        for key in (
-            "batch_size",
-            "epochs",
-            "patience",
-            "plateau_patience",
-            "monitor",
-            "learning_rate",
-            "validation_negatives",
-        )
-    }
-    if regime not in {"sl", "pretrain-only"}:
-        options["finetune_learning_rate"] = training.finetune_learning_rate
-    if regime == "two-stage":
-        options["two_stage_steps"] = training.two_stage_steps
-    for name, section in (
-        ("ssl-ns", "noisy_student"),
-        ("homolog-sampling", "homolog_sampling"),
-        ("ssl-plus", "ssl_plus"),
-    ):
-        if regime == name:
-            options[section] = getattr(training, section).model_dump(mode="json")
-    sampling = rates.sampling_identity(project, genomes, on_homologues=regime in _RATED)
-    if sampling:
-        options["sampling"] = sampling
-    if training.augment != Augment():
-        options["augment"] = training.augment.model_dump(mode="json")
-    if training.both_strands:
-        options["both_strands"] = True
-    if training.labelled_peaks is not None:
-        options["labelled_peaks"] = training.labelled_peaks
-    options |= _model_identity(project, model)
-    negatives = {key: getattr(project.negatives, key) for key in ("ratio", "redraw", "seed")}
-    if homologues:
-        negatives["source"] = project.negatives.source
-    return {
-        "format": RUN_FORMAT,
-        "experiment": experiment,
-        **({"outputs": project.outputs_of(experiment)} if project.is_joint(experiment) else {}),
-        "model": model,
-        "length": input_length(
-            model, size=project.windows.size, stored=store.group(REFERENCE).length
-        ),
-        "regime": regime,
-        "seed": seed,
-        "training": options,
-        "negatives": negatives,
-        "content": {name: store.ledger[name]["content"] for name in groups},
-    }
-
-
-def _model_identity(project: Project, model: str) -> dict[str, Any]:
-    """Return what a model is made of beyond its name."""
-    found: dict[str, Any] = {}
-    if model in project.training.model_options:
-        found["model_options"] = project.training.model_options[model]
-    if own_model.is_own(model):
-        found["source"] = own_model.source_digest(model)
-    if model == DNABERT2:
-        found["dnabert2"] = options_from(project.training.dnabert2.model_dump()).identity()
-    return found
 
 
 def _sl(run: Run) -> Any:
@@ -204,8 +90,15 @@ def _two_stage(run: Run) -> Any:
 def _pretrain_only(run: Run) -> Any:
     model = run.new_model()
     rate = run.project.training.learning_rate
-    steps = run.homologue_steps()
-    run.fit("pre-train", model, run.homologous(), learning_rate=rate, steps_per_epoch=steps)
+    mixture, steps = run.homologous(), run.homologue_steps()
+    run.fit(
+        "pre-train",
+        model,
+        mixture,
+        learning_rate=rate,
+        weights=run.homologue_weights(mixture),
+        steps_per_epoch=steps,
+    )
     return model
 
 
@@ -224,7 +117,8 @@ def _homolog_sampling(run: Run) -> Any:
         labelled_share=phases.share_of_rate(rate, len(run.genomes)),
     )
     model = run.new_model()
-    run.fit("sample", model, mixture, learning_rate=training.learning_rate)
+    weights = run.homologue_weights(mixture)
+    run.fit("sample", model, mixture, learning_rate=training.learning_rate, weights=weights)
     _finetune(run, model)
     return model
 
@@ -239,7 +133,12 @@ def _ssl_plus(run: Run) -> Any:
     steps = run.homologue_steps(labelled=plus.labelled)
     model = run.new_model()
     run.fit(
-        "pre-train", model, mixture, learning_rate=training.learning_rate, steps_per_epoch=steps
+        "pre-train",
+        model,
+        mixture,
+        learning_rate=training.learning_rate,
+        weights=run.homologue_weights(mixture),
+        steps_per_epoch=steps,
     )
     if plus.finetune:
         _finetune(run, model)
@@ -249,9 +148,13 @@ def _ssl_plus(run: Run) -> Any:
 def _teacher_weights(run: Run, teacher: Any, iteration: int) -> Arrays:
     """Return the weights of one iteration, kept in the run folder."""
     made_by = {"run": run.digest, "iteration": iteration, "teacher": weights_digest(teacher)}
+    maps = run.calibrations(teacher)
+    if maps:
+        made_by["calibration"] = [fitted.as_dict() for fitted in maps]
+        run.details.setdefault("calibration", []).append(made_by["calibration"])
     arrays = kept_weights(run.folder.weights, iteration, made_by)
     if arrays is None:
-        arrays = run.teacher_weights(teacher)
+        arrays = run.teacher_weights(teacher, maps)
         write_weights(run.folder.weights, iteration, arrays, made_by)
     return arrays
 

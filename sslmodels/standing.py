@@ -10,8 +10,8 @@ from ssldata.cache import digest_of
 from ssldata.config import Project
 from ssldata.errors import ConfigError, MissingInputError, StoreError
 from ssldata.store import open_store
+from sslmodels.identity import run_folder, run_identity
 from sslmodels.record import RunFolder, differences, read_record
-from sslmodels.regimes import run_folder, run_identity
 
 Status = Literal["missing", "complete", "partial", "changed", "damaged", "unknown"]
 

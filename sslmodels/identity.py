@@ -1,0 +1,144 @@
+"""What the result of a run depends on, and the folder it is written to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ssldata.config import Project
+from ssldata.config_training import HOMOLOGOUS, Augment, Regime
+from ssldata.store import REFERENCE, Store
+from sslmodels import own_model, phases, rates
+from sslmodels.dnabert2_pretrained import options_from
+from sslmodels.record import RUN_FORMAT
+from sslmodels.weighting import weighting_identity
+from sslmodels.zoo import DNABERT2, input_length
+
+#: Regimes whose phases on homologues take their rates from ``training.sampling``.
+_RATED = HOMOLOGOUS - {"homolog-sampling"}
+#: Regimes that pre-train on homologues weighed by ``training.weighting`` and ``training.weights``.
+WEIGHED = HOMOLOGOUS - {"ssl-ns"}
+#: Options that came later: left out at their defaults, so that runs made before stay what they are.
+_LATER: dict[str, dict[str, Any]] = {"noisy_student": {"calibration": "none"}}
+
+
+def run_folder(project: Project, *, experiment: str, model: str, regime: Regime, seed: int) -> Path:
+    """Return the folder of one run: ``<runs>/<experiment>/<model>/<regime>/seed-<seed>``."""
+    folder = project.training.runs / experiment / own_model.folder_name(model)
+    return folder / regime / f"seed-{seed}"
+
+
+def effective(project: Project, regime: Regime) -> Project:
+    """Return the project with the options of ssl-plus in place of the general ones.
+
+    Other regimes take the project as it is.
+    """
+    if regime != "ssl-plus":
+        return project
+    plus, training = project.training.ssl_plus, project.training
+    changes: dict[str, Any] = {
+        "validation_negatives": plus.validation_negatives,
+        "weighting": plus.weighting,
+    }
+    if plus.reverse_complement:
+        changes["both_strands"] = True
+        changes["augment"] = training.augment.model_copy(update={"reverse_complement": 0.5})
+    return project.model_copy(
+        update={
+            "training": training.model_copy(update=changes),
+            "negatives": project.negatives.model_copy(
+                update={"ratio": plus.ratio, "redraw": plus.redraw}
+            ),
+        }
+    )
+
+
+def _uses_homologues(project: Project, regime: Regime) -> bool:
+    return regime in HOMOLOGOUS or (
+        regime == "two-stage" and project.training.two_stage_steps == "ssl"
+    )
+
+
+def run_identity(
+    project: Project, store: Store, *, experiment: str, model: str, regime: Regime, seed: int
+) -> dict[str, Any]:
+    """Return everything the result of a run depends on; equal identities give equal models.
+
+    Only settings and rows the regime uses are part of it: a new genome does not make an sl run
+    stale.
+    """
+    project = effective(project, regime)
+    training = project.training
+    homologues = _uses_homologues(project, regime)
+    genomes = phases.nearest_genomes(project, store) if homologues else []
+    groups = [REFERENCE, *(phases.homologue_groups(store, genomes) if homologues else [])]
+    options: dict[str, Any] = {
+        key: getattr(training, key)
+        for key in (
+            "batch_size",
+            "epochs",
+            "patience",
+            "plateau_patience",
+            "monitor",
+            "learning_rate",
+            "validation_negatives",
+        )
+    }
+    if regime not in {"sl", "pretrain-only"}:
+        options["finetune_learning_rate"] = training.finetune_learning_rate
+    if regime == "two-stage":
+        options["two_stage_steps"] = training.two_stage_steps
+    for name, section in (
+        ("ssl-ns", "noisy_student"),
+        ("homolog-sampling", "homolog_sampling"),
+        ("ssl-plus", "ssl_plus"),
+    ):
+        if regime == name:
+            later = _LATER.get(section, {})
+            options[section] = {
+                key: value
+                for key, value in getattr(training, section).model_dump(mode="json").items()
+                # The weighting of ssl-plus stands in place of the general one by now.
+                if key != "weighting" and (key not in later or value != later[key])
+            }
+    sampling = rates.sampling_identity(project, genomes, on_homologues=regime in _RATED)
+    if sampling:
+        options["sampling"] = sampling
+    if regime in WEIGHED:
+        options |= weighting_identity(project, store, genomes)
+    if training.augment != Augment():
+        options["augment"] = training.augment.model_dump(mode="json")
+    if training.both_strands:
+        options["both_strands"] = True
+    if training.labelled_peaks is not None:
+        options["labelled_peaks"] = training.labelled_peaks
+    options |= _model_identity(project, model)
+    negatives = {key: getattr(project.negatives, key) for key in ("ratio", "redraw", "seed")}
+    if homologues:
+        negatives["source"] = project.negatives.source
+    return {
+        "format": RUN_FORMAT,
+        "experiment": experiment,
+        **({"outputs": project.outputs_of(experiment)} if project.is_joint(experiment) else {}),
+        "model": model,
+        "length": input_length(
+            model, size=project.windows.size, stored=store.group(REFERENCE).length
+        ),
+        "regime": regime,
+        "seed": seed,
+        "training": options,
+        "negatives": negatives,
+        "content": {name: store.ledger[name]["content"] for name in groups},
+    }
+
+
+def _model_identity(project: Project, model: str) -> dict[str, Any]:
+    """Return what a model is made of beyond its name."""
+    found: dict[str, Any] = {}
+    if model in project.training.model_options:
+        found["model_options"] = project.training.model_options[model]
+    if own_model.is_own(model):
+        found["source"] = own_model.source_digest(model)
+    if model == DNABERT2:
+        found["dnabert2"] = options_from(project.training.dnabert2.model_dump()).identity()
+    return found
