@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -184,8 +183,8 @@ def stored_sources(store: Store) -> Sources:
 
 def status_counts(status: NDArray[np.int8]) -> dict[str, int]:
     """Return the number of sources per status, by lower-case name, zeros left out."""
-    counts = Counter(Status(int(value)).name.lower() for value in status)
-    return {s.name.lower(): counts[s.name.lower()] for s in Status if counts[s.name.lower()]}
+    counts = np.bincount(status, minlength=len(Status)).tolist()
+    return {s.name.lower(): counts[s] for s in Status if counts[s]}
 
 
 def write_liftover(

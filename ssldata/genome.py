@@ -25,13 +25,14 @@ from ssldata.genome_cache import cache_key, unpack
 from ssldata.genome_fasta import FastaSource
 from ssldata.genome_kernels import codes_to_letters
 from ssldata.genome_map import MappedFile
+from ssldata.onehot import n_runs
 from ssldata.twobit import BYTE_ORDER_OF_MAGIC, TwoBitSource
 
 #: Version of the rule behind :attr:`Genome.digest`; part of remembered digests.
 _DIGEST_VERSION = 1
 
-#: Bases decoded at a time in a pass over a whole genome.
-_PASS_BASES = 2**23
+#: Bases decoded at a time in a pass over a whole genome; they fit into a core's cache.
+_PASS_BASES = 2**20
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _OTHER_MAGICS = {
@@ -103,6 +104,7 @@ class Genome:
     def __init__(self, path: Path | str, *, aliases: Mapping[str, str] | None = None) -> None:
         self.path = Path(path).absolute()
         self.aliases = dict(aliases or {})
+        self._n_runs: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen, (self.path, self.aliases)
@@ -259,6 +261,22 @@ class Genome:
             self._source.gather(number, where, length, forward, zero, zero, piece)
             self._source.mapped.touched(size)
         return out
+
+    def n_runs(self, contig: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return starts and ends of the maximal runs of N in a contig; remembered.
+
+        int64, sorted; found a portion at a time.
+        """
+        if contig not in self._n_runs:
+            size = int(self.sizes[contig])
+            edges = [np.empty(0, np.int64)]
+            for first in range(0, size, _PASS_BASES):
+                runs = n_runs(self.codes(contig, first, min(first + _PASS_BASES, size)))
+                edges.append(np.stack(runs, axis=1).ravel() + first)
+            every, times = np.unique(np.concatenate(edges), return_counts=True)
+            kept = every[times == 1]  # a run over the end of a portion ends and starts there
+            self._n_runs[contig] = kept[::2], kept[1::2]
+        return self._n_runs[contig]
 
     def soft_mask(
         self, contig: str | int, start: int = 0, end: int | None = None

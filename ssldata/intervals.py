@@ -99,22 +99,53 @@ def read_text(path: Path) -> str:
         raise InputError(f"{path}: not a text file (byte {exc.start} is not UTF-8)") from exc
 
 
-def _integer(text: str, what: str, where: str) -> int:
+def _integer(text: str, what: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise InputError(f"{where}: {what} is {text!r}, expected a whole number") from None
+        raise ValueError(f"{what} is {text!r}, expected a whole number") from None
 
 
-def _summit(fields: list[str], start: int, end: int, where: str) -> int:
+def _span(fields: list[str], *, empty: bool) -> tuple[int, int]:
+    """Return start and end of a BED line; a ValueError says what is wrong with it."""
+    if len(fields) < 3:
+        raise ValueError(f"{len(fields)} columns, expected contig, start, end")
+    start, end = _integer(fields[1], "start"), _integer(fields[2], "end")
+    if end < start:
+        raise ValueError(f"end {end} lies before start {start}")
+    if start < 0:
+        raise ValueError(f"start {start} is negative")
+    if end == start and not empty:
+        raise ValueError(f"empty interval at {start}; set 'width' to widen summits")
+    return start, end
+
+
+def _check_end(end: int, contig: str, size: int) -> None:
+    if end > size:
+        raise ValueError(
+            f"end {end} lies beyond {contig}, which has {size} b "
+            "(are the peaks of another assembly?)"
+        )
+
+
+def _score(fields: list[str]) -> float:
+    """Return column 5 of a BED line, 0 where there is none."""
+    if len(fields) < 5 or fields[4] in {"", "."}:
+        return 0.0
+    try:
+        score = float(fields[4])
+    except ValueError:
+        raise ValueError(f"score is {fields[4]!r}, expected a number") from None
+    return 0.0 if math.isnan(score) else score
+
+
+def _summit(fields: list[str], start: int, end: int) -> int:
     """Return the position of the summit: narrowPeak column 10, else the middle."""
     if len(fields) == NARROWPEAK_COLUMNS:
-        offset = _integer(fields[9], "summit (column 10)", where)
+        offset = _integer(fields[9], "summit (column 10)")
         if offset >= 0:
             if start + offset >= end:
-                raise InputError(
-                    f"{where}: summit offset {offset} lies outside the peak of {end - start} b"
-                )
+                raise ValueError(f"summit offset {offset} lies outside the peak of {end - start} b")
             return start + offset
     return (start + end) // 2 if end - start > 1 else start
 
@@ -158,6 +189,7 @@ def read_peaks(
     for alias, name in (aliases or {}).items():
         if name in index:
             index.setdefault(alias, index[name])
+    length_of = sizes.tolist()
     rows: list[tuple[int, int, int, float]] = []
     unknown: Counter[str] = Counter()
     lines = clipped = 0
@@ -166,40 +198,22 @@ def read_peaks(
         if not text.strip() or text.startswith(("#", "track", "browser")):
             continue
         lines += 1
-        where = f"{path}, line {number}"
         fields = text.split("\t") if "\t" in text else text.split()
-        if len(fields) < 3:
-            raise InputError(f"{where}: {len(fields)} columns, expected contig, start, end")
-        start = _integer(fields[1], "start", where)
-        end = _integer(fields[2], "end", where)
-        if end < start:
-            raise InputError(f"{where}: end {end} lies before start {start}")
-        if start < 0:
-            raise InputError(f"{where}: start {start} is negative")
-        if end == start and width is None:
-            raise InputError(f"{where}: empty interval at {start}; set 'width' to widen summits")
-        contig = index.get(fields[0])
-        if contig is None:
-            unknown[fields[0]] += 1
-            continue
-        size = int(sizes[contig])
-        if end > size:
-            raise InputError(
-                f"{where}: end {end} lies beyond {names[contig]}, which has {size} b "
-                "(are the peaks of another assembly?)"
-            )
-        score = 0.0
-        if len(fields) > 4 and fields[4] not in {"", "."}:
-            try:
-                score = float(fields[4])
-            except ValueError:
-                raise InputError(f"{where}: score is {fields[4]!r}, expected a number") from None
-            if math.isnan(score):
-                score = 0.0
-        if width is not None:
-            first = _summit(fields, start, end, where) - width // 2
-            start, end = max(0, first), min(size, first + width)
-            clipped += end - start < width
+        try:
+            start, end = _span(fields, empty=width is not None)
+            contig = index.get(fields[0])
+            if contig is None:
+                unknown[fields[0]] += 1
+                continue
+            size = length_of[contig]
+            _check_end(end, names[contig], size)
+            score = _score(fields)
+            if width is not None:
+                first = _summit(fields, start, end) - width // 2
+                start, end = max(0, first), min(size, first + width)
+                clipped += end - start < width
+        except ValueError as exc:
+            raise InputError(f"{path}, line {number}: {exc}") from None
         rows.append((contig, start, end, score))
     if not lines:
         raise InputError(f"{path}: no peaks in the file")
@@ -211,14 +225,13 @@ def read_peaks(
             f"{example!r}, the genome has {', '.join(near)}, …; map the names under "
             "'reference.aliases'"
         )
-    # sorted() is stable, so equal intervals keep the order of the file.
-    rows.sort(key=lambda row: row[:3])
-    contig_, start_, end_, score_ = zip(*rows, strict=True)
+    contig_, start_, end_, score_ = (np.array(column) for column in zip(*rows, strict=True))
+    # lexsort is stable, so equal intervals keep the order of the file.
+    order = np.lexsort((end_, start_, contig_))
+    intervals = Intervals(contig_.astype(np.int32), start_.astype(np.int64), end_.astype(np.int64))
     return Peaks(
-        intervals=Intervals(
-            np.array(contig_, np.int32), np.array(start_, np.int64), np.array(end_, np.int64)
-        ),
-        score=np.array(score_, np.float32),
+        intervals=intervals.take(order),
+        score=score_.astype(np.float32)[order],
         counts={
             "lines": lines,
             "kept": len(rows),

@@ -140,6 +140,15 @@ def reverse_complement(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return _COMPLEMENT[_checked(codes, "codes")[..., ::-1]]
 
 
+def n_runs(codes: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return starts and ends of the maximal runs of N in base codes."""
+    codes = _checked(codes, "codes")
+    if codes.max(initial=0) < N_CODE:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    edge = np.flatnonzero(np.diff(codes >= N_CODE, prepend=False, append=False))
+    return edge[::2], edge[1::2]
+
+
 def _checked(values: NDArray[np.uint8], what: str) -> NDArray[np.uint8]:
     values = np.asarray(values)
     if values.dtype != np.uint8:

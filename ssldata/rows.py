@@ -15,7 +15,7 @@ from ssldata.genome import Genome
 from ssldata.hashing import permutation
 from ssldata.intervals import Intervals
 from ssldata.splits import SPLIT_NAMES, TEST, TRAIN, VALIDATION
-from ssldata.windows import HAS_N, KEEP, OFF_CONTIG, by_contig, n_runs, touches
+from ssldata.windows import HAS_N, KEEP, OFF_CONTIG, by_contig, touches
 
 
 @dataclass(frozen=True)
@@ -129,8 +129,7 @@ def window_reasons(
         for contig, rows in by_contig(bins.contig):
             here = rows[reason[rows] == KEEP]
             if len(here):
-                runs = n_runs(genome.codes(contig))
-                reason[here[touches(start[here], end[here], *runs)]] = HAS_N
+                reason[here[touches(start[here], end[here], *genome.n_runs(contig))]] = HAS_N
     return reason
 
 

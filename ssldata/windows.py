@@ -85,12 +85,6 @@ def is_positive(
     return coverage > min_overlap * size
 
 
-def n_runs(codes: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return starts and ends of the maximal runs of N (code above 3) in a contig's base codes."""
-    edge = np.diff(np.concatenate(([False], codes > 3, [False])).astype(np.int8))
-    return np.flatnonzero(edge == 1), np.flatnonzero(edge == -1)
-
-
 def touches(
     start: NDArray[np.int64],
     end: NDArray[np.int64],

@@ -226,6 +226,15 @@ def test_an_index_made_here_is_that_of_pyfaidx(pieces):
             assert b"aN-\n" in pieces[:-1]  # only a short line inside is not plain
 
 
+@pytest.mark.parametrize("portion", [1, 3, 5, 100])
+def test_runs_of_n_cross_portions(write, monkeypatch, portion):
+    monkeypatch.setattr("ssldata.genome._PASS_BASES", portion)
+    genome = open_genome(write(">a\nNNACGTNNNNNNA\nRN\n>b\nACG\n"))
+    starts, ends = genome.n_runs(0)
+    assert list(zip(starts.tolist(), ends.tolist(), strict=True)) == [(0, 2), (6, 12), (13, 15)]
+    assert genome.n_runs(1)[0].size == 0
+
+
 def test_long_ragged_lines_are_rewritten_whole(write):
     rng = np.random.default_rng(2)
     sequence = "".join(rng.choice(list("ACGTacgtN"), 2**21 + 12345))

@@ -11,8 +11,9 @@ from ssldata.config import Split
 from ssldata.errors import ConfigError
 from ssldata.hashing import below, hash_rows, permutation, uniform_rows
 from ssldata.intervals import Intervals
+from ssldata.onehot import n_runs
 from ssldata.splits import TEST, TRAIN, VALIDATION, check_contigs, split_of
-from ssldata.windows import by_contig, is_positive, kept_contigs, n_runs, spread, tile, touches
+from ssldata.windows import by_contig, is_positive, kept_contigs, spread, tile, touches
 
 
 def test_tile_gives_whole_bins_only() -> None:
