@@ -198,7 +198,7 @@ class Sweeps(Section):
     """Series of runs beside the grid, for ``--report paper``; empty: none.
 
     Each value is one more run of every experiment, model and seed of the grid, in the regimes that
-    the key concerns.
+    the key concerns; a value the grid has itself is no more work.
     """
 
     nearest: list[Annotated[int, Field(ge=1)]] = Field(
@@ -210,6 +210,9 @@ class Sweeps(Section):
         "the grid but ssl-ns.",
     )
     iterations: list[Annotated[int, Field(ge=1)]] = Field(
+    models: list[str] = Field(
+        default_factory=list, description="Models of the grid that are swept; empty: all."
+    )
         default_factory=list, description="Of the noisy student; ssl-ns."
     )
     noise_sd: list[Annotated[float, Field(ge=0)]] = Field(
@@ -319,3 +322,8 @@ class Training(Section):
                 "training.sampling.genomes: 'genomes' does not go with ssl_plus.one_per_locus"
             )
         return self
+    published_counts: Path | None = Field(
+        default=None,
+        description="CSV with columns experiment, positives, pseudo_labelled: shown beside your "
+        "own counts, and what `plan` reckons with while inputs are missing.",
+    )
