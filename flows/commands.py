@@ -215,15 +215,23 @@ def plan(
 ) -> None:
     """Say what `build` would do: rows and bytes expected, missing inputs. Writes nothing.
 
-    Exit code 2 when an input is missing.
+    What the estimates assume is printed with them. Exit code 2 when an input is missing.
 
     Example: `crosslabel plan my-project`
     """
-    from flows import steps
+    from flows import planning, steps
 
+    gflops: Annotated[
+        float | None,
+        typer.Option(
+            metavar="N",
+            min=0.001,
+            help="Speed to reckon hours with, in thousand million operations per second.",
+        ),
+    ] = None,
     with console(verbose, quiet, as_json) as shown:
         loaded = _load(project)
-        value, tables = steps.plan(loaded)
+        value, tables = planning.plan(loaded, everything=verbose > 0, gflops=gflops)
         shown.result(value, *tables)
         steps.require_inputs(loaded)
 
@@ -249,12 +257,12 @@ def build(
 
     Example: `crosslabel build my-project --workers 4`
     """
-    from flows import steps
+    from flows import planning, steps
 
     with console(verbose, quiet, as_json) as shown:
         loaded = _load(project)
         if dry_run:
-            value, tables = steps.plan(loaded)
+            value, tables = planning.plan(loaded, everything=verbose > 0)
             shown.result(value, *tables)
             steps.require_inputs(loaded)
             return
@@ -361,12 +369,12 @@ def run(
 
     Example: `crosslabel run my-project`
     """
-    from flows import steps
+    from flows import planning, steps
 
     with console(verbose, quiet, as_json) as shown:
         loaded = _load(project)
         if dry_run:
-            value, tables = steps.plan(loaded, runs=True)
+            value, tables = planning.plan(loaded, runs=True, everything=verbose > 0)
             shown.result(value, *tables)
             steps.require_inputs(loaded)
             return

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from flows import tables
 from flows._tensorflow import muted_import
+from flows.planning import run_status
 from ssldata.config import Project, load_project
 from ssldata.config_training import REGIMES
 from ssldata.errors import ConfigError, MissingInputError
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
     from flows.console import Console
 
-#: What a status of the plan means for a reader.
-_TO_DO = {"missing": "to do", "partial": "to finish", "complete": "up to date"}
 _ROWS_TITLE = "Rows: positives and negatives of the training split, validation, test"
 
 #: JSON value of a command and what is printed instead without ``--json``.
@@ -72,60 +71,6 @@ def fetch(project: Project, console: Console) -> Shown:
         for file in report.files
     ]
     return report.as_dict(), [tables.table("Files", ["file", "status", "size", "from"], rows)]
-
-
-def plan(project: Project, *, runs: bool = False) -> Shown:
-    """Say what a build would do and, with `runs`, how the runs of the grid stand."""
-    from ssldata.plan import plan_project
-
-    value = plan_project(project).as_dict()
-    steps = value["steps"]
-    total = sum(item["bytes"] or 0 for item in steps if item["status"] != "complete")
-    shown: list[RenderableType] = [
-        tables.table(
-            f"{value['stores']}: "
-            + (f"about {tables.size(total)} to write" if total else "nothing to do"),
-            ["store", "genome", "status", "rows", "on disk"],
-            [
-                (
-                    item["store"],
-                    _genome(item["group"]),
-                    _TO_DO.get(item["status"], item["status"]),
-                    # Rows of a genome are counted from its lifted intervals, not yet cut.
-                    ("~" if item["group"] != "reference" and item["rows"] is not None else "")
-                    + tables.count(item["rows"]),
-                    tables.size(item["bytes"]),
-                )
-                for item in steps
-            ],
-            numbers=2,
-        )
-    ]
-    shown.append(f"a Dask worker needs up to {tables.size(value['memory_per_worker'])} of memory")
-    if any(item["status"] == "stale" for item in steps):
-        shown.append("stale: built from other inputs or settings; --replace builds it anew")
-    if runs:
-        states = {name: _run_status(project.training.runs / name) for name in value["runs"]}
-        value["runs"] = [{"run": name, "status": status} for name, status in states.items()]
-        title = str(project.training.runs)
-        shown.append(
-            tables.table(
-                title,
-                ["run", "status"],
-                [(name, _TO_DO.get(status, status)) for name, status in states.items()],
-            )
-        )
-    shown += [f"missing: {path}" for path in value["missing"]]
-    return value, shown
-
-
-def _run_status(folder: Path) -> str:
-    from sslmodels.record import read_record
-
-    try:
-        return str(read_record(folder).get("status", "partial"))
-    except MissingInputError:
-        return "missing"
 
 
 def require_inputs(project: Project) -> None:
@@ -268,7 +213,7 @@ def run_folders(paths: Sequence[Path]) -> list[Path]:
             found[top] = None
             continue
         runs = _below(top)
-        complete = [run for run in runs if _run_status(run) == "complete"]
+        complete = [run for run in runs if run_status(run) == "complete"]
         for run in runs:
             if run not in complete:
                 _LOG.warning("%s: not complete, left out; `crosslabel train` continues it", run)

@@ -36,6 +36,11 @@ class Reference(Section):
         description="Other names of contigs, alias: name, used to read peaks and chains "
         "(peaks that say chr4 where the genome says chrIV).",
     )
+    sizes: Path | None = Field(
+        default=None,
+        description="Contigs and their lengths (chrom.sizes): what `plan` reckons with while the "
+        "sequence is missing.",
+    )
 
 
 class Experiment(Section):

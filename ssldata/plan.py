@@ -12,9 +12,11 @@ from ssldata.build_inputs import TargetInputs, open_inputs, open_target, store_n
 from ssldata.cache import digest_of
 from ssldata.config import Project
 from ssldata.errors import MissingInputError
+from ssldata.estimate import assumptions, expected_rows
 from ssldata.genome import open_genome
 from ssldata.liftover import Status
 from ssldata.rows_reference import ReferenceRows, reference_rows
+from ssldata.splits import TRAIN
 from ssldata.store import COMPLETE, HOMOLOGUES, REFERENCE, YANKED, read_root_attributes
 from ssldata.store_writer import CHUNKS_PER_SHARD, chunk_rows
 
@@ -41,6 +43,10 @@ class Step:
         an input is missing.
     bytes
         Size on disk expected, from measured compression.
+    positives, test
+        Of `rows`: those with label 1 that train, and those of the test.
+    assumed
+        Rows follow from :attr:`Plan.assumptions`, because inputs are missing.
     """
 
     store: str
@@ -48,6 +54,9 @@ class Step:
     status: str
     rows: int | None
     bytes: int | None
+    positives: int | None = None
+    test: int | None = None
+    assumed: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,7 @@ class Plan:
     missing: list[str] = field(default_factory=list)
     runs: list[str] = field(default_factory=list)
     memory_per_worker: int = 0
+    assumptions: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan as JSON-able values."""
@@ -114,8 +124,13 @@ def _status(entry: dict[str, Any] | None, digest: str | None) -> str:
     return str(entry["status"]) if digest is None or entry["digest"] == digest else "stale"
 
 
-def _homologue_rows(project: Project, built: ReferenceRows, target: TargetInputs) -> int:
-    """Return about how many rows a genome will have: its lifted sources, in bins."""
+def _homologue_rows(
+    project: Project, built: ReferenceRows, target: TargetInputs
+) -> tuple[int, int]:
+    """Return about how many rows and training positives a genome will have.
+
+    They are its lifted sources, in bins.
+    """
     lifted, _ = target.lift(built.sources, identity=False)
     mapped = lifted.status == Status.MAPPED
     positive = mapped & built.sources.label.any(axis=1)
@@ -124,10 +139,18 @@ def _homologue_rows(project: Project, built: ReferenceRows, target: TargetInputs
     else:
         bases = (lifted.end - lifted.start)[positive]
         rows = int(np.maximum(np.rint(bases / project.windows.size), 1).sum())
-    if project.negatives.source != "reference":
-        train = positive & (built.sources.split == 0)
-        rows += round(int(train.sum()) * project.negatives.ratio)
-    return rows
+    train = int((positive & (built.sources.split == TRAIN)).sum())
+    return rows + _lifted_negatives(project, train), round(rows * train / max(1, positive.sum()))
+
+
+def _span(rows: tuple[int, int]) -> int:
+    return rows[1] - rows[0]
+
+
+def _lifted_negatives(project: Project, positives: int) -> int:
+    if project.negatives.source == "reference":
+        return 0
+    return round(positives * project.negatives.ratio)
 
 
 def plan_project(project: Project) -> Plan:
@@ -151,6 +174,7 @@ def plan_project(project: Project) -> Plan:
         for genome in project.genomes
         if reference is not None and not {genome.sequence, genome.chain} & gone
     }
+    reckoned = expected_rows(project, reference) if missing else {}
     for name in store_names(project):
         path = project.store.path / f"{name}.zarr"
         ledger = (read_root_attributes(path) or {"ledger": {}})["ledger"]
@@ -159,7 +183,13 @@ def plan_project(project: Project) -> Plan:
         if reference is not None and not peaks & gone:
             inputs = open_inputs(project, name, genome=reference)
             built = reference_rows(project, inputs.experiments, reference, inputs.peaks)
-        rows = len(built.rows) if built else None
+        guess = reckoned.get(name)
+        rows = positives = test = None
+        if built:
+            rows = len(built.rows)
+            positives, test = (_span(built.ranges[part]) for part in ("positive", "test"))
+        elif guess:
+            rows, positives, test = guess.reference, guess.positives, guess.test
         steps.append(
             Step(
                 name,
@@ -167,15 +197,22 @@ def plan_project(project: Project) -> Plan:
                 _status(ledger.get(REFERENCE), inputs.digest if inputs else None),
                 rows,
                 _bytes(project, rows) if rows is not None else None,
+                positives,
+                test,
+                assumed=built is None and guess is not None,
             )
         )
         for genome in project.genomes:
             target = targets.get(genome.name)
             group = f"{HOMOLOGUES}/{genome.name}"
-            digest = rows = None
+            digest = rows = positives = None
+            assumed = False
             if target is not None and inputs is not None and built is not None:
                 digest = digest_of(target.parts | {"reference rows": inputs.digest})
-                rows = _homologue_rows(project, built, target)
+                rows, positives = _homologue_rows(project, built, target)
+            elif guess:
+                positives = round(guess.pseudo / len(project.genomes))
+                rows, assumed = positives + _lifted_negatives(project, positives), True
             steps.append(
                 Step(
                     name,
@@ -183,6 +220,8 @@ def plan_project(project: Project) -> Plan:
                     _status(ledger.get(group), digest),
                     rows,
                     _bytes(project, rows) if rows is not None else None,
+                    positives,
+                    assumed=assumed,
                 )
             )
     training = project.training
@@ -199,4 +238,5 @@ def plan_project(project: Project) -> Plan:
             for seed in training.seeds
         ],
         memory_per_worker=memory_per_worker(project),
+        assumptions=assumptions(project) if any(step.assumed for step in steps) else [],
     )

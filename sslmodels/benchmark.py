@@ -102,11 +102,27 @@ def _series(
     else:
         changes[sweep] = value
     varied = project.model_copy(update={"training": training.model_copy(update=changes)})
+    models = training.sweeps.models or training.models
     for seed, model, experiment, regime in product(
         training.seeds, training.models, project.cells(), regimes
     ):
-        if _fits(project, experiment, sweep, value):
-            yield Cell(varied, experiment, model, regime, seed, sweep, float(value))
+        if not _fits(project, experiment, sweep, value):
+            continue
+        # A value that is the grid's own is a run of the grid.
+        same = regime in training.regimes and value == _own_value(project, experiment, sweep)
+        used = project if same else varied
+        yield Cell(used, experiment, model, regime, seed, sweep, float(value))
+
+
+def _own_value(project: Project, experiment: str, sweep: str) -> float | None:
+    """Return the value of a sweep that the grid itself is trained with; None: all loci."""
+    training = project.training
+    if sweep == "nearest":
+        genomes = len(open_store(project.store_path(experiment)).genomes)
+        return min(training.nearest or genomes, genomes)
+    if sweep == "labelled_peaks":
+        return training.labelled_peaks
+    return float(getattr(training.noisy_student, sweep))
 
 
 def _fits(project: Project, experiment: str, sweep: str, value: float) -> bool:

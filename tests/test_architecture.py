@@ -46,7 +46,7 @@ OWNERS = {
         *("flows.commands", "flows.options", "flows.store_commands", "flows.reader_commands"),
         "flows.model_commands",
     ),
-    "rich": ("flows.console", "flows.tables", "flows.steps"),
+    "rich": ("flows.console", "flows.tables", "flows.steps", "flows.planning"),
 }
 
 

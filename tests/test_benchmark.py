@@ -88,6 +88,18 @@ def test_sweeps_have_folders_and_settings_of_their_own(project):
     assert folder.parts[:2] == ("sweeps", "noise_sd-0.3")
 
 
+def test_a_value_of_the_grid_is_a_run_of_the_grid(project):
+    genomes = len(project.genomes)
+    project = changed(project, "training", models=["deepbind", "cnn-7k"])
+    project = swept(project, nearest=[1, genomes], noise_sd=[0.1], models=["cnn-7k"])
+    folders = {c.folder for c in benchmark.grid(project)}
+    cells = list(benchmark.sweeps(project))
+    assert {c.model for c in cells} == {"cnn-7k"}
+    assert all(c.folder in folders for c in cells if c.value == genomes)
+    # ssl-ns is not in this grid, so even its own noise is a run more.
+    assert not any(c.folder in folders for c in cells if c.value in (1, 0.1))
+
+
 def test_values_too_large_are_left_out(project):
     project = swept(project, nearest=[50], labelled_peaks=[100_000])
     assert list(benchmark.sweeps(project)) == []
@@ -251,24 +263,6 @@ def test_published_values_stand_beside_ones_own(tmp_path):
         paper._published(path, tables.means(world(2), "aupr"))
     with pytest.raises(MissingInputError, match="no such file"):
         paper._published(tmp_path / "none.csv", tables.means(world(2), "aupr"))
-
-
-def test_the_published_project_is_whole():
-    """Every experiment has its published numbers; `plan` names what has to be fetched."""
-    folder = Path(__file__).parent.parent / "examples" / "paper-hg38"
-    project = load_project(folder)
-    assert (len(project.experiments), len(project.genomes)) == (11, 22)
-    names = {e.name for e in project.experiments}
-    published = pd.read_csv(project.training.published)
-    assert set(published["experiment"]) == names
-    assert published["aupr"].between(0, 1).all()
-    counts = pd.read_csv(folder / "published" / "table_1_counts.csv")
-    assert set(counts["experiment"]) == names
-    assert counts.set_index("experiment").loc["CTCF"].tolist() == [75082, 1245195]
-    files = pd.read_csv(folder / "files.tsv", sep="\t")["path"]
-    needed = {project.reference.sequence, *(g.sequence for g in project.genomes)}
-    needed |= {g.chain for g in project.genomes}
-    assert {folder.resolve() / path for path in files} == needed
 
 
 # The page ---------------------------------------------------------------------------------------

@@ -1,0 +1,154 @@
+"""What a plan reckons with while inputs are missing: rows from stated assumptions."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ssldata.build_inputs import store_names
+from ssldata.config import JOINT, Project
+from ssldata.errors import InputError, MissingInputError
+from ssldata.genome import Genome
+from ssldata.windows import kept_contigs
+
+#: Columns of a table of published counts.
+COUNT_COLUMNS = ("experiment", "positives", "pseudo_labelled")
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Rows of one store, reckoned without its inputs.
+
+    Attributes
+    ----------
+    positives, pseudo
+        Training positives of the labelled genome, and of all others together.
+    held_out, test
+        Bins of the validation and test contigs together, and of the test contigs.
+    pool
+        Training negatives kept.
+    """
+
+    positives: int
+    pseudo: int
+    held_out: int
+    test: int
+    pool: int
+
+    @property
+    def reference(self) -> int:
+        """Rows of the labelled genome."""
+        return self.positives + self.held_out + self.pool
+
+
+def read_sizes(path: Path) -> dict[str, int]:
+    """Read contig lengths: two tab-separated columns, as UCSC's ``chrom.sizes``.
+
+    Raises
+    ------
+    MissingInputError
+        No such file.
+    InputError
+        A line is something else.
+    """
+    sizes: dict[str, int] = {}
+    for number, row in enumerate(_rows(path, "reference.sizes", "\t"), start=1):
+        if len(row) != 2 or not row[1].isdigit() or row[0] in sizes:
+            raise InputError(f"{path}, line {number}: expected a contig and its length in bases")
+        sizes[row[0]] = int(row[1])
+    return sizes
+
+
+def read_counts(path: Path) -> dict[str, tuple[int, int]]:
+    """Read published counts: experiment → labelled and pseudo-labelled positives.
+
+    Raises
+    ------
+    MissingInputError
+        No such file.
+    InputError
+        It is no such table.
+    """
+    rows = list(_rows(path, "training.published_counts", ","))
+    if not rows or tuple(rows[0]) != COUNT_COLUMNS:
+        raise InputError(f"{path}, line 1: expected the columns {','.join(COUNT_COLUMNS)}")
+    for number, row in enumerate(rows[1:], start=2):
+        if len(row) != 3 or not (row[1].isdigit() and row[2].isdigit()):
+            raise InputError(f"{path}, line {number}: expected an experiment and two whole numbers")
+    return {name: (int(labelled), int(pseudo)) for name, labelled, pseudo in rows[1:]}
+
+
+def _rows(path: Path, key: str, delimiter: str) -> Iterator[list[str]]:
+    if not path.is_file():
+        raise MissingInputError(f"{path}: no such file; see {key}")
+    with path.open(encoding="utf-8", newline="") as handle:
+        yield from (row for row in csv.reader(handle, delimiter=delimiter) if row)
+
+
+def expected_rows(project: Project, reference: Genome | None) -> dict[str, Expected]:
+    """Return what is expected of every store, as far as the project file lets it be said.
+
+    Parameters
+    ----------
+    project
+        With ``training.published_counts``, and ``reference.sizes`` unless the sequence is there.
+    reference
+        The labelled genome, if its sequence is there.
+
+    Returns
+    -------
+    dict
+        Store → rows; without those of which nothing is known.
+    """
+    sizes = _sizes(project, reference)
+    if project.training.published_counts is None or not sizes:
+        return {}
+    counts = read_counts(project.training.published_counts)
+    bins = {name: length // project.windows.size for name, length in sizes.items()}
+    kept = kept_contigs(list(bins), project.windows.exclude)
+    bins = {name: count for (name, count), keep in zip(bins.items(), kept, strict=True) if keep}
+    test = sum(bins.get(name, 0) for name in project.split.test)
+    validation = sum(bins.get(name, 0) for name in project.split.validation)
+    rest = sum(bins.values()) - test - validation
+    if not project.split.validation:
+        validation = round(project.split.validation_fraction * rest)
+        rest -= validation
+    made = {}
+    for store in store_names(project):
+        members = [e.name for e in project.experiments if store in (JOINT, e.name)]
+        if all(name in counts for name in members):
+            made[store] = Expected(
+                positives=sum(counts[name][0] for name in members),
+                pseudo=sum(counts[name][1] for name in members),
+                held_out=test + validation,
+                test=test,
+                pool=min(project.negatives.pool, rest),
+            )
+    return made
+
+
+def _sizes(project: Project, reference: Genome | None) -> Mapping[str, int]:
+    if reference is not None:
+        lengths = np.asarray(reference.sizes).tolist()
+        return dict(zip(reference.names, lengths, strict=True))
+    return {} if project.reference.sizes is None else read_sizes(project.reference.sizes)
+
+
+def assumptions(project: Project) -> list[str]:
+    """Return in words what :func:`expected_rows` assumes."""
+    held_out = ", ".join([*project.split.test, *project.split.validation])
+    counts = project.training.published_counts
+    return [
+        (
+            f"training positives as published ({counts.name if counts else 'unknown'}), those of the "
+            f"other genomes in equal parts from each of the {len(project.genomes)}"
+        ),
+        (
+            f"every bin of {held_out} is stored, as if none had an N; beside them "
+            f"{project.negatives.pool:,} training negatives at most"
+        ),
+    ]
