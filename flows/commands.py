@@ -212,6 +212,14 @@ def plan(
     verbose: Verbose = 0,
     quiet: Quiet = False,
     as_json: Json = False,
+    gflops: Annotated[
+        float | None,
+        typer.Option(
+            metavar="N",
+            min=0.001,
+            help="Speed to reckon hours with, in thousand million operations per second.",
+        ),
+    ] = None,
 ) -> None:
     """Say what `build` would do: rows and bytes expected, missing inputs. Writes nothing.
 
@@ -221,14 +229,6 @@ def plan(
     """
     from flows import planning, steps
 
-    gflops: Annotated[
-        float | None,
-        typer.Option(
-            metavar="N",
-            min=0.001,
-            help="Speed to reckon hours with, in thousand million operations per second.",
-        ),
-    ] = None,
     with console(verbose, quiet, as_json) as shown:
         loaded = _load(project)
         value, tables = planning.plan(loaded, everything=verbose > 0, gflops=gflops)

@@ -201,6 +201,9 @@ class Sweeps(Section):
     the key concerns; a value the grid has itself is no more work.
     """
 
+    models: list[str] = Field(
+        default_factory=list, description="Models of the grid that are swept; empty: all."
+    )
     nearest: list[Annotated[int, Field(ge=1)]] = Field(
         default_factory=list, description="Numbers of nearest genomes; ssl."
     )
@@ -210,9 +213,6 @@ class Sweeps(Section):
         "the grid but ssl-ns.",
     )
     iterations: list[Annotated[int, Field(ge=1)]] = Field(
-    models: list[str] = Field(
-        default_factory=list, description="Models of the grid that are swept; empty: all."
-    )
         default_factory=list, description="Of the noisy student; ssl-ns."
     )
     noise_sd: list[Annotated[float, Field(ge=0)]] = Field(
@@ -310,6 +310,11 @@ class Training(Section):
         description="CSV with columns experiment, model, regime, aupr that --report paper shows "
         "beside your own results.",
     )
+    published_counts: Path | None = Field(
+        default=None,
+        description="CSV with columns experiment, positives, pseudo_labelled: shown beside your "
+        "own counts, and what `plan` reckons with while inputs are missing.",
+    )
 
     @model_validator(mode="after")
     def _distinct(self) -> Training:
@@ -322,8 +327,3 @@ class Training(Section):
                 "training.sampling.genomes: 'genomes' does not go with ssl_plus.one_per_locus"
             )
         return self
-    published_counts: Path | None = Field(
-        default=None,
-        description="CSV with columns experiment, positives, pseudo_labelled: shown beside your "
-        "own counts, and what `plan` reckons with while inputs are missing.",
-    )
