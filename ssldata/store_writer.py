@@ -14,7 +14,6 @@ import json
 import logging
 import os
 import shutil
-import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,9 +23,6 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCname, BloscCodec
-from zarr.core.buffer import default_buffer_prototype
-from zarr.core.sync import sync
-from zarr.storage import MemoryStore
 
 from ssldata.cache import atomic_path, write_text_atomic
 from ssldata.column_writer import write_column
@@ -55,6 +51,9 @@ CHUNK_BYTES = 4_194_304
 CHUNKS_PER_SHARD = 16
 #: Ends of the names of what a killed writer leaves: half-written files, half-deleted folders.
 _PARTIAL, _DELETING = ".partial", ".deleting"
+#: What consolidated metadata say of themselves. Not yet part of the v3 specification, but every
+#: zarr-python and xarray reads them; without them a store behind plain HTTP looks empty.
+_CONSOLIDATED = {"kind": "inline", "must_understand": False}
 #: Files handed to the disk at a time; each wait is mostly idle.
 _SYNC_THREADS = 8
 
@@ -119,6 +118,14 @@ def _is_leftover(path: Path) -> bool:
     return path.is_dir() and all(
         item.name.endswith((_PARTIAL, _DELETING)) for item in path.iterdir()
     )
+
+
+def _consolidated(file: Path) -> dict[str, Any]:
+    """Return the metadata of a node as the root repeats them, in the way of zarr-python."""
+    node: dict[str, Any] = json.loads(file.read_bytes())
+    if node["node_type"] == "group":
+        node["consolidated_metadata"] = {**_CONSOLIDATED, "metadata": {}}
+    return node
 
 
 def _sequence_codec(array: str) -> BloscCodec:
@@ -186,10 +193,10 @@ class StoreWriter:
 
     def _commit(self, attributes: Mapping[str, Any]) -> None:
         """Replace the root ``zarr.json``: attributes and consolidated metadata in one rename."""
-        memory: dict[str, Any] = {}
         complete = {
             name for name, entry in attributes["ledger"].items() if entry["status"] == COMPLETE
         }
+        nodes: dict[str, Any] = {}
         # Groups on the way to a complete one ("homologs"), what belongs to it, and the sources.
         for name in sorted(complete | ({"sources"} if complete else set())):
             parts = name.split("/")
@@ -198,25 +205,18 @@ class StoreWriter:
             folder = self.path.joinpath(*parts)
             files += [
                 file
-                for file in sorted(folder.rglob("zarr.json"))
+                for file in folder.rglob("zarr.json")
                 if belongs(file.relative_to(folder), name, attributes.get(WEIGHTS, {}))
             ]
             for file in files:
-                memory[str(file.relative_to(self.path))] = file.read_bytes()
-        root = {"zarr_format": 3, "node_type": "group", "attributes": {ATTRIBUTE: attributes}}
-        memory["zarr.json"] = json.dumps(root).encode()
-        prototype = default_buffer_prototype()
-        store = MemoryStore(
-            {key: prototype.buffer.from_bytes(value) for key, value in memory.items()}
-        )
-        with warnings.catch_warnings():
-            # Consolidated metadata is not yet part of the v3 specification; every zarr-python
-            # and xarray reads it, and without it a store behind plain HTTP looks empty.
-            warnings.filterwarnings("ignore", message="Consolidated metadata")
-            zarr.consolidate_metadata(store)
-        buffer = sync(store.get("zarr.json", prototype))
-        assert buffer is not None
-        text = json.dumps(json.loads(buffer.to_bytes()), indent=1, sort_keys=True)
+                nodes[str(file.parent.relative_to(self.path))] = _consolidated(file)
+        root = {
+            "zarr_format": 3,
+            "node_type": "group",
+            "attributes": {ATTRIBUTE: attributes},
+            "consolidated_metadata": {**_CONSOLIDATED, "metadata": nodes},
+        }
+        text = json.dumps(root, indent=1, sort_keys=True)
         with atomic_path(self.path / "zarr.json") as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
 

@@ -67,6 +67,17 @@ def test_a_store_without_codes_reads_the_same(store_path: Path) -> None:
     assert (open_store(store_path).group("reference").codes(3, 40) == with_codes).all()
 
 
+@pytest.mark.filterwarnings("ignore:Consolidated metadata")
+def test_consolidated_metadata_are_those_of_zarr_python(store_path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.zarr"
+    shutil.copytree(
+        store_path, copy, ignore=shutil.ignore_patterns("*.csv", "*.md", "croissant.json")
+    )
+    zarr.consolidate_metadata(copy)
+    theirs, ours = (json.loads((path / "zarr.json").read_text()) for path in (copy, store_path))
+    assert ours == theirs
+
+
 def test_consolidated_metadata_is_fresh_and_lists_complete_groups_only(store_path: Path) -> None:
     root = json.loads((store_path / "zarr.json").read_text())
     listed = set(root["consolidated_metadata"]["metadata"])
