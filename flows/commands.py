@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from flows import model_commands, reader_commands
+from flows import model_commands, reader_commands, weights_commands
 from flows.console import BROKEN_PIPE, Console, StdoutClosedError
 from flows.options import (
     DaskScheduler,
@@ -20,6 +20,8 @@ from flows.options import (
     Quiet,
     Replace,
     SchedulerFile,
+    TrainThreads,
+    TrainWorkers,
     Verbose,
     Workers,
     console,
@@ -54,6 +56,7 @@ app.add_typer(store_app, name="store")
 register(store_app)
 reader_commands.register(store_app)
 app.add_typer(model_commands.app, name="model")
+app.add_typer(weights_commands.app, name="weights")
 
 ProjectPath = Annotated[
     Path,
@@ -66,6 +69,12 @@ Experiments = Annotated[
     typer.Option("--experiment", "-e", help="Only this experiment; may be repeated."),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed.")]
+PublishWeights = Annotated[
+    bool,
+    typer.Option(
+        "--publish-weights", help="Put the last teacher weights of ssl-ns runs in their store."
+    ),
+]
 
 
 def invoke(arguments: list[str]) -> int:
@@ -221,7 +230,7 @@ def plan(
         ),
     ] = None,
 ) -> None:
-    """Say what `build` would do: rows and bytes expected, missing inputs. Writes nothing.
+    """Say what `build` and `run` would do: rows, bytes, hours, missing inputs. Writes nothing.
 
     What the estimates assume is printed with them. Exit code 2 when an input is missing.
 
@@ -287,6 +296,7 @@ def train(
         typer.Option("--regime", "-r", help="As sl, ssl, ssl-ns, ssl-plus. Default: the only one."),
     ] = None,
     seed: Seed = 0,
+    publish_weights: PublishWeights = False,
     replace: Replace = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -310,6 +320,7 @@ def train(
             model=model,
             regime=regime,
             seed=seed,
+            publish_weights=publish_weights,
             replace=replace,
         )
         shown.result(value, *tables)
@@ -343,9 +354,11 @@ def evaluate(
 def run(
     project: ProjectPath,
     workers: Workers = 0,
+    train_workers: TrainWorkers = 0,
     dask_scheduler: DaskScheduler = None,
     scheduler_file: SchedulerFile = None,
     memory: Memory = None,
+    train_threads: TrainThreads = None,
     replace: Replace = False,
     report: Annotated[
         Literal["paper"] | None,
@@ -353,6 +366,7 @@ def run(
             help="paper: also train the sweeps, and write the benchmark's tables and figures."
         ),
     ] = None,
+    publish_weights: PublishWeights = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be built and trained; write nothing.")
     ] = False,
@@ -362,30 +376,38 @@ def run(
 ) -> None:
     """Do everything: build, train and evaluate the grid of the project file, write a report.
 
-    Runs as a Prefect flow on a private backend that needs no server; set PREFECT_API_URL to watch
-    it in your own. Ends with the table of metrics and the path of report.html. With --report paper
-    the runs of `training.sweeps` follow, then RUNS/paper/index.html with the tables and figures of
-    the paper and a CSV beside each.
+    Ends with the table of metrics and the path of report.html. With --report paper the runs of
+    `training.sweeps` follow, then RUNS/paper/index.html with the tables and figures of the paper
+    and a CSV beside each.
 
-    Example: `crosslabel run my-project`
+    With --train-workers, or on a running Dask cluster, several runs are trained at once. A run
+    that fails stops no other; the exit code is 2 then. What there is to do runs as a Prefect flow
+    on a private backend that needs no server; set PREFECT_API_URL to watch it in your own.
+
+    Example: `crosslabel run my-project --train-workers 2`
     """
     from flows import planning, steps
 
     with console(verbose, quiet, as_json) as shown:
         loaded = _load(project)
+        from flows.pipeline import Options
+
+        options = Options(
+            workers=workers,
+            train_workers=train_workers,
+            dask_scheduler=dask_scheduler,
+            scheduler_file=None if scheduler_file is None else str(scheduler_file),
+            memory=memory,
+            train_threads=train_threads,
+            replace=replace,
+            report=report,
+        )
         if dry_run:
             value, tables = planning.plan(loaded, runs=True, everything=verbose > 0)
             shown.result(value, *tables)
             steps.require_inputs(loaded)
             return
-        cluster = steps.Cluster(workers, dask_scheduler, scheduler_file, memory)
-        value, tables = steps.run(
-            loaded,
-            shown,
-            cluster=cluster,
-            replace=replace,
-            report=report,
-        )
+        value, tables = steps.run(loaded, shown, options, publish_weights=publish_weights)
         shown.result(value, *tables)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from flows import tables
 from flows._tensorflow import muted_import
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from flows.console import Console
+    from flows.pipeline import Options
 
 _ROWS_TITLE = "Rows: positives and negatives of the training split, validation, test"
 
@@ -153,8 +154,9 @@ def train(
     regime: str | None,
     seed: int,
     replace: bool,
+    publish_weights: bool = False,
 ) -> Shown:
-    """Train one run."""
+    """Train one run; with `publish_weights` put its last teacher weights in the store."""
     cell: dict[str, Any] = {
         "experiment": _only("experiment", experiment, project.cells()),
         "model": _only("model", model, project.training.models),
@@ -165,11 +167,37 @@ def train(
     project.outputs_of(cell["experiment"])
     if cell["regime"] not in REGIMES:
         raise ConfigError(f"--regime {regime}: no such regime; there are {', '.join(REGIMES)}")
+    if publish_weights:
+        _require_teachers([cell["regime"]])
     with muted_import(announce=console.draws):
         from sslmodels.regimes import train as train_run
 
     folder = train_run(project, progress=console, replace=replace, **cell)
-    return {"run": str(folder), **cell}, [f"trained {folder}; next: crosslabel evaluate {folder}"]
+    value: dict[str, Any] = {"run": str(folder), **cell}
+    shown: list[RenderableType] = [f"trained {folder}; next: crosslabel evaluate {folder}"]
+    if publish_weights:
+        value["weights"] = _publish([folder])
+        shown += [published_line(one) for one in value["weights"]]
+    return value, shown
+
+
+def _require_teachers(regimes: Sequence[str]) -> None:
+    if "ssl-ns" not in regimes:
+        raise ConfigError(
+            f"--publish-weights: only ssl-ns runs have teacher weights, not {', '.join(regimes)}"
+        )
+
+
+def _publish(runs: Iterable[Path]) -> list[dict[str, Any]]:
+    from sslmodels.run_weights import publish_run
+
+    return [publish_run(folder) for folder in runs]
+
+
+def published_line(value: Mapping[str, Any]) -> str:
+    """Say what became of weights that were published."""
+    done = "published" if value["status"] == "published" else "published before, unchanged"
+    return f"{value['path']}: weights {value['name']} (iteration {value['iteration']}) {done}"
 
 
 def _only(option: str, given: str | None, choices: Sequence[str]) -> str:
@@ -230,40 +258,52 @@ def _below(top: Path) -> list[Path]:
 
 
 def run(
-    project: Project,
-    console: Console,
-    *,
-    cluster: Cluster,
-    replace: bool,
-    report: Literal["paper"] | None = None,
+    project: Project, console: Console, options: Options, *, publish_weights: bool = False
 ) -> Shown:
-    """Run the flow over the whole grid; `report` is ``paper`` or None."""
+    """Do everything a project asks for; as a Prefect flow where there is work.
+
+    With `publish_weights` the last teacher weights of the grid's ssl-ns runs go to their stores.
+    """
+    if publish_weights:
+        _require_teachers(project.training.regimes)
     require_inputs(project)
+    from flows.pipeline import Pipeline
+
+    idle = Pipeline(project, options, progress=console)
+    value = idle.run() if idle.is_done() else _flow(project, console, options)
+    shown = [
+        *build_tables(value["stores"]),
+        tables.metrics_table(value["runs"]),
+        f"report: {value['report']}",
+        *([f"paper: {value['paper']}"] if "paper" in value else []),
+    ]
+    if publish_weights:
+        taught = (item["run"] for item in value["runs"] if item["regime"] == "ssl-ns")
+        value["weights"] = _publish(map(Path, taught))
+        shown += [published_line(one) for one in value["weights"]]
+    return value, shown
+
+
+def _flow(project: Project, console: Console, options: Options) -> dict[str, Any]:
+    if options.elsewhere:
+        from ssldata.cluster import open_pool
+
+        # A cluster that does not answer is told of before Prefect takes its seconds to start.
+        with open_pool(**options.cluster):
+            pass
     from flows import _runtime
 
     _runtime.prepare(verbosity=console.verbosity)
     from flows.run import run_project
 
     with _runtime.flow_settings(console):
-        value = run_project(
-            str(project.file),
-            workers=cluster.workers,
-            dask_scheduler=cluster.scheduler,
-            scheduler_file=None if cluster.scheduler_file is None else str(cluster.scheduler_file),
-            memory=cluster.memory,
-            replace=replace,
-            report=report,
-        )
-    return value, [
-        *build_tables(value["stores"]),
-        tables.metrics_table(value["runs"]),
-        f"report: {value['report']}",
-        *([f"paper: {value['paper']}"] if "paper" in value else []),
-    ]
+        # JSON-able, as Prefect records them.
+        return run_project(str(project.file), **asdict(options))
 
 
 def store_inspect(location: str) -> Shown:
     """Describe one store (a folder, a zip or an address), or all stores of a project."""
+    from ssldata.published_weights import stale_groups
     from ssldata.store import open_store
 
     path = Path(location)
@@ -299,27 +339,51 @@ def store_inspect(location: str) -> Shown:
                 "experiments": store.experiments,
                 "digest": store.digest,
                 "groups": groups,
+                "weights": [
+                    {"name": name, **entry, "stale": stale_groups(store, name)}
+                    for name, entry in sorted(store.weights.items())
+                ],
             }
         )
-    return stores, [
-        tables.table(
-            f"{store['path']} · {', '.join(store['experiments'])} · digest {store['digest'][:12]}",
-            ["genome", "status", "content", "rows", "positives", "on disk"],
-            [
-                (
-                    group["genome"],
-                    group["status"],
-                    (group["digest"] or "–")[:12],
-                    tables.count(group["rows"]),
-                    tables.count(group["positives"]),
-                    tables.size(group["bytes"]),
-                )
-                for group in store["groups"]
-            ],
-            numbers=3,
+    shown: list[RenderableType] = []
+    for held in stores:
+        title = f"{held['path']} · {', '.join(held['experiments'])}"
+        shown.append(
+            tables.table(
+                f"{title} · digest {held['digest'][:12]}",
+                ["genome", "status", "content", "rows", "positives", "on disk"],
+                [
+                    (
+                        group["genome"],
+                        group["status"],
+                        (group["digest"] or "–")[:12],
+                        tables.count(group["rows"]),
+                        tables.count(group["positives"]),
+                        tables.size(group["bytes"]),
+                    )
+                    for group in held["groups"]
+                ],
+                numbers=3,
+            )
         )
-        for store in stores
+        if held["weights"]:
+            shown.append(_weights_table(held["weights"]))
+    return stores, shown
+
+
+def _weights_table(weights: Sequence[Mapping[str, Any]]) -> RenderableType:
+    from ssldata.published_weights import described
+
+    rows = [
+        (
+            entry["name"],
+            described(entry),
+            ", ".join(_genome(name) for name in entry["groups"] if name not in entry["stale"]),
+            ", ".join(_genome(name) for name in entry["stale"]) or "–",
+        )
+        for entry in weights
     ]
+    return tables.table("Published weights", ["name", "made by", "genomes", "stale"], rows)
 
 
 def _positives(entry: Mapping[str, Any]) -> int | None:
