@@ -1,8 +1,8 @@
 """The architectures of the zoo, one builder each.
 
-To add a model, write one function and decorate it::
+To add a model, enter it in :data:`sslmodels.catalogue.MODELS`, write a function, decorate it::
 
-    @register("my-model", description="what it is")
+    @register("my-model")
     def _my_model(sequence, seeds, outputs):
         hidden = keras.layers.Conv1D(32, 12, kernel_initializer=seeds.glorot())(sequence)
         ...
@@ -75,21 +75,14 @@ def _shallow(
     return make.paper_head(hidden, outputs=outputs, head=head)
 
 
-@register(
-    "cnn-7k", description="one convolution, 64 filters of 24 bases", min_length=24, parameters=6_869
-)
+@register("cnn-7k")
 def _cnn_7k(
     sequence: Any, seeds: Seeds, outputs: int, *, padding: Padding = "valid", head: str = "relu"
 ) -> Any:
     return _shallow(sequence, seeds, outputs, filters=64, padding=padding, head=head)
 
 
-@register(
-    "cnn-27k",
-    description="one convolution, 256 filters of 24 bases",
-    min_length=24,
-    parameters=27_413,
-)
+@register("cnn-27k")
 def _cnn_27k(
     sequence: Any, seeds: Seeds, outputs: int, *, padding: Padding = "valid", head: str = "relu"
 ) -> Any:
@@ -121,12 +114,7 @@ def _deep(
     return make.paper_head(hidden, outputs=outputs, head=head)
 
 
-@register(
-    "deep-cnn-64",
-    description="64 filters of 24 bases, 5 dilated residual convolutions",
-    min_length=24,
-    parameters=68_629,
-)
+@register("deep-cnn-64")
 def _deep_cnn_64(
     sequence: Any,
     seeds: Seeds,
@@ -141,12 +129,7 @@ def _deep_cnn_64(
     )
 
 
-@register(
-    "deep-cnn-256",
-    description="256 filters of 24 bases, 5 dilated residual convolutions",
-    min_length=24,
-    parameters=1_011_733,
-)
+@register("deep-cnn-256")
 def _deep_cnn_256(
     sequence: Any,
     seeds: Seeds,
@@ -161,12 +144,7 @@ def _deep_cnn_256(
     )
 
 
-@register(
-    "deepbind",
-    description="DeepBind: one convolution, 16 filters of 24 bases",
-    min_length=24,
-    parameters=2_129,
-)
+@register("deepbind")
 def _deepbind(
     sequence: Any, seeds: Seeds, outputs: int, *, padding: Padding = "valid", head: str = "relu"
 ) -> Any:
@@ -178,14 +156,7 @@ def _deepbind(
     return make.probabilities(hidden, outputs=outputs)
 
 
-@register(
-    "deepsea",
-    description="DeepSEA: three convolutions of 8 bases, dense 925; reads the context, 1 kb",
-    reads="context",
-    # Each convolution takes 7 positions and each pooling leaves a quarter: 163 b end in one.
-    min_length=163,
-    parameters=51_993_051,
-)
+@register("deepsea")
 def _deepsea(
     sequence: Any, seeds: Seeds, outputs: int, *, padding: Padding = "valid", head: str = "relu"
 ) -> Any:
@@ -203,6 +174,6 @@ def _deepsea(
     return make.probabilities(hidden, outputs=outputs)
 
 
-@register(DNABERT2, description="DNABERT-2 with adapters; reads tokens, see docs/dnabert2.md")
+@register(DNABERT2)
 def _dnabert2(sequence: Any, seeds: Seeds, outputs: int) -> Any:
     raise AssertionError("built by sslmodels.dnabert2_pretrained")

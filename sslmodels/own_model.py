@@ -11,7 +11,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ssldata.errors import ConfigError
 
@@ -60,6 +60,20 @@ def load_function(name: str) -> Callable[..., Any]:
             f"there are {', '.join(sorted(known)) or 'none'}"
         )
     return function
+
+
+def reads(name: str) -> Literal["bin", "context"]:
+    """Return what a user's model reads of a row: its attribute ``reads``, else the bin.
+
+    Raises
+    ------
+    ConfigError
+        It is something else, or the function cannot be imported.
+    """
+    found = getattr(load_function(name), "reads", "bin")
+    if found not in ("bin", "context"):
+        raise ConfigError(f"model {name!r}: its attribute 'reads' is {found!r}; bin or context")
+    return found  # type: ignore[no-any-return]  # one of the two, as just checked
 
 
 def source_digest(name: str) -> str:

@@ -6,24 +6,34 @@ user's own function needs no registration: ``my_package.module:function`` names 
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
 
 from ssldata.errors import ConfigError, MissingInputError
 from sslmodels import own_model
+from sslmodels.catalogue import DNABERT2, Listed, input_length, listed, model_names
 from sslmodels.layers import CHANNELS, SequenceModel
 
-#: What a model reads of a stored row: the bin, or the bin and its context.
-Reads = Literal["bin", "context"]
+__all__ = [
+    "DNABERT2",
+    "Builder",
+    "Entry",
+    "Seeds",
+    "build_model",
+    "entry",
+    "input_length",
+    "load_model",
+    "model_names",
+    "register",
+]
 
 
 class Seeds:
@@ -50,20 +60,12 @@ class Seeds:
 #: (one-hot input (B, L, 4), seeds, outputs, **options) → probabilities (B, outputs).
 Builder = Callable[..., Any]
 
-#: Reads tokens; built by :mod:`sslmodels.dnabert2_pretrained` with options of the project file.
-DNABERT2 = "dnabert2"
-
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One architecture of the registry."""
+class Entry(Listed):
+    """One architecture of the registry: a line of the catalogue, and what builds it."""
 
-    name: str
-    description: str
     build: Builder
-    reads: Reads
-    min_length: int
-    parameters: int | None
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -71,59 +73,20 @@ class Entry:
         return tuple(list(inspect.signature(self.build).parameters)[3:])
 
 
-_REGISTRY: dict[str, Entry] = {}
+_BUILDERS: dict[str, Builder] = {}
 
 
-def register(
-    name: str,
-    *,
-    description: str,
-    reads: Reads = "bin",
-    min_length: int = 1,
-    parameters: int | None = None,
-) -> Callable[[Builder], Builder]:
-    """Add a builder to the registry.
-
-    Parameters
-    ----------
-    name
-        What the project file calls the model.
-    description
-        One line.
-    reads
-        ``bin``: the central ``windows.size`` bases of a row; ``context``: all stored bases.
-    min_length
-        Shortest input the layers allow, in bases.
-    parameters
-        With one output; None: it depends on the options or files.
-    """
+def register(name: str) -> Callable[[Builder], Builder]:
+    """Make a function the builder of a model of :data:`sslmodels.catalogue.MODELS`."""
+    listed(name)
 
     def add(builder: Builder) -> Builder:
-        if name in _REGISTRY:
+        if name in _BUILDERS:
             raise ValueError(f"the model name {name!r} is registered twice")
-        _REGISTRY[name] = Entry(
-            name=name,
-            description=description,
-            build=builder,
-            reads=reads,
-            min_length=min_length,
-            parameters=parameters,
-        )
+        _BUILDERS[name] = builder
         return builder
 
     return add
-
-
-def _registry() -> dict[str, Entry]:
-    """Return the registry, the package's own architectures in it."""
-    # They import this module to register themselves.
-    importlib.import_module("sslmodels.architectures")
-    return _REGISTRY
-
-
-def model_names() -> tuple[str, ...]:
-    """Return the registered names, sorted."""
-    return tuple(sorted(_registry()))
 
 
 def entry(name: str) -> Entry:
@@ -136,46 +99,22 @@ def entry(name: str) -> Entry:
     """
     if own_model.is_own(name):
         return _own_entry(name)
-    known = _registry()
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(
-            f"no model {name!r}; there are {', '.join(model_names())}{hint} (a model of your own "
-            "is named my_package.module:function)"
-        )
-    return known[name]
+    found = listed(name)
+    # They import this module to register themselves.
+    importlib.import_module("sslmodels.architectures")
+    return Entry(**asdict(found), build=_BUILDERS[name])
 
 
 def _own_entry(name: str) -> Entry:
     function = own_model.load_function(name)
     summary = (inspect.getdoc(function) or "a model of your own").splitlines()[0]
-    reads: Reads = getattr(function, "reads", "bin")
-    if reads not in ("bin", "context"):
-        raise ConfigError(f"model {name!r}: its attribute 'reads' is {reads!r}; bin or context")
     return Entry(
         name=name,
         description=summary,
         build=function,
-        reads=reads,
+        reads=own_model.reads(name),
         min_length=int(getattr(function, "min_length", 1)),
-        parameters=None,
     )
-
-
-def input_length(name: str, *, size: int, stored: int) -> int:
-    """Return how many bases of a stored row a model reads.
-
-    Parameters
-    ----------
-    name
-        A registered model.
-    size
-        Width of the bin (``windows.size``).
-    stored
-        Bases stored per row (``windows.context``, or the bin).
-    """
-    return size if entry(name).reads == "bin" else stored
 
 
 def build_model(

@@ -250,7 +250,7 @@ def test_too_short_input_is_refused():
 
 def test_a_name_is_registered_once():
     with pytest.raises(ValueError, match="registered twice"):
-        zoo.register("cnn-7k", description="again")(lambda s, seeds, outputs: s)
+        zoo.register("cnn-7k")(lambda s, seeds, outputs: s)
 
 
 def test_missing_file(tmp_path: Path):
