@@ -1,4 +1,4 @@
-"""What the result of a run depends on, and the folder it is written to."""
+"""What the result of a run depends on, and the folder it is written to. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from ssldata.config import Project
 from ssldata.config_training import HOMOLOGOUS, Augment, Regime
 from ssldata.store import REFERENCE, Store
 from sslmodels import own_model, phases, rates
-from sslmodels.dnabert2_pretrained import options_from
+from sslmodels.catalogue import DNABERT2, input_length
 from sslmodels.record import RUN_FORMAT
 from sslmodels.weighting import weighting_identity
-from sslmodels.zoo import DNABERT2, input_length
 
 #: Regimes whose phases on homologues take their rates from ``training.sampling``.
 _RATED = HOMOLOGOUS - {"homolog-sampling"}
@@ -140,5 +139,7 @@ def _model_identity(project: Project, model: str) -> dict[str, Any]:
     if own_model.is_own(model):
         found["source"] = own_model.source_digest(model)
     if model == DNABERT2:
+        from sslmodels.dnabert2_pretrained import options_from  # imports Keras
+
         found["dnabert2"] = options_from(project.training.dnabert2.model_dump()).identity()
     return found

@@ -13,11 +13,12 @@ from ssldata.config_training import Sampling
 from ssldata.errors import ConfigError, StoreError
 from ssldata.hashing import permutation
 from ssldata.labels import RowLabels
-from ssldata.reader import take_rows
 from ssldata.sampling import Mixture, Segment
 from ssldata.store import HOMOLOGUES, REFERENCE, Store
 from sslmodels import rates
-from sslmodels.training import Validation
+
+if TYPE_CHECKING:
+    from sslmodels.training import Validation
 
 #: The experiment of a run of one output, or those of a run of several, in their order.
 Outputs = str | Sequence[str]
@@ -341,6 +342,10 @@ def validation_rows(
     store: Store, outputs: Outputs, *, negatives_per_positive: float, seed: int, length: int
 ) -> Validation:
     """Read the central `length` bases of the rows of :func:`validation_row_numbers`."""
+    # TensorFlow, which takes seconds; the rest of this module is also used without.
+    from ssldata.reader import take_rows
+    from sslmodels.training import Validation
+
     rows = validation_row_numbers(
         store, outputs, negatives_per_positive=negatives_per_positive, seed=seed
     )
