@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 #: A map larger than this many bytes gives its pages back before it has used so many.
-PAGE_BUDGET = 256 * 2**20
+PAGE_BUDGET = 64 * 2**20
 
 #: Largest piece that one page fault maps: with large folios (Linux ≥ 6.x) a huge page.
 _PIECE_BITS = 21

@@ -12,6 +12,8 @@ from zarr.codecs import BloscCodec
 from ssldata import column_writer
 from ssldata.column_writer import write_column
 from ssldata.errors import StoreError
+from ssldata.onehot import one_hot
+from ssldata.shard_writer import expand
 
 RNG = np.random.default_rng(0)
 
@@ -67,3 +69,11 @@ def test_what_reads_back_otherwise_or_is_no_number_is_refused(tmp_path, monkeypa
     monkeypatch.setattr(column_writer.blosc, "decompress", lambda data: unpack(data)[::-1])
     with pytest.raises(StoreError, match="reads back other than written"):
         write_column(tmp_path / "x", np.arange(5), ("row",))
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (4, 5), (1, 1), (0, 7)])
+def test_expanded_codes_are_one_hot(shape):
+    codes = RNG.integers(0, 6, shape, dtype=np.uint8)  # 5 is no code: no bit either
+    out = np.full((*shape, 4), 7, np.uint8)
+    expand(codes, out)
+    np.testing.assert_array_equal(out, one_hot(codes))
