@@ -269,7 +269,7 @@ def arrays_digest(arrays: Mapping[str, NDArray[Any]]) -> str:
 
 def codes_digest(codes: NDArray[np.uint8]) -> str:
     """Return the sha256 of the base codes of one shard."""
-    return hashlib.sha256(np.ascontiguousarray(codes).tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(codes).data).hexdigest()
 
 
 def group_being_written(path: Path, name: str) -> RowGroup:
