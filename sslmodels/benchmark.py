@@ -10,13 +10,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from ssldata.config import Project
 from ssldata.config_training import Regime
 from ssldata.store import HOMOLOGUES, REFERENCE, open_store
 from sslmodels import phases
-from sslmodels.evaluation import evaluate_run, read_scores
 from sslmodels.identity import run_folder
 from sslmodels.metrics import by_experiment
 from sslmodels.record import complete_record
@@ -150,6 +148,8 @@ def collect(cells: Iterable[Cell]) -> pd.DataFrame:
         collapsed, positives (of the test), labelled and pseudo_labelled (training positives),
         parameters, steps, wall_s, run.
     """
+    from sslmodels.evaluation import evaluate_run  # TensorFlow; listing the cells needs none
+
     rows = []
     for cell in cells:
         record = complete_record(cell.folder)
@@ -217,6 +217,10 @@ def ensembles(results: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         Columns experiment, model, regime, seeds, aupr, auroc; only cells of several seeds.
     """
+    from sklearn.metrics import average_precision_score, roc_auc_score  # takes a second
+
+    from sslmodels.evaluation import read_scores
+
     rows = []
     of_grid = results[results["sweep"] == ""]
     for names, group in of_grid.groupby(["experiment", "model", "regime"], sort=False):

@@ -1,4 +1,7 @@
-"""Numbers that judge scores: losses, areas, curves. Arrays in, numbers out."""
+"""Numbers that judge scores: losses, areas, curves. Arrays in, numbers out.
+
+scikit-learn takes a second to load, so the functions that need it import it.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import (
-    auc,
-    average_precision_score,
-    precision_recall_curve,
-    roc_auc_score,
-    roc_curve,
-)
 
 Numbers = NDArray[Any]
 
@@ -48,6 +44,8 @@ def mean_aupr(labels: Numbers, scores: Numbers, known: Numbers | None = None) ->
     float
         NaN when no output has both classes.
     """
+    from sklearn.metrics import average_precision_score
+
     values = []
     for column in range(labels.shape[1]):
         rows = slice(None) if known is None else known[:, column]
@@ -84,6 +82,8 @@ def summary(labels: Numbers, scores: Numbers) -> dict[str, float | int | bool]:
         over prevalence, the aupr of a random guess), ``positives``, ``rows``, ``collapsed``
         (aupr below twice the prevalence).
     """
+    from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_auc_score
+
     precision, recall, _ = precision_recall_curve(labels, scores)
     aupr = float(average_precision_score(labels, scores))
     positives = int(labels.sum())
@@ -140,6 +140,8 @@ def by_experiment(result: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def pr_curve(labels: Numbers, scores: Numbers) -> Curve:
     """Return recall (x), precision (y) and thresholds, by increasing recall."""
+    from sklearn.metrics import precision_recall_curve
+
     precision, recall, threshold = precision_recall_curve(labels, scores)
     # scikit-learn appends the point (recall 0, precision 1), which no threshold gives.
     return Curve(recall[-2::-1], precision[-2::-1], threshold[::-1])
@@ -147,6 +149,8 @@ def pr_curve(labels: Numbers, scores: Numbers) -> Curve:
 
 def roc(labels: Numbers, scores: Numbers) -> Curve:
     """Return false positive rate (x), true positive rate (y) and thresholds."""
+    from sklearn.metrics import roc_curve
+
     false_rate, true_rate, threshold = roc_curve(labels, scores)
     return Curve(false_rate, true_rate, threshold)
 
