@@ -9,7 +9,7 @@ from typing import Any
 
 from ssldata.progress import Progress
 from ssldata.reader import Encoding
-from ssldata.tokens import read_tokenizer
+from ssldata.tokens import TokenEncoder, read_tokenizer
 from sslmodels.dnabert2 import Activation, DnabertClassifier, Pooling
 from sslmodels.dnabert2_config import LoraOptions, read_config
 from sslmodels.dnabert2_download import DnabertFiles, find_dnabert2
@@ -93,11 +93,21 @@ def encoding_of(model: Any) -> Encoding:
 
 @dataclass(frozen=True, kw_only=True)
 class BuiltDnabert:
-    """A new classifier, the files it is made of, and what was loaded (None: random weights)."""
+    """A new classifier, its encoder, its files, and what was loaded (None: random weights)."""
 
     model: DnabertClassifier
+    encoder: TokenEncoder
     files: DnabertFiles
     report: LoadReport | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what the model is made of as JSON-able values, for the record of a run."""
+        return {
+            "origin": self.files.origin,
+            "files": dict(self.files.sha256),
+            "checkpoint": None if self.report is None else self.report.as_dict(),
+            "tokens": self.encoder.tokens,
+        }
 
 
 def build_dnabert2(
@@ -151,6 +161,7 @@ def build_dnabert2(
         seed=seed,
         name="dnabert2",
     )
-    _ = model.encoder  # made now, so that a tokenizer that does not fit is refused now
+    encoder = model.encoder  # made now, so that a tokenizer that does not fit is refused now
+    assert encoder is not None
     report = None if files.weights is None else load_checkpoint(model, files.weights)
-    return BuiltDnabert(model=model, files=files, report=report)
+    return BuiltDnabert(model=model, encoder=encoder, files=files, report=report)

@@ -351,7 +351,7 @@ def _train(
         "wall_s": round(sum(phase["wall_s"] for phase in run.phases), 3),
         "cpu_s": round(sum(phase["cpu_s"] for phase in run.phases), 3),
         "machine": machine(),
-        **run.details,
+        **run.account(),
     }
 
 

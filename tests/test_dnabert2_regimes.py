@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -48,7 +49,7 @@ def project(built_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Proj
 
 @pytest.mark.parametrize("regime", ["sl", "ssl"])
 def test_a_run_is_trained_evaluated_and_kept_as_an_adapter(
-    project: Project, regime: str, tmp_path: Path
+    project: Project, regime: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     run = regimes.train(project, experiment="alpha", model="dnabert2", regime=regime, seed=0)
     model = load_model(run / "model.keras")
@@ -56,6 +57,28 @@ def test_a_run_is_trained_evaluated_and_kept_as_an_adapter(
     assert all(np.array_equal(value, noise(name, value.shape)) for name, value in frozen.items())
     for linear in model.backbone.linears():
         assert linear.lora is None or np.abs(linear.lora_b.numpy()).max() > 0
+    made_of = json.loads((run / "run.json").read_text())["dnabert2"]
+    folder = project.training.dnabert2.folder
+    weights = (folder / "pytorch_model.bin").read_bytes()
+    assert made_of["files"]["pytorch_model.bin"] == hashlib.sha256(weights).hexdigest()
+    report = made_of["checkpoint"]
+    assert report["loaded"] == len(model.backbone.tensors())
+    assert report["parameters"] == TINY.backbone_parameters
+    assert {name.split(".")[0] for name in report["unexpected"]} == {"cls"}
+    assert sorted(report["missing"]) == [
+        "bert.pooler.dense.bias",
+        "bert.pooler.dense.weight",
+        "classifier.bias",
+        "classifier.weight",
+    ]
+    rows = made_of["rows_read"]
+    # Validation alone is read once an epoch.
+    record = json.loads((run / "run.json").read_text())
+    epochs = sum(phase["epochs"] for phase in record["phases"])
+    assert rows["rows"] >= epochs * record["validation"]["rows"]
+    # The small tokenizer needs nearly a token per base, and the width is for real DNA.
+    assert rows["truncated"] == rows["rows"]
+    assert f"{rows['rows']} of {rows['rows']} rows read have more than 64 tokens" in caplog.text
     codes = open_store(project.store_path("alpha")).group(REFERENCE).codes(0, 50)
     scores = score(model, codes)
     assert scores.shape == (50, 1)
