@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,18 +20,16 @@ from ssldata.progress import Progress
 from ssldata.reader import Weights, rows_dataset, training_dataset
 from ssldata.sampling import Mixture
 from ssldata.store import HOMOLOGUES, Store
-from ssldata.tokens import TokenEncoder
 from sslmodels import phases, rates
 from sslmodels.augmented import Augmented, augmentations
 from sslmodels.calibration import Calibration, fit_calibration
 from sslmodels.dnabert2_pretrained import build_dnabert2, encoding_of, options_from
 from sslmodels.layers import SequenceModel
 from sslmodels.record import RunFolder
+from sslmodels.teacher import at_prior, output_priors
 from sslmodels.training import SCORE_BATCH, Batches, FitOptions, Validation, fit, score
 from sslmodels.weighting import genome_distances, homologue_weights
 from sslmodels.zoo import DNABERT2, build_model
-
-_LOG = logging.getLogger(__name__)
 
 
 @dataclass
@@ -79,8 +76,6 @@ class Run:
     history: list[dict[str, Any]] = field(default_factory=list)
     phases: list[dict[str, Any]] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
-    # Not the models: each of several students may be half a gigabyte.
-    _encoders: list[TokenEncoder] = field(default_factory=list, init=False)
 
     @cached_property
     def genomes(self) -> list[str]:
@@ -99,12 +94,9 @@ class Run:
         training = self.project.training
         if self.model == DNABERT2:
             options = options_from(training.dnabert2.model_dump())
-            built = build_dnabert2(
+            return build_dnabert2(
                 length=self.length, outputs=len(self.outputs), seed=seed, options=options
-            )
-            self.details["dnabert2"] = built.as_dict()
-            self._encoders.append(built.encoder)
-            return built.model
+            ).model
         return build_model(
             self.model,
             length=self.length,
@@ -113,27 +105,6 @@ class Run:
             both_strands=training.both_strands,
             **training.model_options.get(self.model, {}),
         )
-
-    def account(self) -> dict[str, Any]:
-        """Return the details for the record, with what became of the rows that were tokenised.
-
-        Rows are counted each time this process read them, in training and in validation.
-        """
-        if not self._encoders:
-            return self.details
-        counts = [encoder.counts for encoder in self._encoders]
-        total = {key: sum(one[key] for one in counts) for key in counts[0]}
-        if total["truncated"]:
-            _LOG.warning(
-                "%s: %d of %d rows read have more than %d tokens and lost their end; raise "
-                "training.dnabert2.tokens",
-                self.folder.path,
-                total["truncated"],
-                total["rows"],
-                self._encoders[0].tokens,
-            )
-        made_of = {**self.details["dnabert2"], "rows_read": total}
-        return {**self.details, "dnabert2": made_of}
 
     def labelled(self) -> Mixture:
         """Return the labelled rows: the same draw in every phase and regime of a seed."""
@@ -280,21 +251,34 @@ class Run:
         method = self.project.training.noisy_student.calibration
         if method == "none":
             return []
-        scores, labels = score(teacher, self.validation.codes), self.validation.labels
+        scores = self._taught(teacher, self.validation.codes)
+        labels, known = self.validation.labels, self.validation.known
+        rows = np.ones(labels.shape, bool) if known is None else known
         return [
-            fit_calibration(scores[:, output], labels[:, output], method)
-            for output in range(len(self.outputs))
+            fit_calibration(scores[here, output], labels[here, output], method)
+            for output, here in enumerate(rows.T)
         ]
+
+    @cached_property
+    def _priors(self) -> NDArray[np.float64]:
+        """Share of positives of each output in what its teachers learnt last."""
+        labels = RowLabels(self.store, phases.label_columns(self.store, self.outputs))
+        return output_priors(self.labelled(), labels)
+
+    def _taught(self, teacher: Any, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the teacher's probabilities (rows, outputs); see :mod:`sslmodels.teacher`."""
+        scores = score(teacher, codes)
+        if len(self.outputs) == 1:
+            return scores
+        return at_prior(scores, prior=self._priors, wanted=1 / (1 + self.project.negatives.ratio))
 
     def teacher_weights(
         self, teacher: Any, maps: Sequence[Calibration] = ()
     ) -> dict[str, NDArray[np.float32]]:
         """Return the teacher's probability of every pseudo-positive; other rows weigh 1.
 
-        `maps` calibrate the probabilities, one per output.
-
-        Of several outputs each has its own weights, (rows, outputs): the probability where its
-        label is 1, and 1 where it is 0, as a negative weighs.
+        `maps` calibrate the probabilities, one per output. Of several outputs each has its own
+        weights, (rows, outputs): the probability where its label is 1, and 1 where it is 0.
         """
         arrays: dict[str, NDArray[np.float32]] = {}
         labels = RowLabels(self.store, phases.label_columns(self.store, self.outputs))
@@ -304,7 +288,7 @@ class Run:
             batches = rows_dataset(
                 self.store, group.name, start, stop, batch_size=SCORE_BATCH, context=self.length
             )
-            parts = [score(teacher, codes.numpy()) for codes in batches]
+            parts = [self._taught(teacher, codes.numpy()) for codes in batches]
             values = np.ones((group.rows, len(labels)), np.float32)
             if parts:
                 values[start:stop] = np.concatenate(parts)

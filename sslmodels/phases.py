@@ -57,23 +57,24 @@ def _named(outputs: Outputs) -> str:
 
 
 def check_outputs(store: Store, outputs: Sequence[str]) -> None:
-    """Refuse a run of several outputs one of which could not be learnt or judged.
+    """Refuse a run of several outputs one of which could not be learnt, watched or judged.
 
     Raises
     ------
     StoreError
-        An experiment has no positive row, or no negative one, to train on or to test on.
+        An experiment has no positive row, or no negative one, in training, validation or test.
     """
     rows = store.group(REFERENCE)
-    for name, column in zip(outputs, label_columns(store, outputs), strict=True):
+    for experiment, column in zip(outputs, label_columns(store, outputs), strict=True):
         label = rows.column("label")[:, column]
         train = slice(rows.ranges["positive"][0], rows.ranges["negative"][1])
-        for what, here in (("training", train), ("test", slice(*rows.ranges["test"]))):
+        held_out = {name: slice(*rows.ranges[name]) for name in ("validation", "test")}
+        for what, here in {"training": train, **held_out}.items():
             positives, total = int(label[here].sum()), len(label[here])
             if not 0 < positives < total:
                 raise StoreError(
-                    f"{store.location}: {name} has {positives} positive {what} rows of {total}; "
-                    "leave it out with training.experiments, or change split and rebuild"
+                    f"{store.location}: {experiment} has {positives} positive {what} rows of "
+                    f"{total}; leave it out with training.experiments, or change split and rebuild"
                 )
 
 
@@ -110,7 +111,7 @@ def chosen_loci(store: Store, outputs: Outputs, count: int | None, *, seed: int)
     Raises
     ------
     StoreError
-        There are not so many.
+        There are not so many, or none of them is of one of the outputs.
     """
     if count is None:
         return None
@@ -122,7 +123,14 @@ def chosen_loci(store: Store, outputs: Outputs, count: int | None, *, seed: int)
             f"{store.location}: {_named(outputs)} has {len(loci)} loci with training peaks, fewer "
             f"than training.labelled_peaks = {count}"
         )
-    return np.sort(loci[permutation(len(loci), "loci", seed)[:count]]).astype(np.int64)
+    chosen = np.sort(loci[permutation(len(loci), "loci", seed)[:count]]).astype(np.int64)
+    for name in [outputs] if isinstance(outputs, str) else outputs:
+        if not len(_positives(store, REFERENCE, label_columns(store, name), chosen)):
+            raise StoreError(
+                f"{store.location}: none of the training.labelled_peaks = {count} loci drawn by "
+                f"seed {seed} has a peak of {name}; raise it"
+            )
+    return chosen
 
 
 def nearest_genomes(project: Project, store: Store) -> list[str]:
