@@ -403,7 +403,13 @@ def run(
             report=report,
         )
         if dry_run:
-            value, tables = planning.plan(loaded, runs=True, everything=verbose > 0)
+            from flows import standings
+
+            value, tables = planning.plan(loaded, everything=verbose > 0)
+            value["runs"], lines = standings.runs(
+                loaded, value["steps"], sweeps=report is not None, everything=verbose > 0
+            )
+            tables += lines
             shown.result(value, *tables)
             steps.require_inputs(loaded)
             return

@@ -27,16 +27,14 @@ _MANY_FILES = 12
 
 
 def plan(
-    project: Project, *, runs: bool = False, everything: bool = False, gflops: float | None = None
+    project: Project, *, everything: bool = False, gflops: float | None = None
 ) -> tuple[dict[str, Any], list[RenderableType]]:
-    """Say what a build would do and, with `runs`, how the runs of the grid stand.
+    """Say what a build would do, and how long training would take.
 
     Parameters
     ----------
     project
         The project.
-    runs
-        Also list the runs.
     everything
         A line for each genome and missing file, however many there are.
     gflops
@@ -67,16 +65,6 @@ def plan(
     if planned.assumptions:
         shown.append("Inputs are missing, so rows are reckoned (≈) with these assumptions:")
         shown += [f"  - {line}" for line in planned.assumptions]
-    if runs:
-        states = {name: run_status(project.training.runs / name) for name in planned.runs}
-        value["runs"] = [{"run": name, "status": status} for name, status in states.items()]
-        shown.append(
-            tables.table(
-                str(project.training.runs),
-                ["run", "status"],
-                [(name, _TO_DO.get(status, status)) for name, status in states.items()],
-            )
-        )
     shown += _missing(planned.missing, everything=everything)
     return value, shown
 

@@ -67,7 +67,6 @@ class Plan:
     stores: str
     steps: list[Step] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
-    runs: list[str] = field(default_factory=list)
     memory_per_worker: int = 0
     assumptions: list[str] = field(default_factory=list)
 
@@ -224,19 +223,11 @@ def plan_project(project: Project) -> Plan:
                     assumed=assumed,
                 )
             )
-    training = project.training
     return Plan(
         project=project.name,
         stores=str(project.store.path),
         steps=steps,
         missing=[str(path) for path in missing],
-        runs=[
-            f"{cell}/{model}/{regime}/seed-{seed}"
-            for cell in project.cells()
-            for model in training.models
-            for regime in training.regimes
-            for seed in training.seeds
-        ],
         memory_per_worker=memory_per_worker(project),
         assumptions=assumptions(project) if any(step.assumed for step in steps) else [],
     )

@@ -1,0 +1,96 @@
+"""What ``crosslabel run --dry-run`` says of the runs: what is done, what is not, what would refuse."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from flows import tables
+from ssldata.config import Project
+from ssldata.errors import CrosslabelError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from sslmodels.benchmark import Cell
+
+#: What a status means for a reader.
+_WORDS = {
+    "missing": "to do",
+    "partial": "to finish",
+    "complete": "up to date",
+    "changed": "refused without --replace",
+    "damaged": "refused",
+    "unknown": "after its store",
+}
+#: Statuses of which no more is to be said.
+_PLAIN = {"missing", "partial", "complete"}
+#: Runs shown one by one; beyond, only those of which there is more to say.
+_MANY_RUNS = 60
+
+
+def runs(
+    project: Project, steps: Sequence[Mapping[str, Any]], *, sweeps: bool, everything: bool
+) -> tuple[list[dict[str, Any]], list[RenderableType]]:
+    """Say how every run stands; nothing is written.
+
+    Parameters
+    ----------
+    project
+        The project.
+    steps
+        The groups of its stores, as :func:`ssldata.plan.plan_project` lists them.
+    sweeps
+        Also the runs of ``training.sweeps``.
+    everything
+        A line for each run, however many there are.
+    """
+    from sslmodels import benchmark
+
+    cells = list(benchmark.grid(project))
+    shown: list[RenderableType] = []
+    if sweeps:
+        try:
+            cells += benchmark.sweeps(project)
+        except CrosslabelError:
+            shown.append("runs of the sweeps: known when the stores are built")
+    unsettled = {step["store"] for step in steps if step["status"] not in ("complete", "yanked")}
+    found = [_run(project, cell, unsettled) for cell in cells]
+    value = list({run["run"]: run for run in found}.values())
+    counts = Counter(run["status"] for run in value)
+    lines = [run for run in value if run["status"] not in _PLAIN]
+    if everything or len(value) <= _MANY_RUNS:
+        lines = value
+    title = ", ".join(f"{counts[key]} {word}" for key, word in _WORDS.items() if counts[key])
+    shown.insert(
+        0,
+        tables.table(
+            f"{project.training.runs}: {title}",
+            ["run", "status", "differs"],
+            [(run["run"], _WORDS[run["status"]], _told(run["reasons"])) for run in lines],
+        ),
+    )
+    if len(lines) < len(value):
+        shown.append(f"{len(value) - len(lines)} more runs are counted above; -v lists them")
+    return value, shown
+
+
+def _run(project: Project, cell: Cell, unsettled: set[str]) -> dict[str, Any]:
+    from sslmodels.evaluated import subject
+    from sslmodels.standing import standing
+
+    found = standing(cell.project, **cell.arguments)
+    status, reasons = found.status, list(found.reasons)
+    if status == "complete":
+        if cell.project.store_path(cell.experiment).stem in unsettled:
+            status, reasons = "unknown", ["complete for the store as it is"]
+        elif subject(found.folder).known() is None:
+            status, reasons = "partial", ["trained, to be evaluated"]
+    name = found.folder.relative_to(project.training.runs).as_posix()
+    return {"run": name, "status": status, "reasons": reasons}
+
+
+def _told(reasons: Sequence[str]) -> str:
+    more = f"; {len(reasons) - 3} more" if len(reasons) > 3 else ""
+    return "; ".join(reasons[:3]) + more
