@@ -41,7 +41,9 @@ def plan(
         Speed of training in thousand million operations per second; default: this machine's cores.
     """
     from ssldata.plan import plan_project
+    from sslmodels.catalogue import check_models
 
+    check_models(project.training.models)
     planned = plan_project(project)
     value = planned.as_dict()
     total = sum(step.bytes or 0 for step in planned.steps if step.status != "complete")

@@ -1,4 +1,4 @@
-"""What ``crosslabel run --dry-run`` says of the runs: what is done, what is not, what would refuse."""
+"""What `crosslabel run --dry-run` says of the runs: done, to do, refused."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WORDS = {
     "partial": "to finish",
     "complete": "up to date",
     "changed": "refused without --replace",
-    "damaged": "refused",
+    "damaged": "refused without --replace",
     "unknown": "after its store",
 }
 #: Statuses of which no more is to be said.
@@ -58,11 +58,11 @@ def runs(
     unsettled = {step["store"] for step in steps if step["status"] not in ("complete", "yanked")}
     found = [_run(project, cell, unsettled) for cell in cells]
     value = list({run["run"]: run for run in found}.values())
-    counts = Counter(run["status"] for run in value)
     lines = [run for run in value if run["status"] not in _PLAIN]
     if everything or len(value) <= _MANY_RUNS:
         lines = value
-    title = ", ".join(f"{counts[key]} {word}" for key, word in _WORDS.items() if counts[key])
+    words = Counter(_WORDS[run["status"]] for run in value)
+    title = ", ".join(f"{words[word]} {word}" for word in dict.fromkeys(_WORDS.values()) if words[word])
     shown.insert(
         0,
         tables.table(

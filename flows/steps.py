@@ -14,6 +14,7 @@ from flows.planning import run_status
 from ssldata.config import Project, load_project
 from ssldata.config_training import REGIMES
 from ssldata.errors import ConfigError, MissingInputError
+from sslmodels.catalogue import check_models
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -167,6 +168,7 @@ def train(
     project.outputs_of(cell["experiment"])
     if cell["regime"] not in REGIMES:
         raise ConfigError(f"--regime {regime}: no such regime; there are {', '.join(REGIMES)}")
+    check_models([cell["model"]])
     if publish_weights:
         _require_teachers([cell["regime"]])
     with muted_import(announce=console.draws):
@@ -266,6 +268,8 @@ def run(
     """
     if publish_weights:
         _require_teachers(project.training.regimes)
+    # Before the hours of a build.
+    check_models(project.training.models)
     require_inputs(project)
     from flows.pipeline import Pipeline
 

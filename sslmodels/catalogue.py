@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -113,6 +114,19 @@ def listed(name: str) -> Listed:
             "is named my_package.module:function)"
         )
     return MODELS[name]
+
+
+def check_models(names: Iterable[str]) -> None:
+    """Refuse names that are not in the table; a user's own are looked at when they are built.
+
+    Raises
+    ------
+    ConfigError
+        There is no such model.
+    """
+    for name in names:
+        if not own_model.is_own(name):
+            listed(name)
 
 
 def input_length(name: str, *, size: int, stored: int) -> int:

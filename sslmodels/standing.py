@@ -61,7 +61,7 @@ def standing(project: Project, **cell: Any) -> Standing:
         here = folder.path.iterdir() if folder.path.is_dir() else ()
         others = sorted(p.name for p in here if p.name not in known and ".partial" not in p.name)
         if others:
-            return Standing(folder.path, "damaged", (f"no run, but {', '.join(others[:3])}",))
+            return Standing(folder.path, "damaged", (f"no run.json, but {', '.join(others[:3])}",))
         return Standing(folder.path, "missing")
     except ConfigError as exc:
         return Standing(folder.path, "damaged", (str(exc),))
