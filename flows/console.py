@@ -67,6 +67,10 @@ class Console:
         if self.verbosity >= 0:
             self._line(f"crosslabel: {message}")
 
+    def error(self, message: str) -> None:
+        """Say one line of something that went wrong, always."""
+        self._line(f"crosslabel: error: {message}")
+
     def result(self, value: Any, *tables: RenderableType) -> None:
         """Print the result of a command: `value` with ``--json``, otherwise the tables.
 
@@ -194,8 +198,10 @@ class _LineHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
-        words = ((logging.ERROR, "error: "), (logging.WARNING, "warning: "))
-        word = next((word for level, word in words if record.levelno >= level), "")
+        if record.levelno >= logging.ERROR:
+            self._console.error(record.getMessage())
+            return
+        word = "warning: " if record.levelno >= logging.WARNING else ""
         self._console.note(f"{word}{record.getMessage()}")
 
 

@@ -159,7 +159,7 @@ class Pipeline:
         page = self._report(stores, [cell.folder for cell in cells])
         value = {"stores": stores, "runs": runs, "report": str(page)}
         if failures:
-            raise _failed(failures, done=len(done))
+            raise _failed(failures, runs=len(failures) + len(done))
         if paper:
             value["paper"] = str(self._paper([*cells, *more]))
         return value
@@ -349,14 +349,11 @@ def finished(cell: Cell) -> dict[str, Any] | None:
     return None if metrics is None else {"run": str(cell.folder), **metrics}
 
 
-def _failed(failures: Mapping[str, Exception], *, done: int) -> Exception:
-    """Return the one error that stands for all runs that failed."""
+def _failed(failures: Mapping[str, Exception], *, runs: int) -> Exception:
+    """Return the one error that stands for all runs that failed; each was told of before."""
     for error in failures.values():
         if not isinstance(error, CrosslabelError):
             return error  # a full disk, or a bug: told as such
-    name, error = next(iter(failures.items()))
-    if len(failures) == 1:
-        return RunsFailedError(f"{name}: {error}; the other {done} runs are complete")
     return RunsFailedError(
-        f"{len(failures)} runs failed, the first was {name}: {error}; {done} runs are complete"
+        f"{len(failures)} of {runs} runs failed, see above; the same command tries them again"
     )

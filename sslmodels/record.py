@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import platform
 import shutil
@@ -16,6 +17,8 @@ from typing import Any
 from ssldata.cache import write_json_atomic
 from ssldata.errors import ConfigError, MissingInputError
 from ssldata.provenance import library_versions
+
+_LOG = logging.getLogger(__name__)
 
 #: Raised when equal settings would give another result than the release before.
 RUN_FORMAT = 3
@@ -73,10 +76,17 @@ class RunFolder:
 
 @contextlib.contextmanager
 def run_lock(folder: RunFolder) -> Iterator[None]:
-    """Hold the run folder for one writer; others wait. The kernel frees it when we die."""
+    """Hold the run folder for one writer; others wait, and say so.
+
+    The kernel frees it when we die.
+    """
     folder.path.mkdir(parents=True, exist_ok=True)
     with (folder.path / ".lock").open("a") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _LOG.warning("%s: another process trains this run; waiting for it", folder.path)
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
 
@@ -193,13 +203,16 @@ def claim(folder: RunFolder, *, digest: str, identity: Mapping[str, Any], replac
 
 
 def machine() -> dict[str, Any]:
-    """Return what the run was made on: system, processors, accelerators."""
+    """Return what the run was made on: system, processors, threads, accelerators."""
     import tensorflow as tf
 
     return {
         "system": platform.platform(),
         "processor": platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
+        # Of TensorFlow; its own choice is one per core.
+        "threads": tf.config.threading.get_intra_op_parallelism_threads()
+        or len(os.sched_getaffinity(0)),
         "accelerators": [
             tf.config.experimental.get_device_details(device).get("device_name", device.name)
             for device in tf.config.list_physical_devices("GPU")
