@@ -62,9 +62,8 @@ def runs(
     if everything or len(value) <= _MANY_RUNS:
         lines = value
     words = Counter(_WORDS[run["status"]] for run in value)
-    title = ", ".join(
-        f"{words[word]} {word}" for word in dict.fromkeys(_WORDS.values()) if words[word]
-    )
+    order = [word for word in dict.fromkeys(_WORDS.values()) if words[word]]
+    title = ", ".join(f"{words[word]} {word}" for word in order)
     shown.insert(
         0,
         tables.table(
