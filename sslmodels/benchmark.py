@@ -102,7 +102,7 @@ def _series(
     varied = project.model_copy(update={"training": training.model_copy(update=changes)})
     models = training.sweeps.models or training.models
     for seed, model, experiment, regime in product(
-        training.seeds, training.models, project.cells(), regimes
+        training.seeds, models, project.cells(), regimes
     ):
         if not _fits(project, experiment, sweep, value):
             continue
@@ -193,13 +193,18 @@ def counts(project: Project) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns experiment, genome, positives; the labelled genome comes first.
+        Columns experiment, genome, positives; the labelled genome comes first, the others in the
+        order of the project.
     """
     rows = []
     for experiment in project.trained_experiments():
         store = open_store(project.store_path(experiment))
         groups = {project.reference.name: REFERENCE}
-        groups |= {name: f"{HOMOLOGUES}/{name}" for name in store.genomes}
+        listed = [genome.name for genome in project.genomes]
+        ordered = sorted(
+            store.genomes, key=lambda g: listed.index(g) if g in listed else len(listed)
+        )
+        groups |= {name: f"{HOMOLOGUES}/{name}" for name in ordered}
         column = phases.label_column(store, experiment)
         for genome, name in groups.items():
             group = store.group(name)
