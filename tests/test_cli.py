@@ -345,7 +345,8 @@ def test_plan_writes_nothing(untouched: Path, capsys: pytest.CaptureFixture[str]
         assert err == ""
         assert {step["status"] for step in value["steps"]} == {"missing"}
         assert value["missing"] == []
-    assert value["runs"][0] == {"run": "alpha/cnn-7k/sl/seed-0", "status": "missing"}
+    first = {"run": "alpha/cnn-7k/sl/seed-0", "status": "missing", "reasons": []}
+    assert value["runs"][0] == first
     assert files_below(untouched) == before
 
 

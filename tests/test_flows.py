@@ -142,8 +142,8 @@ def test_run_gives_the_bytes_of_the_single_steps(
     assert Path(result["report"]).read_text().startswith("<!doctype html>")
 
 
-def test_running_again_does_nothing(
-    by_run: tuple[Path, dict[str, Any]], backend: None, capsys: pytest.CaptureFixture[str]
+def test_running_again_does_nothing_and_starts_nothing_heavy(
+    by_run: tuple[Path, dict[str, Any]],
 ) -> None:
     folder, result = by_run
 
@@ -156,10 +156,16 @@ def test_running_again_does_nothing(
 
     before = stamps()
     page = Path(result["report"]).read_bytes()
-    assert main(["run", str(folder), "--json"]) == 0
-    out, err = capsys.readouterr()
-    assert err == ""
-    again = json.loads(out)
+    code = (
+        "import json, sys\nfrom flows.cli import main\n"
+        f"assert main(['run', {str(folder)!r}, '--json']) == 0\n"
+        "print(json.dumps([m for m in ('tensorflow', 'keras', 'prefect') if m in sys.modules]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
+    *shown, loaded = done.stdout.splitlines()
+    assert loaded == "[]"
+    again = json.loads("\n".join(shown))
     assert {s["status"] for store in again["stores"] for s in store["steps"]} == {"unchanged"}
     assert again["runs"] == result["runs"]
     assert stamps() == before
@@ -170,6 +176,8 @@ def test_a_task_is_a_genome_or_a_stage(by_run: tuple[Path, dict[str, Any]], back
     from prefect.client.orchestration import get_client
 
     folder, _ = by_run
+    for path in folder.rglob("metrics.json"):
+        path.unlink()  # something to do in every run
     with get_client(sync_client=True) as client:
         before = {run.id for run in client.read_task_runs()}
         assert main(["run", str(folder), "-q"]) == 0
@@ -186,18 +194,37 @@ def test_a_task_is_a_genome_or_a_stage(by_run: tuple[Path, dict[str, Any]], back
     assert {"alpha / simref", "beta / relative3", "alpha / cnn-7k / ssl-ns / seed 0"} <= names
 
 
-def test_errors_inside_a_task_stay_one_line(
-    tmp_path: Path, backend: None, capsys: pytest.CaptureFixture[str]
+def test_a_run_that_fails_is_told_of_and_stops_no_other(
+    tmp_path: Path,
+    backend: None,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    folder = make_project(tmp_path / "project", models=["no-such-model"])
-    assert main(["run", str(folder)]) == 2
+    (tmp_path / "broken_model.py").write_text("def make(sequence, seeds, outputs):\n    1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    models = ["broken_model:make", "deepbind"]
+    folder = make_project(tmp_path / "project", models=models, regimes=["sl"])
+    assert main(["run", str(folder), "-q"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith("crosslabel: error: ")
-    assert "no-such-model" in err
-    assert err.count("\n") == 1
-    # What was done before the error stays: the next run continues there.
-    assert open_store(folder / "store" / "alpha.zarr").genomes
+    first, last = err.splitlines()
+    assert first.startswith("crosslabel: error: alpha / broken_model:make / sl / seed 0: model")
+    assert "ZeroDivisionError" in first
+    assert last.startswith("crosslabel: error: 1 of 2 runs failed, see above")
+    assert (folder / "runs" / "alpha" / "deepbind" / "sl" / "seed-0" / "evaluation").is_dir()
+    assert (folder / "runs" / "report.html").is_file()
+
+
+def test_an_unknown_model_is_told_before_anything_is_built(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_project(tmp_path / "project", models=["cnn-7"])
+    for arguments in (["run"], ["run", "--dry-run"], ["plan"], ["train", "-r", "sl"]):
+        assert main([*arguments, str(folder)]) == 2
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n")) == ("", 1)
+        assert "did you mean 'cnn-7k'?" in err
+    assert not (folder / "store").exists()
 
 
 def test_bad_input_is_told_before_anything_is_written(
