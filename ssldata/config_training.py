@@ -14,6 +14,15 @@ Regime = Literal[
 ]
 REGIMES: tuple[str, ...] = get_args(Regime)
 
+#: What layers compute in; weights are float32.
+Precision = Literal["float32", "mixed_float16", "mixed_bfloat16"]
+
+#: Devices that share each batch.
+Devices = Literal["one", "all"] | Annotated[int, Field(ge=1)]
+
+#: What records runs beside their folders; each is an extra of the package.
+Tracker = Literal["mlflow", "wandb"]
+
 #: Regimes that need homologues.
 HOMOLOGOUS: frozenset[str] = frozenset(REGIMES) - {"sl", "two-stage"}
 
@@ -299,6 +308,24 @@ class Training(Section):
         "publish`); ssl-ns makes its own.",
     )
     weighting: Weighting = Field(default_factory=Weighting)
+    precision: Precision = Field(
+        default="float32",
+        description="mixed_float16 or mixed_bfloat16: layers compute in half precision, for GPUs; "
+        "weights, probabilities and the saved model stay float32.",
+    )
+    jit_compile: bool = Field(
+        default=False,
+        description="Compile training steps with XLA; without TensorFlow's deterministic kernels.",
+    )
+    devices: Devices = Field(
+        default="one",
+        description="GPUs that share each batch: one, all or a number (of CPUs where there is no "
+        "GPU).",
+    )
+    trackers: list[Tracker] = Field(
+        default_factory=list,
+        description="Record runs with mlflow or wandb too; each needs its extra.",
+    )
     augment: Augment = Field(default_factory=Augment)
     noisy_student: NoisyStudent = Field(default_factory=NoisyStudent)
     homolog_sampling: HomologSampling = Field(default_factory=HomologSampling)
@@ -318,7 +345,7 @@ class Training(Section):
 
     @model_validator(mode="after")
     def _distinct(self) -> Training:
-        for what in ("models", "regimes", "seeds"):
+        for what in ("models", "regimes", "seeds", "trackers"):
             values = getattr(self, what)
             if len(set(values)) < len(values):
                 raise ValueError(f"training.{what}: the same value is listed twice")
@@ -327,3 +354,8 @@ class Training(Section):
                 "training.sampling.genomes: 'genomes' does not go with ssl_plus.one_per_locus"
             )
         return self
+        if self.jit_compile and self.devices not in ("one", 1):
+            raise ValueError(
+                "training.jit_compile: TensorFlow does not compile steps that several devices "
+                "share; use devices: one, or jit_compile: false"
+            )

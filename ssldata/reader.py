@@ -206,9 +206,11 @@ class TrainingReader:
 
     @property
     def order_key(self) -> int:
-        """Identity of the order: store, mixture, batch size and shard."""
+        """Identity of the order: rows of the store, mixture, batch size and shard."""
         mixture = self.mixture
-        parts: list[int | str] = [self.store.digest, self.batch_size, *self._shard]
+        # Of the groups read alone: a genome added to the store does not change their order.
+        parts: list[int | str] = [self.store.ledger[name]["content"] for name in self._chunks]
+        parts += [self.batch_size, *self._shard]
         parts += [mixture.seed, str(mixture.ratio), int(mixture.redraw), str(mixture.repeats)]
         parts += [str(mixture.positive_shares), str(mixture.negative_shares), mixture.balance]
         parts += [f"{s.group} {s.start} {s.stop} {len(s)}" for s in mixture.positives]

@@ -35,6 +35,10 @@ class FitState:
         The fit is over: the model has `best_weights`, and of the variables the dropout seeds.
     wall_s, cpu_s
         Seconds spent, all attempts together.
+    speeds
+        Rows per second in the training steps of every epoch.
+    reader
+        Where the reader is; see :meth:`ssldata.reader.TrainingReader.state`.
     """
 
     epoch: int = 0
@@ -46,6 +50,8 @@ class FitState:
     finished: bool = False
     wall_s: float = 0.0
     cpu_s: float = 0.0
+    speeds: list[float] = field(default_factory=list)
+    reader: dict[str, int] = field(default_factory=dict)
 
 
 def _pack(arrays: Sequence[Array], prefix: str) -> dict[str, Array]:
@@ -100,8 +106,8 @@ def read_checkpoint(
 ) -> tuple[FitState, list[Array], list[Array], list[Array]] | None:
     """Return (state, variables, optimizer, best weights), or None when there is nothing to resume.
 
-    A file that cannot be read, or of another `identity`, is nothing to resume: the fit starts
-    anew and overwrites it.
+    A file that cannot be read, of another `identity` or of an earlier release is nothing to
+    resume: the fit starts anew and overwrites it.
     """
     try:
         # numpy leaves the file open when it is damaged, hence the handle of our own.
@@ -110,7 +116,7 @@ def read_checkpoint(
             if header["identity"] != identity:
                 return None
             return (
-                FitState(**header["state"]),
+                FitState(**{name: header["state"][name] for name in vars(FitState())}),
                 _unpack(bundle, "variable."),
                 _unpack(bundle, "optimizer."),
                 _unpack(bundle, "best."),

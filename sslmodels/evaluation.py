@@ -18,12 +18,13 @@ from ssldata.progress import NoProgress, Progress
 from ssldata.reader import rows_dataset
 from ssldata.store import REFERENCE, RowGroup, Store
 from sslmodels import metrics
+from sslmodels.devices import make_deterministic
 from sslmodels.evaluated import subject
 from sslmodels.figures import draw_all_pr, draw_all_roc, draw_pr, draw_roc
 from sslmodels.layers import SequenceModel
 from sslmodels.phases import label_columns
 from sslmodels.record import RunFolder
-from sslmodels.training import SCORE_BATCH, make_deterministic, score
+from sslmodels.training import SCORE_BATCH, score
 from sslmodels.zoo import load_model
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import keras
@@ -17,7 +17,7 @@ from ssldata.config_training import Regime, Sampling
 from ssldata.errors import ConfigError
 from ssldata.labels import RowLabels
 from ssldata.progress import Progress
-from ssldata.reader import Weights, rows_dataset, training_dataset
+from ssldata.reader import TrainingReader, Weights, rows_dataset
 from ssldata.sampling import Mixture
 from ssldata.store import HOMOLOGUES, Store
 from sslmodels import phases, rates
@@ -28,6 +28,7 @@ from sslmodels.layers import SequenceModel
 from sslmodels.record import RunFolder
 from sslmodels.teacher import at_prior, output_priors
 from sslmodels.training import SCORE_BATCH, Batches, FitOptions, Validation, fit, score
+from sslmodels.run_logs import RunLogs
 from sslmodels.weighting import genome_distances, homologue_weights
 from sslmodels.zoo import DNABERT2, build_model
 
@@ -58,6 +59,8 @@ class Run:
         Given on to the runs this one depends on.
     history, phases, details
         What was done, for the record.
+    logs
+        Given every epoch too.
     """
 
     project: Project
@@ -76,6 +79,7 @@ class Run:
     history: list[dict[str, Any]] = field(default_factory=list)
     phases: list[dict[str, Any]] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
+    logs: RunLogs
 
     @cached_property
     def genomes(self) -> list[str]:
@@ -162,22 +166,26 @@ class Run:
         """
         training = self.project.training
         steps_per_epoch = steps_per_epoch or mixture.steps(training.batch_size)
-        result = fit(
-            self._augmented(name, model, originals=originals),
-            self._batches(model, mixture, weights, steps_per_epoch),
-            self.validation,
-            options=FitOptions(
-                learning_rate=learning_rate,
-                epochs=training.epochs,
-                patience=training.patience,
-                plateau_patience=training.plateau_patience,
-                monitor=training.monitor,
-            ),
-            checkpoint=self.folder.work / f"{len(self.phases):02d}-{name}.npz",
-            identity=digest_of([self.digest, name]),
-            description=f"{self.experiment} {self.model} seed {self.seed}: {name}",
-            progress=self.progress,
-        )
+        with self.logs.phase(len(self.phases), name) as log:
+            result = fit(
+                self._augmented(name, model, originals=originals),
+                self._batches(model, mixture, weights, steps_per_epoch),
+                self.validation,
+                options=FitOptions(
+                    learning_rate=learning_rate,
+                    epochs=training.epochs,
+                    patience=training.patience,
+                    plateau_patience=training.plateau_patience,
+                    monitor=training.monitor,
+                    precision=training.precision,
+                    jit_compile=training.jit_compile,
+                ),
+                checkpoint=self.folder.work / f"{len(self.phases):02d}-{name}.npz",
+                identity=digest_of([self.digest, name]),
+                description=f"{self.experiment} {self.model} seed {self.seed}: {name}",
+                progress=self.progress,
+                log=log,
+            )
         best = result.history[result.best_epoch - 1]
         self.history += [{"phase": name, **record} for record in result.history]
         self.phases.append(
@@ -217,9 +225,9 @@ class Run:
         batch_size = self.project.training.batch_size
         steps = mixture.steps(batch_size)
 
-        def open_at(step: int) -> Any:
-            pass_number, within = divmod(step, steps)
-            return training_dataset(
+        @cache  # not needed for a phase taken from its checkpoint
+        def reader() -> TrainingReader:
+            return TrainingReader(
                 self.store,
                 mixture,
                 batch_size=batch_size,
@@ -228,11 +236,14 @@ class Run:
                 weights=weights,
                 weigh_outputs=len(self.outputs) > 1,
                 encoding=encoding_of(model),
-                start_epoch=pass_number,
-                start_step=within,
-            )[0]
+            )
 
-        return Batches(open=open_at, steps_per_epoch=steps_per_epoch)
+        return Batches(
+            open=lambda step: reader().restore(reader().state(step)),
+            steps_per_epoch=steps_per_epoch,
+            state=lambda step: reader().state(step),
+            rows_per_epoch=mixture.rows * steps_per_epoch / steps,
+        )
 
     def homologue_weights(self, mixture: Mixture) -> Weights | None:
         """Return what homologues weigh without a teacher; None: all 1."""

@@ -43,6 +43,9 @@ class OneHot(keras.layers.Layer):
 
     def _expand(self, codes: Any) -> Any:
         # Codes out of range, N among them, give zeros.
+        if keras.backend.backend() == "torch":  # whose one_hot refuses them
+            bases = ops.arange(CHANNELS, dtype=codes.dtype)
+            return ops.cast(ops.equal(codes[..., None], bases), self.compute_dtype)
         return ops.one_hot(codes, CHANNELS, dtype=self.compute_dtype)
 
     def _call_unknown_rank(self, inputs: Any) -> Any:

@@ -56,6 +56,11 @@ class RunFolder:
         return self.path / "weights.zarr"
 
     @property
+    def logs(self) -> Path:
+        """Event files of TensorBoard, and what trackers write."""
+        return self.path / "logs"
+
+    @property
     def evaluation(self) -> Path:
         """Folder of the evaluation."""
         return self.path / "evaluation"
@@ -70,7 +75,7 @@ class RunFolder:
         self.record.unlink(missing_ok=True)  # first: without it nothing else counts
         for path in (self.config, self.history, self.model):
             path.unlink(missing_ok=True)
-        for path in (self.weights, self.evaluation, self.work):
+        for path in (self.weights, self.evaluation, self.logs, self.work):
             shutil.rmtree(path, ignore_errors=True)
 
 

@@ -41,7 +41,7 @@ from ssldata.progress import NoProgress, Progress
 from ssldata.reader import Weights
 from ssldata.store import Store, open_store
 from ssldata.weights import Arrays, kept_weights, write_weights
-from sslmodels import phases
+from sslmodels import devices, phases
 from sslmodels.fitting import Run
 from sslmodels.identity import effective, run_folder, run_identity
 from sslmodels.record import (
@@ -51,7 +51,9 @@ from sslmodels.record import (
     run_lock,
     write_record,
 )
-from sslmodels.training import make_deterministic, save_model, weights_digest
+from sslmodels.run_logs import RunLogs
+from sslmodels.trackers import Description, tracked
+from sslmodels.training import save_model, weights_digest
 from sslmodels.zoo import load_model
 
 _HISTORY = ("phase", "epoch", "loss", "val_loss", "val_aupr", "learning_rate")
@@ -273,7 +275,7 @@ def train(
     with run_lock(folder):
         if claim(folder, digest=digest, identity=identity, replace=replace):
             return folder.path
-        make_deterministic()
+        devices.make_deterministic(jit_compile=project.training.jit_compile)
         record = {
             **cell,
             "status": "training",
@@ -293,9 +295,29 @@ def train(
         }
         write_record(folder, record)
         write_text_atomic(folder.config, dump_project(project))
-        done = _train(
-            effective(project, regime), store, folder, identity, progress, replace=replace
+        told = Description(
+            project=project.name,
+            name=f"{experiment} {model} {regime} seed {seed}",
+            digest=digest,
+            store_digest=store.digest,
+            settings=identity,
+            folder=folder,
+            runs=project.training.runs,
         )
+        with (
+            devices.on_devices(project.training.devices) as count,
+            tracked(project.training.trackers, told) as trackers,
+        ):
+            done = _train(
+                effective(project, regime),
+                store,
+                folder,
+                identity,
+                progress,
+                RunLogs(folder.logs, trackers),
+                replace=replace,
+            )
+        done["machine"]["devices"] = count
         write_record(folder, {**record, **done})
         shutil.rmtree(folder.work, ignore_errors=True)
     return folder.path
@@ -307,6 +329,7 @@ def _train(
     folder: RunFolder,
     identity: dict[str, Any],
     progress: Progress | None,
+    logs: RunLogs,
     *,
     replace: bool,
 ) -> dict[str, Any]:
@@ -333,6 +356,7 @@ def _train(
         length=length,
         validation=validation,
         progress=progress or NoProgress(),
+        logs=logs,
         replace=replace,
     )
     model = _REGIMES[identity["regime"]](run)

@@ -10,8 +10,8 @@ import hashlib
 import json
 import time
 import zipfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,14 +20,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssldata.cache import atomic_path
+from ssldata.config_training import Precision
 from ssldata.errors import ConfigError
 from ssldata.progress import NoProgress, Progress
 from ssldata.reader import reading_errors
+from sslmodels import devices
 from sslmodels.checkpoint import FitState, read_checkpoint, write_checkpoint
 from sslmodels.losses import crossentropy
 from sslmodels.metrics import cross_entropy, mean_aupr
 
 Monitor = Literal["val_loss", "val_aupr"]
+
+#: Told of all epochs of a fit so far whenever one more is done; see :mod:`sslmodels.run_logs`.
+EpochLog = Callable[[Sequence[Mapping[str, float]]], None]
 
 #: Rows scored at once: enough to keep the cores busy, small enough for a wide first layer.
 SCORE_BATCH = 1024
@@ -41,6 +46,10 @@ class FitOptions:
     ----------
     checkpoint_seconds
         Least time between two checkpoints; 0: every epoch. It never changes the result.
+    precision
+        What the layers compute in; see :func:`sslmodels.devices.computing_in`.
+    jit_compile
+        Compile steps with XLA. Keras on JAX always does.
     """
 
     learning_rate: float = 1e-3
@@ -49,6 +58,8 @@ class FitOptions:
     plateau_patience: int = 0
     monitor: Monitor = "val_loss"
     checkpoint_seconds: float = 5.0
+    precision: Precision = "float32"
+    jit_compile: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +73,17 @@ class Batches:
         (codes (B, L), label (B, outputs), weight (B,), or (B, outputs) with several outputs).
     steps_per_epoch
         Batches of one epoch of the fit.
+    state
+        Step → where the reader is then, a few integers. It is kept in the checkpoint, and a fit
+        continues only when the reader is at the same place again.
+    rows_per_epoch
+        For the logged speed; 0: not known.
     """
 
     open: Callable[[int], Any]
     steps_per_epoch: int
+    state: Callable[[int], dict[str, int]] = field(default=lambda step: {"step": step})
+    rows_per_epoch: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,14 +114,6 @@ class FitResult:
     cpu_s: float
 
 
-def make_deterministic() -> None:
-    """Make TensorFlow use deterministic kernels for the rest of the process (no cost measured)."""
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.experimental.enable_op_determinism()
-
-
 def score(model: keras.Model, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return the probabilities (n, outputs) of n > 0 rows held in memory.
 
@@ -111,15 +121,19 @@ def score(model: keras.Model, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
     """
     encode = getattr(model, "encoder", None) or (lambda rows: rows)
     batch = int(getattr(model, "score_batch", SCORE_BATCH))
-    parts = [
-        np.asarray(model.predict_on_batch(encode(codes[first : first + batch])), np.float32)
-        for first in range(0, len(codes), batch)
-    ]
+    parts = []
+    for first in range(0, len(codes), batch):
+        rows = codes[first : first + batch]
+        # On several devices each scores all rows, and Keras gives all their scores, in a row.
+        scores = model.predict_on_batch(encode(rows))[: len(rows)]
+        parts.append(np.asarray(scores, np.float32))
     return np.concatenate(parts)
 
 
 def _values(variables: Sequence[Any]) -> list[NDArray[Any]]:
-    return [np.array(keras.ops.convert_to_numpy(variable.value)) for variable in variables]
+    # As tensors first: a variable of several devices has no array of its own.
+    tensors = [keras.ops.convert_to_tensor(variable) for variable in variables]
+    return [np.array(keras.ops.convert_to_numpy(tensor)) for tensor in tensors]
 
 
 def _assign(variables: Sequence[Any], values: Sequence[NDArray[Any]]) -> None:
@@ -170,9 +184,11 @@ class _EpochEnd(keras.callbacks.Callback):
         best_weights: list[NDArray[Any]],
         validation: Validation,
         options: FitOptions,
+        batches: Batches,
         checkpoint: Path | None,
         identity: str,
         advance: Callable[[float], None],
+        log: EpochLog | None,
         what: str,
     ) -> None:
         super().__init__()
@@ -180,18 +196,26 @@ class _EpochEnd(keras.callbacks.Callback):
         self.best_weights = best_weights
         self._validation = validation
         self._options = options
+        self._batches = batches
         self._checkpoint = checkpoint
         self._identity = identity
         self._advance = advance
+        self._log = log
         self._what = what
         self._clock = (time.perf_counter(), time.process_time())
         self._written = time.perf_counter()
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Note the time."""
+        del epoch, logs
+        self._began = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Do everything that happens between two epochs."""
         state, options = self.state, self._options
         rate = self.model.optimizer.learning_rate
         loss = float((logs or {})["loss"])
+        seconds = time.perf_counter() - self._began
         watched = self._validation
         scores = score(self.model, watched.codes)
         if not (np.isfinite(loss) and np.isfinite(scores).all()):
@@ -207,6 +231,7 @@ class _EpochEnd(keras.callbacks.Callback):
             "learning_rate": float(keras.ops.convert_to_numpy(rate)),
         }
         state.history.append(record)
+        state.speeds.append(self._batches.rows_per_epoch / seconds)
         state.epoch = epoch + 1
         value = record[options.monitor]
         sign = 1 if options.monitor == "val_aupr" else -1
@@ -224,6 +249,8 @@ class _EpochEnd(keras.callbacks.Callback):
         self.model.stop_training = state.finished
         self._tick()
         self._advance(1)
+        if self._log is not None:
+            self._log(epochs_of(state))
 
     def _tick(self) -> None:
         now = (time.perf_counter(), time.process_time())
@@ -234,6 +261,8 @@ class _EpochEnd(keras.callbacks.Callback):
         if self._checkpoint is not None and (due or self.state.finished):
             self._written = now[0]
             done = self.state.finished
+            steps = self.state.epoch * self._batches.steps_per_epoch
+            self.state.reader = self._batches.state(steps)
             write_checkpoint(
                 self._checkpoint,
                 identity=self._identity,
@@ -255,6 +284,7 @@ def fit(
     identity: str = "",
     description: str = "training",
     progress: Progress | None = None,
+    log: EpochLog | None = None,
 ) -> FitResult:
     """Train until the validation stops getting better; leave the best weights in the model.
 
@@ -278,6 +308,8 @@ def fit(
         What the progress line and errors call the fit.
     progress
         Told of every epoch.
+    log
+        Given the epochs so far when the fit begins or continues, and after every epoch.
 
     Returns
     -------
@@ -287,40 +319,56 @@ def fit(
     Raises
     ------
     ConfigError
-        The training loss stopped being a number.
+        The training loss stopped being a number; the reader is not where the checkpoint was
+        written.
     """
     state, best = FitState(), list[NDArray[Any]]()
     found = read_checkpoint(checkpoint, identity=identity) if checkpoint else None
     if found is not None and found[0].finished:
         _assign(model.variables, found[1])
         model.set_weights(found[3])
+        if log is not None:
+            log(epochs_of(found[0]))
         return _result(found[0], batches)
-    model.compile(
-        optimizer=keras.optimizers.Adam(options.learning_rate),
-        loss=crossentropy(validation.labels.shape[1]),
-    )
     if found is not None:
         state, variables, optimizer, best = found
-        model.optimizer.build(model.trainable_variables)
-        _assign(model.variables, variables)
-        _assign(model.optimizer.variables, optimizer)
-    state = replace(state, history=list(state.history))
-    with (progress or NoProgress()).task(description, total=options.epochs) as advance:
+        _check_reader(state, batches, description)
+    state = replace(state, history=list(state.history), speeds=list(state.speeds))
+    with (
+        (progress or NoProgress()).task(description, total=options.epochs) as advance,
+        devices.scope_of(model),
+        devices.computing_in(model, options.precision),
+    ):
+        model.compile(
+            optimizer=keras.optimizers.Adam(options.learning_rate),
+            loss=crossentropy(validation.labels.shape[1]),
+            # "auto" is false in deterministic TensorFlow, and true in JAX, which needs it.
+            jit_compile=options.jit_compile or "auto",
+        )
+        if found is not None:
+            model.optimizer.build(model.trainable_variables)
+            _assign(model.variables, variables)
+            _assign(model.optimizer.variables, optimizer)
+        devices.different_draws(model)
         if state.epoch:
             advance(state.epoch)
+        if log is not None:
+            log(epochs_of(state))
         callback = _EpochEnd(
             state=state,
             best_weights=best,
             validation=validation,
             options=options,
+            batches=batches,
             checkpoint=checkpoint,
             identity=identity,
             advance=advance,
+            log=log,
             what=description,
         )
         with reading_errors():
             model.fit(
-                batches.open(state.epoch * batches.steps_per_epoch),
+                devices.divided(batches.open(state.epoch * batches.steps_per_epoch), model),
                 steps_per_epoch=batches.steps_per_epoch,
                 initial_epoch=state.epoch,
                 epochs=options.epochs,
@@ -330,6 +378,23 @@ def fit(
             )
     model.set_weights(callback.best_weights)
     return _result(state, batches)
+
+
+def epochs_of(state: FitState) -> list[dict[str, float]]:
+    """Return what is logged of every epoch: its record in the history, and rows per second."""
+    return [
+        {**record, "rows_per_second": speed}
+        for record, speed in zip(state.history, state.speeds, strict=True)
+    ]
+
+
+def _check_reader(state: FitState, batches: Batches, what: str) -> None:
+    now = batches.state(state.epoch * batches.steps_per_epoch)
+    if state.reader != now:
+        raise ConfigError(
+            f"{what}: the checkpoint was written with the reader at {state.reader}, where it would "
+            f"now continue at {now}: rows or sampling have changed; train again with --replace"
+        )
 
 
 def _result(state: FitState, batches: Batches) -> FitResult:

@@ -41,6 +41,8 @@ OWNERS = {
     "tokenizers": ("ssldata.tokens",),
     "safetensors": ("sslmodels.dnabert2_weights",),
     "pyarrow": ("ssldata.export",),
+    "mlflow": ("sslmodels.trackers",),
+    "wandb": ("sslmodels.trackers",),
     "prefect": ("flows.run", "flows._runtime"),
     "typer": (
         *("flows.commands", "flows.options", "flows.store_commands", "flows.reader_commands"),

@@ -260,10 +260,10 @@ def test_ssl_pretrains_then_finetunes_as_sl(project, sl_run, store):
 def test_two_stage_never_sees_homologues(project, store, steps, monkeypatch):
     project = changed(project, "training", two_stage_steps=steps)
     seen = []
-    genuine = fitting.training_dataset
+    genuine = fitting.TrainingReader
     monkeypatch.setattr(
         fitting,
-        "training_dataset",
+        "TrainingReader",
         lambda store, mixture, **options: (
             seen.append(mixture) or genuine(store, mixture, **options)
         ),

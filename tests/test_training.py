@@ -17,6 +17,7 @@ import tensorflow as tf
 from ssldata.errors import ConfigError
 from sslmodels import training
 from sslmodels.checkpoint import FitState, read_checkpoint, write_checkpoint
+from sslmodels.devices import make_deterministic
 from sslmodels.training import Batches, FitOptions, Validation
 from sslmodels.zoo import build_model, load_model
 
@@ -88,7 +89,7 @@ class EndsAfter:
 
 
 def fit(checkpoint: Path | None = None, progress=None, **changes):
-    training.make_deterministic()
+    make_deterministic()
     model = build_model("cnn-7k", length=LENGTH, seed=3)
     options = FitOptions(**{**vars(OPTIONS), **changes})
     result = training.fit(

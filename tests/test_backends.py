@@ -1,0 +1,95 @@
+"""Keras on another backend than TensorFlow: the same reader, fit, checkpoint and model file."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_store import write_store
+from test_training import EndsAfter
+
+from ssldata.reader import TrainingReader
+from ssldata.sampling import Mixture, Segment
+from sslmodels import devices, training
+from sslmodels.checkpoint import read_checkpoint
+from sslmodels.training import Batches, FitOptions, Validation
+from sslmodels.zoo import build_model, load_model
+
+LENGTH, BATCH = 40, 16
+SCORED = np.random.default_rng(5).integers(0, 5, (20, LENGTH)).astype(np.uint8)
+
+
+def fit_from_a_store(folder: str) -> None:
+    """What the subprocess does: two fits, one of them cut and continued; JSON on stdout."""
+    devices.make_deterministic()
+    # 60 rows: the last batch of an epoch is smaller, as it is in real stores.
+    store = write_store(Path(folder) / "s.zarr", rows={"reference": (30, 40, 9, 9)}, length=LENGTH)
+    mixture = Mixture(
+        positives=(Segment("reference", 0, 30),), negatives=(Segment("reference", 30, 70),)
+    )
+    reader = TrainingReader(store, mixture, batch_size=BATCH)
+    batches = Batches(
+        open=lambda step: reader.restore(reader.state(step)),
+        steps_per_epoch=reader.steps_per_epoch,
+        state=reader.state,
+    )
+    validation = Validation(codes=SCORED, labels=(np.arange(20) % 2)[:, None].astype(np.float32))
+
+    def fit(checkpoint: Path | None = None, progress=None):
+        model = build_model("cnn-7k", length=LENGTH, seed=3)
+        options = FitOptions(epochs=4, plateau_patience=1, checkpoint_seconds=0, learning_rate=1e-2)
+        result = training.fit(
+            model, batches, validation, options=options, checkpoint=checkpoint, progress=progress
+        )
+        return model, result
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    whole, result = fit()
+    checkpoint = Path(folder) / "fit.npz"
+    with contextlib.suppress(KeyboardInterrupt):
+        fit(checkpoint, EndsAfter(2, stop))
+    stopped = read_checkpoint(checkpoint, identity="")[0].epoch
+    again, continued = fit(checkpoint)
+    training.save_model(whole, Path(folder) / "model.keras")
+    found = {
+        "backend": devices.backend(),
+        "losses": [record["loss"] for record in result.history],
+        "rates": [record["learning_rate"] for record in result.history],
+        "stopped after": stopped,
+        "same bits": training.weights_digest(again) == training.weights_digest(whole),
+        "same history": continued.history == result.history,
+        "scores": training.score(whole, SCORED)[:, 0].tolist(),
+    }
+    print(json.dumps(found))
+
+
+@pytest.mark.parametrize("backend", ["jax"])
+def test_fit_from_a_store(backend: str, tmp_path: Path):
+    script = "import sys, test_backends; test_backends.fit_from_a_store(sys.argv[1])"
+    tests = str(Path(__file__).parent)
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": tests, "KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout)
+    assert found["backend"] == backend
+    assert found["losses"][-1] < found["losses"][0]
+    assert found["rates"][-1] < found["rates"][0]
+    assert found["stopped after"] == 2
+    assert found["same bits"]
+    assert found["same history"]
+    # The file is the same model under TensorFlow.
+    again = training.score(load_model(tmp_path / "model.keras"), SCORED)[:, 0]
+    np.testing.assert_allclose(again, found["scores"], rtol=1e-4)

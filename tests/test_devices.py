@@ -1,0 +1,146 @@
+"""Several devices, half precision, compiled steps: the same training, only computed otherwise."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from test_training import BATCH, LENGTH, EndsAfter, rows, validation
+
+from ssldata.errors import ConfigError
+from sslmodels import devices, training
+from sslmodels.checkpoint import read_checkpoint
+from sslmodels.training import Batches, FitOptions
+from sslmodels.zoo import build_model, load_model
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+#: The last batch of an epoch is odd.
+ROWS = 2 * BATCH + 7
+
+
+def batches() -> Batches:
+    codes, labels = rows(ROWS, seed=1)
+    weights = np.linspace(0.1, 1, ROWS).astype(np.float32)
+    data = tf.data.Dataset.from_tensor_slices((codes, labels, weights)).batch(BATCH).repeat()
+    return Batches(open=data.skip, steps_per_epoch=3, rows_per_epoch=ROWS)
+
+
+def fit(*, dropout: bool = True, checkpoint: Path | None = None, progress=None, **options):
+    model = build_model("cnn-7k", length=LENGTH, seed=3)
+    if not dropout:
+        for layer in model.body.layers:
+            layer.rate = 0.0
+    result = training.fit(
+        model,
+        batches(),
+        validation(),
+        options=FitOptions(
+            **{"epochs": 4, "checkpoint_seconds": 0, "learning_rate": 1e-2} | options
+        ),
+        checkpoint=checkpoint,
+        progress=progress,
+    )
+    return model, result
+
+
+def stop() -> None:
+    raise KeyboardInterrupt
+
+
+def two_devices(folder: str) -> None:
+    """What the subprocess of the tests does; JSON on stdout."""
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    devices.make_deterministic()
+    found = {}
+    one, one_result = fit(dropout=False)
+    with devices.on_devices("all") as found["devices"]:
+        two, two_result = fit(dropout=False)
+        whole, whole_result = fit()
+        checkpoint = Path(folder) / "fit.npz"
+        with contextlib.suppress(KeyboardInterrupt):
+            fit(checkpoint=checkpoint, progress=EndsAfter(2, stop))
+        found["stopped after"] = read_checkpoint(checkpoint, identity="")[0].epoch
+        again, again_result = fit(checkpoint=checkpoint)
+        same_rows = np.repeat(rows(1, seed=5)[0], 2 * BATCH, axis=0)
+        data = tf.data.Dataset.from_tensors(
+            (same_rows, np.zeros((2 * BATCH, 1)), np.ones(2 * BATCH))
+        )
+        strategy = devices.strategy_of(whole)
+        step = strategy.run(whole, next(iter(devices.divided(data, whole)))[:1], {"training": True})
+        draws = [part.numpy() for part in strategy.experimental_local_results(step)]
+        training.save_model(whole, Path(folder) / "whole.keras")
+    found["difference"] = max(
+        float(np.abs(a - b).max())
+        for a, b in zip(one.get_weights(), two.get_weights(), strict=True)
+    )
+    found["moved"] = float(np.abs(one.get_weights()[0]).max())
+    found["val_loss"] = [[r["val_loss"] for r in h.history] for h in (one_result, two_result)]
+    found["best"] = [one_result.best_epoch, two_result.best_epoch]
+    found["resumed"] = [
+        training.weights_digest(again) == training.weights_digest(whole),
+        again_result.history == whole_result.history,
+    ]
+    found["parts"] = [len(part) for part in draws]
+    found["draws differ"] = bool((draws[0] != draws[1]).any())
+    saved = load_model(Path(folder) / "whole.keras")
+    codes = validation().codes
+    found["scores"] = [training.score(model, codes).tolist() for model in (whole, saved)]
+    with contextlib.suppress(ConfigError), devices.on_devices(3):
+        found["three"] = True
+    print(json.dumps(found))
+
+
+def in_two_devices(folder: Path) -> dict:
+    script = "import sys, test_devices; test_devices.two_devices(sys.argv[1])"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(folder)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory) -> dict:
+    return in_two_devices(tmp_path_factory.mktemp("two"))
+
+
+def test_two_devices_train_as_one(two):
+    """Weights of rows differ and the last batch is odd: a wrong scale of the loss would show."""
+    assert two["devices"] == 2
+    assert two["difference"] < 1e-5 * two["moved"]
+    np.testing.assert_allclose(*two["val_loss"], rtol=1e-5)
+    assert two["best"][0] == two["best"][1]
+
+
+def test_two_devices_continue_to_the_same_bits(two):
+    assert two["stopped after"] == 2
+    assert two["resumed"] == [True, True]
+
+
+def test_each_device_draws_for_itself(two):
+    assert two["parts"] == [BATCH, BATCH]
+    assert two["draws differ"]
+
+
+def test_model_of_two_devices_scores_on_one(two):
+    np.testing.assert_allclose(*two["scores"], rtol=1e-6)
+
+
+def test_more_devices_than_there_are(two):
+    assert "three" not in two
+    with pytest.raises(ConfigError, match=r"training.devices: 99, but there are \d+ \("):
+        devices.on_devices(99).__enter__()
