@@ -99,6 +99,7 @@ def main() -> None:
     parser.add_argument("--model", default="cnn-7k")
     parser.add_argument("--seeds", type=int, default=1, help="how many, from 0")
     parser.add_argument("--factors", nargs="+", choices=FACTORS, default=["Mcm1", "Rap1"])
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--threads", type=int, default=1, help="of TensorFlow")
     args = parser.parse_args()
     if args.data is None:
@@ -113,7 +114,8 @@ def main() -> None:
     }
     rows = []
     for seed in range(args.seeds):
-        for number, (name, (genomes, regime, options)) in enumerate(VARIANTS.items()):
+        for name in args.variants:
+            number, (genomes, regime, options) = list(VARIANTS).index(name), VARIANTS[name]
             for factor in args.factors:
                 started = time.perf_counter()
                 folder = train(

@@ -82,7 +82,7 @@ def publish_weights(
         entry = {
             **provenance,
             "groups": {
-                group: {"rows": contents[group], "sha256": arrays_digest({name: array})}
+                group: {"rows": contents[group], "sha256": digest_of_weights(array)}
                 for group, array in values.items()
             },
         }
@@ -102,6 +102,11 @@ def publish_weights(
                 sync_tree(path / group / WEIGHTS)
             writer.announce_weights(name, entry)
     return {"status": status, "name": name, "path": str(path), "groups": list(values)}
+
+
+def digest_of_weights(array: NDArray[np.float32]) -> str:
+    """Return the sha256 of one group's weights, whatever they are called."""
+    return arrays_digest({WEIGHTS: array})
 
 
 def _values_of(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -222,7 +227,7 @@ def read_published(store: Store, name: str, groups: Sequence[str] | None = None)
     for group, digest in digests.items():
         rows = store.group(group)
         values = rows.column_part(f"{WEIGHTS}/{name}", 0, rows.rows)
-        if arrays_digest({name: values}) != digest:
+        if digest_of_weights(values) != digest:
             raise StoreError(
                 f"{store.location}: the weights {name!r} of {group} are damaged; remove them with "
                 "`crosslabel weights remove` and publish them again"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -20,17 +21,20 @@ from ssldata.progress import Progress
 from ssldata.reader import TrainingReader, Weights, rows_dataset
 from ssldata.sampling import Mixture
 from ssldata.store import HOMOLOGUES, Store
+from ssldata.tokens import TokenEncoder
 from sslmodels import phases, rates
 from sslmodels.augmented import Augmented, augmentations
 from sslmodels.calibration import Calibration, fit_calibration
 from sslmodels.dnabert2_pretrained import build_dnabert2, encoding_of, options_from
 from sslmodels.layers import SequenceModel
 from sslmodels.record import RunFolder
+from sslmodels.run_logs import RunLogs
 from sslmodels.teacher import at_prior, output_priors
 from sslmodels.training import SCORE_BATCH, Batches, FitOptions, Validation, fit, score
-from sslmodels.run_logs import RunLogs
 from sslmodels.weighting import genome_distances, homologue_weights
 from sslmodels.zoo import DNABERT2, build_model
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass
@@ -55,12 +59,12 @@ class Run:
         Rows watched by every phase.
     progress
         Told of every epoch.
+    logs
+        Given every epoch too.
     replace
         Given on to the runs this one depends on.
     history, phases, details
         What was done, for the record.
-    logs
-        Given every epoch too.
     """
 
     project: Project
@@ -75,11 +79,13 @@ class Run:
     length: int
     validation: Validation
     progress: Progress
+    logs: RunLogs
     replace: bool = False
     history: list[dict[str, Any]] = field(default_factory=list)
     phases: list[dict[str, Any]] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
-    logs: RunLogs
+    # Not the models: each of several students may be half a gigabyte.
+    _encoders: list[TokenEncoder] = field(default_factory=list, init=False)
 
     @cached_property
     def genomes(self) -> list[str]:
@@ -98,9 +104,12 @@ class Run:
         training = self.project.training
         if self.model == DNABERT2:
             options = options_from(training.dnabert2.model_dump())
-            return build_dnabert2(
+            built = build_dnabert2(
                 length=self.length, outputs=len(self.outputs), seed=seed, options=options
-            ).model
+            )
+            self.details["dnabert2"] = built.as_dict()
+            self._encoders.append(built.encoder)
+            return built.model
         return build_model(
             self.model,
             length=self.length,
@@ -109,6 +118,27 @@ class Run:
             both_strands=training.both_strands,
             **training.model_options.get(self.model, {}),
         )
+
+    def account(self) -> dict[str, Any]:
+        """Return the details for the record, with what became of the rows that were tokenised.
+
+        Rows are counted each time this process read them, in training and in validation.
+        """
+        if not self._encoders:
+            return self.details
+        counts = [encoder.counts for encoder in self._encoders]
+        total = {key: sum(one[key] for one in counts) for key in counts[0]}
+        if total["truncated"]:
+            _LOG.warning(
+                "%s: %d of %d rows read have more than %d tokens and lost their end; raise "
+                "training.dnabert2.tokens",
+                self.folder.path,
+                total["truncated"],
+                total["rows"],
+                self._encoders[0].tokens,
+            )
+        made_of = {**self.details["dnabert2"], "rows_read": total}
+        return {**self.details, "dnabert2": made_of}
 
     def labelled(self) -> Mixture:
         """Return the labelled rows: the same draw in every phase and regime of a seed."""

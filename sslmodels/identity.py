@@ -8,7 +8,7 @@ from typing import Any
 from ssldata.config import Project
 from ssldata.config_training import HOMOLOGOUS, Augment, Regime
 from ssldata.store import REFERENCE, Store
-from sslmodels import own_model, phases, rates
+from sslmodels import devices, own_model, phases, rates
 from sslmodels.catalogue import DNABERT2, input_length
 from sslmodels.record import RUN_FORMAT
 from sslmodels.weighting import weighting_identity
@@ -111,6 +111,7 @@ def run_identity(
         options["both_strands"] = True
     if training.labelled_peaks is not None:
         options["labelled_peaks"] = training.labelled_peaks
+    options |= devices.identity(training)
     options |= _model_identity(project, model)
     negatives = {key: getattr(project.negatives, key) for key in ("ratio", "redraw", "seed")}
     if homologues:

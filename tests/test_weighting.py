@@ -231,6 +231,8 @@ def test_weights_count_where_they_are_used(project: Project, store: Store) -> No
     publish(store, "one", 0.5)
     named = identity_of(changed(project, "training", weights="one"), "ssl")
     assert named != identity_of(project, "ssl")
+    publish(store, "same", 0.5)
+    assert identity_of(changed(project, "training", weights="same"), "ssl") == named
     remove_weights(Path(store.location), "one")
     publish(store, "two", 0.25)
     assert identity_of(changed(project, "training", weights="two"), "ssl") != named
