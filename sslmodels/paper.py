@@ -13,44 +13,69 @@ from markupsafe import Markup
 
 from ssldata.cache import write_text_atomic
 from ssldata.config import Project
-from ssldata.errors import InputError, MissingInputError
 from sslmodels import benchmark
 from sslmodels import benchmark_figures as figures
 from sslmodels import benchmark_tables as tables
+from sslmodels.paper_tables import beside_published, paper_tables, published_counts, totals
 from sslmodels.report import REGIME_TEXTS, render_page
 from sslmodels.report_figures import file_svg
 
-#: Key of ``training.sweeps`` → file, title, axis, what the lines of a panel are, logarithmic.
-_SWEEPS = {
-    "nearest": (
-        "figure_s2_genomes",
-        "Number of genomes (Figures S2, S4)",
-        "genomes, nearest first",
-        "model",
-        False,
-    ),
-    "labelled_peaks": (
+
+@dataclass(frozen=True)
+class _Series:
+    """How a sweep is drawn: of which key of ``training.sweeps``, and what on which axes."""
+
+    key: str
+    name: str
+    title: str
+    xlabel: str
+    by: str = "model"
+    metric: str = "aupr"
+    log: bool = False
+    note: str = ""
+
+
+_SERIES = (
+    _Series(
+        "labelled_peaks",
         "figure_learning_curves",
-        "Learning curves",
+        "Learning curves: AUPR against the number of labelled peaks",
         "labelled loci",
-        "regime",
-        True,
+        by="regime",
+        log=True,
     ),
-    "iterations": (
-        "figure_s6_iterations",
-        "Iterations of the noisy student (Figure S6)",
+    _Series(
+        "nearest",
+        "figure_s2_genomes",
+        "Number of genomes, AUPR of ssl (Figures S2, S4)",
+        "genomes, nearest first",
+        note="0 genomes: sl.",
+    ),
+    _Series(
+        "nearest",
+        "figure_s4_genomes_auroc",
+        "Number of genomes, AUROC of ssl (Figures S2, S4)",
+        "genomes, nearest first",
+        metric="auroc",
+        note="0 genomes: sl.",
+    ),
+    _Series(
         "iterations",
-        "model",
-        False,
+        "figure_s6_iterations",
+        "Iterations of the noisy student, AUPR of ssl-ns (Figure S6)",
+        "iterations k",
+        note="0 iterations: ssl.",
     ),
-    "noise_sd": (
+    _Series(
+        "noise_sd",
         "figure_s6_noise",
-        "Noise on the weights (Figure S6)",
+        "Noise on the weights, AUPR of ssl-ns (Figure S6)",
         "SD of the noise",
-        "model",
-        False,
     ),
-}
+)
+
+#: Regime of the grid that is the value 0 of a sweep.
+_ZERO = {"nearest": "sl", "iterations": "ssl"}
 
 
 @dataclass(frozen=True)
@@ -68,17 +93,6 @@ class Figure:
         """Pixels at which its text is as large as that of the page."""
         found = re.search(r'viewBox="0 0 ([0-9.]+)', self.svg)
         return 820 if found is None else round(1.3 * float(found[1]))
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of the page and, under the same name, a CSV file."""
-
-    name: str
-    title: str
-    shown: pd.DataFrame
-    data: pd.DataFrame
-    note: str = ""
 
 
 def write_paper(folder: Path, *, project: Project, results: pd.DataFrame) -> Path:
@@ -101,7 +115,7 @@ def write_paper(folder: Path, *, project: Project, results: pd.DataFrame) -> Pat
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_text_atomic(folder / "runs.csv", _csv(results))
-    made_tables = list(_tables(project, results))
+    made_tables = list(paper_tables(project, results))
     made_figures = list(_figures(project, results))
     for table in made_tables:
         write_text_atomic(folder / f"{table.name}.csv", _csv(table.data))
@@ -117,7 +131,12 @@ def write_paper(folder: Path, *, project: Project, results: pd.DataFrame) -> Pat
         "runs": len(results),
         "seeds": len(set(of_grid["seed"])),
         "tables": [
-            {"name": t.name, "title": t.title, "note": t.note, "html": Markup(_html(t.shown))}
+            {
+                "name": t.name,
+                "title": t.title,
+                "note": t.note,
+                "parts": [(head, Markup(_html(shown))) for head, shown in t.parts],
+            }
             for t in made_tables
         ],
         "figures": [
@@ -148,101 +167,37 @@ def _html(table: pd.DataFrame) -> str:
     return str(table.to_html(border=0, index=False, justify="left", na_rep="–"))
 
 
-def _tables(project: Project, results: pd.DataFrame) -> Iterator[Table]:
-    of_grid = results[results["sweep"] == ""]
-    for metric, name, title in (
-        ("aupr", "table_2_aupr", "AUPR (Table 2)"),
-        ("auroc", "table_s2_auroc", "AUROC (Table S2)"),
-    ):
-        means = tables.means(of_grid, metric)
-        note = "Mean ± standard deviation over seeds; the test set is every bin."
-        yield Table(name, title, tables.wide(means).reset_index(), means, note)
-        tests = tables.paired_tests(means)
-        if len(tests):
-            yield Table(
-                name.replace("table", "tests"),
-                f"Regimes compared across experiments, {metric.upper()}",
-                _tests_shown(tests),
-                tests,
-                "Paired by experiment, means over seeds: Wilcoxon signed-rank test, two-sided, "
-                "with Holm's correction over all lines.",
-            )
-    ensembles = benchmark.ensembles(results)
-    if len(ensembles):
-        shown = ensembles.assign(mean=ensembles["aupr"], sd=float("nan"))
-        yield Table(
-            "table_ensembles",
-            "AUPR of ensembles of all seeds",
-            tables.wide(shown).reset_index(),
-            ensembles,
-            "The scores of the seeds are averaged before they are ranked.",
-        )
-    if project.training.published is not None:
-        beside = _published(project.training.published, tables.means(of_grid, "aupr"))
-        yield Table(
-            "table_published",
-            "AUPR beside the published",
-            beside.round(4),
-            beside,
-            f"Published: {project.training.published.name}; own: mean over seeds.",
-        )
-    counts = benchmark.counts(project)
-    yield Table(
-        "table_s1_counts",
-        "Training positives by genome (Tables 1, S1)",
-        tables.counts_wide(counts).reset_index(),
-        counts,
-        "Rows with label 1 of the training split; the labelled genome comes first.",
-    )
-
-
-def _published(path: Path, means: pd.DataFrame) -> pd.DataFrame:
-    """Return the own means that have a published one, beside it.
-
-    Raises
-    ------
-    MissingInputError
-        No such file.
-    InputError
-        It is no such table.
-    """
-    if not path.is_file():
-        raise MissingInputError(f"{path}: no such file; see training.published")
-    columns = ["experiment", "model", "regime", "aupr"]
-    table = pd.read_csv(path)
-    if not set(columns) <= set(table.columns) or not pd.api.types.is_numeric_dtype(table["aupr"]):
-        raise InputError(
-            f"{path}: expected columns {', '.join(columns)} with numbers in the last, found "
-            + ", ".join(map(str, table.columns))
-        )
-    own = means.rename(columns={"mean": "own"})[["experiment", "model", "regime", "own"]]
-    return own.merge(table[columns].rename(columns={"aupr": "published"}), on=columns[:3])
-
-
-def _tests_shown(tests: pd.DataFrame) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "model": tests["model"],
-            "regime": tests["regime_b"],
-            "against": tests["regime_a"],
-            "wins": [f"{r.wins_b} of {r.n}" for r in tests.itertuples()],
-            "ratio of means": [f"{x:.2f} ×" for x in tests["ratio"]],
-            "difference": [f"{x:+.4f}" for x in tests["difference"]],
-            "p": [f"{x:.3g}" for x in tests["p"]],
-            "p, corrected": [f"{x:.3g}" for x in tests["p_holm"]],
-        }
-    ).replace("nan", "–")
-
-
 def _figures(project: Project, results: pd.DataFrame) -> Iterator[Figure]:
     counts = benchmark.counts(project)
+    published = published_counts(project)
+    total = totals(project, tables.counts_wide(counts))
     yield Figure(
         "figure_1_counts",
         "Labelled and pseudo-labelled positives (Table 1)",
-        figures.count_bars(counts),
-        counts,
+        figures.count_bars(counts, published),
+        total,
+        "Logarithmic." if published is None else "Logarithmic; lines: as published.",
     )
+    if counts["genome"].nunique() > 1:
+        yield Figure(
+            "figure_1_genomes",
+            "Pseudo-labelled rows per labelled row, by genome (Table S1)",
+            figures.count_map(counts),
+            counts,
+            "Training positives of a genome over those of the labelled genome.",
+        )
     of_grid = results[results["sweep"] == ""]
+    seeds = f"means over seeds (n = {of_grid['seed'].nunique()})"
+    if project.training.published is not None:
+        beside = beside_published(project.training.published, tables.means(of_grid, "aupr"))
+        if len(beside):
+            yield Figure(
+                "figure_published",
+                "Own AUPR against the published (Table 2)",
+                figures.against_published(beside),
+                beside,
+                f"One dot per experiment; own: {seeds}. Dotted: equal.",
+            )
     for metric, bars in (("aupr", "figure_2_aupr_increase"), ("auroc", "figure_s1_auroc_increase")):
         increases = tables.increases(tables.means(of_grid, metric))
         if not len(increases):
@@ -253,7 +208,7 @@ def _figures(project: Project, results: pd.DataFrame) -> Iterator[Figure]:
             f"Increase of {metric.upper()} over sl (Figure {number})",
             figures.increase_bars(increases, metric=metric),
             increases,
-            "Of the means over seeds.",
+            f"Of the {seeds}. Above 300 % somewhere, the scale is logarithmic beyond 20 %.",
         )
         if metric == "aupr":
             yield Figure(
@@ -261,28 +216,43 @@ def _figures(project: Project, results: pd.DataFrame) -> Iterator[Figure]:
                 "Gain against the number of labelled positives (Figure S3)",
                 figures.gain_by_positives(increases, metric=metric),
                 increases,
-                "Lines and r on the logarithms.",
+                f"One dot per experiment, {seeds}; lines and r on the logarithms.",
             )
             yield Figure(
                 "figure_s5_scatter",
                 "AUPR against that of sl (Figure S5)",
                 figures.scatter(increases, metric=metric),
                 increases,
-                "Least squares; the p value is that of the intercept.",
+                f"One dot per experiment, {seeds}; least squares, the p value is that of the "
+                "intercept.",
             )
     yield from _sweep_figures(results)
 
 
 def _sweep_figures(results: pd.DataFrame) -> Iterator[Figure]:
-    for key, (name, title, xlabel, by, log) in _SWEEPS.items():
-        runs = results[results["sweep"] == key]
+    of_grid = results[results["sweep"] == ""]
+    for series in _SERIES:
+        runs = results[results["sweep"] == series.key]
         if runs.empty:
             continue
-
+        if series.key in _ZERO:
+            zero = of_grid[
+                (of_grid["regime"] == _ZERO[series.key])
+                & of_grid["model"].isin(runs["model"])
+                & of_grid["experiment"].isin(runs["experiment"])
+            ]
+            runs = pd.concat([runs, zero.assign(value=0.0)])
         yield Figure(
-            name,
-            title,
-            figures.series(runs, metric="aupr", x="value", xlabel=xlabel, by=by, log=log),
+            series.name,
+            series.title,
+            figures.series(
+                runs,
+                metric=series.metric,
+                x="value",
+                xlabel=series.xlabel,
+                by=series.by,
+                log=series.log,
+            ),
             runs[["experiment", "model", "regime", "seed", "value", "aupr", "auroc"]],
-            "Mean over seeds, bars of one standard deviation.",
+            f"Mean over seeds, bars of one standard deviation. {series.note}".strip(),
         )

@@ -15,7 +15,7 @@ from scipy import stats
 
 from ssldata.config import Project, load_project
 from ssldata.errors import InputError, MissingInputError
-from sslmodels import benchmark, paper
+from sslmodels import benchmark, paper, paper_tables
 from sslmodels import benchmark_figures as figures
 from sslmodels import benchmark_tables as tables
 from sslmodels.evaluation import evaluate_run
@@ -245,10 +245,71 @@ def test_series_has_a_panel_per_experiment():
     assert "genomes, nearest first" in svg
 
 
+def test_series_of_regimes_keeps_models_apart():
+    results = pd.concat([world(1), world(1).assign(model="other")])
+    results = pd.concat([results.assign(value=10.0), results.assign(value=100.0)])
+    svg = figures.series(
+        results, metric="aupr", x="value", xlabel="labelled loci", by="regime", log=True
+    )
+    assert "a, m, n = 2 seeds" in svg
+    assert "a, other, n = 2 seeds" in svg
+
+
+def test_labels_of_an_axis_do_not_touch():
+    names = ["GM12878_ATF3_HudsonAlpha_rep1+2", "REST", "notonesignthatisnoletteriniiiit"]
+    labels, height = figures._broken(names, inches=4)
+    assert [label.replace("\n", "") for label in labels] == names
+    assert max(len(line) for label in labels for line in label.split("\n")) <= 4 * 11 / 3
+    assert height > 0
+    assert figures._broken(["a", "b"], inches=4) == (["a", "b"], 0)
+    assert figures._apart([1, 2, 3, 100], log=False) == [3, 100]
+    assert figures._apart([50, 100, 110, 800], log=True) == [50, 110, 800]
+    assert figures._apart([7], log=True) == [7]
+
+
+def test_counts_are_drawn_with_the_published_and_by_genome():
+    counts = pd.DataFrame(
+        {
+            "experiment": ["a", "a", "a", "b", "b", "b"],
+            "genome": ["ref", "g1", "g2", "ref", "g1", "g2"],
+            "positives": [100, 90, 50, 2000, 400, 1999],
+        }
+    )
+    published = pd.DataFrame({"positives": [120], "pseudo_labelled": [150]}, index=["a"])
+    assert "published" not in figures.count_bars(counts)
+    bars = figures.count_bars(counts, published)
+    assert all(text in bars for text in ("published", "140", "2.4k", "experiment (n = 2)"))
+    by_genome = figures.count_map(counts)
+    assert all(text in by_genome for text in ("genome (n = 2)", ">.90<", ">.20<", "rows per"))
+
+
+def test_own_results_are_drawn_against_the_published():
+    beside = pd.DataFrame(
+        {
+            "experiment": ["a", "b"],
+            "model": "m",
+            "regime": "ssl",
+            "own": [0.1, 0.002],
+            "published": [0.2, 0.003],
+        }
+    )
+    svg = figures.against_published(beside)
+    assert all(text in svg for text in ("ssl, n = 2", "published AUPR", "own AUPR"))
+
+
+def test_a_wide_table_is_one_for_each_model():
+    few = tables.means(world(2), "aupr")
+    assert [head for head, _ in paper_tables._parts(few)] == [""]
+    many = pd.concat([few.assign(model=f"m{i}") for i in range(5)])
+    parts = paper_tables._parts(many)
+    assert [head for head, _ in parts] == ["m0", "m1", "m2", "m3", "m4"]
+    assert list(parts[0][1].columns) == ["experiment", "sl", "ssl"]
+
+
 def test_published_values_stand_beside_ones_own(tmp_path):
     path = tmp_path / "published.csv"
     path.write_text("experiment,model,regime,aupr\na,m,ssl,0.3\nz,m,ssl,0.2\n")
-    made = paper._published(path, tables.means(world(2), "aupr"))
+    made = paper_tables.beside_published(path, tables.means(world(2), "aupr"))
     assert made.to_dict("records") == [
         {
             "experiment": "a",
@@ -260,9 +321,9 @@ def test_published_values_stand_beside_ones_own(tmp_path):
     ]
     path.write_text("experiment,value\na,1\n")
     with pytest.raises(InputError, match="expected columns experiment, model, regime, aupr"):
-        paper._published(path, tables.means(world(2), "aupr"))
+        paper_tables.beside_published(path, tables.means(world(2), "aupr"))
     with pytest.raises(MissingInputError, match="no such file"):
-        paper._published(tmp_path / "none.csv", tables.means(world(2), "aupr"))
+        paper_tables.beside_published(tmp_path / "none.csv", tables.means(world(2), "aupr"))
 
 
 # The page ---------------------------------------------------------------------------------------
@@ -287,7 +348,16 @@ def test_page_of_a_trained_benchmark(project):
     for name in re.findall(r'href="([^"#]+)"', text):
         assert (folder / name).is_file(), name
     drawn = {path.stem for path in folder.glob("*.svg")}
-    assert drawn >= {"figure_1_counts", "figure_2_aupr_increase", "figure_s2_genomes"}
+    assert drawn >= {
+        "figure_1_counts",
+        "figure_1_genomes",
+        "figure_2_aupr_increase",
+        "figure_s2_genomes",
+        "figure_s4_genomes_auroc",
+        "figure_learning_curves",
+    }
+    ablation = pd.read_csv(folder / "figure_s2_genomes.csv")
+    assert set(zip(ablation["value"], ablation["regime"], strict=True)) == {(0, "sl"), (1, "ssl")}
     assert all((folder / f"{name}.csv").is_file() for name in drawn)
     assert len(pd.read_csv(folder / "runs.csv")) == 10
     table = pd.read_csv(folder / "table_2_aupr.csv")

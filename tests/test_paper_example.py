@@ -140,10 +140,11 @@ def example(tmp_path: Path, stand_ins: Path, monkeypatch: pytest.MonkeyPatch) ->
     return tmp_path / "paper-hg38"
 
 
-def override(folder: Path, **training: object) -> Project:
-    """Change settings of training, and nothing else, in the project file."""
+def override(folder: Path, experiments: list[str], **training: object) -> Project:
+    """Keep some experiments and change settings of training, and nothing else."""
     path = folder / "project.yaml"
     raw = yaml.safe_load(path.read_text())
+    raw["experiments"] = [e for e in raw["experiments"] if e["name"] in experiments]
     raw["training"].update(training)
     path.write_text(yaml.safe_dump(raw, sort_keys=False))
     return load_project(path)
@@ -286,33 +287,10 @@ def test_fetch_and_plan(example: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert value["hours"]["models"][0]["runs"] == 132
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-def test_from_files_to_the_report(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """All stores, a small grid and every sweep, and the page; only the training is cut short."""
-    sweeps = {
-        "models": ["deepbind"],
-        "nearest": [5, 10, 15, 20, 22],
-        "labelled_peaks": [10, 20, 40],
-        "iterations": [1, 2],
-        "noise_sd": [0, 0.1],
-    }
-    project = override(
-        example,
-        experiments=["ATF3", "REST", "CTCF"],
-        models=["deepbind", "cnn-7k"],
-        seeds=[0, 1],
-        batch_size=32,
-        epochs=2,
-        noisy_student={"iterations": 2},
-        sweeps=sweeps,
-    )
-    assert main(["fetch", str(example), "-q"]) == 0
-    assert main(["run", str(example), "--report", "paper", "-q"]) == 0
-    capsys.readouterr()
-    for name in EXPERIMENTS:
-        store = open_store(project.store_path(name))
-        assert sorted(store.genomes) == sorted(GENOMES)
+def check_store(project: Project, name: str) -> None:
+    """What every store of the project must be, whatever its peaks."""
+    store = open_store(project.store_path(name))
+    assert sorted(store.genomes) == sorted(GENOMES)
     reference = store.group("reference")
     assert reference.length == 1000
     test = reference.column("contig")[slice(*reference.ranges["test"])]
@@ -324,29 +302,81 @@ def test_from_files_to_the_report(example: Path, capsys: pytest.CaptureFixture[s
     assert identity["monDom5"] < 0.85
     ranks = identity.rank(ascending=False).to_numpy()
     assert np.corrcoef(ranks, np.arange(len(GENOMES)))[0, 1] > 0.95  # listed nearest first
-    assert main(["store", "validate", str(project.store_path("ATF3")), "-q"]) == 0
 
+
+@pytest.mark.slow
+def test_all_stores(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fetch", str(example), "-q"]) == 0
+    assert main(["build", str(example), "-q"]) == 0
+    project = load_project(example)
+    for name in EXPERIMENTS:
+        check_store(project, name)
+    assert main(["store", "validate", str(project.store_path("ATAC")), "-q"]) == 0
+    capsys.readouterr()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_from_files_to_the_report(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two experiments, a small grid, every sweep, and the page; training is cut short."""
+    project = override(
+        example,
+        ["ATF3", "CTCF"],
+        models=["deepbind", "cnn-7k"],
+        regimes=["sl", "ssl", "ssl-ns"],
+        seeds=[0, 1],
+        batch_size=32,
+        epochs=2,
+        noisy_student={"iterations": 2},
+        sweeps={
+            "models": ["deepbind"],
+            "nearest": [5, 22],
+            "labelled_peaks": [20, 40],
+            "iterations": [1, 2],
+            "noise_sd": [0, 0.1],
+        },
+    )
+    assert main(["fetch", str(example), "-q"]) == 0
+    assert main(["run", str(example), "--report", "paper", "-q"]) == 0
+    capsys.readouterr()
+    check_store(project, "CTCF")
     page = project.training.runs / "paper"
-    names = {path.stem for path in page.glob("*.csv")}
     drawn = {path.stem for path in page.glob("*.svg")}
-    assert drawn <= names
     assert drawn == {
         "figure_1_counts",
+        "figure_1_genomes",
         "figure_2_aupr_increase",
         "figure_s1_auroc_increase",
         "figure_s2_genomes",
         "figure_s3_gain",
+        "figure_s4_genomes_auroc",
         "figure_s5_scatter",
         "figure_s6_iterations",
         "figure_s6_noise",
         "figure_learning_curves",
+        "figure_published",
     }
+    written = {path.stem for path in page.glob("*.csv")}
+    assert written - drawn == {
+        "runs",
+        "table_1_counts",
+        "table_2_aupr",
+        "table_ensembles",
+        "table_published",
+        "table_s1_counts",
+        "table_s2_auroc",
+        "tests_2_aupr",
+        "tests_s2_auroc",
+    }
+    assert drawn <= written
     published = pd.read_csv(page / "table_published.csv")
-    assert set(published["experiment"]) == {"ATF3", "REST", "CTCF"}
+    assert set(published["experiment"]) == {"ATF3", "CTCF"}
     assert set(published["model"]) == {"cnn-7k"}
     counted = pd.read_csv(page / "table_1_counts.csv", index_col="experiment")
     assert counted.loc["CTCF", "published_pseudo_labelled"] == 1_245_195
+    assert counted.loc["CTCF", "pseudo_labelled"] > 10 * counted.loc["CTCF", "positives"]
     ablation = pd.read_csv(page / "figure_s2_genomes.csv")
-    assert sorted(set(ablation["value"])) == [5, 10, 15, 20, 22]
-    wide = pd.read_csv(page / "table_s1_counts.csv")
-    assert list(dict.fromkeys(wide["genome"])) == ["hg38", *GENOMES]
+    assert sorted(set(ablation["value"])) == [0, 5, 22]
+    assert set(ablation.loc[ablation["value"] == 0, "regime"]) == {"sl"}
+    by_genome = pd.read_csv(page / "table_s1_counts.csv")
+    assert list(dict.fromkeys(by_genome["genome"])) == ["hg38", *GENOMES]

@@ -1,0 +1,182 @@
+"""Tables of the benchmark's report: what the page shows, and the numbers in the CSV beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ssldata.config import Project
+from ssldata.errors import InputError, MissingInputError
+from ssldata.estimate import read_counts
+from sslmodels import benchmark
+from sslmodels import benchmark_tables as tables
+
+#: Columns of a table side by side; of more, each model has a table of its own.
+_WIDE = 9
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the page and, under the same name, a CSV file.
+
+    `parts` are its blocks on the page: a heading, which may be empty, and what is shown.
+    """
+
+    name: str
+    title: str
+    parts: list[tuple[str, pd.DataFrame]]
+    data: pd.DataFrame
+    note: str = ""
+
+
+def paper_tables(project: Project, results: pd.DataFrame) -> Iterator[Table]:
+    """Yield the tables of a benchmark.
+
+    Parameters
+    ----------
+    project
+        Whose stores are counted.
+    results
+        Of :func:`sslmodels.benchmark.collect`; the grid is used.
+    """
+    of_grid = results[results["sweep"] == ""]
+    for metric, name, title in (
+        ("aupr", "table_2_aupr", "AUPR (Table 2)"),
+        ("auroc", "table_s2_auroc", "AUROC (Table S2)"),
+    ):
+        means = tables.means(of_grid, metric)
+        note = "Mean ± standard deviation over seeds; the test set is every bin."
+        yield Table(name, title, _parts(means), means, note)
+        tests = tables.paired_tests(means)
+        if len(tests):
+            yield Table(
+                name.replace("table", "tests"),
+                f"Regimes compared across experiments, {metric.upper()}",
+                [("", _tests_shown(tests))],
+                tests,
+                "Paired by experiment, means over seeds: Wilcoxon signed-rank test, two-sided, "
+                "with Holm's correction over all lines.",
+            )
+    ensembles = benchmark.ensembles(results)
+    if len(ensembles):
+        shown = ensembles.assign(mean=ensembles["aupr"], sd=float("nan"))
+        yield Table(
+            "table_ensembles",
+            "AUPR of ensembles of all seeds",
+            _parts(shown),
+            ensembles,
+            "The scores of the seeds are averaged before they are ranked.",
+        )
+    if project.training.published is not None:
+        beside = beside_published(project.training.published, tables.means(of_grid, "aupr"))
+        yield Table(
+            "table_published",
+            "AUPR beside the published (Table 2)",
+            [("", beside.round(4))],
+            beside,
+            f"Published: {project.training.published.name}; own: mean over seeds. Models and "
+            "regimes that both have.",
+        )
+    counts = benchmark.counts(project)
+    wide = tables.counts_wide(counts)
+    total = totals(project, wide)
+    yield Table(
+        "table_1_counts",
+        "Training positives (Table 1)",
+        [("", _thousands(total.rename(columns=lambda name: name.replace("_", " "))))],
+        total,
+        "Rows with label 1 of the training split, of the labelled genome and of all others.",
+    )
+    by_genome = (
+        wide if len(wide.columns) <= _WIDE else wide.T.rename_axis(index="genome", columns=None)
+    )
+    yield Table(
+        "table_s1_counts",
+        "Training positives by genome (Table S1)",
+        [("", _thousands(by_genome.reset_index()))],
+        counts,
+        "Rows with label 1 of the training split; the labelled genome comes first.",
+    )
+
+
+def _parts(means: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Return experiments × (model, regime), or such a table for each model when it is wide."""
+    whole = tables.wide(means).reset_index()
+    if len(whole.columns) <= _WIDE:
+        return [("", whole)]
+    made = []
+    for model, part in means.groupby("model", sort=False):
+        shown = tables.wide(part).reset_index()
+        shown.columns = [column.removeprefix(f"{model} ") for column in shown.columns]
+        made.append((str(model), shown))
+    return made
+
+
+def _thousands(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of counts as text; a count that is not known is a dash."""
+
+    def text(value: Any) -> Any:
+        if isinstance(value, str):
+            return value
+        return "–" if pd.isna(value) else f"{value:,.0f}"
+
+    return table.map(text)
+
+
+def totals(project: Project, wide: pd.DataFrame) -> pd.DataFrame:
+    """Return labelled and pseudo-labelled positives by experiment, beside the published."""
+    made = pd.DataFrame({"positives": wide.iloc[:, 0], "pseudo_labelled": wide["pseudo-labelled"]})
+    published = published_counts(project)
+    if published is not None:
+        made = made.join(published.add_prefix("published_"))
+    return made.rename_axis("experiment").reset_index()
+
+
+def published_counts(project: Project) -> pd.DataFrame | None:
+    """Return published positives and pseudo_labelled by experiment, if the project has them."""
+    if project.training.published_counts is None:
+        return None
+    counts = read_counts(project.training.published_counts)
+    return pd.DataFrame.from_dict(counts, orient="index", columns=["positives", "pseudo_labelled"])
+
+
+def beside_published(path: Path, means: pd.DataFrame) -> pd.DataFrame:
+    """Return the own means that have a published one, beside it.
+
+    Raises
+    ------
+    MissingInputError
+        No such file.
+    InputError
+        It is no such table.
+    """
+    if not path.is_file():
+        raise MissingInputError(f"{path}: no such file; see training.published")
+    columns = ["experiment", "model", "regime", "aupr"]
+    table = pd.read_csv(path)
+    if not set(columns) <= set(table.columns) or not pd.api.types.is_numeric_dtype(table["aupr"]):
+        raise InputError(
+            f"{path}: expected columns {', '.join(columns)} with numbers in the last, found "
+            + ", ".join(map(str, table.columns))
+        )
+    own = means.rename(columns={"mean": "own"})[["experiment", "model", "regime", "own"]]
+    return own.merge(table[columns].rename(columns={"aupr": "published"}), on=columns[:3])
+
+
+def _tests_shown(tests: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "model": tests["model"],
+            "regime": tests["regime_b"],
+            "against": tests["regime_a"],
+            "wins": [f"{r.wins_b} of {r.n}" for r in tests.itertuples()],
+            "ratio of means": [f"{x:.2f} ×" for x in tests["ratio"]],
+            "difference": [f"{x:+.4f}" for x in tests["difference"]],
+            "p": [f"{x:.3g}" for x in tests["p"]],
+            "p, corrected": [f"{x:.3g}" for x in tests["p_holm"]],
+        }
+    ).replace("nan", "–")
