@@ -1,0 +1,106 @@
+"""Eight yeast factors as one model with eight outputs, beside eight models with one each.
+
+One joint store of the project of ``benchmarks/yeast.py`` (labelled genome sacCer3, four
+*S. paradoxus* genomes, test chrIV and chrXV, validation chrXII). A run named ``joint`` predicts all
+factors; early stopping watches their mean loss. Finished runs are not repeated.
+
+    python benchmarks/yeast_joint.py --data $CROSSLABEL_MIRROR --out /tmp/yeast-joint \
+        --single docs/results/yeast.csv
+
+Prints AUPR by factor, and writes ``<out>/joint.csv`` with a row per run and factor. `--single`:
+results of ``benchmarks/yeast.py``, shown beside. Minutes on one core with cnn-7k.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import pandas as pd
+import yaml
+from yeast import FACTORS, project_text
+
+from ssldata.build import build_project
+from ssldata.cache import write_text_atomic
+from ssldata.config import JOINT, load_project
+from sslmodels.evaluation import evaluate_run
+from sslmodels.metrics import by_experiment
+from sslmodels.record import complete_record
+from sslmodels.regimes import train
+
+REGIMES = ("sl", "ssl", "ssl-plus")
+CELL = ["experiment", "model", "regime", "seed"]
+
+
+def joint_project(data: Path, model: str, seeds: int) -> str:
+    """Return the project file of ``benchmarks/yeast.py`` with one store and one run of all."""
+    project = yaml.safe_load(project_text(data, [model], seeds, 1))
+    project["name"] = "yeast8-joint"
+    project["store"] = {"joint": True}
+    project["training"] |= {"outputs": "joint", "regimes": list(REGIMES)}
+    return yaml.safe_dump(project, sort_keys=False)
+
+
+def beside(rows: pd.DataFrame, single: pd.DataFrame | None) -> pd.DataFrame:
+    """Return mean AUPR over seeds, factors by regime; runs of one output beside, if given."""
+    parts = {"joint": rows}
+    if single is not None:
+        model = rows["model"].iloc[0].removesuffix(" joint")
+        same = single["regime"].isin(set(rows["regime"])) & (single["model"] == model)
+        parts["single"] = single[same]
+    table = pd.concat(
+        {
+            name: part.pivot_table(index="experiment", columns="regime", values="aupr")
+            for name, part in parts.items()
+        },
+        axis=1,
+    ).swaplevel(axis=1)
+    table = table.reindex(index=FACTORS)
+    order = [(r, kind) for r in REGIMES for kind in ("single", "joint") if (r, kind) in table]
+    table = table[order]
+    table.loc["mean"] = table.mean(skipna=False)
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    mirror = os.environ.get("CROSSLABEL_MIRROR")
+    parser.add_argument("--data", type=Path, default=mirror and Path(mirror), help="holds yeast/")
+    parser.add_argument("--out", type=Path, required=True, help="work folder")
+    parser.add_argument("--model", default="cnn-7k")
+    parser.add_argument("--seeds", type=int, default=1, help="how many, from 0")
+    parser.add_argument("--regimes", nargs="+", choices=REGIMES, default=list(REGIMES[:2]))
+    parser.add_argument("--single", type=Path, help="results.csv of benchmarks/yeast.py")
+    parser.add_argument("--threads", type=int, default=0, help="of TensorFlow; 0: its choice")
+    args = parser.parse_args()
+    if args.data is None:
+        parser.error("--data: name the folder that holds yeast/")
+    if args.threads:
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(args.threads)
+        tf.config.threading.set_inter_op_parallelism_threads(args.threads)
+    args.out.mkdir(parents=True, exist_ok=True)
+    text = joint_project(args.data, args.model, args.seeds)
+    write_text_atomic(args.out / "project.yaml", text)
+    project = load_project(args.out)
+    build_project(project)
+    rows = []
+    for regime in args.regimes:
+        for seed in range(args.seeds):
+            run = train(project, experiment=JOINT, model=args.model, regime=regime, seed=seed)
+            record = complete_record(run)
+            for numbers in by_experiment(evaluate_run(run)):
+                kept = {key: numbers[key] for key in (*CELL, "aupr", "auroc", "positives")}
+                rows.append({**kept, "steps": record["steps"], "cpu_s": record["cpu_s"]})
+            table = pd.DataFrame(rows)
+            write_text_atomic(args.out / "joint.csv", table.to_csv(index=False))
+    single = None if args.single is None else pd.read_csv(args.single)
+    print(beside(table, single).round(3).to_string())
+
+
+if __name__ == "__main__":
+    main()
