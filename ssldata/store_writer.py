@@ -100,6 +100,16 @@ def sync_tree(path: Path) -> None:
 
     Without it a power cut after the ledger said ``complete`` could leave chunks missing, which
     read as zeros.
+def sweep_tree(path: Path) -> None:
+    """Delete what killed writers left below a folder, whose one writer we must be."""
+    for pattern in (f"*{_PARTIAL}", f".*{_DELETING}"):
+        for item in sorted(path.rglob(pattern)):
+            if item.is_dir():
+                shutil.rmtree(item, ignore_errors=True)
+            else:
+                item.unlink(missing_ok=True)
+
+
     """
 
     def flush(item: Path) -> None:
@@ -168,14 +178,9 @@ class StoreWriter:
 
     def sweep(self) -> None:
         """Delete what killed writers left behind, and finish removals that were cut."""
-        leftovers = [*self.path.parent.glob(f".{self.path.name}.*{_DELETING}")]
-        for pattern in (f"*{_PARTIAL}", f".*{_DELETING}"):
-            leftovers += sorted(self.path.rglob(pattern))
-        for item in leftovers:
-            if item.is_dir():
-                shutil.rmtree(item, ignore_errors=True)
-            else:
-                item.unlink(missing_ok=True)
+        for item in self.path.parent.glob(f".{self.path.name}.*{_DELETING}"):
+            shutil.rmtree(item, ignore_errors=True)
+        sweep_tree(self.path)
         for name, entry in self.ledger().items():
             if entry["status"] == REMOVING:
                 self.remove(name)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ssldata.errors import MissingInputError, StoreError
 from ssldata.store import load_arrays, load_attributes
-from ssldata.store_writer import make_group, save_arrays
+from ssldata.store_writer import make_group, save_arrays, sweep_tree
 
 _ATTRIBUTE = "crosslabel_weights"
 _VERSION = re.compile(r"iteration-([1-9][0-9]*)")
@@ -59,6 +59,8 @@ def write_weights(
 ) -> None:
     """Write one version of the weights of whole groups; the other versions stay.
 
+    There is one writer at a time: the run whose lock is held.
+
     Parameters
     ----------
     path
@@ -76,6 +78,7 @@ def write_weights(
         A weight is not a number in [0, 1].
     """
     check_weights(arrays, f"{path}, iteration {iteration}")
+    sweep_tree(path)
     make_group(path)
     save_arrays(
         path / f"iteration-{iteration}",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import numpy as np
 import pytest
 from dnabert2_tools import SMALL, noise, tokenizer_text, write_bin
 
-from ssldata.config import Project, load_project
+from ssldata.config import Project, dump_project, load_project
 from ssldata.store import REFERENCE, open_store
 from sslmodels import regimes
 from sslmodels.dnabert2 import DnabertMaskedLm
@@ -90,3 +93,51 @@ def test_a_run_is_trained_evaluated_and_kept_as_an_adapter(
     again = build_dnabert2(length=model.length, seed=9, options=options).model
     load_adapter(again, tmp_path)
     np.testing.assert_array_equal(score(again, codes), scores)
+
+
+KILLED = """
+import contextlib, functools, os, signal, sys
+from ssldata.config import load_project
+from sslmodels import fitting, regimes
+from sslmodels.training import FitOptions
+
+fitting.FitOptions = functools.partial(FitOptions, checkpoint_seconds=0)
+
+
+class DiesAfter:
+    left = int(sys.argv[2])
+
+    @contextlib.contextmanager
+    def task(self, description, total=None):
+        def advance(amount=1):
+            self.left -= 1
+            if not self.left:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        yield advance
+
+
+regimes.train(
+    load_project(sys.argv[1]), experiment="alpha", model="dnabert2", regime="ssl", seed=0,
+    progress=DiesAfter(),
+)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("epochs", [1, 3], ids=["pre-training", "fine-tuning"])
+def test_a_killed_run_continues_to_the_same_bits(project: Project, epochs: int, tmp_path: Path):
+    training = project.training.model_copy(update={"runs": tmp_path / "runs"})
+    cut = project.model_copy(update={"training": training})
+    (tmp_path / "project.yaml").write_text(dump_project(cut))
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "project.yaml"), str(epochs)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    cell = {"experiment": "alpha", "model": "dnabert2", "regime": "ssl", "seed": 0}
+    left = regimes.run_folder(cut, **cell)
+    assert json.loads((left / "run.json").read_text())["status"] == "training"
+    assert list((left / "work").iterdir())
+    records = [
+        json.loads((regimes.train(one, **cell) / "run.json").read_text()) for one in (cut, project)
+    ]
+    assert records[0]["weights_sha256"] == records[1]["weights_sha256"]
+    assert [phase["epochs"] for phase in records[0]["phases"]] == [2, 2]

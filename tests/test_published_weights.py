@@ -45,7 +45,9 @@ def test_every_iteration_is_kept(tmp_path: Path) -> None:
         assert made_by == {"iteration": k}
     # Readable by whoever has zarr, from the top.
     assert zarr.open_group(path, mode="r")["iteration-10/homologs/a"].shape == (5,)
+    shutil.copytree(path / "iteration-1", path / "iteration-3.123.partial")  # a killed writer's
     write_weights(path, 2, {B: np.zeros(1, np.float32)}, {"iteration": 2, "again": True})
+    assert not list(path.glob("*.partial"))
     assert set(read_weights(path, 2)[0]) == {B}
     with pytest.raises(MissingInputError, match="iteration 3; there are 1, 2, 10"):
         read_weights(path, 3)
