@@ -46,7 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if exc.errno not in _MACHINE_ERRORS or verbosity > 1:
             _bug()
             return 1
-        _say(f"error: {exc.strerror}: {exc.filename or 'while writing'}")
+        full = exc.errno in {errno.ENOSPC, errno.EDQUOT}
+        _say(
+            f"error: {exc.strerror}: {exc.filename or 'while writing'}"
+            + "; make room, the same command continues where it stopped" * full
+        )
         return 2
     except Exception:
         _bug()

@@ -173,6 +173,12 @@ def init(
 @app.command()
 def fetch(
     project: ProjectPath,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Use the cache and a mirror folder, no network.")
+    ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Overwrite files in place that are other ones.")
+    ] = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -188,7 +194,7 @@ def fetch(
     from flows import steps
 
     with console(verbose, quiet, as_json) as shown:
-        value, tables = steps.fetch(_load(project), shown)
+        value, tables = steps.fetch(_load(project), shown, offline=offline, replace=replace)
         shown.result(value, *tables)
 
 
@@ -254,6 +260,12 @@ def build(
     scheduler_file: SchedulerFile = None,
     memory: Memory = None,
     replace: Replace = False,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair", help="Check every sequence that is there, write damaged rows anew."
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="The same as `plan`.")] = False,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -277,7 +289,7 @@ def build(
             return
         cluster = steps.Cluster(workers, dask_scheduler, scheduler_file, memory)
         value, tables = steps.build(
-            loaded, shown, experiments=experiment, cluster=cluster, replace=replace
+            loaded, shown, experiments=experiment, cluster=cluster, replace=replace, repair=repair
         )
         shown.result(value, *tables)
 
@@ -435,7 +447,8 @@ def store_inspect(
     path: Annotated[
         str,
         typer.Argument(
-            metavar="STORE|PROJECT", help="A store (folder, zip, http(s):// or s3://) or a project."
+            metavar="STORE|PROJECT",
+            help="A folder, a zip, http(s)://…, s3://… or icechunk://…; or a project.",
         ),
     ],
     verbose: Verbose = 0,
@@ -444,10 +457,12 @@ def store_inspect(
 ) -> None:
     """Show what a store holds: genomes, rows, bytes, status, digest.
 
+    Of a project with many genomes one line per store; -v lists them all.
+
     Example: `crosslabel store inspect my-project/store/Reb1.zarr`
     """
-    from flows import steps
+    from flows.inspection import inspect
 
     with console(verbose, quiet, as_json) as shown:
-        value, tables = steps.store_inspect(path)
+        value, tables = inspect(path, everything=verbose > 0)
         shown.result(value, *tables)

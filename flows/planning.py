@@ -24,6 +24,8 @@ _TO_DO = {"missing": "to do", "partial": "to finish", "complete": "up to date"}
 _MANY_GROUPS = 60
 #: Missing files named one by one; beyond, one line per folder names the first.
 _MANY_FILES = 12
+#: Statuses of groups that are not written again.
+_THERE = {"complete", "yanked"}
 
 
 def plan(
@@ -46,7 +48,7 @@ def plan(
     check_models(project.training.models)
     planned = plan_project(project)
     value = planned.as_dict()
-    total = sum(step.bytes or 0 for step in planned.steps if step.status != "complete")
+    total = sum(step.bytes or 0 for step in planned.steps if step.status not in _THERE)
     unknown = any(step.rows is None for step in planned.steps)
     head = f"about {tables.size(total)} to write" if total else "nothing to do"
     if unknown:

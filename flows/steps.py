@@ -63,11 +63,11 @@ class Cluster:
         }
 
 
-def fetch(project: Project, console: Console) -> Shown:
+def fetch(project: Project, console: Console, *, offline: bool, replace: bool) -> Shown:
     """Bring the public files of a project."""
     from ssldata.fetch import fetch as fetch_files
 
-    report = fetch_files(project, progress=console)
+    report = fetch_files(project, progress=console, offline=offline, replace=replace)
     rows = [
         (file.path, file.status, tables.size(file.bytes), file.origin or "–")
         for file in report.files
@@ -89,6 +89,7 @@ def build(
     experiments: Sequence[str] | None,
     cluster: Cluster,
     replace: bool,
+    repair: bool,
 ) -> Shown:
     """Build stores."""
     require_inputs(project)
@@ -98,6 +99,7 @@ def build(
         project,
         experiments=experiments,
         replace=replace,
+        repair=repair,
         progress=console,
         **cluster.options(),
     )
@@ -305,99 +307,5 @@ def _flow(project: Project, console: Console, options: Options) -> dict[str, Any
         return run_project(str(project.file), **asdict(options))
 
 
-def store_inspect(location: str) -> Shown:
-    """Describe one store (a folder, a zip or an address), or all stores of a project."""
-    from ssldata.published_weights import stale_groups
-    from ssldata.store import open_store
-
-    path = Path(location)
-    if path.suffix in {".yaml", ".yml"} or (path / "project.yaml").is_file():
-        project = load_project(path)
-        places: Iterable[str] = dict.fromkeys(
-            str(project.store_path(e.name)) for e in project.experiments
-        )
-    else:
-        places = [location]
-    stores = []
-    for place in places:
-        store = open_store(place)
-        groups = [
-            {
-                "genome": _genome(name),
-                "status": entry["status"],
-                "rows": entry.get("rows"),
-                "positives": _positives(entry),
-                # Only a folder can be asked for the size of a part.
-                "bytes": _folder_size(Path(place, name)) if Path(place).is_dir() else None,
-                "digest": entry.get("content"),
-            }
-            for name, entry in sorted(
-                store.ledger.items(), key=lambda item: (item[0] != "reference", item[0])
-            )
-        ]
-        stores.append(
-            {
-                "store": Path(place).stem,
-                "path": place,
-                "format_version": store.attributes["format_version"],
-                "experiments": store.experiments,
-                "digest": store.digest,
-                "groups": groups,
-                "weights": [
-                    {"name": name, **entry, "stale": stale_groups(store, name)}
-                    for name, entry in sorted(store.weights.items())
-                ],
-            }
-        )
-    shown: list[RenderableType] = []
-    for held in stores:
-        title = f"{held['path']} · {', '.join(held['experiments'])}"
-        shown.append(
-            tables.table(
-                f"{title} · digest {held['digest'][:12]}",
-                ["genome", "status", "content", "rows", "positives", "on disk"],
-                [
-                    (
-                        group["genome"],
-                        group["status"],
-                        (group["digest"] or "–")[:12],
-                        tables.count(group["rows"]),
-                        tables.count(group["positives"]),
-                        tables.size(group["bytes"]),
-                    )
-                    for group in held["groups"]
-                ],
-                numbers=3,
-            )
-        )
-        if held["weights"]:
-            shown.append(_weights_table(held["weights"]))
-    return stores, shown
-
-
-def _weights_table(weights: Sequence[Mapping[str, Any]]) -> RenderableType:
-    from ssldata.published_weights import described
-
-    rows = [
-        (
-            entry["name"],
-            described(entry),
-            ", ".join(_genome(name) for name in entry["groups"] if name not in entry["stale"]),
-            ", ".join(_genome(name) for name in entry["stale"]) or "–",
-        )
-        for entry in weights
-    ]
-    return tables.table("Published weights", ["name", "made by", "genomes", "stale"], rows)
-
-
-def _positives(entry: Mapping[str, Any]) -> int | None:
-    span = entry.get("ranges", {}).get("positive")
-    return None if span is None else int(span[1] - span[0])
-
-
 def _genome(group: str) -> str:
     return group.removeprefix("homologs/")
-
-
-def _folder_size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +22,7 @@ from flows.options import (
     console,
 )
 
+_ADVICE = "damaged rows are written again by `crosslabel build PROJECT --repair`"
 #: Exit code of a check that ran and found something: a wrong store, a difference.
 FOUND = 4
 
@@ -220,9 +222,20 @@ def diff(
             rows += [(name, *detail) for detail in details] or [(name, group["status"], "", "")]
         title = "readers see the same" if value["same"] else "the stores differ"
         columns = ["group", "what", "first", "second"]
-        shown.result(value, tables.table(title, columns, rows) if rows else title)
+        cells = [[_short(cell) for cell in row] for row in rows]
+        shown.result(value, tables.table(title, columns, cells) if rows else title)
     if not value["same"]:
         raise typer.Exit(FOUND)
+
+
+def _short(value: Any) -> str:
+    """Return a value of a comparison as it is read best: digests by their first letters."""
+    if value is None:
+        return "–"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    text = str(value)
+    return text[:12] if re.fullmatch(r"[0-9a-f]{64}", text) else text
 
 
 def validate(
@@ -275,6 +288,7 @@ def validate(
         shown.result(
             report.as_dict(),
             tables.table(title, ["", "group", "check", "what"], found) if found else title,
+            *([] if report.valid else [_ADVICE]),
         )
     if not report.valid:
         raise typer.Exit(FOUND)

@@ -21,7 +21,9 @@ def table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, numbers: int = 0
 ) -> Table:
     """Return a table whose last `numbers` columns are numbers, set to the right."""
-    made = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    # A title that is longer than the table is wide stays on its line.
+    heading = Text(title, style="table.title", no_wrap=True, overflow="ignore")
+    made = Table(title=heading, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     first_number = len(columns) - numbers
     for index, column in enumerate(columns):
         made.add_column(

@@ -37,6 +37,7 @@ from ssldata.errors import InputError, StoreError
 from ssldata.plan import memory_per_worker, plan_project, require_inputs
 from ssldata.progress import NoProgress, Progress
 from ssldata.provenance import library_versions
+from ssldata.repair import take_out_damaged
 from ssldata.rows_homologue import homologue_rows
 from ssldata.rows_reference import ReferenceRows, reference_rows
 from ssldata.store import (
@@ -159,9 +160,14 @@ def build_reference(
         built = reference_rows(project, inputs.experiments, inputs.genome, inputs.peaks)
         _check_positives(project, inputs, built)
         # Only now: a store that is replaced stays until its successor is known to be sound.
-        if attributes is not None:
-            remove_tree(path)
-        writer.create(inputs.root_attributes())
+        before = attributes["ledger"].get(REFERENCE, {}) if attributes is not None else {}
+        repaired = "checksums" in before and before["digest"] == inputs.digest
+        if repaired:  # taken out for damage: the genomes are sound, see ssldata.repair
+            remove_tree(path / "sources")
+        else:
+            if attributes is not None:
+                remove_tree(path)
+            writer.create(inputs.root_attributes())
         writer.begin(REFERENCE, inputs.digest)
         checksums = {"sources": write_sources(writer, built.sources, inputs.genome)}
         checksums |= write_group(
@@ -188,6 +194,9 @@ def build_reference(
             "inputs": inputs.parts,
             "provenance": library_versions(),
         }
+        if repaired and before["checksums"]["sources"] != checksums["sources"]:
+            for name in set(writer.ledger()) - {REFERENCE}:  # their rows point to other sources
+                writer.remove(name)
         writer.complete(REFERENCE, entry)
     return _summary(path, REFERENCE, entry, "built", store_name)
 
@@ -345,6 +354,7 @@ def build_project(
     scheduler_file: Path | None = None,
     memory: str | None = None,
     replace: bool = False,
+    repair: bool = False,
     pool: Pool | None = None,
     progress: Progress | None = None,
 ) -> list[dict[str, Any]]:
@@ -360,6 +370,8 @@ def build_project(
         See :func:`ssldata.cluster.open_pool`.
     replace
         Rebuild what was built from other inputs.
+    repair
+        Validate what is there, every sequence of it, and write damaged groups again.
     pool
         An already open pool, instead of the four above.
     progress
@@ -377,10 +389,7 @@ def build_project(
         project.experiment(experiment)
     if experiments and not project.store.joint:
         names = [name for name in names if name in set(experiments)]
-    # Everything is opened and checked before anything is written.
     require_inputs(project)
-    inputs = {name: open_inputs(project, name) for name in names}
-    targets = {genome.name: open_target(project, genome.name) for genome in project.genomes}
     opened = (
         nullcontext(pool)
         if pool is not None
@@ -393,9 +402,17 @@ def build_project(
         )
     )
     results = []
-    with opened as running, progress.task("build", len(names) * (1 + len(targets))) as advance:
+    with (
+        opened as running,  # first: that a scheduler is away is told before genomes are read
+        progress.task("build", len(names) * (1 + len(project.genomes))) as advance,
+    ):
+        # Everything is opened and checked before anything is written.
+        inputs = {name: open_inputs(project, name) for name in names}
+        targets = {genome.name: open_target(project, genome.name) for genome in project.genomes}
         options: dict[str, Any] = {"pool": running, "progress": progress, "replace": replace}
         for name in names:
+            if repair:
+                take_out_damaged(inputs[name].path, inputs[name].digest, progress=progress)
             steps = [build_reference(project, name, inputs=inputs[name], **options)]
             advance(1)
             for genome, target in targets.items():

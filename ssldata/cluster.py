@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from ssldata.errors import ClusterError
 
 #: Seconds to wait for an external scheduler and its first worker.
-CONNECT_SECONDS = 8
+CONNECT_SECONDS = 4
 WORKER_SECONDS = 2
 
 
@@ -168,7 +168,7 @@ def open_pool(
     ------
     ClusterError
         `memory` is no size, too small, or given without local workers; the scheduler cannot be
-        reached, or has no workers, within 10 seconds.
+        reached, or has no workers, within 6 seconds.
     """
     if memory is not None:
         _check_memory(memory, workers=workers, needed=needed)
@@ -193,12 +193,14 @@ def open_pool(
                 timeout=CONNECT_SECONDS,
             )
             client.wait_for_workers(1, timeout=WORKER_SECONDS)
-        except (OSError, TimeoutError, ValueError) as exc:
+        except Exception as exc:  # another server's answer makes distributed raise anything
             if client is not None:
                 client.close()
+            expected = isinstance(exc, OSError | TimeoutError | ValueError)
             raise ClusterError(
                 f"{where}: no Dask scheduler with workers answered within "
-                f"{CONNECT_SECONDS + WORKER_SECONDS} s ({type(exc).__name__}); start one, "
+                f"{CONNECT_SECONDS + WORKER_SECONDS} s ({type(exc).__name__}"
+                f"{'' if expected else ': what answers there is another server'}); start one, "
                 "or use --workers"
             ) from exc
         with client:

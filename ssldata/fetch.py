@@ -158,12 +158,10 @@ def _in_place(path: Path, source: Source, *, replace: bool) -> bool:
             return True
         if replace:
             return False
+        advice = "move it away, or fetch with --replace"
     else:
-        wrong = "a folder or device"
-    raise FetchError(
-        f"{path}: another file is in the place of a public one: {wrong}; move it away and fetch "
-        "again"
-    )
+        wrong, advice = "a folder or device", "move it away and fetch again"
+    raise FetchError(f"{path}: another file is in the place of a public one: {wrong}; {advice}")
 
 
 def _mismatch(path: Path, source: Source, *, remember: bool = True) -> str | None:

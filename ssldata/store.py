@@ -100,6 +100,15 @@ class RowGroup:
         root = getattr(self._group.store, "root", None)
         return Path(root) / self._group.path / name if isinstance(root, Path) else None
 
+    def missing_shards(self, shard: int) -> list[str]:
+        """Return which sequence arrays lack a shard's file (it would read as N); [] from afar."""
+        missing = []
+        for name, inner in (("sequence", "0/0"), ("sequence_codes", "0")):
+            folder = self.array_folder(name)
+            if folder is not None and name in self._group:
+                missing += [] if (folder / "c" / str(shard) / inner).is_file() else [name]
+        return missing
+
     def column(self, name: str) -> NDArray[Any]:
         """Return a whole per-row array (kept in memory: at most some bytes per row)."""
         if name not in self._columns:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ssldata.store import Store
+from ssldata.store import REFERENCE, Store
 
 #: Settings in the root attributes that shape rows.
 _SETTINGS = (
@@ -43,7 +43,7 @@ def diff_stores(left: Store, right: Store) -> dict[str, Any]:
     for key in _SETTINGS:
         settings |= _changes(left.attributes.get(key), right.attributes.get(key), key)
     groups = {}
-    for name in sorted({*left.ledger, *right.ledger}):
+    for name in sorted({*left.ledger, *right.ledger}, key=lambda name: (name != REFERENCE, name)):
         groups[name] = _group(left.ledger.get(name), right.ledger.get(name))
     return {
         "same": left.digest == right.digest,
@@ -87,7 +87,8 @@ def _arrays(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[str]:
 
 def _changes(left: Any, right: Any, key: str = "") -> dict[str, list[Any]]:
     """Return dotted key → [left, right] of every leaf that differs."""
-    if isinstance(left, Mapping) and isinstance(right, Mapping):
+    if isinstance(left, Mapping) or isinstance(right, Mapping):
+        left, right = left or {}, right or {}
         found: dict[str, list[Any]] = {}
         for name in sorted({*left, *right}):
             dotted = f"{key}.{name}" if key else str(name)

@@ -83,7 +83,12 @@ def writer_lock(path: Path) -> Iterator[None]:
         except BlockingIOError:
             _LOG.warning("%s: another process is writing; waiting for it", path)
             fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        try:
+            yield
+        except OSError as exc:
+            if exc.errno is None or exc.filename is not None:
+                raise
+            raise OSError(exc.errno, exc.strerror, str(path)) from exc  # a full disk: say where
 
 
 def remove_tree(path: Path) -> None:
@@ -95,11 +100,6 @@ def remove_tree(path: Path) -> None:
         shutil.rmtree(doomed)
 
 
-def sync_tree(path: Path) -> None:
-    """Wait until every file and folder below `path` is on the disk (fsync).
-
-    Without it a power cut after the ledger said ``complete`` could leave chunks missing, which
-    read as zeros.
 def sweep_tree(path: Path) -> None:
     """Delete what killed writers left below a folder, whose one writer we must be."""
     for pattern in (f"*{_PARTIAL}", f".*{_DELETING}"):
@@ -110,6 +110,11 @@ def sweep_tree(path: Path) -> None:
                 item.unlink(missing_ok=True)
 
 
+def sync_tree(path: Path) -> None:
+    """Wait until every file and folder below `path` is on the disk (fsync).
+
+    Without it a power cut after the ledger said ``complete`` could leave chunks missing, which
+    read as zeros.
     """
 
     def flush(item: Path) -> None:
@@ -203,7 +208,7 @@ class StoreWriter:
         }
         nodes: dict[str, Any] = {}
         # Groups on the way to a complete one ("homologs"), what belongs to it, and the sources.
-        for name in sorted(complete | ({"sources"} if complete else set())):
+        for name in sorted(complete | ({"sources"} if REFERENCE in complete else set())):
             parts = name.split("/")
             folders = [self.path.joinpath(*parts[:i]) for i in range(1, len(parts))]
             files = [folder / "zarr.json" for folder in folders]
@@ -227,13 +232,18 @@ class StoreWriter:
 
     def set_entry(self, name: str, entry: Mapping[str, Any] | None) -> None:
         """Put one entry into the ledger (None: take it out)."""
+        self.set_entries({name: entry})
+
+    def set_entries(self, entries: Mapping[str, Mapping[str, Any] | None]) -> None:
+        """Put entries into the ledger in one change (None: take it out)."""
         attributes = self.attributes()
         if attributes is None:
             raise StoreError(f"{self.path}: no store to write to")
         ledger = dict(attributes["ledger"])
-        if entry is None:
-            ledger.pop(name, None)
-        else:
+        for name, entry in entries.items():
+            if entry is None:
+                ledger.pop(name, None)
+                continue
             ledger[name] = dict(entry)
             if entry["status"] in (WRITING, REMOVING) and WEIGHTS in attributes:
                 attributes[WEIGHTS] = _without_rows(attributes[WEIGHTS], name)

@@ -120,7 +120,8 @@ def validate_store(
     """
     progress = progress or NoProgress()
     report = Report(store.location, store.digest, deep)
-    report.problems += [Problem("", *found) for found in _check_root(store)]
+    report.problems += [Problem("", *found) for found in _check_ledger(store)]
+    report.problems += _check_metadata(store)
     report.warnings += [Problem("", *found) for found in _leftovers(store)]
     entry = store.ledger[REFERENCE]
     sources: dict[str, Any] = {}
@@ -161,8 +162,8 @@ def _unreadable(exc: Exception) -> str:
     return f"cannot be read: {type(exc).__name__}: {first}"
 
 
-def _check_root(store: Store) -> Iterator[Found]:
-    """Check the ledger against itself, and consolidated metadata against the files."""
+def _check_ledger(store: Store) -> Iterator[Found]:
+    """Check the ledger against itself."""
     for name, entry in store.ledger.items():
         status = entry["status"]
         if status not in (WRITING, COMPLETE, YANKED, REMOVING):
@@ -172,12 +173,19 @@ def _check_root(store: Store) -> Iterator[Found]:
             yield "ledger", f"{name}: content is not the digest of its checksums"
         if name != REFERENCE and not name.startswith(f"{HOMOLOGUES}/"):
             yield "ledger", f"{name}: no such kind of group"
+
+
+def _check_metadata(store: Store) -> Iterator[Problem]:
+    """Check the consolidated metadata of a local store against the files they were made of."""
     folder = Path(store.location)
-    if folder.is_dir():
-        yield from _check_metadata(folder, store)
+    if not folder.is_dir():
+        return
 
+    def problem(name: str, message: str) -> Problem:
+        parts = name.split("/")
+        group = "/".join(parts[:2]) if parts[0] == HOMOLOGUES else parts[0]
+        return Problem(group, "metadata", message)
 
-def _check_metadata(folder: Path, store: Store) -> Iterator[Found]:
     root = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))
     consolidated = (root.get("consolidated_metadata") or {}).get("metadata", {})
     complete = [name for name, entry in store.ledger.items() if entry["status"] == COMPLETE]
@@ -186,17 +194,21 @@ def _check_metadata(folder: Path, store: Store) -> Iterator[Found]:
         for file in (folder / name).rglob("zarr.json"):
             if belongs(file.relative_to(folder / name), name, store.weights):
                 on_disk[str(file.parent.relative_to(folder))] = file
-    if missing := sorted(set(on_disk) - set(consolidated)):
-        yield "metadata", f"consolidated metadata lacks {', '.join(missing[:3])}; rebuild it"
+    for name in sorted(set(on_disk) - set(consolidated)):
+        yield problem(name, f"consolidated metadata lacks {name}")
     for name in sorted(set(on_disk) & set(consolidated)):
-        found = json.loads(on_disk[name].read_text(encoding="utf-8"))
+        try:
+            found = json.loads(on_disk[name].read_bytes())
+        except ValueError:
+            yield problem(name, f"{name}/zarr.json is no JSON")
+            continue
         listed = dict(consolidated[name])
         for value in (found, listed):
             value.pop("consolidated_metadata", None)
         if found != listed:
-            yield "metadata", f"consolidated metadata of {name} is stale"
+            yield problem(name, f"consolidated metadata of {name} is stale")
     for name in sorted(set(consolidated) - set(on_disk) - {HOMOLOGUES}):
-        yield "metadata", f"consolidated metadata lists {name}, which is not there"
+        yield problem(name, f"consolidated metadata lists {name}, which is not there")
 
 
 def _leftovers(store: Store) -> Iterator[Found]:
@@ -314,6 +326,8 @@ def _check_sequences(
         checksums = []
     for shard in range(shards):
         first, end = shard * rows.shard_rows, min((shard + 1) * rows.shard_rows, rows.rows)
+        for name in rows.missing_shards(shard):
+            yield 0, ("sequences", f"{name}: the file of rows {first} to {end} is missing")
         decoded = []
         for start in range(first, end if deep else first + 1, rows.chunk_rows):
             stop = min(start + rows.chunk_rows, end)
@@ -324,11 +338,11 @@ def _check_sequences(
                 yield 0, ("sequences", f"rows {start} to {stop}: {_unreadable(exc)}")
                 continue
             decoded.append(codes)
-            for line in _wrong_rows(codes, hot, keep_n=keep_n):
-                yield 0, ("sequences", f"chunk of rows {start} to {stop}: {line}")
+            for line in _wrong_rows(codes, hot, keep_n=keep_n, first=start):
+                yield 0, ("sequences", line)
             if genome is not None:
                 for line in _other_bases(rows, genome, start, codes):
-                    yield 0, ("sequences", f"chunk of rows {start} to {stop}: {line}")
+                    yield 0, ("sequences", line)
             yield stop - start, None
         whole = deep and checksums and sum(map(len, decoded)) == end - first
         if whole and codes_digest(np.concatenate(decoded)) != checksums[shard]:
@@ -336,18 +350,20 @@ def _check_sequences(
             yield 0, ("checksums", f"shard {shard}: {line}")
 
 
-def _wrong_rows(codes: NDArray[np.uint8], hot: NDArray[np.uint8], *, keep_n: bool) -> Iterator[str]:
-    """Check one chunk: one-hot rows sum to 1, or to 0 for N; codes say the same."""
+def _wrong_rows(
+    codes: NDArray[np.uint8], hot: NDArray[np.uint8], *, keep_n: bool, first: int
+) -> Iterator[str]:
+    """Check the chunk of row `first`: one-hot rows sum to 1, or to 0 for N; codes say the same."""
     again = np.empty_like(hot)
     expand(codes, again)
     if not keep_n:
-        yield from offending(codes == N_CODE, "has N, which this store drops")
+        yield from offending(codes == N_CODE, "has N, which this store drops", first=first)
     if codes.max(initial=0) <= N_CODE and np.array_equal(hot, again):
         return  # the common case, in one pass; below, what exactly is wrong
     total = hot.sum(axis=-1, dtype=np.int64)
-    yield from offending((hot > 1).any(axis=-1) | (total > 1), "not one-hot")
+    yield from offending((hot > 1).any(axis=-1) | (total > 1), "not one-hot", first=first)
     expected = np.where(total == 0, N_CODE, hot.argmax(axis=-1))
-    yield from offending(codes != expected, "codes and one-hot differ")
+    yield from offending(codes != expected, "codes and one-hot differ", first=first)
 
 
 def _other_bases(
@@ -365,4 +381,4 @@ def _other_bases(
     )
     differs = np.zeros(len(codes), bool)
     differs[inside] = (again != codes[inside]).any(axis=1)
-    yield from offending(differs, "not the bases of the genome")
+    yield from offending(differs, "not the bases of the genome", first=first)

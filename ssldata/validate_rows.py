@@ -76,12 +76,12 @@ class Group:
         return self.name == REFERENCE
 
 
-def offending(bad: NDArray[np.bool_], what: str) -> Iterator[str]:
-    """Yield one line when any row is bad: how many, and the first."""
+def offending(bad: NDArray[np.bool_], what: str, *, first: int = 0) -> Iterator[str]:
+    """Yield one line when any row is bad: how many, and which (`bad` starts at row `first`)."""
     rows = np.flatnonzero(bad.any(axis=tuple(range(1, bad.ndim))))
     if len(rows):
         number = f"{len(rows)} rows, the first is row" if len(rows) > 1 else "row"
-        yield f"{what}: {number} {int(rows[0])}"
+        yield f"{what}: {number} {first + int(rows[0])}"
 
 
 def check_shapes(group: Group) -> Iterator[Found]:

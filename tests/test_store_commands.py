@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import zarr
 
+from flows import inspection
 from flows.cli import main
 from ssldata.config import load_project
 from ssldata.store import open_store
@@ -73,6 +74,33 @@ def test_validate_exits_for_scripts(
     said = capsys.readouterr().out
     assert "WRONG" in said
     assert "weight is not in [0, 1]" in said
+
+
+def test_a_large_project_is_shown_by_its_stores(
+    world: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(inspection, "_MANY_GROUPS", 7)
+    assert main(["store", "inspect", str(world)]) == 0
+    said = capsys.readouterr().out
+    assert "2 stores" in said
+    assert LAST not in said
+    assert main(["store", "inspect", str(world), "-v"]) == 0
+    assert capsys.readouterr().out.count(LAST) == 2
+    project = tmp_path / "project"
+    shutil.copytree(world, project)
+    shutil.rmtree(project / "store" / "beta.zarr")
+    assert main(["store", "yank", str(project), LAST, "--reason", "contaminated"]) == 0
+    capsys.readouterr()
+    assert main(["store", "inspect", str(project)]) == 0
+    said = capsys.readouterr().out
+    assert f"not built yet: {project}/store/beta.zarr" in said
+    assert f"{LAST} was yanked: contaminated" in said
+    assert main(["build", str(project), "-q"]) == 0
+    assert main(["plan", str(project)]) == 0
+    assert "nothing to do" in capsys.readouterr().out
 
 
 def test_share_and_card(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
