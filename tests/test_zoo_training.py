@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from ssldata.build import build_project
 from ssldata.config import Project, load_project
+from ssldata.store import open_store
 from sslmodels.evaluation import evaluate_run
 from sslmodels.regimes import train
-from sslmodels.zoo import load_model
+from sslmodels.zoo import DNABERT2, load_model, model_names
 
 # Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -38,15 +41,13 @@ def project(small_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Proj
     return project
 
 
+#: DNABERT-2 reads tokens and needs files: tests/test_dnabert2_regimes.py trains it.
+MODELS = sorted(set(model_names()) - {DNABERT2})
+
+
 @pytest.mark.parametrize(
     "model",
-    [
-        "cnn-7k",
-        "cnn-27k",
-        "deep-cnn-64",
-        "deepbind",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE),
-    ],
+    [pytest.param(m, marks=pytest.mark.slow) if m in LARGE else m for m in MODELS],
 )
 def test_trains_from_a_store_of_1_kb(project: Project, model: str) -> None:
     run = train(project, experiment="alpha", model=model, regime="sl", seed=0)
@@ -56,3 +57,13 @@ def test_trains_from_a_store_of_1_kb(project: Project, model: str) -> None:
     assert load_model(run / "model.keras").length == record["length"]
     assert record["parameters"] > 2_000
     assert 0 < evaluate_run(run)["aupr"] <= 1
+    # What was scored is the bin in the middle of the stored window, or all of it.
+    group = open_store(project.store_path("alpha")).group("reference")
+    first, end = group.ranges["test"]
+    codes = group.codes(first, min(end, first + 64))
+    assert codes.shape[1] == size + 800
+    centre = codes if model == "deepsea" else codes[:, 400:-400]
+    scores = pd.read_csv(run / "evaluation" / "scores.csv.gz")["score"].to_numpy()[: len(codes)]
+    again = load_model(run / "model.keras").predict(centre, verbose=0)[:, 0]
+    np.testing.assert_allclose(again, scores, atol=1e-5)
+    assert np.ptp(scores) > 1e-4
