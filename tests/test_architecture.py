@@ -48,7 +48,10 @@ OWNERS = {
         *("flows.commands", "flows.options", "flows.store_commands", "flows.reader_commands"),
         "flows.model_commands",
     ),
-    "rich": ("flows.console", "flows.tables", "flows.steps", "flows.planning"),
+    "rich": (
+        *("flows.console", "flows.tables", "flows.steps", "flows.planning"),
+        "flows.inspection",
+    ),
 }
 
 
