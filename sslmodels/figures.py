@@ -19,10 +19,14 @@ _CHANCE = "#8a8a8a"
 _INK = "#333333"
 
 
-def _axes(
-    title: str, *, x: str, y: str, size: tuple[float, float] = (4.8, 4.4)
-) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=size, layout="constrained")
+#: Lines of a legend beside the axes before it gets another column, and the width of one in inches.
+_LEGEND_LINES, _LEGEND_WIDTH = 24, 2.6
+
+
+def _axes(title: str, *, x: str, y: str, beside: int = 0) -> tuple[Figure, Axes]:
+    """Return square axes, with room for the legend of `beside` curves to their right."""
+    width = 4.8 + _LEGEND_WIDTH * -(-beside // _LEGEND_LINES)
+    figure = Figure(figsize=(width, 4.4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=x, ylabel=y, aspect="equal")
@@ -92,9 +96,8 @@ def draw_all_pr(
 ) -> None:
     """Draw precision against recall for each of several outputs (experiment → curve, numbers)."""
     rows = max(of["rows"] for of in numbers.values())
-    figure, axes = _axes(
-        title, x="recall", y=f"precision (n = {rows:,} test bins)", size=(6.4, 4.4)
-    )
+    y = f"precision (n = {rows:,} test bins)"
+    figure, axes = _axes(title, x="recall", y=y, beside=len(curves))
     for name, curve, colour in _coloured(curves):
         label = f"{name} {numbers[name]['aupr']:.3f} ({numbers[name]['positives']:,} positives)"
         axes.step(curve.x, curve.y, where="pre", color=colour, linewidth=1.2, label=label)
@@ -105,7 +108,7 @@ def draw_all_roc(
     path: Path, curves: Mapping[str, Curve], numbers: Mapping[str, Mapping[str, Any]], *, title: str
 ) -> None:
     """Draw the true against the false positive rate for each of several outputs."""
-    figure, axes = _axes(title, x="false positive rate", y="true positive rate", size=(6.4, 4.4))
+    figure, axes = _axes(title, x="false positive rate", y="true positive rate", beside=len(curves))
     for name, curve, colour in _coloured(curves):
         label = f"{name} {numbers[name]['auroc']:.3f} ({numbers[name]['positives']:,} positives)"
         axes.plot(curve.x, curve.y, color=colour, linewidth=1.2, label=label)
@@ -116,19 +119,21 @@ def draw_all_roc(
 def _coloured(curves: Mapping[str, Curve]) -> Iterator[tuple[str, Curve, Any]]:
     """Give every curve a colour of its own."""
     colours = colormaps["turbo"](np.linspace(0.05, 0.95, len(curves)))
+    colours[:, :3] *= 0.85  # its yellow is too light on white
     for (name, curve), colour in zip(curves.items(), colours, strict=True):
         yield name, curve, colour
 
 
 def _finish_beside(figure: Figure, path: Path, *, heading: str) -> None:
     """Put the legend beside the axes, where many curves leave room for it."""
-    columns = 1 + (len(figure.axes[0].get_legend_handles_labels()[0]) - 1) // 24
+    lines = len(figure.axes[0].get_legend_handles_labels()[0])
     figure.legend(
         loc="outside right upper",
         title=heading,
         frameon=False,
         fontsize=8,
         labelcolor=_INK,
-        ncols=columns,
+        ncols=-(-lines // _LEGEND_LINES),
     )
-    figure.savefig(path, format="png", dpi=150, metadata={"Software": None})
+    # Names may be longer than the room for them.
+    figure.savefig(path, format="png", dpi=150, metadata={"Software": None}, bbox_inches="tight")

@@ -127,14 +127,15 @@ def by_experiment(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the numbers of an evaluated run, one set per experiment it predicts.
 
     A run of one output is returned as it is. Those of a run of several are comparable with it
-    line by line: ``experiment`` is that of the output, and ``model`` ends in `` joint``.
+    line by line: ``experiment`` is that of the output, and ``model`` ends in `` joint``. They come
+    in the order of the names, which is that of the file too.
     """
     if "outputs" not in result:
         return [dict(result)]
     shared = {k: v for k, v in result.items() if k not in {*_AVERAGED, "rows", "outputs"}}
     return [
         {**shared, "experiment": name, "model": f"{result['model']} joint", **numbers}
-        for name, numbers in result["outputs"].items()
+        for name, numbers in sorted(result["outputs"].items())
     ]
 
 
