@@ -87,13 +87,13 @@ class MlflowRun:
     """
 
     def __init__(self, told: Description) -> None:
-        # The libraries tell about themselves: to their makers, and of every new database.
+        # Who asks for a record on this machine has not asked to tell others.
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.WARNING)
         from mlflow import entities
         from mlflow.tracking import MlflowClient
 
+        for name in ("mlflow", "alembic"):  # they tell of every new database
+            logging.getLogger(name).setLevel(logging.WARNING)
         told.runs.mkdir(parents=True, exist_ok=True)
         database = f"sqlite:///{(told.runs / 'mlflow.db').resolve()}"
         self._entities = entities

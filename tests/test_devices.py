@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 from test_training import BATCH, LENGTH, EndsAfter, rows, validation
 
+from ssldata.config_training import Training
 from ssldata.errors import ConfigError
 from sslmodels import devices, training
 from sslmodels.checkpoint import read_checkpoint
@@ -144,3 +145,69 @@ def test_more_devices_than_there_are(two):
     assert "three" not in two
     with pytest.raises(ConfigError, match=r"training.devices: 99, but there are \d+ \("):
         devices.on_devices(99).__enter__()
+
+
+@pytest.fixture(scope="module")
+def plain():
+    devices.make_deterministic()
+    return fit(dropout=False)
+
+
+def test_half_precision_trains_much_the_same_and_saves_float32(plain, tmp_path: Path):
+    """The scale of the loss is part of the checkpoint: a cut fit would else go another way.
+
+    Dropout draws other numbers in other types, so it is off here.
+    """
+    checkpoint = tmp_path / "fit.npz"
+    half, result = fit(dropout=False, precision="mixed_float16")
+    losses = [[record["loss"] for record in r.history] for r in (plain[1], result)]
+    np.testing.assert_allclose(*losses, rtol=1e-2)
+    assert losses[0] != losses[1]
+    with pytest.raises(KeyboardInterrupt):
+        fit(
+            dropout=False,
+            precision="mixed_float16",
+            checkpoint=checkpoint,
+            progress=EndsAfter(2, stop),
+        )
+    again, continued = fit(dropout=False, precision="mixed_float16", checkpoint=checkpoint)
+    assert continued.history == result.history
+    assert training.weights_digest(again) == training.weights_digest(half)
+    training.save_model(half, tmp_path / "half.keras")
+    saved = load_model(tmp_path / "half.keras")
+    assert {layer.dtype_policy.name for layer in saved._flatten_layers()} == {"float32"}
+    codes = validation().codes
+    np.testing.assert_array_equal(training.score(saved, codes), training.score(half, codes))
+
+
+def test_half_precision_reaches_all_but_the_probabilities():
+    model = build_model("cnn-7k", length=LENGTH, seed=3)
+    body = {layer.name: layer for layer in model.body.layers}
+    with devices.computing_in(model, "mixed_bfloat16"):
+        assert body["motifs"].compute_dtype == "bfloat16"
+        assert body["probability"].compute_dtype == "float32"
+        assert {str(weight.dtype) for weight in model.weights} == {"float32"}
+    assert body["motifs"].compute_dtype == "float32"
+
+
+def test_compiled_steps_train_much_the_same(plain):
+    devices.make_deterministic(jit_compile=True)
+    try:
+        model, result = fit(dropout=False, jit_compile=True)
+    finally:
+        devices.make_deterministic()
+    assert model.jit_compile
+    np.testing.assert_allclose(
+        *([record["loss"] for record in r.history] for r in (plain[1], result)), rtol=1e-3
+    )
+
+
+def test_identity_holds_only_what_is_not_usual():
+    assert devices.identity(Training()) == {}
+    unusual = {"precision": "mixed_bfloat16", "jit_compile": False, "devices": 2}
+    assert devices.identity(Training(**unusual)) == {"precision": "mixed_bfloat16", "devices": 2}
+
+
+def test_compiled_steps_do_not_go_with_several_devices():
+    with pytest.raises(ValueError, match="use devices: one, or jit_compile: false"):
+        Training(jit_compile=True, devices="all")
