@@ -248,10 +248,49 @@ def test_plan_reckons_without_the_files(tmp_path: Path, capsys: pytest.CaptureFi
     assert not (tmp_path / "paper" / "store").exists()
 
 
+def test_without_counts_or_for_other_models_nothing_is_made_up(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(EXAMPLE, tmp_path / "paper")
+    override(tmp_path / "paper", EXPERIMENTS, models=["cnn-7k", "mine:net"], sweeps={})
+    assert main(["plan", str(tmp_path / "paper")]) == 2
+    assert "not reckoned" in capsys.readouterr().out
+    override(tmp_path / "paper", EXPERIMENTS, published_counts=None)
+    assert main(["plan", str(tmp_path / "paper"), "--json"]) == 2
+    value = json.loads(capsys.readouterr().out)
+    assert (value["hours"], value["assumptions"]) == (None, [])
+    assert {step["rows"] for step in value["steps"]} == {None}
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("hg38.chrom.sizes", "chr1\t10\nchr1\t20\n", "line 2: expected a contig and its length"),
+        ("hg38.chrom.sizes", "chr1 10\n", "line 1: expected a contig"),
+        ("published/table_1_counts.csv", "experiment,n\n", "line 1: expected the columns"),
+        (
+            "published/table_1_counts.csv",
+            "experiment,positives,pseudo_labelled\nATF3,many,1\n",
+            "line 2: expected an experiment and two whole numbers",
+        ),
+    ],
+)
+def test_wrong_tables_of_the_estimate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], file: str, text: str, message: str
+) -> None:
+    shutil.copytree(EXAMPLE, tmp_path / "paper")
+    (tmp_path / "paper" / file).write_text(text)
+    assert main(["plan", str(tmp_path / "paper")]) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+
+
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-@pytest.mark.parametrize("model", ["cnn-7k", "cnn-27k", "deep-cnn-64", "deepbind"])
+@pytest.mark.parametrize("model", ["cnn-27k", "deep-cnn-64", "deepbind", "deepsea"])
 def test_multiply_adds_are_those_of_the_layers(model: str) -> None:
-    network = build_model(model, length=200, seed=0).body
+    length = 1000 if model == "deepsea" else 200
+    network = build_model(model, length=length, seed=0).body
     total = 0
     for layer in network.layers:
         if not layer.weights:
