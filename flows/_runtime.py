@@ -39,8 +39,10 @@ def prepare(*, verbosity: int = 0) -> None:
         os.environ["PREFECT_HOME"] = str(cache_dir("prefect", version("prefect")))
     defaults = {
         "PREFECT_LOGGING_LEVEL": "INFO" if verbosity > 0 else "CRITICAL",
-        # At exit the backend may log events that came too late; they are not needed any more.
+        # At exit the backend may log events that came too late, and its libraries tracebacks of
+        # connections they were cut from; neither is needed any more.
         "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+        "PREFECT_LOGGING_ROOT_LEVEL": "WARNING" if verbosity > 0 else "CRITICAL",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         # Ten seconds on an idle machine, more on a busy one; the default of 20 s is tight.

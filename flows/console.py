@@ -156,12 +156,15 @@ class Console:
             warnings.showwarning = show
             for logger in loggers:
                 logger.addHandler(handler)
+                # Their own: Prefect sets that of the root logger for its backend's sake.
+                logger.setLevel(handler.level)
                 logger.propagate = False
             try:
                 yield
             finally:
                 for logger in loggers:
                     logger.removeHandler(handler)
+                    logger.setLevel(logging.NOTSET)
                     logger.propagate = True
 
     def _enter(self) -> Bars | None:
