@@ -16,6 +16,8 @@ from typing import Any
 
 import platformdirs
 
+from ssldata.errors import ConfigError
+
 #: Name of the environment variable that moves the cache.
 CACHE_VARIABLE = "CROSSLABEL_CACHE"
 
@@ -25,7 +27,13 @@ def cache_dir(*parts: str) -> Path:
     root = os.environ.get(CACHE_VARIABLE)
     folder = Path(root) if root else Path(platformdirs.user_cache_dir("crosslabel"))
     folder = folder.joinpath(*parts)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise ConfigError(
+            f"{folder}: the cache cannot be made here ({exc.strerror}); "
+            f"set {CACHE_VARIABLE} to a folder that can be written to"
+        ) from exc
     return folder
 
 

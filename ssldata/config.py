@@ -7,6 +7,7 @@ Relative paths are relative to the folder of the YAML.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -370,8 +371,11 @@ def explain(error: ValidationError, where: str) -> str:
     more = f" (and {rest} more)" if rest else ""
     if kind == "extra_forbidden":
         section = _section_of(location[:-1])
-        allowed = ", ".join(section.model_fields) if section else "nothing"
-        return f"{where}: unknown key {key!r}; allowed here: {allowed}{more}"
+        known = list(section.model_fields) if section else []
+        near = difflib.get_close_matches(str(location[-1]), known, n=1)
+        if near:
+            return f"{where}: unknown key {key!r}; did you mean {near[0]!r}?{more}"
+        return f"{where}: unknown key {key!r}; allowed here: {', '.join(known) or 'nothing'}{more}"
     if kind == "missing":
         return f"{where}: key {key!r} is missing{more}"
     message = first["msg"].removeprefix("Value error, ")
@@ -430,7 +434,8 @@ def load_project(path: Path | str) -> Project:
         )
     raw = parse(path, read_text(path))
     if not isinstance(raw, dict):
-        raise ConfigError(f"{path}: expected a mapping of keys, found {type(raw).__name__}")
+        found = "nothing" if raw is None else type(raw).__name__
+        raise ConfigError(f"{path}: expected a mapping of keys, found {found}")
     genomes_file = path.resolve()
     if isinstance(raw.get("genomes"), dict):
         genomes_file, raw["genomes"] = _registered(raw["genomes"], path)

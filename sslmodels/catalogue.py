@@ -117,7 +117,7 @@ def listed(name: str) -> Listed:
 
 
 def check_models(names: Iterable[str]) -> None:
-    """Refuse names that are not in the table; a user's own are looked at when they are built.
+    """Refuse models that do not exist; a user's own are imported.
 
     Raises
     ------
@@ -125,7 +125,9 @@ def check_models(names: Iterable[str]) -> None:
         There is no such model.
     """
     for name in names:
-        if not own_model.is_own(name):
+        if own_model.is_own(name):
+            own_model.load_function(name)
+        else:
             listed(name)
 
 
