@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows import tables
+from flows._tensorflow import muted_import
 from ssldata.config import Project
 from ssldata.errors import MissingInputError
 
@@ -45,7 +46,8 @@ def plan(
     from ssldata.plan import plan_project
     from sslmodels.catalogue import check_models
 
-    check_models(project.training.models)
+    with muted_import():  # a model of one's own imports Keras
+        check_models(project.training.models)
     planned = plan_project(project)
     value = planned.as_dict()
     total = sum(step.bytes or 0 for step in planned.steps if step.status not in _THERE)
