@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _M1 = np.uint64(0xBF58476D1CE4E5B9)
 _M2 = np.uint64(0x94D049BB133111EB)
+#: Numbers ranked at a time where only the first few are wanted.
+_PORTION = 262_144
 
 
 def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -48,6 +50,19 @@ def permutation(n: int, *key: int | str) -> NDArray[np.int64]:
     """Return a permutation of ``range(n)`` that is a pure function of `n` and `key`."""
     # A hash collision (2**-64 per pair) only ties two ranks, and the stable sort breaks the tie.
     return np.argsort(hash_rows(np.arange(n, dtype=np.int64), *key), kind="stable")
+
+
+def first_of_permutation(n: int, count: int, *key: int | str) -> NDArray[np.int64]:
+    """Return ``permutation(n, *key)[:count]`` in memory for `count` numbers, not for `n`."""
+    values, best = np.empty(0, np.uint64), np.empty(0, np.int64)
+    for first in range(0, n, _PORTION):
+        rows = np.arange(first, min(first + _PORTION, n), dtype=np.int64)
+        values = np.concatenate([values, hash_rows(rows, *key)])
+        # Those kept so far come first, as their numbers are lower: ties break as there.
+        best = np.concatenate([best, rows])
+        order = np.argsort(values, kind="stable")[:count]
+        values, best = values[order], best[order]
+    return best
 
 
 def below(n: int, *key: int | str) -> int:

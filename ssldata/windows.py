@@ -1,4 +1,4 @@
-"""Window arithmetic: tiling, coverage, stored windows, N.
+"""Window arithmetic: coverage, stored windows, N.
 
 Pure functions of arrays. A *bin* is ``[k * size, (k + 1) * size)`` of a contig; what a row stores
 is the bin with equal context on both sides.
@@ -36,26 +36,6 @@ class Spread:
     row: NDArray[np.int64]
     bin: NDArray[np.int64]
     overlap: NDArray[np.int64]
-
-
-def tile(sizes: NDArray[np.int64], kept: NDArray[np.bool_], *, size: int) -> Intervals:
-    """Cut contigs into whole bins of `size` bases; the rest at a contig's end is left out.
-
-    Parameters
-    ----------
-    sizes
-        int64 (c,), bases per contig.
-    kept
-        bool (c,), contigs to cut.
-    size
-        Bases per bin.
-    """
-    counts = np.where(kept, sizes // size, 0)
-    contig = np.repeat(np.arange(len(sizes), dtype=np.int32), counts)
-    first = np.concatenate(([0], np.cumsum(counts)))
-    number = np.arange(len(contig), dtype=np.int64) - np.repeat(first[:-1], counts)
-    start = number * size
-    return Intervals(contig, start, start + size)
 
 
 def kept_contigs(names: Sequence[str], exclude: Sequence[str]) -> NDArray[np.bool_]:

@@ -9,18 +9,17 @@ from hypothesis import strategies as st
 
 from ssldata.config import Split
 from ssldata.errors import ConfigError
-from ssldata.hashing import below, hash_rows, permutation, uniform_rows
+from ssldata.hashing import (
+    below,
+    first_of_permutation,
+    hash_rows,
+    permutation,
+    uniform_rows,
+)
 from ssldata.intervals import Intervals
 from ssldata.onehot import n_runs
 from ssldata.splits import TEST, TRAIN, VALIDATION, check_contigs, split_of
-from ssldata.windows import by_contig, is_positive, kept_contigs, spread, tile, touches
-
-
-def test_tile_gives_whole_bins_only() -> None:
-    bins = tile(np.array([650, 199, 400]), np.array([True, True, False]), size=200)
-    assert bins.contig.tolist() == [0, 0, 0]
-    assert bins.start.tolist() == [0, 200, 400]
-    assert bins.end.tolist() == [200, 400, 600]
+from ssldata.windows import by_contig, is_positive, kept_contigs, spread, touches
 
 
 def test_exactly_half_is_negative() -> None:
@@ -81,6 +80,17 @@ def test_by_contig_yields_every_row_once(contigs: list[int]) -> None:
 def test_permutation_has_every_number_once(n: int, seed: int) -> None:
     order = permutation(n, "test", seed)
     assert sorted(order.tolist()) == list(range(n))
+
+
+@pytest.mark.parametrize("count", [0, 1, 150, 999, 1000, 2000])
+def test_the_first_of_a_permutation(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    monkeypatch.setattr("ssldata.hashing._PORTION", 64)
+    # Numbers that collide keep their order.
+    hashes = hash_rows(np.arange(1000), "x")
+    monkeypatch.setattr("ssldata.hashing.hash_rows", lambda rows, *key: hashes[rows] >> 60)
+    assert (
+        first_of_permutation(1000, count, "x").tolist() == permutation(1000, "x")[:count].tolist()
+    )
 
 
 def test_hashes_never_change() -> None:
