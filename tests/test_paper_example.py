@@ -10,6 +10,8 @@ import gzip
 import json
 import shutil
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -376,7 +378,9 @@ def test_from_files_to_the_report(example: Path, capsys: pytest.CaptureFixture[s
         },
     )
     assert main(["fetch", str(example), "-q"]) == 0
-    assert main(["run", str(example), "--report", "paper", "-q"]) == 0
+    # Prefect closes pytest's captured streams when it sets up logging: a process of its own.
+    command = [sys.executable, "-m", "flows.cli", "run", str(example), "--report", "paper", "-q"]
+    subprocess.run(command, check=True, cwd=EXAMPLE.parent.parent)
     capsys.readouterr()
     check_store(project, "CTCF")
     page = project.training.runs / "paper"
