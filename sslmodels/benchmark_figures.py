@@ -16,7 +16,7 @@ from sslmodels.benchmark_tables import Line, fitted_line
 from sslmodels.report_figures import new_figure, page_svg, style_of
 
 #: Increases above this many per cent in one figure are drawn on a logarithmic scale.
-_WIDE = 300.0
+WIDE = 300.0
 
 #: How the metrics are called on axes.
 NAMES = {"aupr": "AUPR", "auroc": "AUROC"}
@@ -90,7 +90,7 @@ def increase_bars(increases: pd.DataFrame, *, metric: str, over: str = "sl") -> 
                     color=style_of(regime)[0],
                     label=regime,
                 )
-            if increases["percent"].max() > _WIDE:
+            if increases["percent"].max() > WIDE:
                 axes.set_yscale("symlog", linthresh=20, linscale=0.5)
                 axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,g}"))
             axes.axhline(0, color=axes.xaxis.label.get_color(), linewidth=0.8)
@@ -310,7 +310,10 @@ def count_bars(counts: pd.DataFrame, published: pd.DataFrame | None = None) -> s
                 axes.plot(place + shift, marks, "_", color=ink, ms=15, mew=1.6, label=label)
         axes.set_yscale("log")
         axes.set_ylim(bottom=max(1, 0.5 * min(labelled.min(), max(1, pseudo.min()))))
-        axes.set_ylim(top=2.5 * max(labelled.max(), pseudo.max() if len(pseudo) else 1))
+        highest = [labelled.max(), *pseudo]
+        if published is not None:
+            highest += [*published.reindex(experiments).max().dropna()]
+        axes.set_ylim(top=2.5 * max(highest))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}"))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.grid(axis="x", visible=False)

@@ -208,7 +208,12 @@ def _figures(project: Project, results: pd.DataFrame) -> Iterator[Figure]:
             f"Increase of {metric.upper()} over sl (Figure {number})",
             figures.increase_bars(increases, metric=metric),
             increases,
-            f"Of the {seeds}. Above 300 % somewhere, the scale is logarithmic beyond 20 %.",
+            f"Of the {seeds}."
+            + (
+                " The scale is logarithmic beyond 20 %."
+                if increases["percent"].max() > figures.WIDE
+                else ""
+            ),
         )
         if metric == "aupr":
             yield Figure(
