@@ -33,7 +33,13 @@ def project(small_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Proj
             "windows": project.windows.model_copy(update={"context": size + 2 * 400}),
             "store": project.store.model_copy(update={"path": folder / "store"}),
             "training": project.training.model_copy(
-                update={"runs": folder / "runs", "epochs": 1, "batch_size": 16}
+                update={
+                    "runs": folder / "runs",
+                    "epochs": 1,
+                    "batch_size": 16,
+                    # At 1e-3 the ten units of deep-cnn-256's head may all die in a few steps.
+                    "learning_rate": 1e-4,
+                }
             ),
         }
     )
