@@ -308,6 +308,14 @@ def train(
         typer.Option("--regime", "-r", help="As sl, ssl, ssl-ns, ssl-plus. Default: the only one."),
     ] = None,
     seed: Seed = 0,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STORE",
+            help="Train on this store, not the project's: a folder, a zip, http(s)://…, s3://… or "
+            "icechunk://….",
+        ),
+    ] = None,
     publish_weights: PublishWeights = False,
     replace: Replace = False,
     verbose: Verbose = 0,
@@ -318,7 +326,8 @@ def train(
 
     The run folder is RUNS/EXPERIMENT/MODEL/REGIME/seed-N and holds the model, the training
     history and a record of everything that went in. A run that was cut continues; a complete
-    run of the same configuration and store is left as it is.
+    run of the same configuration and rows is left as it is. With --store neither genomes nor
+    chains are needed: a store that others share is trained on where it lies, to the same model.
 
     Example: `crosslabel train my-project --experiment Reb1 --model cnn-27k --regime ssl --seed 0`
     """
@@ -332,6 +341,7 @@ def train(
             model=model,
             regime=regime,
             seed=seed,
+            store=store,
             publish_weights=publish_weights,
             replace=replace,
         )

@@ -157,9 +157,13 @@ def train(
     regime: str | None,
     seed: int,
     replace: bool,
+    store: str | None = None,
     publish_weights: bool = False,
 ) -> Shown:
-    """Train one run; with `publish_weights` put its last teacher weights in the store."""
+    """Train one run; with `publish_weights` put its last teacher weights in the store.
+
+    `store` is another store than the project's, or None.
+    """
     cell: dict[str, Any] = {
         "experiment": _only("experiment", experiment, project.cells()),
         "model": _only("model", model, project.training.models),
@@ -174,10 +178,14 @@ def train(
         check_models([cell["model"]])
     if publish_weights:
         _require_teachers([cell["regime"]])
+        if store is not None and not Path(store).is_dir():
+            raise ConfigError(
+                f"--publish-weights: {store} is no local store; nothing can be put in"
+            )
     with muted_import(announce=console.draws):
         from sslmodels.regimes import train as train_run
 
-    folder = train_run(project, progress=console, replace=replace, **cell)
+    folder = train_run(project, progress=console, replace=replace, location=store, **cell)
     value: dict[str, Any] = {"run": str(folder), **cell}
     shown: list[RenderableType] = [f"trained {folder}; next: crosslabel evaluate {folder}"]
     if publish_weights:

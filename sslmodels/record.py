@@ -137,10 +137,16 @@ def complete_record(folder: Path) -> dict[str, Any]:
     return record
 
 
-def store_place(folder: RunFolder, record: Mapping[str, Any]) -> Path:
-    """Return where the store of a run is: as seen from the run, else where it was trained."""
-    beside = (folder.path / record["store"]["relative"]).resolve()
-    return beside if beside.exists() else Path(record["store"]["path"])
+def store_place(folder: RunFolder, record: Mapping[str, Any]) -> Path | str:
+    """Return where the store of a run is: as seen from the run, else where it was trained.
+
+    A path, or an address as it was given.
+    """
+    path, relative = record["store"]["path"], record["store"]["relative"]
+    if relative is None:
+        return str(path)
+    beside = (folder.path / relative).resolve()
+    return beside if beside.exists() else Path(path)
 
 
 def write_record(folder: RunFolder, record: Mapping[str, Any]) -> None:

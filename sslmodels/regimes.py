@@ -36,9 +36,10 @@ from typing import Any
 from ssldata.cache import digest_of, write_text_atomic
 from ssldata.config import Project, dump_project
 from ssldata.config_training import REGIMES, Regime, Sampling
-from ssldata.errors import ConfigError
+from ssldata.errors import ConfigError, StoreError
 from ssldata.progress import NoProgress, Progress
 from ssldata.reader import Weights
+from ssldata.remote import is_url
 from ssldata.store import Store, open_store
 from ssldata.weights import Arrays, kept_weights, write_weights
 from sslmodels import devices, phases
@@ -171,6 +172,7 @@ def _ssl_ns(run: Run) -> Any:
         seed=run.seed,
         progress=run.progress,
         replace=run.replace,
+        location=run.store.location,
     )
     teacher = load_model(RunFolder(teacher_folder).model)
     run.details["teacher"] = {"folder": str(teacher_folder), "weights": weights_digest(teacher)}
@@ -225,6 +227,7 @@ def train(
     seed: int,
     progress: Progress | None = None,
     replace: bool = False,
+    location: str | None = None,
 ) -> Path:
     """Train one model in one regime; resume it when it was cut, do nothing when it is complete.
 
@@ -240,6 +243,9 @@ def train(
     replace
         Remove a run of other settings or data that is in the folder, or in that of the teacher; a
         complete run as asked is kept.
+    location
+        Path or address of the store to train on (see :func:`ssldata.store.open_store`) in the place
+        of the project's own; the same rows give the same model.
 
     Returns
     -------
@@ -258,7 +264,9 @@ def train(
     """
     if regime not in _REGIMES:
         raise ConfigError(f"no regime {regime!r}; there are {', '.join(REGIMES)}")
-    store = open_store(project.store_path(experiment))
+    location = location or str(project.store_path(experiment))
+    store = open_store(location)
+    _check_windows(project, store)
     outputs = project.outputs_of(experiment)
     labels = phases.label_columns(store, outputs)
     if len(outputs) > 1:
@@ -284,9 +292,9 @@ def train(
             "project": project.name,
             "config_digest": digest_of(project.model_dump(mode="json")),
             "store": {
-                "path": str(project.store_path(experiment)),
+                "path": location,
                 # From the run folder, so that a project can be moved or copied whole.
-                "relative": os.path.relpath(project.store_path(experiment), folder.path),
+                "relative": None if is_url(location) else os.path.relpath(location, folder.path),
                 "digest": store.digest,
             },
             # Label columns, a list in a run of several outputs.
@@ -321,6 +329,16 @@ def train(
         write_record(folder, {**record, **done})
         shutil.rmtree(folder.work, ignore_errors=True)
     return folder.path
+
+
+def _check_windows(project: Project, store: Store) -> None:
+    """Refuse a store of other bins than the project's: models and scores would mean others."""
+    found, expected = store.attributes["windows"]["size"], project.windows.size
+    if found != expected:
+        raise StoreError(
+            f"{store.location}: its bins are {found} b, those of {project.file or 'the project'} "
+            f"{expected} b; set windows.size to {found}"
+        )
 
 
 def _train(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ssldata.errors import ConfigError
+from ssldata.errors import ConfigError, StoreError
 from ssldata.published_weights import publish_weights
 from ssldata.weights import iterations_of, read_weights
 from sslmodels.record import RunFolder, complete_record, store_place
@@ -58,11 +58,14 @@ def publish_run(
     if iteration is None:
         # Without any (removed by hand) the first is asked for, and said to be missing.
         iteration = (iterations_of(folder.weights) or [1])[-1]
+    place = store_place(folder, record)
+    if isinstance(place, str):
+        raise StoreError(f"{place}: not a local store; weights are published in a .zarr folder")
     arrays, made_by = read_weights(folder.weights, iteration)
     content = record["identity"]["content"]
     cell = {key: record[key] for key in ("experiment", "model", "seed")}
     done = publish_weights(
-        store_place(folder, record),
+        place,
         name or f"{record['digest'][:_DIGITS]}-{iteration}",
         arrays,
         contents={group: content[group] for group in arrays},

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+import yaml
 
 from flows.cli import main
 from ssldata import remote
@@ -162,6 +163,50 @@ def test_an_epoch_from_every_place_gives_the_same_weights(
     assert len(found) == len(trained_here) > 3
     for ours, theirs in zip(found, trained_here, strict=True):
         assert ours.tobytes() == theirs.tobytes()
+
+
+def trained_by_command(project: Path, built: Path, *options: str) -> Path:
+    """Train for one epoch, in a project without genomes, chains and peaks; return the run."""
+    raw = yaml.safe_load((built / "project.yaml").read_text())
+    raw["training"] = {"models": ["cnn-7k"], "regimes": ["sl"], "epochs": 1, "batch_size": 16}
+    project.mkdir(exist_ok=True)
+    (project / "project.yaml").write_text(yaml.safe_dump(raw))
+    assert main(["train", str(project), "-e", "alpha", *options, "--quiet"]) == 0
+    return project / "runs" / "alpha" / "cnn-7k" / "sl" / "seed-0"
+
+
+@pytest.fixture(scope="module")
+def near(built_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a run on the project's own store."""
+    project = tmp_path_factory.mktemp("near")
+    shutil.copytree(built_world / "store", project / "store")
+    return trained_by_command(project, built_world)
+
+
+@pytest.mark.parametrize("location", ["http", "zip over http", "s3"], indirect=True)
+def test_a_project_trains_on_a_store_far_away(
+    location: str, near: Path, built_world: Path, tmp_path: Path
+) -> None:
+    far = trained_by_command(tmp_path, built_world, "--store", location)
+    assert (far / "model.keras").read_bytes() == (near / "model.keras").read_bytes()
+    record = json.loads((far / "run.json").read_text())
+    assert (record["store"]["path"], record["store"]["relative"]) == (location, None)
+
+
+def test_a_run_on_a_store_far_away_is_evaluated_there(
+    web: str, near: Path, built_world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    far = trained_by_command(tmp_path, built_world, "--store", f"{web}/alpha.zarr")
+    values = []
+    for run in (near, far):
+        assert main(["evaluate", str(run), "--json"]) == 0
+        values.append(json.loads(capsys.readouterr().out)[0] | {"run": None})
+    assert values[0] == values[1]
+    project = tmp_path / "project.yaml"
+    project.write_text(project.read_text() + "windows: {size: 150}\n")
+    command = ["train", str(tmp_path), "-e", "alpha", "--store", f"{web}/alpha.zarr"]
+    assert main(command) == 2
+    assert "set windows.size to" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
