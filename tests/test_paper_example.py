@@ -346,6 +346,7 @@ def check_store(project: Project, name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_all_stores(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fetch", str(example), "-q"]) == 0
     assert main(["build", str(example), "-q"]) == 0
@@ -357,6 +358,7 @@ def test_all_stores(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_from_files_to_the_report(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Two experiments, a small grid, every sweep, and the page; training is cut short."""
