@@ -6,7 +6,6 @@ Croissant: http://mlcommons.org/croissant/1.0
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -135,19 +134,17 @@ def sources_csv(store: Store) -> str:
     sources = store.sources()
     contigs = np.array(store.source_contigs()["contigs"], dtype=object)[sources["contig"]]
     labels = [f"label_{name}" for name in store.experiments]
-    text = io.StringIO()
-    text.write(",".join(["source", "contig", "start", "end", "score", "split", "locus", *labels]))
-    text.write("\n")
+    head = ",".join(["source", "contig", "start", "end", "score", "split", "locus", *labels])
     # Lists, not arrays: numbers of NumPy take several times as long to print.
     columns = [sources[key].tolist() for key in ("start", "end", "score", "split", "locus")]
     kinds, kind = np.unique(sources["label"], axis=0, return_inverse=True)
     said = [",".join(map(str, label)) for label in kinds.tolist()]
     table = zip(range(len(contigs)), contigs.tolist(), *columns, kind.tolist(), strict=True)
-    text.writelines(
+    lines = (
         f"{i},{contig},{start},{end},{score:g},{SPLIT_NAMES[split]},{locus},{said[label]}\n"
         for i, contig, start, end, score, split, locus, label in table
     )
-    return text.getvalue()
+    return "".join([f"{head}\n", *lines])
 
 
 def croissant(

@@ -13,7 +13,7 @@ from ssldata.liftover import LiftResult, Pieces, Status, pieces
 from ssldata.onehot import N_CODE
 
 #: Intervals whose aligned blocks, and bases that, are in memory at a time.
-_INTERVALS, _BASES = 65_536, 1_048_576
+_INTERVALS, _BASES = 16_384, 1_048_576
 
 
 def identical_share(

@@ -10,6 +10,7 @@ import gzip
 import io
 import math
 import zlib
+from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -190,7 +191,7 @@ def read_peaks(
         if name in index:
             index.setdefault(alias, index[name])
     length_of = sizes.tolist()
-    rows: list[tuple[int, int, int, float]] = []
+    contigs, starts, ends, scores = array("i"), array("q"), array("q"), array("f")
     unknown: Counter[str] = Counter()
     lines = clipped = 0
     for number, line in enumerate(io.StringIO(read_text(path)), start=1):
@@ -214,10 +215,13 @@ def read_peaks(
                 clipped += end - start < width
         except ValueError as exc:
             raise InputError(f"{path}, line {number}: {exc}") from None
-        rows.append((contig, start, end, score))
+        contigs.append(contig)
+        starts.append(start)
+        ends.append(end)
+        scores.append(score)
     if not lines:
         raise InputError(f"{path}: no peaks in the file")
-    if not rows:
+    if not starts:
         example = next(iter(unknown))
         near = difflib.get_close_matches(example, names, n=3) or list(names[:3])
         raise InputError(
@@ -225,16 +229,17 @@ def read_peaks(
             f"{example!r}, the genome has {', '.join(near)}, …; map the names under "
             "'reference.aliases'"
         )
-    contig_, start_, end_, score_ = (np.array(column) for column in zip(*rows, strict=True))
+    intervals = Intervals(
+        np.array(contigs, np.int32), np.array(starts, np.int64), np.array(ends, np.int64)
+    )
     # lexsort is stable, so equal intervals keep the order of the file.
-    order = np.lexsort((end_, start_, contig_))
-    intervals = Intervals(contig_.astype(np.int32), start_.astype(np.int64), end_.astype(np.int64))
+    order = np.lexsort((intervals.end, intervals.start, intervals.contig))
     return Peaks(
         intervals=intervals.take(order),
-        score=score_.astype(np.float32)[order],
+        score=np.array(scores, np.float32)[order],
         counts={
             "lines": lines,
-            "kept": len(rows),
+            "kept": len(starts),
             "unknown_contig": sum(unknown.values()),
             "clipped": clipped,
         },

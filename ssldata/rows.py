@@ -139,19 +139,18 @@ def ordered(rows: Rows, *, seed: int, group: str) -> tuple[Rows, dict[str, tuple
     Train rows are permuted under (seed, group), so that contiguous reads are random samples. The
     others are in genome order.
     """
-    genome_order = np.lexsort((rows.source, rows.strand, rows.start, rows.contig))
-    rows = rows.take(genome_order)
-    train = rows.split == TRAIN
+    order = np.lexsort((rows.source, rows.strand, rows.start, rows.contig))
+    split, positive = rows.split[order], rows.positive[order]
     parts: list[NDArray[np.int64]] = []
     ranges: dict[str, tuple[int, int]] = {}
     first = 0
     for name, mask in (
-        ("positive", train & rows.positive),
-        ("negative", train & ~rows.positive),
-        ("validation", rows.split == VALIDATION),
-        ("test", rows.split == TEST),
+        ("positive", (split == TRAIN) & positive),
+        ("negative", (split == TRAIN) & ~positive),
+        ("validation", split == VALIDATION),
+        ("test", split == TEST),
     ):
-        chosen = np.flatnonzero(mask)
+        chosen = order[mask]
         if name in {"positive", "negative"}:
             chosen = chosen[permutation(len(chosen), "rows", seed, group, name)]
         parts.append(chosen)
