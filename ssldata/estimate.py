@@ -142,9 +142,10 @@ def assumptions(project: Project) -> list[str]:
     """Return in words what :func:`expected_rows` assumes."""
     held_out = ", ".join([*project.split.test, *project.split.validation])
     counts = project.training.published_counts
+    name = counts.name if counts else "unknown"
     return [
         (
-            f"training positives as published ({counts.name if counts else 'unknown'}), those of the "
+            f"training positives as published ({name}), those of the "
             f"other genomes in equal parts from each of the {len(project.genomes)}"
         ),
         (

@@ -254,7 +254,7 @@ def test_without_counts_or_for_other_models_nothing_is_made_up(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(EXAMPLE, tmp_path / "paper")
-    override(tmp_path / "paper", EXPERIMENTS, models=["cnn-7k", "mine:net"], sweeps={})
+    override(tmp_path / "paper", EXPERIMENTS, models=["cnn-7k", "dnabert2"], sweeps={})
     assert main(["plan", str(tmp_path / "paper")]) == 2
     assert "not reckoned" in capsys.readouterr().out
     override(tmp_path / "paper", EXPERIMENTS, published_counts=None)
