@@ -5,7 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 from ssldata.config_section import Fraction, Name, Section
 
@@ -17,8 +23,19 @@ REGIMES: tuple[str, ...] = get_args(Regime)
 #: What layers compute in; weights are float32.
 Precision = Literal["float32", "mixed_float16", "mixed_bfloat16"]
 
+
+def _one_message(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """Say in one sentence what pydantic says of each member of a union."""
+    try:
+        return validate(value)
+    except ValidationError:
+        raise ValueError(f"{value!r}; expected one, all or a number from 1 on") from None
+
+
 #: Devices that share each batch.
-Devices = Literal["one", "all"] | Annotated[int, Field(ge=1)]
+Devices = Annotated[
+    Literal["one", "all"] | Annotated[int, Field(ge=1)], WrapValidator(_one_message)
+]
 
 #: What records runs beside their folders; each is an extra of the package.
 Tracker = Literal["mlflow", "wandb"]
@@ -349,13 +366,16 @@ class Training(Section):
             values = getattr(self, what)
             if len(set(values)) < len(values):
                 raise ValueError(f"training.{what}: the same value is listed twice")
+        for name in self.sweeps.models:
+            if name not in self.models:
+                raise ValueError(f"training.sweeps.models: {name!r} is not in training.models")
         if self.ssl_plus.one_per_locus and self.sampling.genomes == "genomes":
             raise ValueError(
                 "training.sampling.genomes: 'genomes' does not go with ssl_plus.one_per_locus"
             )
-        return self
         if self.jit_compile and self.devices not in ("one", 1):
             raise ValueError(
                 "training.jit_compile: TensorFlow does not compile steps that several devices "
                 "share; use devices: one, or jit_compile: false"
             )
+        return self

@@ -122,7 +122,7 @@ def two(tmp_path_factory) -> dict:
 def test_two_devices_train_as_one(two):
     """Weights of rows differ and the last batch is odd: a wrong scale of the loss would show."""
     assert two["devices"] == 2
-    assert two["difference"] < 1e-5 * two["moved"]
+    assert two["difference"] < 1e-4 * two["moved"]
     np.testing.assert_allclose(*two["val_loss"], rtol=1e-5)
     assert two["best"][0] == two["best"][1]
 
@@ -206,6 +206,12 @@ def test_identity_holds_only_what_is_not_usual():
     assert devices.identity(Training()) == {}
     unusual = {"precision": "mixed_bfloat16", "jit_compile": False, "devices": 2}
     assert devices.identity(Training(**unusual)) == {"precision": "mixed_bfloat16", "devices": 2}
+
+
+@pytest.mark.parametrize("value", [0, "two"])
+def test_devices_that_cannot_be_are_told_in_one_sentence(value):
+    with pytest.raises(ValueError, match=f"{value}.*; expected one, all or a number from 1 on"):
+        Training(devices=value)
 
 
 def test_compiled_steps_do_not_go_with_several_devices():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -155,6 +156,31 @@ def test_killed_process_continues_to_the_same_bits(whole, tmp_path: Path):
     assert done.returncode == -signal.SIGKILL
     assert read_checkpoint(checkpoint, identity="test")[0].epoch == 2
     assert fit(checkpoint)[0] == whole[0]
+
+
+def test_reader_elsewhere_than_at_the_checkpoint_is_refused(tmp_path: Path):
+    checkpoint = tmp_path / "fit.npz"
+
+    def fit_from(order: int, progress=None):
+        data = dataclasses.replace(batches(), state=lambda step: {"step": step, "order": order})
+        training.fit(
+            build_model("cnn-7k", length=LENGTH, seed=3),
+            data,
+            validation(),
+            options=OPTIONS,
+            checkpoint=checkpoint,
+            progress=progress,
+        )
+
+    def stop():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_from(1, EndsAfter(1, stop))
+    expected = rf"reader at .*'step': {STEPS}, 'order': 1.* now continue at .*'order': 2.*--replace"
+    with pytest.raises(ConfigError, match=expected):
+        fit_from(2)
+    assert read_checkpoint(checkpoint, identity="")[0].reader == {"step": STEPS, "order": 1}
 
 
 def test_checkpoint_holds_dropout_state(tmp_path: Path):
