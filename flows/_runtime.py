@@ -90,9 +90,33 @@ def flow_settings(progress: Progress | None = None) -> Iterator[None]:
                     f"{where}: does not answer ({type(exc).__name__}); "
                     "start it, or unset PREFECT_API_URL to run without a server"
                 ) from exc
-            yield
+            with interrupts_first():
+                yield
     finally:
         PROGRESS.reset(token)
+
+
+@contextmanager
+def interrupts_first() -> Iterator[None]:
+    """Let an interrupt stay one, whatever went wrong because of it.
+
+    Ctrl-C in a terminal reaches the private backend too, and Prefect then fails to tell it that
+    the flow was interrupted.
+    """
+    try:
+        yield
+    except Exception as exc:
+        seen: set[int] = set()
+        left: list[BaseException | None] = [exc]
+        while left:
+            error = left.pop()
+            if error is None or id(error) in seen:
+                continue
+            if isinstance(error, KeyboardInterrupt):
+                raise KeyboardInterrupt from exc
+            seen.add(id(error))
+            left += [error.__cause__, error.__context__]
+        raise
 
 
 def step(

@@ -270,6 +270,22 @@ def test_a_server_that_does_not_answer_is_one_line(backend: None) -> None:
         raise AssertionError("must not get here")
 
 
+def test_ctrl_c_stays_one_when_the_backend_died_of_it_too() -> None:
+    def unreachable(during: BaseException) -> None:
+        try:
+            raise during
+        except BaseException:
+            try:
+                raise OSError("connection refused")
+            except OSError as exc:
+                raise RuntimeError("no backend") from exc
+
+    with pytest.raises(KeyboardInterrupt), _runtime.interrupts_first():
+        unreachable(KeyboardInterrupt())
+    with pytest.raises(RuntimeError, match="no backend"), _runtime.interrupts_first():
+        unreachable(ValueError("a bug"))
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_the_start_up_lines_of_tensorflow_are_shown_only_when_it_fails(
     fails: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -296,13 +312,16 @@ def test_the_start_up_lines_of_tensorflow_are_shown_only_when_it_fails(
 def test_an_interrupted_run_continues(by_steps: Path, tmp_path: Path) -> None:
     folder = make_project(tmp_path / "project")
     command = [sys.executable, "-m", "flows.cli", "run", str(folder)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True
+    ) as process:
         deadline = time.monotonic() + 120
         while not list((folder / "runs").rglob("run.json")):
             assert time.monotonic() < deadline
             assert process.poll() is None
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
+        # As a terminal does: to the whole group, Prefect's backend in it.
+        os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert err.splitlines()[-1].startswith("crosslabel: interrupted")
