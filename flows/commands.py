@@ -235,6 +235,7 @@ def plan(
             help="Speed to reckon hours with, in thousand million operations per second.",
         ),
     ] = None,
+    memory: Memory = None,
 ) -> None:
     """Say what `build` and `run` would do: rows, bytes, hours, missing inputs. Writes nothing.
 
@@ -249,6 +250,11 @@ def plan(
         value, tables = planning.plan(loaded, everything=verbose > 0, gflops=gflops)
         shown.result(value, *tables)
         steps.require_inputs(loaded)
+        if memory is not None:
+            from ssldata.cluster import check_memory
+
+            check_memory(memory, workers=1, needed=value["memory_per_worker"])
+            shown.note(f"--memory {memory} is enough for a worker")
 
 
 @app.command()

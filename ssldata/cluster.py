@@ -121,7 +121,18 @@ def _after(function: Callable[..., Any], arguments: tuple[Any, ...], waits: list
     return function(*arguments)
 
 
-def _check_memory(memory: str, *, workers: int, needed: int) -> None:
+def check_memory(memory: str, *, workers: int, needed: int) -> None:
+    """Raise :class:`ClusterError` unless `workers` local workers can do with a memory limit.
+
+    Parameters
+    ----------
+    memory
+        Of each worker, for example ``2GB``.
+    workers
+        How many will be started; a limit without any is a mistake.
+    needed
+        Bytes one is known to need.
+    """
     from dask.utils import parse_bytes
 
     if not workers:
@@ -171,7 +182,7 @@ def open_pool(
         reached, or has no workers, within 6 seconds.
     """
     if memory is not None:
-        _check_memory(memory, workers=workers, needed=needed)
+        check_memory(memory, workers=workers, needed=needed)
     if not workers and scheduler is None and scheduler_file is None:
         yield SerialPool()
         return

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import distributed
 import pytest
 import yaml
 
@@ -430,6 +431,30 @@ def test_memory_that_cannot_be_honoured(
     with pytest.raises(ClusterError, match=words):
         build_project(load_project(small_world), **options)
     assert not (small_world / "store").exists()
+
+
+def test_plan_says_whether_the_memory_is_enough(
+    small_world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plan", str(small_world), "--memory", "2GB"]) == 0
+    assert "--memory 2GB is enough" in capsys.readouterr().err
+    assert main(["plan", str(small_world), "--memory", "100MB"]) == 2
+    assert "a worker of this project needs" in capsys.readouterr().err
+
+
+def test_another_server_than_a_scheduler_is_told(
+    small_world: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def client(**options: Any) -> None:
+        del options  # a web server's answer is taken for the length of a message
+        raise MemoryError("Unable to allocate 3.07 EiB")
+
+    monkeypatch.setattr(distributed, "Client", client)
+    address = "tcp://127.0.0.1:8787"
+    assert main(["build", str(small_world), "--dask-scheduler", address]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"crosslabel: error: {address}: no Dask scheduler")
+    assert "another server" in said
 
 
 def test_a_running_dask_cluster_gives_the_same_bytes(
