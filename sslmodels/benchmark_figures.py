@@ -354,6 +354,8 @@ def count_map(counts: pd.DataFrame) -> str:
         axes.set(xlabel=f"genome (n = {len(genomes)})", ylabel="experiment")
         bar = figure.colorbar(mesh, ax=axes, pad=0.01, aspect=12)
         bar.set_label("rows per labelled row")
+        if bar.solids is not None:
+            bar.solids.set(rasterized=False, edgecolor="face")  # else a picture within the SVG
         return page_svg(figure)
 
 

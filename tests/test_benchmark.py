@@ -281,6 +281,7 @@ def test_counts_are_drawn_with_the_published_and_by_genome():
     assert all(text in bars for text in ("published", "140", "2.4k", "experiment (n = 2)"))
     by_genome = figures.count_map(counts)
     assert all(text in by_genome for text in ("genome (n = 2)", ">.90<", ">.20<", "rows per"))
+    assert "<image" not in by_genome
 
 
 def test_own_results_are_drawn_against_the_published():
