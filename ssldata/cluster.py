@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -150,6 +151,27 @@ def check_memory(memory: str, *, workers: int, needed: int) -> None:
         )
 
 
+def _bounded(make: Callable[[], Any], seconds: float) -> Any:
+    """Return what `make` returns; distributed waits for ever for a server that never speaks."""
+    done: list[Any] = []
+
+    def attempt() -> None:
+        try:
+            done.append((make(), None))
+        except BaseException as exc:  # raised where it is waited for
+            done.append((None, exc))
+
+    thread = threading.Thread(target=attempt, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not done:
+        raise TimeoutError
+    made, error = done[0]
+    if error is not None:
+        raise error
+    return made
+
+
 @contextlib.contextmanager
 def open_pool(
     *,
@@ -197,12 +219,8 @@ def open_pool(
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         client = None
         try:
-            client = Client(
-                **(
-                    {"address": scheduler} if scheduler else {"scheduler_file": str(scheduler_file)}
-                ),
-                timeout=CONNECT_SECONDS,
-            )
+            place = {"address": scheduler} if scheduler else {"scheduler_file": str(scheduler_file)}
+            client = _bounded(lambda: Client(**place, timeout=CONNECT_SECONDS), CONNECT_SECONDS + 1)
             client.wait_for_workers(1, timeout=WORKER_SECONDS)
         except Exception as exc:  # another server's answer makes distributed raise anything
             if client is not None:
