@@ -30,7 +30,7 @@ OWNERS = {
     ),
     "icechunk": ("ssldata.repository",),
     # The reader decodes whole chunks itself: three times as fast as through zarr.
-    "numcodecs": ("ssldata.shard_writer", "ssldata.direct"),
+    "numcodecs": ("ssldata.shard_writer", "ssldata.column_writer", "ssldata.direct"),
     "pyranges": ("ssldata.intervals",),
     "pyfaidx": ("ssldata.genome", "ssldata.genome_fasta"),
     "pooch": ("ssldata.fetch",),
@@ -46,11 +46,11 @@ OWNERS = {
     "prefect": ("flows.run", "flows._runtime"),
     "typer": (
         *("flows.commands", "flows.options", "flows.store_commands", "flows.reader_commands"),
-        "flows.model_commands",
+        *("flows.model_commands", "flows.weights_commands"),
     ),
     "rich": (
         *("flows.console", "flows.tables", "flows.steps", "flows.planning"),
-        "flows.inspection",
+        *("flows.inspection", "flows.standings"),
     ),
 }
 

@@ -173,8 +173,10 @@ def fails_with(monkeypatch: pytest.MonkeyPatch, error: BaseException, *arguments
         (
             OSError(errno.ENOSPC, "No space left on device", "/d/x"),
             2,
-            "crosslabel: error: No space left on device: /d/x; make room, the same command continues "
-            "where it stopped\n",
+            (
+                "crosslabel: error: No space left on device: /d/x; make room, "
+                "the same command continues where it stopped\n"
+            ),
         ),
     ],
 )

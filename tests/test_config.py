@@ -50,8 +50,9 @@ def test_resolved_text_reads_back_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ("windws: {size: 100}", ["unknown key 'windws'", "windows", "split"]),
-        ("windows: {sise: 100}", ["unknown key 'windows.sise'", "size, context"]),
+        ("windws: {size: 100}", ["unknown key 'windws'", "did you mean 'windows'?"]),
+        ("windows: {sise: 100}", ["unknown key 'windows.sise'", "did you mean 'size'?"]),
+        ("windows: {frobnicate: 1}", ["unknown key 'windows.frobnicate'", "size, context"]),
         ("windows: {mode: bins}", ["'windows.mode'", "'bins'", "'rebin' or 'lift-bins'"]),
         ("windows: {size: 200, context: 301}", ["windows", "context (301)"]),
         ("windows: {size: 0}", ["'windows.size'", "greater than 0"]),
