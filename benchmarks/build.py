@@ -216,7 +216,9 @@ def scaling(paths: list[Path], options: argparse.Namespace, table: Table) -> Non
 def main() -> None:
     start = cpu_seconds()  # of Python and imports
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--bases", type=int, default=200_000_000, help="of the labelled genome")
+    parser.add_argument(
+        "--bases", type=int, default=200_000_000, help="of the labelled genome; 0: no such case"
+    )
     parser.add_argument("--peaks", type=int, help="default: one per 1000 bases")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
@@ -243,14 +245,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         options.folder = (options.folder or Path(temporary)).resolve()
         options.folder.mkdir(parents=True, exist_ok=True)
-        peaks = options.peaks or options.bases // 1000
-        paths = mammal_like(options.folder, bases=options.bases, peaks=peaks, seed=options.seed)
-        print(f"{machine()}\ncase made in {time.process_time():.1f} CPU s", flush=True)
-        run_step("build", paths[0], options)  # compiles, once per installation
+        print(machine(), flush=True)
         if options.data:
-            measure(yeast(options.folder, options.data), options, table)
-        measure(paths[-1], options, table)
-        scaling(paths, options, table)
+            path = yeast(options.folder, options.data)
+            run_step("build", path, options)  # compiles, once per installation
+            measure(path, options, table)
+        if options.bases:
+            peaks = options.peaks or options.bases // 1000
+            case = {"bases": options.bases, "peaks": peaks, "seed": options.seed}
+            paths = mammal_like(options.folder, **case)
+            run_step("build", paths[0], options)
+            measure(paths[-1], options, table)
+            scaling(paths, options, table)
     if options.out:
         with options.out.open("w", newline="", encoding="utf-8") as handle:
             writer = csv.DictWriter(handle, COLUMNS, lineterminator="\n")

@@ -356,6 +356,11 @@ class Genome:
             self._source.gather(contigs, starts, lengths, strands8, rows, place, out)
         return out
 
+    def release(self) -> None:
+        """Give the mapped pages of the file back, after the last use for some time."""
+        if "_source" in vars(self):
+            self._source.mapped.release()
+
     def _check_windows(
         self,
         contig: NDArray[np.int64],

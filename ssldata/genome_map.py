@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 #: A map larger than this many bytes gives its pages back before it has used so many.
-PAGE_BUDGET = 64 * 2**20
+PAGE_BUDGET = 256 * 2**20
 
 #: Largest piece that one page fault maps: with large folios (Linux ≥ 6.x) a huge page.
 _PIECE_BITS = 21
@@ -78,8 +78,9 @@ class MappedFile:
         self._pieces += pieces
         if self._bounded and self._pieces >= self._budget:
             self._pieces = 0
-            self._release()
+            self.release()
 
-    def _release(self) -> None:
+    def release(self) -> None:
+        """Give all pages back."""
         # Shared and read-only: nothing is lost, other threads reading it just fault again.
         self.buffer.madvise(mmap.MADV_DONTNEED)
