@@ -290,6 +290,12 @@ def test_weights_in_the_life_of_a_store(built_world: Path, tmp_path: Path) -> No
         provenance=MADE_BY,
     )
     assert validate_store(open_store(path)).valid
+    # Damage that not even decodes is that of the weights: a repair leaves the rows alone.
+    chunk = path / groups[0] / "weights" / "mine" / "c" / "0"
+    whole = chunk.read_bytes()
+    chunk.write_bytes(whole[: len(whole) // 2])
+    assert {p.check for p in validate_store(open_store(path)).problems} == {"weights"}
+    chunk.write_bytes(whole)
     # From afar, where nothing can be listed.
     share_zip(path, tmp_path / "alpha.zip")
     arrays = read_published(open_store(tmp_path / "alpha.zip"), "mine")

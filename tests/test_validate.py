@@ -14,10 +14,12 @@ import yaml
 import zarr
 
 from ssldata.build import build_project
+from ssldata.cache import digest_of
 from ssldata.config import load_project
 from ssldata.lifecycle import yank_genome
+from ssldata.onehot import N_CODE
 from ssldata.store import ATTRIBUTE, open_store
-from ssldata.store_writer import StoreWriter
+from ssldata.store_writer import StoreWriter, write_shard
 from ssldata.validate import Report, validate_store
 
 HOMOLOGUE = "homologs/relative1"
@@ -186,6 +188,24 @@ def test_a_corrupted_chunk_is_found(array: str, path: Path) -> None:
 def test_a_missing_chunk_is_found(array: str, path: Path) -> None:
     shard_of(path, f"{HOMOLOGUE}/{array}").unlink()
     assert (HOMOLOGUE, "sequences") in problems(validate_store(open_store(path)))
+
+
+@pytest.mark.parametrize(("code", "array"), [(N_CODE, "sequence"), (0, "sequence_codes")])
+def test_a_shard_of_zeros_has_no_file_and_is_not_missing(code: int, array: str, path: Path) -> None:
+    """A long run of N is one in a store that keeps N, as the centromere of a test contig."""
+
+    def keep(root: dict[str, Any]) -> None:
+        root["attributes"][ATTRIBUTE]["windows"]["n_policy"] = "keep"
+
+    edit_root(path, keep)
+    store = open_store(path)
+    rows, entry = store.group(HOMOLOGUE), store.ledger[HOMOLOGUE]
+    blank = np.full((rows.rows, rows.length), code, np.uint8)
+    checksums = {**entry["checksums"], "sequences": [write_shard(path, HOMOLOGUE, 0, blank)]}
+    entry = {**entry, "checksums": checksums, "content": digest_of(checksums)}
+    StoreWriter(path).set_entry(HOMOLOGUE, entry)
+    assert not [p for p in (path / HOMOLOGUE / array / "c").rglob("*") if p.is_file()]
+    assert validate_store(open_store(path), deep=True).problems == []
 
 
 def test_other_bases_are_found_by_checksum_and_by_extraction(path: Path, built_world: Path) -> None:
