@@ -103,6 +103,7 @@ class Run:
         seed = phases.derived_seed(self.seed, "model", number)
         training = self.project.training
         if self.model == DNABERT2:
+            self._refuse_what_tokens_lack()
             options = options_from(training.dnabert2.model_dump())
             built = build_dnabert2(
                 length=self.length, outputs=len(self.outputs), seed=seed, options=options
@@ -118,6 +119,19 @@ class Run:
             both_strands=training.both_strands,
             **training.model_options.get(self.model, {}),
         )
+
+    def _refuse_what_tokens_lack(self) -> None:
+        training = self.project.training
+        if training.both_strands:
+            raise ConfigError(
+                f"model {self.model!r} reads tokens of one strand; training.both_strands and "
+                "ssl-plus with reverse_complement need a model that reads bases"
+            )
+        if training.model_options.get(self.model):
+            raise ConfigError(
+                f"training.model_options: {self.model!r} takes none; its options are "
+                "training.dnabert2"
+            )
 
     def account(self) -> dict[str, Any]:
         """Return the details for the record, with what became of the rows that were tokenised.
@@ -244,8 +258,8 @@ class Run:
         )
         if layers and not isinstance(model, SequenceModel):
             raise ConfigError(
-                f"model {self.model!r} reads tokens; training.augment and ssl-plus with "
-                "reverse_complement need a model that reads bases"
+                f"model {self.model!r} reads tokens; training.augment needs a model that reads "
+                "bases"
             )
         return Augmented(model, layers) if layers else model
 

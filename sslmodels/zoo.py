@@ -171,7 +171,7 @@ def build_model(
         )
     sequence = keras.Input((length, CHANNELS), name="one_hot")
     if own_model.is_own(name):
-        output = _own_output(found, sequence, Seeds(seed), outputs)
+        output = _own_output(found, sequence, Seeds(seed), outputs, options)
     else:
         output = found.build(sequence, Seeds(seed), outputs, **options)
     body = keras.Model(sequence, output, name="body")
@@ -179,11 +179,13 @@ def build_model(
     return SequenceModel(body, both_strands=both_strands, name=plain)
 
 
-def _own_output(found: Entry, sequence: Any, seeds: Seeds, outputs: int) -> Any:
+def _own_output(
+    found: Entry, sequence: Any, seeds: Seeds, outputs: int, options: dict[str, Any]
+) -> Any:
     """Call a user's function; whatever goes wrong in it is one line."""
     wanted = f"function(sequence, seeds, outputs) → Keras tensor (batch, {outputs})"
     try:
-        output = found.build(sequence, seeds, outputs)
+        output = found.build(sequence, seeds, outputs, **options)
     except Exception as exc:  # the user's code may fail in any way
         raise ConfigError(
             f"model {found.name!r}: failed with {type(exc).__name__}: {exc}; expected {wanted}"

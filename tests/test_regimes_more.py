@@ -338,5 +338,14 @@ def test_dnabert2_trains_in_every_phase_of_ssl_ns(dnabert2):
 
 
 def test_dnabert2_has_no_other_strand(dnabert2):
-    with pytest.raises(ConfigError, match="reads tokens"):
+    with pytest.raises(ConfigError, match="reads tokens of one strand"):
         train(dnabert2, "ssl-plus", model="dnabert2")
+    both = changed(dnabert2, "training", both_strands=True)
+    with pytest.raises(ConfigError, match="reads tokens of one strand"):
+        train(both, "sl", model="dnabert2")
+    mutated = dnabert2.training.augment.model_copy(update={"mutation": 0.1})
+    with pytest.raises(ConfigError, match=r"reads tokens; training\.augment"):
+        train(changed(dnabert2, "training", augment=mutated), "sl", model="dnabert2", replace=True)
+    options = changed(dnabert2, "training", model_options={"dnabert2": {"tokens": 9}})
+    with pytest.raises(ConfigError, match=r"takes none; its options are training\.dnabert2"):
+        train(options, "sl", model="dnabert2", replace=True)

@@ -132,8 +132,9 @@ def test_both_strands_are_averaged_and_saved(tmp_path: Path):
 OWN = """
 import keras
 
-def small(sequence, seeds, outputs):
+def small(sequence, seeds, outputs, hidden=0):
     \"\"\"A small one.\"\"\"
+    sequence = keras.layers.Dense(hidden)(sequence) if hidden else sequence
     hidden = keras.layers.GlobalAveragePooling1D()(sequence)
     return keras.layers.Dense(outputs, "sigmoid", kernel_initializer=seeds.glorot())(hidden)
 
@@ -157,6 +158,10 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_a_model_of_ones_own(own):
     model = zoo.build_model(f"{own}:small", length=60, outputs=2, seed=0)
     assert model.count_params() == 10
+    wide = zoo.build_model(f"{own}:small", length=60, outputs=2, seed=0, hidden=7)
+    assert wide.count_params() == 4 * 7 + 7 + 7 * 2 + 2
+    with pytest.raises(ConfigError, match="has no option 'width'; there are hidden"):
+        zoo.build_model(f"{own}:small", length=60, seed=0, width=7)
     assert model.predict(codes(), verbose=0).shape == (6, 2)
     assert zoo.entry(f"{own}:small").description == "A small one."
     assert zoo.input_length(f"{own}:small", size=200, stored=1000) == 200
