@@ -34,6 +34,7 @@ from ssldata.card import write_card
 from ssldata.cluster import Pool, SerialPool, open_pool
 from ssldata.config import Project
 from ssldata.errors import InputError, StoreError
+from ssldata.genome import open_genome
 from ssldata.plan import memory_per_worker, plan_project, require_inputs
 from ssldata.progress import NoProgress, Progress
 from ssldata.provenance import library_versions
@@ -287,6 +288,9 @@ def build_genome(
             "provenance": library_versions() | {"distance": target.settings.distance},
         }
         writer.complete(name, entry)
+    # Many genomes are open at once: those at rest keep no pages.
+    target.genome.release()
+    target.reference.release()
     return _summary(path, name, entry, "built", store_name)
 
 
@@ -407,8 +411,12 @@ def build_project(
         progress.task("build", len(names) * (1 + len(project.genomes))) as advance,
     ):
         # Everything is opened and checked before anything is written.
-        inputs = {name: open_inputs(project, name) for name in names}
-        targets = {genome.name: open_target(project, genome.name) for genome in project.genomes}
+        # One map of the labelled genome for all.
+        labelled = open_genome(project.reference.sequence, aliases=project.reference.aliases)
+        inputs = {name: open_inputs(project, name, genome=labelled) for name in names}
+        targets = {
+            g.name: open_target(project, g.name, reference=labelled) for g in project.genomes
+        }
         options: dict[str, Any] = {"pool": running, "progress": progress, "replace": replace}
         for name in names:
             if repair:
