@@ -4,7 +4,8 @@ Nothing heavy is imported here. The commands themselves are in :mod:`flows.comma
 UCSC-compatible ``crosslabel liftover`` parses its own options and skips them altogether.
 
 Exit codes: 0 success, 2 a mistake of the user or of the input (also a wrong option), 3 a public
-host that cannot be reached, 130 interrupted, 1 a bug.
+host that cannot be reached, 4 a check that found something, 130 interrupted, 141 nobody reads
+stdout any more, 1 a bug.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Reading a store: open, look, take rows. The layout is ``docs/store-format.md``.
-
-This module and :mod:`ssldata.store_writer` are the only ones that import zarr.
-"""
+"""Reading a store: open, look, take rows. The layout is ``docs/store-format.md``."""
 
 from __future__ import annotations
 

@@ -116,16 +116,16 @@ def sync_tree(path: Path) -> None:
     Without it a power cut after the ledger said ``complete`` could leave chunks missing, which
     read as zeros.
     """
-
-    def flush(item: Path) -> None:
-        handle = os.open(item, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
     with ThreadPoolExecutor(_SYNC_THREADS) as threads:
-        list(threads.map(flush, [*path.rglob("*"), path, path.parent]))
+        list(threads.map(_flush, [*path.rglob("*"), path, path.parent]))
+
+
+def _flush(item: Path) -> None:
+    handle = os.open(item, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _is_leftover(path: Path) -> bool:
@@ -229,6 +229,8 @@ class StoreWriter:
         text = json.dumps(root, indent=1, sort_keys=True)
         with atomic_path(self.path / "zarr.json") as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
+        # The new name reaches the disk before anything that relies on it is deleted.
+        _flush(self.path)
 
     def set_entry(self, name: str, entry: Mapping[str, Any] | None) -> None:
         """Put one entry into the ledger (None: take it out)."""
@@ -272,8 +274,14 @@ class StoreWriter:
     # -- groups ------------------------------------------------------------------------------
 
     def begin(self, name: str, digest: str) -> None:
-        """Announce a group in the ledger and clear what an earlier attempt left of it."""
-        self.set_entry(name, {"status": WRITING, "digest": digest})
+        """Announce a group in the ledger and clear what an earlier attempt left of it.
+
+        What a repair has noted of a group it took out stays until the group is whole again: cut
+        meanwhile, the repair goes on and does not begin the whole store anew.
+        """
+        entry = self.ledger().get(name, {})
+        if (entry.get("status"), entry.get("digest")) != (WRITING, digest):
+            self.set_entry(name, {"status": WRITING, "digest": digest})
         remove_tree(self.path / name)
 
     def complete(self, name: str, entry: Mapping[str, Any]) -> None:
@@ -396,6 +404,7 @@ def save_arrays(
     for parent in sorted({str(Path(key).parent) for key in arrays} - {"."}):
         group.require_group(parent)
     _write_all(temporary, arrays, dims=dims)
+    sync_tree(temporary)  # a chunk lost in a power cut would read as zeros
     remove_tree(path)
     temporary.rename(path)
 

@@ -11,7 +11,9 @@ import pytest
 import yaml
 
 from flows.cli import main
+from ssldata import build
 from ssldata.errors import StoreError
+from ssldata.lifecycle import yank_genome
 from ssldata.repair import take_out_damaged
 from ssldata.store import open_store
 from ssldata.validate import validate_store
@@ -68,6 +70,33 @@ def test_what_is_damaged_is_written_again_and_nothing_else(
         touched = {key for key in after if after[key][1] != before.get(key, ("", 0))[1]}
         own = ("sources/",) if group == "reference" else ()
         assert all(key.startswith((f"{group}/", *own, "zarr.json")) for key in touched), kind
+
+
+def test_a_repair_that_is_cut_goes_on_and_keeps_the_genomes(
+    built_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = tmp_path / "world"
+    shutil.copytree(built_world, world)
+    store = world / "store" / "alpha.zarr"
+    yank_genome(store, "relative2")
+    before = files(store)
+    flip(store / "reference" / "start" / "c" / "0")
+
+    def cut(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(build, "write_group", cut)
+        assert main(["build", str(world), "-e", "alpha", "--repair"]) == 130
+    with pytest.raises(StoreError, match="not complete"):
+        open_store(store)
+    assert main(["build", str(world), "-e", "alpha"]) == 0
+    assert open_store(store).ledger["homologs/relative2"]["status"] == "yanked"
+    after = files(store)
+    assert {key: value[0] for key, value in after.items()} == {
+        key: value[0] for key, value in before.items()
+    }
+    assert all(after[key] == before[key] for key in after if key.startswith("homologs/"))
 
 
 def test_a_damaged_store_of_other_settings_is_not_rebuilt_unasked(
