@@ -47,7 +47,7 @@ def plan(
     from sslmodels.catalogue import check_models
 
     with muted_import():  # a model of one's own imports Keras
-        check_models(project.training.models)
+        check_models([*project.training.models, *project.training.model_options])
     planned = plan_project(project)
     value = planned.as_dict()
     total = sum(step.bytes or 0 for step in planned.steps if step.status not in _THERE)
@@ -136,7 +136,7 @@ def _hours(
         return None, []
     cores = os.cpu_count() or 1
     speed = gflops or cores * effort.GFLOPS_PER_CORE
-    told = [step.rows or 0 for step in steps if step.status != "complete"]
+    told = [step.rows or 0 for step in steps if step.status not in _THERE]
     building = sum(told) * project.windows.stored * effort.BUILD_SECONDS_PER_BASE / 3600
     efforts = effort.grid_effort(project, rows)
     hours = [None if e.flop is None else e.flop / (1e9 * speed) / 3600 for e in efforts]

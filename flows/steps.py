@@ -175,7 +175,7 @@ def train(
     if cell["regime"] not in REGIMES:
         raise ConfigError(f"--regime {regime}: no such regime; there are {', '.join(REGIMES)}")
     with muted_import():  # a model of one's own imports Keras
-        check_models([cell["model"]])
+        check_models([cell["model"], *project.training.model_options])
     if publish_weights:
         _require_teachers([cell["regime"]])
         if store is not None and not Path(store).is_dir():
@@ -281,7 +281,7 @@ def run(
         _require_teachers(project.training.regimes)
     # Before the hours of a build.
     with muted_import():
-        check_models(project.training.models)
+        check_models([*project.training.models, *project.training.model_options])
     require_inputs(project)
     from flows.pipeline import Pipeline
 

@@ -14,38 +14,16 @@ from numpy.typing import NDArray
 
 from ssldata.cache import atomic_path, write_json_atomic, write_text_atomic
 from ssldata.errors import MissingInputError, StoreError
-from ssldata.progress import NoProgress, Progress
-from ssldata.reader import rows_dataset
+from ssldata.progress import Progress
 from ssldata.store import REFERENCE, RowGroup, Store
 from sslmodels import metrics
 from sslmodels.devices import make_deterministic
 from sslmodels.evaluated import subject
 from sslmodels.figures import draw_all_pr, draw_all_roc, draw_pr, draw_roc
-from sslmodels.layers import SequenceModel
 from sslmodels.phases import label_columns
 from sslmodels.record import RunFolder
-from sslmodels.training import SCORE_BATCH, score
+from sslmodels.training import score_rows
 from sslmodels.zoo import load_model
-
-
-def score_rows(
-    model: SequenceModel,
-    store: Store,
-    *,
-    group: str,
-    start: int,
-    stop: int,
-    progress: Progress | None = None,
-    description: str = "scoring",
-) -> NDArray[np.float32]:
-    """Return the probabilities (stop − start, outputs) of a contiguous range of rows."""
-    batches = rows_dataset(store, group, start, stop, batch_size=SCORE_BATCH, context=model.length)
-    parts = []
-    with (progress or NoProgress()).task(description, total=stop - start) as advance:
-        for codes in batches:
-            parts.append(score(model, codes.numpy()))
-            advance(len(codes))
-    return np.concatenate(parts)
 
 
 def evaluate_run(run_folder: Path, *, progress: Progress | None = None) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from ssldata.config_training import Regime, Sampling
 from ssldata.errors import ConfigError
 from ssldata.labels import RowLabels
 from ssldata.progress import Progress
-from ssldata.reader import TrainingReader, Weights, rows_dataset
+from ssldata.reader import TrainingReader, Weights
 from ssldata.sampling import Mixture
 from ssldata.store import HOMOLOGUES, Store
 from ssldata.tokens import TokenEncoder
@@ -30,7 +30,7 @@ from sslmodels.layers import SequenceModel
 from sslmodels.record import RunFolder
 from sslmodels.run_logs import RunLogs
 from sslmodels.teacher import at_prior, output_priors
-from sslmodels.training import SCORE_BATCH, Batches, FitOptions, Validation, fit, score
+from sslmodels.training import Batches, FitOptions, Validation, fit, score, score_rows
 from sslmodels.weighting import genome_distances, homologue_weights
 from sslmodels.zoo import DNABERT2, build_model
 
@@ -306,7 +306,7 @@ class Run:
         method = self.project.training.noisy_student.calibration
         if method == "none":
             return []
-        scores = self._taught(teacher, self.validation.codes)
+        scores = self._taught(score(teacher, self.validation.codes))
         labels, known = self.validation.labels, self.validation.known
         rows = np.ones(labels.shape, bool) if known is None else known
         return [
@@ -320,9 +320,8 @@ class Run:
         labels = RowLabels(self.store, phases.label_columns(self.store, self.outputs))
         return output_priors(self.labelled(), labels)
 
-    def _taught(self, teacher: Any, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the teacher's probabilities (rows, outputs); see :mod:`sslmodels.teacher`."""
-        scores = score(teacher, codes)
+    def _taught(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return a teacher's scores (rows, outputs) as weights; see :mod:`sslmodels.teacher`."""
         if len(self.outputs) == 1:
             return scores
         return at_prior(scores, prior=self._priors, wanted=1 / (1 + self.project.negatives.ratio))
@@ -340,13 +339,10 @@ class Run:
         for genome in self.genomes:
             group = self.store.homologues(genome)
             start, stop = group.ranges["positive"]
-            batches = rows_dataset(
-                self.store, group.name, start, stop, batch_size=SCORE_BATCH, context=self.length
-            )
-            parts = [self._taught(teacher, codes.numpy()) for codes in batches]
             values = np.ones((group.rows, len(labels)), np.float32)
-            if parts:
-                values[start:stop] = np.concatenate(parts)
+            if start < stop:
+                scores = score_rows(teacher, self.store, group=group.name, start=start, stop=stop)
+                values[start:stop] = self._taught(scores)
             for output, calibrated in enumerate(maps):
                 values[start:stop, output] = calibrated(values[start:stop, output])
             if len(labels) == 1:

@@ -11,7 +11,7 @@ import json
 import time
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +23,8 @@ from ssldata.cache import atomic_path
 from ssldata.config_training import Precision
 from ssldata.errors import ConfigError
 from ssldata.progress import NoProgress, Progress
-from ssldata.reader import reading_errors
+from ssldata.reader import reading_errors, rows_dataset
+from ssldata.store import Store
 from sslmodels import devices
 from sslmodels.checkpoint import FitState, read_checkpoint, write_checkpoint
 from sslmodels.losses import crossentropy
@@ -127,6 +128,35 @@ def score(model: keras.Model, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
         # On several devices each scores all rows, and Keras gives all their scores, in a row.
         scores = model.predict_on_batch(encode(rows))[: len(rows)]
         parts.append(np.asarray(scores, np.float32))
+    return np.concatenate(parts)
+
+
+def score_rows(
+    model: Any,
+    store: Store,
+    *,
+    group: str,
+    start: int,
+    stop: int,
+    progress: Progress | None = None,
+    description: str = "scoring",
+) -> NDArray[np.float32]:
+    """Return the probabilities (stop − start, outputs) of a contiguous range of rows, not empty.
+
+    Raises
+    ------
+    StoreError
+        The rows are damaged.
+    """
+    batches = rows_dataset(store, group, start, stop, batch_size=SCORE_BATCH, context=model.length)
+    parts = []
+    with (
+        (progress or NoProgress()).task(description, total=stop - start) as advance,
+        reading_errors(),
+    ):
+        for codes in batches:
+            parts.append(score(model, codes.numpy()))
+            advance(len(codes))
     return np.concatenate(parts)
 
 
@@ -333,7 +363,6 @@ def fit(
     if found is not None:
         state, variables, optimizer, best = found
         _check_reader(state, batches, description)
-    state = replace(state, history=list(state.history), speeds=list(state.speeds))
     with (
         (progress or NoProgress()).task(description, total=options.epochs) as advance,
         devices.scope_of(model),

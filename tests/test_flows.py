@@ -215,10 +215,13 @@ def test_a_run_that_fails_is_told_of_and_stops_no_other(
     assert (folder / "runs" / "report.html").is_file()
 
 
+@pytest.mark.parametrize(
+    "training", [{"models": ["cnn-7"]}, {"models": ["deepbind"], "model_options": {"cnn-7": {}}}]
+)
 def test_an_unknown_model_is_told_before_anything_is_built(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    training: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = make_project(tmp_path / "project", models=["cnn-7"])
+    folder = make_project(tmp_path / "project", **training)
     for arguments in (["run"], ["run", "--dry-run"], ["plan"], ["train", "-r", "sl"]):
         assert main([*arguments, str(folder)]) == 2
         out, err = capsys.readouterr()

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from small_store import write_store
 
-from ssldata.errors import ConfigError
+from ssldata.errors import ConfigError, StoreError
 from sslmodels import training
 from sslmodels.checkpoint import FitState, read_checkpoint, write_checkpoint
 from sslmodels.devices import make_deterministic
@@ -295,3 +296,14 @@ def test_score_in_pieces_is_score_at_once(monkeypatch):
     expected = training.score(model, codes)
     monkeypatch.setattr(training, "SCORE_BATCH", 16)
     np.testing.assert_allclose(training.score(model, codes), expected, rtol=1e-5)
+
+
+def test_damaged_rows_are_told_while_they_are_scored(tmp_path: Path) -> None:
+    store = write_store(tmp_path / "s.zarr", rows={"reference": (0, 0, 0, 30)})
+    model = build_model("cnn-7k", length=24, seed=0)
+    options = {"group": "reference", "start": 0, "stop": 30}
+    assert training.score_rows(model, store, **options).shape == (30, 1)
+    file = tmp_path / "s.zarr" / "reference" / "sequence_codes" / "c" / "0" / "0"
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(StoreError, match="the index of the shard is damaged"):
+        training.score_rows(model, store, **options)
