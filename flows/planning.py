@@ -146,7 +146,7 @@ def _hours(
         "build_core_hours": building,
         "models": [{**asdict(e), "hours": taken} for e, taken in zip(efforts, hours, strict=True)],
     }
-    known = sum(taken for taken in hours if taken is not None)
+    known = [taken for taken in hours if taken is not None]
     speed_of = "as given" if gflops else f"{cores} cores of {effort.GFLOPS_PER_CORE:g} Gflop/s"
     shown: list[RenderableType] = [
         tables.table(
@@ -163,13 +163,15 @@ def _hours(
                 for e, taken in zip(efforts, hours, strict=True)
             ],
             numbers=4,
-        ),
-        (
-            f"about {_time(known)} at {speed:,.0f} Gflop/s ({speed_of}; --gflops N for another "
-            f"device), {value['epochs']} epochs per phase, complete runs counted too"
-        ),
-        f"building: about {_time(building)} of one core, without opening the inputs",
+        )
     ]
+    if known:
+        shown.append(
+            f"about {_time(sum(known))} at {speed:,.0f} Gflop/s ({speed_of}; --gflops N for another "
+            f"device), {value['epochs']} epochs per phase, complete runs counted too"
+        )
+    if building:
+        shown.append(f"building: about {_time(building)} of one core, without opening the inputs")
     return value, shown
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ssldata.build_inputs import store_names
-from ssldata.config import JOINT, Project
+from ssldata.build_inputs import experiments_of, store_names
+from ssldata.config import Project
 from ssldata.errors import InputError, MissingInputError
 from ssldata.genome import Genome
 from ssldata.windows import kept_contigs
@@ -56,9 +56,11 @@ def read_sizes(path: Path) -> dict[str, int]:
         A line is something else.
     """
     sizes: dict[str, int] = {}
-    for number, row in enumerate(_rows(path, "reference.sizes", "\t"), start=1):
-        if len(row) != 2 or not row[1].isdigit() or row[0] in sizes:
+    for number, row in _rows(path, "reference.sizes", "\t"):
+        if len(row) != 2 or not _is_whole(row[1]):
             raise InputError(f"{path}, line {number}: expected a contig and its length in bases")
+        if row[0] in sizes:
+            raise InputError(f"{path}, line {number}: contig {row[0]!r} occurs twice")
         sizes[row[0]] = int(row[1])
     return sizes
 
@@ -73,20 +75,35 @@ def read_counts(path: Path) -> dict[str, tuple[int, int]]:
     InputError
         It is no such table.
     """
-    rows = list(_rows(path, "training.published_counts", ","))
-    if not rows or tuple(rows[0]) != COUNT_COLUMNS:
+    rows = _rows(path, "training.published_counts", ",")
+    if tuple(next(rows, (1, []))[1]) != COUNT_COLUMNS:
         raise InputError(f"{path}, line 1: expected the columns {','.join(COUNT_COLUMNS)}")
-    for number, row in enumerate(rows[1:], start=2):
-        if len(row) != 3 or not (row[1].isdigit() and row[2].isdigit()):
+    counts: dict[str, tuple[int, int]] = {}
+    for number, row in rows:
+        if len(row) != 3 or not (_is_whole(row[1]) and _is_whole(row[2])):
             raise InputError(f"{path}, line {number}: expected an experiment and two whole numbers")
-    return {name: (int(labelled), int(pseudo)) for name, labelled, pseudo in rows[1:]}
+        if row[0] in counts:
+            raise InputError(f"{path}, line {number}: experiment {row[0]!r} occurs twice")
+        counts[row[0]] = int(row[1]), int(row[2])
+    return counts
 
 
-def _rows(path: Path, key: str, delimiter: str) -> Iterator[list[str]]:
+def _is_whole(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def _rows(path: Path, key: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield number and fields of the lines that are not empty."""
     if not path.is_file():
         raise MissingInputError(f"{path}: no such file; see {key}")
     with path.open(encoding="utf-8", newline="") as handle:
-        yield from (row for row in csv.reader(handle, delimiter=delimiter) if row)
+        reader = csv.reader(handle, delimiter=delimiter)
+        try:
+            yield from ((reader.line_num, row) for row in reader if row)
+        except UnicodeDecodeError as exc:
+            raise InputError(
+                f"{path}: not a text file ({exc.reason} at byte {exc.start}); see {key}"
+            ) from exc
 
 
 def expected_rows(project: Project, reference: Genome | None) -> dict[str, Expected]:
@@ -119,7 +136,7 @@ def expected_rows(project: Project, reference: Genome | None) -> dict[str, Expec
         rest -= validation
     made = {}
     for store in store_names(project):
-        members = [e.name for e in project.experiments if store in (JOINT, e.name)]
+        members = experiments_of(project, store)
         if all(name in counts for name in members):
             made[store] = Expected(
                 positives=sum(counts[name][0] for name in members),

@@ -8,7 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ssldata.build_inputs import TargetInputs, open_inputs, open_target, store_names
+from ssldata.build_inputs import (
+    TargetInputs,
+    experiments_of,
+    open_inputs,
+    open_target,
+    store_names,
+)
 from ssldata.cache import digest_of
 from ssldata.config import Project
 from ssldata.errors import MissingInputError
@@ -178,7 +184,7 @@ def plan_project(project: Project) -> Plan:
     for name in store_names(project):
         path = project.store.path / f"{name}.zarr"
         ledger = (read_root_attributes(path) or {"ledger": {}})["ledger"]
-        peaks = {e.peaks for e in project.experiments if name in ("joint", e.name)}
+        peaks = {project.experiment(e).peaks for e in experiments_of(project, name)}
         built = inputs = None
         if reference is not None and not peaks & gone:
             inputs = open_inputs(project, name, genome=reference)

@@ -132,12 +132,16 @@ def _locked(lock: Path) -> dict[str, tuple[int, str, str]]:
     lines = lock.read_text(encoding="utf-8").splitlines()
     rows = [line.split("\t") for line in lines if line]
     for number, row in enumerate(rows[1:], start=2):
-        if len(row) != len(LOCK_COLUMNS) or not row[1].isdigit() or not _HASH.fullmatch(row[2]):
+        if not (len(row) == len(LOCK_COLUMNS) and _is_whole(row[1]) and _HASH.fullmatch(row[2])):
             raise InputError(
                 f"{lock}, line {number}: expected path, bytes, sha256 and origin; remove the file "
                 "to record the checksums anew"
             )
     return {path: (int(size), sha256, origin) for path, size, sha256, origin in rows[1:]}
+
+
+def _is_whole(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 def _filled(source: Source, known: tuple[int, str, str]) -> Source:
@@ -156,7 +160,7 @@ def _source(row: list[str], header: list[str], where: str) -> Source:
                 f"{where}: {column} is {value[column]!r}; expected a relative path without '..'"
             )
     size = value["bytes"]
-    if size and not (size.isascii() and size.isdigit()):
+    if size and not _is_whole(size):
         raise InputError(f"{where}: bytes is {size!r}; expected a whole number or nothing")
     for column in ("sha256", "sequence_digest"):
         value[column] = value[column].lower()

@@ -267,7 +267,7 @@ def test_without_counts_or_for_other_models_nothing_is_made_up(
 @pytest.mark.parametrize(
     ("file", "text", "message"),
     [
-        ("hg38.chrom.sizes", "chr1\t10\nchr1\t20\n", "line 2: expected a contig and its length"),
+        ("hg38.chrom.sizes", "chr1\t10\nchr1\t20\n", "line 2: contig 'chr1' occurs twice"),
         ("hg38.chrom.sizes", "chr1 10\n", "line 1: expected a contig"),
         ("published/table_1_counts.csv", "experiment,n\n", "line 1: expected the columns"),
         (

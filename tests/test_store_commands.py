@@ -100,7 +100,11 @@ def test_a_large_project_is_shown_by_its_stores(
     assert f"{LAST} was yanked: contaminated" in said
     assert main(["build", str(project), "-q"]) == 0
     assert main(["plan", str(project)]) == 0
-    assert "nothing to do" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "nothing to do" in said
+    assert "building" not in said
+    assert main(["plan", str(project), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["hours"]["build_core_hours"] == 0
 
 
 def test_share_and_card(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
