@@ -17,7 +17,7 @@ from scipy.special import ndtri
 from ssldata.direct import ChunkReader
 from ssldata.errors import ConfigError
 from ssldata.hashing import uniform_rows
-from ssldata.labels import RowLabels
+from ssldata.labels import Columns, RowLabels
 from ssldata.mixture import Mixture, Segment
 from ssldata.published_weights import read_published
 from ssldata.sampling import Window
@@ -294,6 +294,39 @@ def central(codes: NDArray[np.uint8], context: int | None) -> NDArray[np.uint8]:
     """Return the central `context` bases of every row; errors as :func:`lead_of`."""
     lead = lead_of(codes.shape[1], context)
     return codes[:, lead : codes.shape[1] - lead]
+
+
+def take_rows(
+    store: Store,
+    rows: Sequence[tuple[str, NDArray[np.int64]]],
+    *,
+    label: Columns = 0,
+    context: int | None = None,
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Read chosen rows into memory, for example those of validation.
+
+    Parameters
+    ----------
+    store
+        The store.
+    rows
+        (group, row numbers), in the order wanted.
+    label
+        Label columns, as of :class:`ssldata.labels.RowLabels`.
+    context
+        Central bases of the stored window; default: all.
+
+    Returns
+    -------
+    codes
+        uint8 (n, length).
+    label
+        float32 (n, outputs).
+    """
+    outputs = RowLabels(store, label)
+    codes = [central(ChunkReader(store.group(group)).take(index), context) for group, index in rows]
+    labels = [outputs.of(group, index) for group, index in rows]
+    return np.concatenate(codes), np.concatenate(labels)
 
 
 def read_window(

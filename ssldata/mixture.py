@@ -69,8 +69,7 @@ class Mixture:
     negative_shares
         Share of the negatives from each pool; default: by the pools' rows.
     repeats
-        Passes over the positives per epoch (negatives in proportion). The two-stage control uses
-        it to have epochs as long as those of pre-training.
+        Passes over the positives per epoch, whole or in part; negatives in proportion.
     positive_shares
         Share of the positives from each segment (see :func:`rates`); default: every row equally
         often. The rows of a segment are used equally often, to within one, after any number of

@@ -7,19 +7,21 @@ of the models, or an option here.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from ssldata.batches import ChunkCache, Weights, cache_for, central, lead_of, read_window
+from ssldata.batches import ChunkCache, Weights, cache_for, lead_of, read_window, take_rows
 from ssldata.direct import ChunkReader
 from ssldata.errors import ConfigError, CrosslabelError
 from ssldata.hashing import key_of
@@ -154,6 +156,11 @@ class TrainingReader:
         False: read through zarr-python, always.
     threads
         Windows read at the same time; the order does not depend on it.
+
+    Raises
+    ------
+    ConfigError
+        An epoch has no batch.
     """
 
     def __init__(
@@ -201,10 +208,15 @@ class TrainingReader:
         # Of every epoch alike.
         self._windows = len(self._order(0))
         self.steps_per_epoch = self._order(0).steps
+        if not self.steps_per_epoch:
+            raise ConfigError(
+                f"{store.location}: no batch of {batch_size} rows in an epoch of {mixture.rows} "
+                f"rows in {num_shards} part(s); lower the batch size or the number of shards"
+            )
 
     # -- place in the order ------------------------------------------------------------------
 
-    @property
+    @cached_property
     def order_key(self) -> int:
         """Identity of the order: rows of the store, mixture, batch size and shard."""
         mixture = self.mixture
@@ -213,8 +225,11 @@ class TrainingReader:
         parts += [self.batch_size, *self._shard]
         parts += [mixture.seed, str(mixture.ratio), int(mixture.redraw), str(mixture.repeats)]
         parts += [str(mixture.positive_shares), str(mixture.negative_shares), mixture.balance]
-        parts += [f"{s.group} {s.start} {s.stop} {len(s)}" for s in mixture.positives]
-        parts += [f"{s.group} {s.start} {s.stop} {len(s)}" for s in mixture.negatives]
+        segments = (*mixture.positives, *mixture.negatives)
+        parts += [f"{s.group} {s.start} {s.stop} {len(s)}" for s in segments]
+        # Which rows: as many others are another order.
+        chosen = (s.members for s in segments if s.members is not None)
+        parts += [hashlib.sha256(members.tobytes()).hexdigest() for members in chosen]
         parts.append(int(mixture.loci is not None))
         return int(key_of(*parts) >> np.uint64(1))
 
@@ -417,36 +432,3 @@ def rows_dataset(
     if start >= stop:
         chunks = chunks.take(0)
     return chunks.map(load).rebatch(batch_size).prefetch(2)
-
-
-def take_rows(
-    store: Store,
-    rows: Sequence[tuple[str, NDArray[np.int64]]],
-    *,
-    label: Columns = 0,
-    context: int | None = None,
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Read chosen rows into memory, for example those of validation.
-
-    Parameters
-    ----------
-    store
-        The store.
-    rows
-        (group, row numbers), in the order wanted.
-    label
-        Label columns, as of :class:`TrainingReader`.
-    context
-        Central bases of the stored window; default: all.
-
-    Returns
-    -------
-    codes
-        uint8 (n, length).
-    label
-        float32 (n, outputs).
-    """
-    outputs = RowLabels(store, label)
-    codes = [central(ChunkReader(store.group(group)).take(index), context) for group, index in rows]
-    labels = [outputs.of(group, index) for group, index in rows]
-    return np.concatenate(codes), np.concatenate(labels)

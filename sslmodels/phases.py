@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ssldata.batches import take_rows
 from ssldata.cache import digest_of
 from ssldata.config import Negatives, Project
 from ssldata.config_training import Sampling
@@ -352,7 +353,6 @@ def validation_rows(
 ) -> Validation:
     """Read the central `length` bases of the rows of :func:`validation_row_numbers`."""
     # TensorFlow, which takes seconds; the rest of this module is also used without.
-    from ssldata.reader import take_rows
     from sslmodels.training import Validation
 
     rows = validation_row_numbers(

@@ -238,6 +238,22 @@ def test_a_state_of_another_order_is_refused(store: Store, bare: Store) -> None:
     with pytest.raises(ConfigError, match="another store, mixture"):
         TrainingReader(store, mixture(), batch_size=BATCH + 1).restore(state)
 
+    def some(first: int) -> TrainingReader:
+        chosen = Segment("homologs/a", 0, 150, np.arange(first, 150, 2))
+        return TrainingReader(store, Mixture((chosen,), mixture().negatives), batch_size=BATCH)
+
+    with pytest.raises(ConfigError, match="another store, mixture"):
+        some(0).restore(some(1).state(3))
+
+
+def test_an_epoch_without_a_batch_is_refused(store: Store) -> None:
+    rows = mixture().rows
+    TrainingReader(store, mixture(), batch_size=rows, drop_remainder=True)
+    with pytest.raises(ConfigError, match=f"no batch of {rows + 1} rows in an epoch of {rows}"):
+        TrainingReader(store, mixture(), batch_size=rows + 1, drop_remainder=True)
+    with pytest.raises(ConfigError, match="lower the batch size or the number of shards"):
+        TrainingReader(store, mixture(), batch_size=1, num_shards=rows + 1)
+
 
 VICTIM = """
 import hashlib, json, sys, time
