@@ -167,8 +167,8 @@ def _hours(
     ]
     if known:
         shown.append(
-            f"about {_time(sum(known))} at {speed:,.0f} Gflop/s ({speed_of}; --gflops N for another "
-            f"device), {value['epochs']} epochs per phase, complete runs counted too"
+            f"about {_time(sum(known))} at {speed:,.0f} Gflop/s ({speed_of}; --gflops N for "
+            f"another device), {value['epochs']} epochs per phase, complete runs counted too"
         )
     if building:
         shown.append(f"building: about {_time(building)} of one core, without opening the inputs")
