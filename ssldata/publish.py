@@ -12,12 +12,13 @@ from typing import Any
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
+from ssldata.cache import digest_of
 from ssldata.card import licence_of
 from ssldata.errors import InputError, StoreError
 from ssldata.progress import NoProgress, Progress
 from ssldata.repository import BRANCH, Address, address_of, open_repository, told
 from ssldata.share import members_of, shared_root, unchanging
-from ssldata.store import ATTRIBUTE, COMPLETE, HOMOLOGUES, REFERENCE, WEIGHTS, open_store
+from ssldata.store import ATTRIBUTE, COMPLETE, HOMOLOGUES, REFERENCE, WEIGHTS, Store, open_store
 from ssldata.store_writer import writer_lock
 
 #: Values on their way at a time.
@@ -27,7 +28,7 @@ _AT_ONCE = 8
 def publish(
     path: Path, to: str | Path, *, licence: str | None = None, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Write the complete groups of a store as one commit, with the store's digest as its tag.
+    """Write the complete groups of a store as one commit, with a tag: see :func:`tag_for`.
 
     A group that is in the newest commit already is left alone there. A commit is visible whole or
     not at all; the card's files stay behind, for a repository takes Zarr's own files only.
@@ -61,7 +62,7 @@ def publish(
     """
     address = address_of(to)
     if address.tag is not None:
-        raise InputError(f"{to}: a commit gets the store's digest as its tag; leave @… away")
+        raise InputError(f"{to}: a commit gets its tag from what it holds; leave @… away")
     with contextlib.ExitStack() as held:
         if not address.is_remote:
             place = Path(address.place).resolve()
@@ -80,9 +81,10 @@ def publish(
             old = _root_of(session, address, store.experiments)
             kept, removed = _compare(old, new)
             complete = [name for name, e in store.ledger.items() if e["status"] == COMPLETE]
+            tag = tag_for(store)
             value: dict[str, Any] = {
-                "address": str(Address(address.place, store.digest)),
-                "tag": store.digest,
+                "address": str(Address(address.place, tag)),
+                "tag": tag,
                 "status": "unchanged",
                 "written": sorted(set(complete) - set(kept)),
                 "kept": sorted(kept),
@@ -109,9 +111,17 @@ def publish(
                     metadata={"digest": store.digest} | ({"license": licence} if licence else {}),
                 )
                 value["status"] = "published"
-            if store.digest not in repository.list_tags():
-                repository.create_tag(store.digest, repository.lookup_branch(BRANCH))
+            if tag not in repository.list_tags():
+                repository.create_tag(tag, repository.lookup_branch(BRANCH))
     return value
+
+
+def tag_for(store: Store) -> str:
+    """Return the tag of a state: the store's digest, with weights a dash and 12 digits of theirs.
+
+    The digest is that of the rows alone, and a tag means the same bytes for ever.
+    """
+    return f"{store.digest}-{digest_of(store.weights)[:12]}" if store.weights else store.digest
 
 
 def _message(name: str, value: Mapping[str, Any]) -> str:

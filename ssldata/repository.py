@@ -1,8 +1,8 @@
 """Icechunk repositories: a store with its history, on a disk or in an object store.
 
 A repository holds one store. Each state that was published is a commit of the branch ``main`` with
-the store's digest as its tag; a state is read by its tag, for ever the same bytes. Needs the extra
-``icechunk``.
+a tag that begins with the store's digest; a state is read by its tag, for ever the same bytes.
+Needs the extra ``icechunk``.
 """
 
 from __future__ import annotations
@@ -180,6 +180,8 @@ def tag_of(repository: Any, address: Address) -> str | None:
     if address.tag in tags:
         return address.tag
     found = [tag for tag in tags if tag.startswith(address.tag) and len(address.tag) >= _ENOUGH]
+    if len(found) > 1:  # of a state with and without weights: without
+        found = [tag for tag in found if "-" not in tag] or found
     if len(found) == 1:
         return str(found[0])
     known = ", ".join(tag[:12] for tag in tags[:10]) + ", …" * (len(tags) > 10)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import icechunk
+import numpy as np
 import pytest
 import zarr
 
@@ -16,6 +17,7 @@ from ssldata import publish as module
 from ssldata.errors import InputError, MissingInputError, StoreError
 from ssldata.lifecycle import remove_genome, unyank_genome, yank_genome
 from ssldata.publish import publish
+from ssldata.published_weights import publish_weights, read_published, remove_weights
 from ssldata.repository import Address, address_of
 from ssldata.store import open_store
 from ssldata.validate import validate_store
@@ -93,6 +95,29 @@ def test_a_state_comes_back(path: Path, tmp_path: Path) -> None:
     assert publish(path, place)["status"] == "published"
     assert open_store(f"icechunk://{place}").digest == first["tag"]
     assert open_store(first["address"]).digest == first["tag"]
+
+
+def test_weights_make_another_state_of_the_same_rows(path: Path, tmp_path: Path) -> None:
+    place = tmp_path / "repository"
+    without = publish(path, place)
+    store = open_store(path)
+    group = "homologs/relative1"
+    publish_weights(
+        path,
+        "mine",
+        {group: np.full(store.group(group).rows, 0.5, np.float32)},
+        contents={group: store.ledger[group]["content"]},
+        provenance={"run": "abc"},
+    )
+    given = publish(path, place)
+    assert (given["status"], given["written"]) == ("published", [group])
+    assert given["tag"].startswith(f"{store.digest}-")
+    assert set(read_published(open_store(given["address"]), "mine")) == {group}
+    for address in (without["address"], f"icechunk://{place}@{store.digest[:9]}"):
+        assert open_store(address).weights == {}
+    remove_weights(path, "mine")
+    assert publish(path, place)["tag"] == store.digest
+    assert open_store(f"icechunk://{place}").weights == {}
 
 
 def test_a_cut_publication_leaves_no_trace(
