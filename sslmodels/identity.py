@@ -104,7 +104,8 @@ def run_identity(
     if sampling:
         options["sampling"] = sampling
     if regime in WEIGHED:
-        options |= weighting_identity(project, store, genomes)
+        outputs = project.outputs_of(experiment)
+        options |= weighting_identity(project, store, genomes, outputs=outputs)
     if training.augment != Augment():
         options["augment"] = training.augment.model_dump(mode="json")
     if training.both_strands:

@@ -64,6 +64,8 @@ def publish_run(
     arrays, made_by = read_weights(folder.weights, iteration)
     content = record["identity"]["content"]
     cell = {key: record[key] for key in ("experiment", "model", "seed")}
+    # A column of weights is of an output: who trains with them must have the same ones.
+    cell["outputs"] = record["identity"].get("outputs", [record["experiment"]])
     done = publish_weights(
         place,
         name or f"{record['digest'][:_DIGITS]}-{iteration}",

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from ssldata.config import Project
 from ssldata.config_training import Weighting
-from ssldata.errors import ConfigError
+from ssldata.errors import ConfigError, StoreError
 from ssldata.mixture import Segment
-from ssldata.published_weights import read_published, weights_digests
+from ssldata.published_weights import entry_of, read_published, weights_digests
 from ssldata.store import HOMOLOGUES, Store
 from sslmodels.rates import known_distances
 
@@ -134,16 +134,25 @@ def homologue_weights(
     return arrays
 
 
-def weighting_identity(project: Project, store: Store, genomes: Sequence[str]) -> dict[str, Any]:
+def weighting_identity(
+    project: Project, store: Store, genomes: Sequence[str], *, outputs: Sequence[str]
+) -> dict[str, Any]:
     """Return what a run depends on in ``training.weighting`` and ``training.weights``.
 
     Nothing where both are at their defaults. Published weights count by their values, not by
     their name.
 
+    Parameters
+    ----------
+    project, store, genomes
+        The project, its store, and the target genomes used.
+    outputs
+        Experiments that the run predicts.
+
     Raises
     ------
     ConfigError, StoreError
-        A distance is missing; the published weights cannot be used.
+        A distance is missing; the published weights cannot be used, or are of other outputs.
     """
     options, name = project.training.weighting, project.training.weights
     found: dict[str, Any] = {}
@@ -154,6 +163,13 @@ def weighting_identity(project: Project, store: Store, genomes: Sequence[str]) -
     if name is not None:
         groups = [f"{HOMOLOGUES}/{genome}" for genome in genomes]
         found["weights"] = weights_digests(store, name, groups)
+        # Who publishes weights that no run made need not say of which experiments they are.
+        taught = entry_of(store, name).get("outputs", list(outputs))
+        if taught != list(outputs):
+            raise StoreError(
+                f"{store.location}: the weights {name!r} are of a teacher of {', '.join(taught)}, "
+                f"this run predicts {', '.join(outputs)}; set training.weights to others, or null"
+            )
     return found
 
 

@@ -151,13 +151,14 @@ def identity_of(project: Project, regime: str) -> dict:
     )
 
 
-def publish(store: Store, name: str, value: float) -> dict[str, np.ndarray]:
+def publish(store: Store, name: str, value: float, **said: object) -> dict[str, np.ndarray]:
     arrays = {
         f"homologs/{g}": np.full(store.homologues(g).rows, value, np.float32) for g in store.genomes
     }
     contents = {group: store.ledger[group]["content"] for group in arrays}
     path = Path(store.location)
-    publish_weights(path, name, arrays, contents=contents, provenance={"run": "x"}, replace=True)
+    made_by = {"run": "x", **said}
+    publish_weights(path, name, arrays, contents=contents, provenance=made_by, replace=True)
     return arrays
 
 
@@ -238,6 +239,10 @@ def test_weights_count_where_they_are_used(project: Project, store: Store) -> No
     assert identity_of(changed(project, "training", weights="two"), "ssl") != named
     with pytest.raises(StoreError, match="no weights 'one'"):
         identity_of(changed(project, "training", weights="one"), "ssl")
+    # A teacher of other experiments, whose rows are in the same store.
+    publish(store, "others", 0.5, outputs=[EXPERIMENT, "other"])
+    with pytest.raises(StoreError, match=f"a teacher of {EXPERIMENT}, other, this run predicts"):
+        identity_of(changed(project, "training", weights="others"), "ssl")
 
 
 @pytest.mark.parametrize("regime", ["ssl", "ssl-plus", "homolog-sampling"])
@@ -289,6 +294,7 @@ def test_a_run_publishes_and_a_project_trains_with_it(project: Project, store: S
     assert publish_run(folder, iteration=1, name="first")["status"] == "published"
     said = open_store(store.location).weights["first"]
     assert (said["iteration"], said["experiment"], said["seed"]) == (1, EXPERIMENT, 0)
+    assert said["outputs"] == [EXPERIMENT]
     identity = identity_of(changed(project, "training", weights=done["name"]), "ssl")
     assert set(identity["training"]["weights"]) == set(second)
     with pytest.raises(ConfigError, match="a run of sl has no teacher weights"):
