@@ -70,6 +70,17 @@ class RunFolder:
         """Checkpoints; gone when the run is complete."""
         return self.path / "work"
 
+    def others(self) -> list[str]:
+        """Return the names of files that a folder without a record should not hold."""
+        known = {"evaluation", ".lock"}
+        found = self.path.iterdir() if self.path.is_dir() else ()
+        # Partial files are of a writer that was killed.
+        return sorted(p.name for p in found if p.name not in known and ".partial" not in p.name)
+
+    def is_complete(self, record: Mapping[str, Any]) -> bool:
+        """Return whether its `record` calls the run complete, and its model is there."""
+        return record.get("status") == "complete" and self.model.exists()
+
     def clear(self) -> None:
         """Remove every file of a run, and nothing else."""
         self.record.unlink(missing_ok=True)  # first: without it nothing else counts
@@ -181,11 +192,10 @@ def claim(folder: RunFolder, *, digest: str, identity: Mapping[str, Any], replac
     ConfigError
         It holds something else, or a run of other settings or data, and `replace` is false.
     """
-    known = {"evaluation", ".lock"}
     for leftover in folder.path.glob("*.partial*"):
         leftover.unlink()  # of a writer that was killed; the lock is ours
-    others = sorted(p.name for p in folder.path.iterdir() if p.name not in known)
     if not folder.record.exists():
+        others = folder.others()
         if others and not replace:
             raise ConfigError(
                 f"{folder.path}: not a run folder but holds {', '.join(others[:3])}; "
@@ -209,8 +219,7 @@ def claim(folder: RunFolder, *, digest: str, identity: Mapping[str, Any], replac
             f"({'; '.join(changed[:3]) or 'another release'}); train again with --replace "
             "or choose another training.runs"
         )
-    # Without its model a run is not complete, whatever its record says.
-    return record.get("status") == "complete" and folder.model.exists()
+    return folder.is_complete(record)
 
 
 def machine() -> dict[str, Any]:

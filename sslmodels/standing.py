@@ -57,9 +57,7 @@ def standing(project: Project, **cell: Any) -> Standing:
     try:
         record = read_record(folder.path)
     except MissingInputError:
-        known = {"evaluation", ".lock"}
-        here = folder.path.iterdir() if folder.path.is_dir() else ()
-        others = sorted(p.name for p in here if p.name not in known and ".partial" not in p.name)
+        others = folder.others()
         if others:
             return Standing(folder.path, "damaged", (f"no run.json, but {', '.join(others[:3])}",))
         return Standing(folder.path, "missing")
@@ -73,5 +71,4 @@ def standing(project: Project, **cell: Any) -> Standing:
     if record.get("digest") != digest_of(identity):
         changed = differences(record.get("identity", {}), identity)
         return Standing(folder.path, "changed", tuple(changed) or ("made by another release",))
-    whole = record.get("status") == "complete" and folder.model.exists()
-    return Standing(folder.path, "complete" if whole else "partial")
+    return Standing(folder.path, "complete" if folder.is_complete(record) else "partial")
