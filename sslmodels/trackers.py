@@ -105,10 +105,11 @@ class MlflowRun:
             else experiment.experiment_id
         )
         tags = {"digest": told.digest, "folder": str(told.folder.path.resolve())}
-        wanted = " and ".join(f"tags.{key} = '{value}'" for key, value in tags.items())
-        found = self._client.search_runs(
-            [number], f"{wanted} and attributes.status != 'FINISHED'", max_results=1
+        cut = self._client.search_runs(
+            [number], f"tags.digest = '{told.digest}' and attributes.status != 'FINISHED'"
         )
+        # The folder is compared here: its name may hold what a query cannot.
+        found = [run for run in cut if run.data.tags.get("folder") == tags["folder"]]
         if found:
             self._id = found[0].info.run_id
             self._client.update_run(self._id, status="RUNNING")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import types
 from collections import defaultdict
@@ -91,20 +92,21 @@ class FakeMlflow:
         self.experiments[name] = "1"
         return "1"
 
-    def search_runs(self, experiments, query, *, max_results):
+    def search_runs(self, experiments, query):
         assert experiments == ["1"]
-        assert query.endswith("attributes.status != 'FINISHED'")
+        digest = re.fullmatch(
+            "tags.digest = '([^']*)' and attributes.status != 'FINISHED'", query
+        ).group(1)
         return [
             run
             for run in self.runs
-            if run.status != "FINISHED"
-            and f"tags.digest = '{run.tags['digest']}'" in query
-            and f"tags.folder = '{run.tags['folder']}'" in query
-        ][:max_results]
+            if run.status != "FINISHED" and run.data.tags["digest"] == digest
+        ]
 
     def create_run(self, experiment, *, tags, run_name):
         assert experiment == "1"
-        run = types.SimpleNamespace(tags=tags, name=run_name, status="RUNNING", metrics=[])
+        data = types.SimpleNamespace(tags=tags)
+        run = types.SimpleNamespace(data=data, name=run_name, status="RUNNING", metrics=[])
         run.info = types.SimpleNamespace(run_id=len(self.runs))
         self.runs.append(run)
         return run
@@ -152,13 +154,19 @@ def cut_and_continued(folder: Path, tracker: str) -> None:
 
 
 def test_mlflow_run_is_continued(mlflow, tmp_path: Path):
-    cut_and_continued(tmp_path, "mlflow")
-    assert mlflow.uri == f"sqlite:///{tmp_path / 'mlflow.db'}"
-    (run,) = mlflow.runs
+    # The name of a folder may hold the quotes of a query.
+    folder = tmp_path / "it's"
+    with pytest.raises(KeyboardInterrupt), tracked(["mlflow"], told(tmp_path)):
+        raise KeyboardInterrupt
+    cut_and_continued(folder, "mlflow")
+    assert mlflow.uri == f"sqlite:///{folder / 'mlflow.db'}"
+    other, run = mlflow.runs
+    assert other.status == "KILLED"  # as this one, but of another folder
     assert run.status == "FINISHED"
     assert run.name == "Reb1 cnn-7k sl seed 0"
     assert run.params == {"seed": "0", "training.augment.mutation": "0.1"}
-    assert (run.tags["digest"], run.tags["store_digest"]) == ("d" * 64, "s" * 64)
+    tags = run.data.tags
+    assert (tags["digest"], tags["store_digest"]) == ("d" * 64, "s" * 64)
     assert run.metrics == [
         (f"train/{key}", record[key], record["epoch"])
         for record in EPOCHS
