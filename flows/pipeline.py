@@ -17,9 +17,9 @@ from flows import worker
 from flows._tensorflow import muted_import
 from ssldata import build
 from ssldata.build_inputs import StoreInputs, TargetInputs, open_inputs, open_target
-from ssldata.cluster import DaskPool, Pool, open_pool
+from ssldata.cluster import DaskPool, Pool, check_one_place, open_pool
 from ssldata.config import Project
-from ssldata.errors import ConfigError, CrosslabelError, RunsFailedError
+from ssldata.errors import CrosslabelError, RunsFailedError
 from ssldata.plan import memory_per_worker
 from ssldata.progress import NoProgress, Progress
 
@@ -66,18 +66,12 @@ class Options:
     report: Literal["paper"] | None = None
 
     def __post_init__(self) -> None:
-        for option, value in (("--workers", self.workers), ("--train-workers", self.train_workers)):
-            given = [
-                name
-                for name, other in (
-                    (option, value),
-                    ("--dask-scheduler", self.dask_scheduler),
-                    ("--scheduler-file", self.scheduler_file),
-                )
-                if other
-            ]
-            if len(given) > 1:
-                raise ConfigError(f"{' and '.join(given)} exclude each other; give one of them")
+        elsewhere = {
+            "--dask-scheduler": self.dask_scheduler,
+            "--scheduler-file": self.scheduler_file,
+        }
+        check_one_place({"--workers": self.workers, **elsewhere})
+        check_one_place({"--train-workers": self.train_workers, **elsewhere})
 
     @property
     def elsewhere(self) -> bool:

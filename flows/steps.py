@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from flows import tables
 from flows._tensorflow import muted_import
 from flows.planning import run_status
+from ssldata.cluster import check_one_place
 from ssldata.config import Project, load_project
 from ssldata.config_training import REGIMES
 from ssldata.errors import ConfigError, MissingInputError
@@ -41,17 +42,13 @@ class Cluster:
     memory: str | None = None
 
     def __post_init__(self) -> None:
-        given = [
-            name
-            for name, value in (
-                ("--workers", self.workers),
-                ("--dask-scheduler", self.scheduler),
-                ("--scheduler-file", self.scheduler_file),
-            )
-            if value
-        ]
-        if len(given) > 1:
-            raise ConfigError(f"{' and '.join(given)} exclude each other; give one of them")
+        check_one_place(
+            {
+                "--workers": self.workers,
+                "--dask-scheduler": self.scheduler,
+                "--scheduler-file": self.scheduler_file,
+            }
+        )
 
     def options(self) -> dict[str, Any]:
         """Return the options :func:`ssldata.build.build_project` takes."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from ssldata.errors import ClusterError
+from ssldata.errors import ClusterError, ConfigError
 
 #: Seconds to wait for an external scheduler and its first worker.
 CONNECT_SECONDS = 4
@@ -120,6 +120,13 @@ def _after(function: Callable[..., Any], arguments: tuple[Any, ...], waits: list
     """Call a function; Dask has waited for `waits` before."""
     del waits
     return function(*arguments)
+
+
+def check_one_place(options: Mapping[str, object]) -> None:
+    """Raise :class:`ConfigError` when more than one option (name → value) says where work runs."""
+    given = [name for name, value in options.items() if value]
+    if len(given) > 1:
+        raise ConfigError(f"{' and '.join(given)} exclude each other; give one of them")
 
 
 def check_memory(memory: str, *, workers: int, needed: int) -> None:

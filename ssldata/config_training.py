@@ -25,9 +25,9 @@ Precision = Literal["float32", "mixed_float16", "mixed_bfloat16"]
 
 
 def _one_message(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
-    """Say in one sentence what pydantic says of each member of a union."""
+    """Say in one sentence what pydantic says of each member of a union; 1 is ``one``."""
     try:
-        return validate(value)
+        return "one" if (found := validate(value)) == 1 else found
     except ValidationError:
         raise ValueError(f"{value!r}; expected one, all or a number from 1 on") from None
 
@@ -373,7 +373,7 @@ class Training(Section):
             raise ValueError(
                 "training.sampling.genomes: 'genomes' does not go with ssl_plus.one_per_locus"
             )
-        if self.jit_compile and self.devices not in ("one", 1):
+        if self.jit_compile and self.devices != "one":
             raise ValueError(
                 "training.jit_compile: TensorFlow does not compile steps that several devices "
                 "share; use devices: one, or jit_compile: false"

@@ -422,6 +422,9 @@ def test_ways_to_run_a_build_exclude_each_other(
     arguments = ["build", str(project), "--workers", "2", "--dask-scheduler", "tcp://h:1"]
     assert main(arguments) == 2
     assert "--workers and --dask-scheduler exclude each other" in capsys.readouterr().err
+    arguments = ["run", str(project), "--train-workers", "2", "--scheduler-file", "s.json"]
+    assert main(arguments) == 2
+    assert "--train-workers and --scheduler-file exclude each other" in capsys.readouterr().err
 
 
 def test_no_such_scheduler(untouched: Path, capsys: pytest.CaptureFixture[str]) -> None:

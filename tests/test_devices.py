@@ -203,7 +203,7 @@ def test_compiled_steps_train_much_the_same(plain):
 
 
 def test_identity_holds_only_what_is_not_usual():
-    assert devices.identity(Training()) == {}
+    assert devices.identity(Training()) == devices.identity(Training(devices=1)) == {}
     unusual = {"precision": "mixed_bfloat16", "jit_compile": False, "devices": 2}
     assert devices.identity(Training(**unusual)) == {"precision": "mixed_bfloat16", "devices": 2}
 
