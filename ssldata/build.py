@@ -27,6 +27,7 @@ from ssldata.build_inputs import (
     TargetInputs,
     open_inputs,
     open_target,
+    row_settings,
     store_names,
 )
 from ssldata.cache import digest_of
@@ -287,7 +288,8 @@ def build_genome(
             "inputs": parts,
             "provenance": library_versions() | {"distance": target.settings.distance},
         }
-        writer.complete(name, entry)
+        # Those of genomes may have changed since the reference was built.
+        writer.complete(name, entry, settings=row_settings(project))
     # Many genomes are open at once: those at rest keep no pages.
     target.genome.release()
     target.reference.release()

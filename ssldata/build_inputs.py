@@ -51,6 +51,16 @@ def experiments_of(project: Project, store_name: str) -> list[str]:
     return [e.name for e in project.experiments] if project.store.joint else [store_name]
 
 
+def row_settings(project: Project) -> dict[str, Any]:
+    """Return the sections of the project file that a store repeats in its root attributes."""
+    return {
+        "windows": project.windows.model_dump(mode="json"),
+        "split": project.split.model_dump(mode="json"),
+        "negatives": project.negatives.model_dump(mode="json"),
+        "liftover": project.liftover.model_dump(mode="json"),
+    }
+
+
 def _peaks_digest(peaks: Peaks) -> str:
     digest = hashlib.sha256()
     for array in (*dataclasses.astuple(peaks.intervals), peaks.score):
@@ -103,10 +113,7 @@ class StoreInputs:
             "name": project.name,
             "experiments": self.experiments,
             "reference": {"name": project.reference.name, "digest": self.genome.digest},
-            "windows": project.windows.model_dump(mode="json"),
-            "split": project.split.model_dump(mode="json"),
-            "negatives": project.negatives.model_dump(mode="json"),
-            "liftover": project.liftover.model_dump(mode="json"),
+            **row_settings(project),
             "seed": project.store.seed,
             "codes": project.store.codes,
             "peaks": {

@@ -236,8 +236,12 @@ class StoreWriter:
         """Put one entry into the ledger (None: take it out)."""
         self.set_entries({name: entry})
 
-    def set_entries(self, entries: Mapping[str, Mapping[str, Any] | None]) -> None:
-        """Put entries into the ledger in one change (None: take it out)."""
+    def set_entries(
+        self,
+        entries: Mapping[str, Mapping[str, Any] | None],
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Put entries into the ledger (None: take it out) and root attributes, in one change."""
         attributes = self.attributes()
         if attributes is None:
             raise StoreError(f"{self.path}: no store to write to")
@@ -249,6 +253,7 @@ class StoreWriter:
             ledger[name] = dict(entry)
             if entry["status"] in (WRITING, REMOVING) and WEIGHTS in attributes:
                 attributes[WEIGHTS] = _without_rows(attributes[WEIGHTS], name)
+        attributes |= settings or {}
         self._commit({**attributes, "ledger": dict(sorted(ledger.items()))})
 
     # -- weights -----------------------------------------------------------------------------
@@ -284,12 +289,14 @@ class StoreWriter:
             self.set_entry(name, {"status": WRITING, "digest": digest})
         remove_tree(self.path / name)
 
-    def complete(self, name: str, entry: Mapping[str, Any]) -> None:
+    def complete(
+        self, name: str, entry: Mapping[str, Any], *, settings: Mapping[str, Any] | None = None
+    ) -> None:
         """Put the entry of a whole group into the ledger, after all its bytes are on the disk."""
         sync_tree(self.path / name)
         if (self.path / "sources").is_dir() and name == REFERENCE:
             sync_tree(self.path / "sources")
-        self.set_entry(name, entry)
+        self.set_entries({name: entry}, settings)
 
     def remove(self, name: str) -> None:
         """Delete a group. Cut half-way, :meth:`sweep` finishes it; no reader sees it meanwhile."""

@@ -95,6 +95,15 @@ def test_a_new_genome_leaves_the_others_alone(world: Path) -> None:
     assert open_store(path).genomes == sorted(g["name"] for g in genomes)
 
 
+def test_settings_of_genomes_that_change_later_are_those_the_store_repeats(world: Path) -> None:
+    build_project(load_project(world))
+    path = first_store(load_project(world))
+    before = tree_digest(path / "reference")
+    build_project(change(world, liftover={"gap": 33}), replace=True)
+    assert open_store(path).attributes["liftover"]["gap"] == 33
+    assert tree_digest(path / "reference") == before
+
+
 def test_changed_settings_are_refused_then_replaced(world: Path) -> None:
     build_project(load_project(world))
     project = change(world, windows={"min_overlap": 0.25})
