@@ -156,18 +156,10 @@ def init(
                     f"{directory}: not an empty folder; nothing is overwritten: name a new one"
                 )
             simulate_clade(directory, seed=seed)
-            path = directory / "project.yaml"
+            path, then = directory / "project.yaml", f"crosslabel run {directory}"
         else:
-            path = write_template(directory)
-        shown.result(
-            {"project": str(path.resolve())},
-            f"wrote {path}; next: "
-            + (
-                f"crosslabel run {directory}"
-                if simulated
-                else f"edit it, crosslabel plan {directory}"
-            ),
-        )
+            path, then = write_template(directory), f"edit it, crosslabel plan {directory}"
+        shown.result({"project": str(path.resolve())}, f"wrote {path}; next: {then}")
 
 
 @app.command()
@@ -456,29 +448,3 @@ def liftover() -> None:
     """
     # `flows.cli` answers `crosslabel liftover …` itself; this entry is for `crosslabel --help`.
     raise AssertionError("liftover is dispatched before the other commands")
-
-
-@store_app.command("inspect")
-def store_inspect(
-    path: Annotated[
-        str,
-        typer.Argument(
-            metavar="STORE|PROJECT",
-            help="A folder, a zip, http(s)://…, s3://… or icechunk://…; or a project.",
-        ),
-    ],
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    as_json: Json = False,
-) -> None:
-    """Show what a store holds: genomes, rows, bytes, status, digest.
-
-    Of a project with many genomes one line per store; -v lists them all.
-
-    Example: `crosslabel store inspect my-project/store/Reb1.zarr`
-    """
-    from flows.inspection import inspect
-
-    with console(verbose, quiet, as_json) as shown:
-        value, tables = inspect(path, everything=verbose > 0)
-        shown.result(value, *tables)

@@ -1,4 +1,4 @@
-"""The commands of ``crosslabel store`` that change, check, compare and share stores."""
+"""The commands of ``crosslabel store`` that show, change, check, compare and share stores."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ GenomeName = Annotated[str, typer.Argument(metavar="GENOME", help="Name of the g
 def register(app: typer.Typer) -> None:
     """Put the commands of this module under an app."""
     for name, command in (
+        ("inspect", inspect),
         ("add", add),
         ("remove", remove),
         ("yank", yank),
@@ -70,6 +71,31 @@ def _stores_table(title: str, value: Mapping[str, Any]) -> Any:
 
     rows = [(store["path"], store["status"]) for store in value["stores"]]
     return tables.table(title, ["store", "status"], rows)
+
+
+def inspect(
+    path: Annotated[
+        str,
+        typer.Argument(
+            metavar="STORE|PROJECT",
+            help="A folder, a zip, http(s)://…, s3://… or icechunk://…; or a project.",
+        ),
+    ],
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Show what a store holds: genomes, rows, bytes, status, digest.
+
+    Of a project with many genomes one line per store; -v lists them all.
+
+    Example: `crosslabel store inspect my-project/store/Reb1.zarr`
+    """
+    from flows import inspection
+
+    with console(verbose, quiet, as_json) as shown:
+        value, tables = inspection.inspect(path, everything=verbose > 0)
+        shown.result(value, *tables)
 
 
 def add(
