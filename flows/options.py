@@ -17,6 +17,10 @@ Verbose = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+Location = Annotated[
+    str,
+    typer.Argument(metavar="STORE", help="A folder, a zip, http(s)://…, s3://… or icechunk://…."),
+]
 Workers = Annotated[
     int, typer.Option(min=0, help="Dask worker processes to start; 0 works in this process.")
 ]

@@ -8,12 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.options import Json, Quiet, Verbose, console
-
-Location = Annotated[
-    str,
-    typer.Argument(metavar="STORE", help="A folder, a zip, http(s)://…, s3://… or icechunk://…."),
-]
+from flows.options import Json, Location, Quiet, Verbose, console
 
 
 def register(app: typer.Typer) -> None:

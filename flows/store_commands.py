@@ -13,6 +13,7 @@ from flows.console import Console
 from flows.options import (
     DaskScheduler,
     Json,
+    Location,
     Memory,
     Quiet,
     Replace,
@@ -27,10 +28,6 @@ _ADVICE = "damaged rows are written again by `crosslabel build PROJECT --repair`
 FOUND = 4
 
 Place = Annotated[Path, typer.Argument(metavar="PROJECT|STORE", help="A project or a .zarr store.")]
-Location = Annotated[
-    str,
-    typer.Argument(metavar="STORE", help="A folder, a zip, http(s)://…, s3://… or icechunk://…."),
-]
 Licence = Annotated[
     str | None, typer.Option(help="Of the data, as an SPDX name or URL; kept in the card.")
 ]
