@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,10 @@ settings.load_profile("untimed")
 # TensorFlow talks a lot at import; the tests treat its words as noise. Set before it is imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+# A suite that a script starts in the background inherits an ignored Ctrl-C, and would hand it on to
+# the commands that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 MIRROR = os.environ.get("CROSSLABEL_MIRROR", "")
 
