@@ -13,6 +13,9 @@ not repeated: a killed benchmark continues, and more seeds, models or regimes ad
 * ssl-plus ≥ 1.25 × the better of ssl and ssl-ns as a single model, ≥ 1.4 × as an ensemble of the
   seeds (the mean of their scores against the mean AUPR of the seeds of the other).
 
+With ``--control`` the two-stage control is also trained with every part of ssl-plus but the
+homologues (`CONTROL`): what ssl-plus has over it is what the homologues bring.
+
 ``crosslabel run <out> --report paper`` draws the tables and figures. Hours on one core.
 """
 
@@ -37,13 +40,14 @@ from ssldata.build import build_project
 from ssldata.cache import write_text_atomic
 from ssldata.config import Project, load_project
 from sslmodels.evaluation import evaluate_run
-from sslmodels.identity import run_folder
+from sslmodels.identity import effective, run_folder
 from sslmodels.record import complete_record
 from sslmodels.regimes import train
 
 FACTORS = ("Reb1", "Abf1", "Fkh1", "Mcm1", "Rap1", "Ume6", "Swi4", "Ste12")
 GENOMES = ("CBS432", "N44", "YPS138", "UWOPS919171")
 REGIMES = ("sl", "two-stage", "ssl", "ssl-plus", "ssl-ns")
+CONTROL = "ssl-plus without homologues"
 #: The peak files number their contigs; the genome uses Roman numerals.
 ROMAN = (
     *("I", "II", "III", "IV", "V", "VI", "VII", "VIII"),
@@ -104,12 +108,16 @@ def project_text(
     )
 
 
-def run_cell(project: Project, **cell: str | int) -> dict:
-    folder = train(project, **cell)
+def run_cell(project: Project, *, regime: str, **cell: str | int) -> dict:
+    if regime == CONTROL:
+        folder = train(control_project(project), regime="two-stage", **cell)
+    else:
+        folder = train(project, regime=regime, **cell)
     numbers, record = evaluate_run(folder), complete_record(folder)
     kept = ("aupr", "auroc", "prevalence", "lift", "collapsed", "positives")
     return {
-        **cell,
+        **{key: value for key, value in cell.items() if key != "replace"},
+        "regime": regime,
         **{key: numbers[key] for key in kept},
         "labelled": record["phases"][-1]["positives"],
         "val_aupr": record["phases"][-1]["val_aupr"],
@@ -118,8 +126,17 @@ def run_cell(project: Project, **cell: str | int) -> dict:
     }
 
 
+def control_project(project: Project) -> Project:
+    """Return the project with the parts of ssl-plus for every regime, and runs of its own."""
+    training = project.training
+    moved = training.model_copy(update={"runs": training.runs.parent / "runs-control"})
+    return effective(project.model_copy(update={"training": moved}), "ssl-plus")
+
+
 def ensemble_aupr(project: Project, seeds: list[int], **cell: str) -> float:
     """Return the AUPR of the mean score over seeds."""
+    if cell["regime"] == CONTROL:
+        project, cell = control_project(project), {**cell, "regime": "two-stage"}
     tables = [
         pd.read_csv(run_folder(project, seed=seed, **cell) / "evaluation/scores.csv.gz")
         for seed in seeds
@@ -133,7 +150,7 @@ def summary(project: Project, results: pd.DataFrame) -> str:
     lines = []
     for model, part in results.groupby("model", sort=False):
         cells = part.groupby(["experiment", "regime"])["aupr"].mean().unstack("regime")
-        cells = cells[[r for r in REGIMES if r in cells]].dropna()
+        cells = cells[[r for r in (*REGIMES, CONTROL) if r in cells]].dropna()
         seeds = part.groupby("regime")["seed"].unique()
         lines.append(f"{model}: mean AUPR over {len(cells)} factors ({', '.join(cells.index)})")
         ensembles = pd.DataFrame(
@@ -157,7 +174,7 @@ def summary(project: Project, results: pd.DataFrame) -> str:
         )
         for regime in cells:
             lines.append(
-                f"  {regime:10s} {cells[regime].mean():.4f}  ensemble "
+                f"  {regime:27s} {cells[regime].mean():.4f}  ensemble "
                 f"{ensembles[regime].mean():.4f}  ({len(seeds[regime])} seeds)"
             )
         lines += targets(cells, ensembles)
@@ -197,6 +214,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["cnn-27k"])
     parser.add_argument("--seeds", type=int, default=3, help="how many, from 0")
     parser.add_argument("--regimes", nargs="+", choices=REGIMES, default=list(REGIMES))
+    parser.add_argument("--control", action="store_true", help="ssl-plus without homologues too")
     parser.add_argument("--factors", nargs="+", choices=FACTORS, default=list(FACTORS))
     parser.add_argument("--iterations", type=int, default=5, help="of ssl-ns")
     parser.add_argument("--replace", action="store_true", help="runs of other settings")
@@ -217,7 +235,10 @@ def main() -> None:
     rows: list[dict] = []
     # Seeds outermost: whenever it is killed, as much as possible can be compared.
     for seed, model, regime, factor in product(
-        range(args.seeds), args.models, args.regimes, args.factors
+        range(args.seeds),
+        args.models,
+        [*args.regimes, *([CONTROL] if args.control else [])],
+        args.factors,
     ):
         started = time.perf_counter()
         row = run_cell(
@@ -228,7 +249,6 @@ def main() -> None:
             seed=seed,
             **({"replace": True} if args.replace else {}),
         )
-        row.pop("replace", None)
         rows.append(row)
         seconds = time.perf_counter() - started
         print(
