@@ -19,7 +19,7 @@ from ssldata import build
 from ssldata.build_inputs import StoreInputs, TargetInputs, open_inputs, open_target
 from ssldata.cluster import DaskPool, Pool, check_one_place, open_pool
 from ssldata.config import Project
-from ssldata.errors import CrosslabelError, RunsFailedError
+from ssldata.errors import CrosslabelError, MissingInputError, RunsFailedError, StoreError
 from ssldata.plan import memory_per_worker
 from ssldata.progress import NoProgress, Progress
 
@@ -339,7 +339,10 @@ def finished(cell: Cell) -> dict[str, Any] | None:
 
     if standing(cell.project, **cell.arguments).status != "complete":
         return None
-    metrics = subject(cell.folder).known()
+    try:
+        metrics = subject(cell.folder).known()
+    except (MissingInputError, StoreError):
+        return None  # its evaluation says what is wrong, and fails this run alone
     return None if metrics is None else {"run": str(cell.folder), **metrics}
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows import tables
 from ssldata.config import Project
-from ssldata.errors import CrosslabelError
+from ssldata.errors import CrosslabelError, MissingInputError, StoreError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -23,6 +23,7 @@ _WORDS = {
     "changed": "refused without --replace",
     "damaged": "refused without --replace",
     "unknown": "after its store",
+    "stranded": "cannot be evaluated",
 }
 #: Statuses of which no more is to be said.
 _PLAIN = {"missing", "partial", "complete"}
@@ -82,12 +83,17 @@ def _run(project: Project, cell: Cell, unsettled: set[str]) -> dict[str, Any]:
     from sslmodels.standing import standing
 
     found = standing(cell.project, **cell.arguments)
-    status, reasons = found.status, list(found.reasons)
+    status: str = found.status
+    reasons = list(found.reasons)
     if status == "complete":
         if cell.project.store_path(cell.experiment).stem in unsettled:
             status, reasons = "unknown", ["complete for the store as it is"]
-        elif subject(found.folder).known() is None:
-            status, reasons = "partial", ["trained, to be evaluated"]
+        else:
+            try:
+                if subject(found.folder).known() is None:
+                    status, reasons = "partial", ["trained, to be evaluated"]
+            except (MissingInputError, StoreError) as error:
+                status, reasons = "stranded", [str(error)]
     name = found.folder.relative_to(project.training.runs).as_posix()
     return {"run": name, "status": status, "reasons": reasons}
 

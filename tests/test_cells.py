@@ -7,6 +7,7 @@ import hashlib
 import json
 import operator
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ import yaml
 
 from flows import standings
 from flows.cli import main
-from flows.pipeline import Options, Pipeline
+from flows.pipeline import Options, Pipeline, finished
 from ssldata import cluster
 from ssldata.build import build_project
 from ssldata.cluster import DaskPool, open_pool
@@ -99,6 +100,21 @@ def test_standing_of_cut_damaged_and_foreign_folders(trained: Project, tmp_path:
     record = json.loads((standing(trained, **CELL).folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps(record))  # complete, but without its model
     assert standing(project, **CELL).status == "partial"
+
+
+def test_a_run_whose_store_is_gone_stops_no_other(trained: Project, tmp_path: Path) -> None:
+    project = with_training(trained, runs=tmp_path, regimes=["sl"])
+    folder = standing(project, **CELL).folder
+    shutil.copytree(standing(trained, **CELL).folder, folder)
+    record = json.loads((folder / "run.json").read_text())
+    gone = {"path": str(tmp_path / "gone.zarr"), "relative": "gone.zarr"}
+    (folder / "run.json").write_text(json.dumps(record | {"store": record["store"] | gone}))
+    assert standing(project, **CELL).status == "complete"
+    (run,), _ = standings.runs(project, [], sweeps=False, everything=False)
+    assert run["status"] == "stranded"
+    assert "gone.zarr" in run["reasons"][0]
+    (cell,) = grid(project)
+    assert finished(cell) is None
 
 
 def test_dry_run_lists_every_run(trained: Project) -> None:
