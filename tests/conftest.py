@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -51,6 +52,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             "yeast/, mammals/, …",
             yellow=True,
         )
+
+
+@pytest.fixture(autouse=True)
+def _warnings_are_heard() -> None:
+    """Let tests see what the packages warn of: Prefect, once a test loaded it, mutes the root."""
+    for name in ("ssldata", "sslmodels", "flows"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 @pytest.fixture(scope="session")
