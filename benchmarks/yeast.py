@@ -21,91 +21,26 @@ homologues (`CONTROL`): what ssl-plus has over it is what the homologues bring.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import time
-from collections.abc import Sequence
 from itertools import product
-from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pandas as pd
-import yaml
 from scipy.stats import wilcoxon
 from sklearn.metrics import average_precision_score
+from yeast_project import FACTORS, REGIMES, built, command_line, parsed, project_text
 
-from ssldata.build import build_project
 from ssldata.cache import write_text_atomic
-from ssldata.config import Project, load_project
+from ssldata.config import Project
 from sslmodels.evaluation import evaluate_run
 from sslmodels.identity import effective, run_folder
 from sslmodels.record import complete_record
 from sslmodels.regimes import train
 
-FACTORS = ("Reb1", "Abf1", "Fkh1", "Mcm1", "Rap1", "Ume6", "Swi4", "Ste12")
-GENOMES = ("CBS432", "N44", "YPS138", "UWOPS919171")
-REGIMES = ("sl", "two-stage", "ssl", "ssl-plus", "ssl-ns")
 CONTROL = "ssl-plus without homologues"
-#: The peak files number their contigs; the genome uses Roman numerals.
-ROMAN = (
-    *("I", "II", "III", "IV", "V", "VI", "VII", "VIII"),
-    *("IX", "X", "XI", "XII", "XIII", "XIV", "XV", "XVI"),
-)
-
-
-SPLIT = {"test": ["chrIV", "chrXV"], "validation": ["chrXII"]}
-
-
-def project_text(
-    data: Path,
-    models: list[str],
-    seeds: int,
-    iterations: int,
-    *,
-    split: dict[str, list[str]] = SPLIT,
-    exclude: Sequence[str] = ("*_*", "chrM"),
-) -> str:
-    """Return the project file."""
-    folder = data.resolve() / "yeast"
-    return yaml.safe_dump(
-        {
-            "name": "yeast8",
-            "reference": {
-                "name": "sacCer3",
-                "sequence": str(folder / "genomes/sacCer3.2bit"),
-                "aliases": {f"chr{n}": f"chr{roman}" for n, roman in enumerate(ROMAN, start=1)},
-            },
-            "experiments": [
-                {"name": name, "peaks": str(folder / f"peaks/{name}_CX.bed"), "width": 200}
-                for name in FACTORS
-            ],
-            "genomes": [
-                {
-                    "name": name,
-                    "sequence": str(folder / f"genomes/{name}.genome.fa.gz"),
-                    "chain": str(folder / f"chains/sacCer3To{name}.over.chain.gz"),
-                    "distance": 0.12,
-                }
-                for name in GENOMES
-            ],
-            "windows": {"exclude": list(exclude)},
-            "split": split,
-            "training": {
-                "models": models,
-                "regimes": list(REGIMES),
-                "seeds": list(range(seeds)),
-                "batch_size": 64,
-                "epochs": 60,
-                "patience": 8,
-                "learning_rate": 1e-3,
-                "finetune_learning_rate": 5e-4,
-                "noisy_student": {"iterations": iterations},
-            },
-        },
-        sort_keys=False,
-    )
 
 
 def run_cell(project: Project, *, regime: str, **cell: str | int) -> dict:
@@ -207,31 +142,16 @@ def _line(what: str, value: float, target: float) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    mirror = os.environ.get("CROSSLABEL_MIRROR")
-    parser.add_argument("--data", type=Path, default=mirror and Path(mirror), help="holds yeast/")
-    parser.add_argument("--out", type=Path, required=True, help="work folder")
+    parser = command_line(__doc__.splitlines()[0], seeds=3)
     parser.add_argument("--models", nargs="+", default=["cnn-27k"])
-    parser.add_argument("--seeds", type=int, default=3, help="how many, from 0")
     parser.add_argument("--regimes", nargs="+", choices=REGIMES, default=list(REGIMES))
     parser.add_argument("--control", action="store_true", help="ssl-plus without homologues too")
     parser.add_argument("--factors", nargs="+", choices=FACTORS, default=list(FACTORS))
     parser.add_argument("--iterations", type=int, default=5, help="of ssl-ns")
     parser.add_argument("--replace", action="store_true", help="runs of other settings")
-    parser.add_argument("--threads", type=int, default=0, help="of TensorFlow; 0: its choice")
-    args = parser.parse_args()
-    if args.data is None:
-        parser.error("--data: name the folder that holds yeast/")
-    if args.threads:
-        import tensorflow as tf
-
-        tf.config.threading.set_intra_op_parallelism_threads(args.threads)
-        tf.config.threading.set_inter_op_parallelism_threads(args.threads)
+    args = parsed(parser)
     text = project_text(args.data, args.models, args.seeds, args.iterations)
-    args.out.mkdir(parents=True, exist_ok=True)
-    write_text_atomic(args.out / "project.yaml", text)
-    project = load_project(args.out)
-    build_project(project, experiments=args.factors)
+    project = built(args.out, text, args.factors)
     rows: list[dict] = []
     # Seeds outermost: whenever it is killed, as much as possible can be compared.
     for seed, model, regime, factor in product(

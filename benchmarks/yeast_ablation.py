@@ -12,20 +12,17 @@ seeds, one column per factor.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import time
-from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pandas as pd
-from yeast import FACTORS, project_text
+from yeast_project import FACTORS, built, command_line, parsed, project_text
 
-from ssldata.build import build_project
 from ssldata.cache import write_text_atomic
-from ssldata.config import Project, load_project
+from ssldata.config import Project
 from sslmodels.evaluation import evaluate_run
 from sslmodels.identity import effective
 from sslmodels.record import complete_record
@@ -88,27 +85,11 @@ def configured(project: Project, number: int, regime: str, options: dict) -> Pro
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    mirror = os.environ.get("CROSSLABEL_MIRROR")
-    parser.add_argument("--data", type=Path, default=mirror and Path(mirror), help="holds yeast/")
-    parser.add_argument("--out", type=Path, required=True, help="work folder")
-    parser.add_argument("--model", default="cnn-7k")
-    parser.add_argument("--seeds", type=int, default=1, help="how many, from 0")
+    parser = command_line(__doc__.splitlines()[0], model="cnn-7k", seeds=1)
     parser.add_argument("--factors", nargs="+", choices=FACTORS, default=["Mcm1", "Fkh1", "Swi4"])
-    parser.add_argument("--threads", type=int, default=0, help="of TensorFlow; 0: its choice")
-    args = parser.parse_args()
-    if args.data is None:
-        parser.error("--data: name the folder that holds yeast/")
-    if args.threads:
-        import tensorflow as tf
-
-        tf.config.threading.set_intra_op_parallelism_threads(args.threads)
-        tf.config.threading.set_inter_op_parallelism_threads(args.threads)
-    args.out.mkdir(parents=True, exist_ok=True)
+    args = parsed(parser)
     text = project_text(args.data, [args.model], args.seeds, 1, split=DEVELOPMENT, exclude=EXCLUDED)
-    write_text_atomic(args.out / "project.yaml", text)
-    project = load_project(args.out)
-    build_project(project, experiments=args.factors)
+    project = built(args.out, text, args.factors)
     rows = []
     for seed in range(args.seeds):
         for number, (name, (regime, options)) in enumerate(variants().items()):

@@ -13,7 +13,6 @@ results of ``benchmarks/yeast.py``, shown beside. Minutes on one core with cnn-7
 
 from __future__ import annotations
 
-import argparse
 import os
 from pathlib import Path
 
@@ -21,11 +20,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pandas as pd
 import yaml
-from yeast import FACTORS, project_text
+from yeast_project import FACTORS, built, command_line, parsed, project_text
 
-from ssldata.build import build_project
 from ssldata.cache import write_text_atomic
-from ssldata.config import JOINT, load_project
+from ssldata.config import JOINT
 from sslmodels.evaluation import evaluate_run
 from sslmodels.metrics import by_experiment
 from sslmodels.record import complete_record
@@ -66,28 +64,11 @@ def beside(rows: pd.DataFrame, single: pd.DataFrame | None) -> pd.DataFrame:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    mirror = os.environ.get("CROSSLABEL_MIRROR")
-    parser.add_argument("--data", type=Path, default=mirror and Path(mirror), help="holds yeast/")
-    parser.add_argument("--out", type=Path, required=True, help="work folder")
-    parser.add_argument("--model", default="cnn-7k")
-    parser.add_argument("--seeds", type=int, default=1, help="how many, from 0")
+    parser = command_line(__doc__.splitlines()[0], model="cnn-7k", seeds=1)
     parser.add_argument("--regimes", nargs="+", choices=REGIMES, default=list(REGIMES[:2]))
     parser.add_argument("--single", type=Path, help="results.csv of benchmarks/yeast.py")
-    parser.add_argument("--threads", type=int, default=0, help="of TensorFlow; 0: its choice")
-    args = parser.parse_args()
-    if args.data is None:
-        parser.error("--data: name the folder that holds yeast/")
-    if args.threads:
-        import tensorflow as tf
-
-        tf.config.threading.set_intra_op_parallelism_threads(args.threads)
-        tf.config.threading.set_inter_op_parallelism_threads(args.threads)
-    args.out.mkdir(parents=True, exist_ok=True)
-    text = joint_project(args.data, args.model, args.seeds)
-    write_text_atomic(args.out / "project.yaml", text)
-    project = load_project(args.out)
-    build_project(project)
+    args = parsed(parser)
+    project = built(args.out, joint_project(args.data, args.model, args.seeds))
     rows = []
     for regime in args.regimes:
         for seed in range(args.seeds):

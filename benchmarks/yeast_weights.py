@@ -13,7 +13,6 @@ seeds, one column per factor.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import time
@@ -24,12 +23,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pandas as pd
 import yaml
-from yeast import FACTORS, project_text
 from yeast_ablation import DEVELOPMENT, EXCLUDED
+from yeast_project import FACTORS, built, command_line, parsed, project_text
 
-from ssldata.build import build_project
 from ssldata.cache import write_text_atomic
-from ssldata.config import Project, load_project
+from ssldata.config import Project
 from ssldata.config_training import Weighting
 from sslmodels.evaluation import evaluate_run
 from sslmodels.record import complete_record
@@ -71,7 +69,7 @@ def configured(project: Project, number: int, regime: str, options: dict[str, An
     return project.model_copy(update={"training": training.model_copy(update=changes)})
 
 
-def built(data: Path, out: Path, model: str, factors: list[str], *, strains: bool) -> Project:
+def project_of(data: Path, out: Path, model: str, factors: list[str], *, strains: bool) -> Project:
     """Return the project on four or six genomes, its stores built."""
     text = project_text(data, [model], 1, ITERATIONS, split=DEVELOPMENT, exclude=EXCLUDED)
     described = yaml.safe_load(text)
@@ -84,32 +82,18 @@ def built(data: Path, out: Path, model: str, factors: list[str], *, strains: boo
                 "distance": distance,
             }
         )
-    out.mkdir(parents=True, exist_ok=True)
-    write_text_atomic(out / "project.yaml", yaml.safe_dump(described, sort_keys=False))
-    project = load_project(out)
-    build_project(project, experiments=factors)
-    return project
+    return built(out, yaml.safe_dump(described, sort_keys=False), factors)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    mirror = os.environ.get("CROSSLABEL_MIRROR")
-    parser.add_argument("--data", type=Path, default=mirror and Path(mirror), help="holds yeast/")
-    parser.add_argument("--out", type=Path, required=True, help="work folder")
-    parser.add_argument("--model", default="cnn-7k")
-    parser.add_argument("--seeds", type=int, default=1, help="how many, from 0")
+    parser = command_line(__doc__.splitlines()[0], model="cnn-7k", seeds=1)
     parser.add_argument("--factors", nargs="+", choices=FACTORS, default=["Mcm1", "Rap1"])
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
-    parser.add_argument("--threads", type=int, default=1, help="of TensorFlow")
-    args = parser.parse_args()
-    if args.data is None:
-        parser.error("--data: name the folder that holds yeast/")
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(args.threads)
-    tf.config.threading.set_inter_op_parallelism_threads(args.threads)
+    args = parsed(parser)
     projects = {
-        name: built(args.data, args.out / name, args.model, args.factors, strains=name == "six")
+        name: project_of(
+            args.data, args.out / name, args.model, args.factors, strains=name == "six"
+        )
         for name in ("four", "six")
     }
     rows = []
