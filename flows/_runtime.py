@@ -42,6 +42,7 @@ def prepare(*, verbosity: int = 0) -> None:
         # At exit the backend may log events that came too late, and its libraries tracebacks of
         # connections they were cut from; neither is needed any more.
         "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+        "PREFECT_INTERNAL_LOGGING_LEVEL": "ERROR" if verbosity > 0 else "CRITICAL",
         "PREFECT_LOGGING_ROOT_LEVEL": "WARNING" if verbosity > 0 else "CRITICAL",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
