@@ -141,15 +141,17 @@ def build_reference(
         writer.sweep()
         if attributes is not None:
             entry = attributes["ledger"].get(REFERENCE, {})
-            if entry.get("status") == COMPLETE:
-                if entry["digest"] == inputs.digest:
-                    return _summary(path, REFERENCE, entry, "unchanged", store_name)
-                if not replace:
-                    raise StoreError(
-                        f"{path}: was built from other inputs or settings "
-                        f"({_differs(entry, inputs.parts)}); "
-                        "pass --replace to build it anew, or set another 'store.path'"
-                    )
+            whole = entry.get("status") == COMPLETE
+            if whole and entry["digest"] == inputs.digest:
+                return _summary(path, REFERENCE, entry, "unchanged", store_name)
+            # What a repair took out keeps its checksums, and sound genomes rest on it.
+            kept = whole or "checksums" in entry
+            if kept and entry["digest"] != inputs.digest and not replace:
+                raise StoreError(
+                    f"{path}: was built from other inputs or settings "
+                    f"({_differs(entry, inputs.parts)}); "
+                    "pass --replace to build it anew, or set another 'store.path'"
+                )
         for experiment, peaks in inputs.peaks.items():
             if peaks.unknown:
                 _LOG.warning(

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from run_tools import changed
 from scipy import stats
 
 from ssldata.config import Project, load_project
@@ -23,11 +24,6 @@ from sslmodels.regimes import train
 
 # Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
-
-def changed(project: Project, section: str, **values) -> Project:
-    part = getattr(project, section).model_copy(update=values)
-    return project.model_copy(update={section: part})
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from run_tools import changed
 
 from ssldata.build import build_project
 from ssldata.config import Project, load_project
@@ -23,11 +24,6 @@ pytestmark = [
 ]
 
 FEW, MANY = 120, 340
-
-
-def changed(project: Project, section: str, **values) -> Project:
-    part = getattr(project, section).model_copy(update=values)
-    return project.model_copy(update={section: part})
 
 
 def configured(folder: Path) -> Project:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import json
 from pathlib import Path
 
 import keras
@@ -14,6 +12,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from run_tools import StopAfter, record_of
 from small_store import write_store
 
 from flows.cli import main
@@ -86,10 +85,6 @@ def train(project: Project, regime: str, *, experiment: str = "joint", **options
     return regimes.train(
         project, experiment=experiment, model=MODEL, regime=regime, seed=0, **options
     )
-
-
-def record_of(folder: Path) -> dict:
-    return json.loads((folder / "run.json").read_text())
 
 
 def everything(store: Store) -> Mixture:
@@ -302,22 +297,6 @@ def check_teacher_weights(folder: Path, store: Store, project: Project) -> None:
         np.testing.assert_allclose(values[start:stop], expected, rtol=1e-4)
         assert (values[stop:] == 1).all()
         assert (values[start:stop][label == 0] == 1).all()
-
-
-class StopAfter:
-    """A progress that interrupts after so many epochs."""
-
-    def __init__(self, epochs: int) -> None:
-        self.left = epochs
-
-    @contextlib.contextmanager
-    def task(self, description, total=None):
-        def advance(amount: float = 1) -> None:
-            self.left -= 1
-            if self.left == 0:
-                raise KeyboardInterrupt
-
-        yield advance
 
 
 def test_a_cut_run_continues_to_the_same_bits(project, tmp_path, monkeypatch):

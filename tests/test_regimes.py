@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from run_tools import EXPERIMENT, MODEL, StopAfter, changed, record_of
 
 from ssldata.build import build_project
 from ssldata.config import Project, load_project
@@ -24,13 +23,6 @@ from sslmodels.zoo import load_model
 
 # Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
-EXPERIMENT, MODEL = "alpha", "cnn-7k"
-
-
-def changed(project: Project, section: str, **values) -> Project:
-    part = getattr(project, section).model_copy(update=values)
-    return project.model_copy(update={section: part})
 
 
 @pytest.fixture(scope="module")
@@ -78,26 +70,6 @@ def train(project: Project, regime: str, *, seed: int = 0, **options) -> Path:
     return regimes.train(
         project, experiment=EXPERIMENT, model=MODEL, regime=regime, seed=seed, **options
     )
-
-
-def record_of(folder: Path) -> dict:
-    return json.loads((folder / "run.json").read_text())
-
-
-class StopAfter:
-    """A progress that interrupts after so many epochs."""
-
-    def __init__(self, epochs: int) -> None:
-        self.left = epochs
-
-    @contextlib.contextmanager
-    def task(self, description, total=None):
-        def advance(amount: float = 1) -> None:
-            self.left -= 1
-            if self.left == 0:
-                raise KeyboardInterrupt
-
-        yield advance
 
 
 # Rows -------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import sys
@@ -14,6 +13,7 @@ import pytest
 from dnabert2_tools import SMALL, noise, tokenizer_text, write_bin
 from hypothesis import given
 from hypothesis import strategies as st
+from run_tools import EXPERIMENT, MODEL, StopAfter, changed, identity_of, record_of
 
 from ssldata.config import Project, load_project
 from ssldata.config_training import Sampling
@@ -31,13 +31,6 @@ from sslmodels.zoo import build_model, load_model
 # Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
-EXPERIMENT, MODEL = "alpha", "cnn-7k"
-
-
-def changed(project: Project, section: str, **values) -> Project:
-    part = getattr(project, section).model_copy(update=values)
-    return project.model_copy(update={section: part})
-
 
 @pytest.fixture
 def project(built_world: Path, tmp_path: Path) -> Project:
@@ -53,17 +46,6 @@ def store(project: Project) -> Store:
 def train(project: Project, regime: str, *, model: str = MODEL, **options) -> Path:
     return regimes.train(
         project, experiment=EXPERIMENT, model=model, regime=regime, seed=0, **options
-    )
-
-
-def record_of(folder: Path) -> dict:
-    return json.loads((folder / "run.json").read_text())
-
-
-def identity_of(project: Project, regime: str) -> dict:
-    store = open_store(project.store_path(EXPERIMENT))
-    return regimes.run_identity(
-        project, store, experiment=EXPERIMENT, model=MODEL, regime=regime, seed=0
     )
 
 
@@ -210,22 +192,6 @@ def test_general_options_do_not_touch_ssl_plus_nor_its_options_others(project):
     assert identity_of(other, "ssl-plus") != identity_of(project, "ssl-plus")
     general = changed(project, "negatives", ratio=3.0, redraw=True)
     assert identity_of(general, "ssl-plus") == identity_of(project, "ssl-plus")
-
-
-class StopAfter:
-    """A progress that interrupts after so many epochs."""
-
-    def __init__(self, epochs: int) -> None:
-        self.left = epochs
-
-    @contextlib.contextmanager
-    def task(self, description, total=None):
-        def advance(amount: float = 1) -> None:
-            self.left -= 1
-            if self.left == 0:
-                raise KeyboardInterrupt
-
-        yield advance
 
 
 def test_ssl_plus_continues_to_the_same_bits(project, tmp_path, monkeypatch):

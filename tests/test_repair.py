@@ -73,7 +73,10 @@ def test_what_is_damaged_is_written_again_and_nothing_else(
 
 
 def test_a_repair_that_is_cut_goes_on_and_keeps_the_genomes(
-    built_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    built_world: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     world = tmp_path / "world"
     shutil.copytree(built_world, world)
@@ -90,6 +93,16 @@ def test_a_repair_that_is_cut_goes_on_and_keeps_the_genomes(
         assert main(["build", str(world), "-e", "alpha", "--repair"]) == 130
     with pytest.raises(StoreError, match="not complete"):
         open_store(store)
+    # With other settings the build would begin anew, and lose the genomes: not unasked.
+    settings = (world / "project.yaml").read_text()
+    raw = yaml.safe_load(settings)
+    raw["store"] = {**raw.get("store", {}), "seed": 99}
+    (world / "project.yaml").write_text(yaml.safe_dump(raw))
+    taken_out = files(store)
+    assert main(["build", str(world), "-e", "alpha"]) == 2
+    assert "was built from other inputs or settings" in capsys.readouterr().err
+    assert files(store) == taken_out
+    (world / "project.yaml").write_text(settings)
     assert main(["build", str(world), "-e", "alpha"]) == 0
     assert open_store(store).ledger["homologs/relative2"]["status"] == "yanked"
     after = files(store)

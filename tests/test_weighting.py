@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from run_tools import EXPERIMENT, MODEL, changed, identity_of, record_of
 from scipy.special import logit
 
 from ssldata.config import Project, load_project
@@ -31,8 +32,6 @@ from sslmodels.zoo import load_model
 
 # Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
-EXPERIMENT, MODEL = "alpha", "cnn-7k"
 
 
 def floats(*values: float) -> np.ndarray:
@@ -129,25 +128,9 @@ def store(project: Project) -> Store:
     return open_store(project.store_path(EXPERIMENT))
 
 
-def changed(project: Project, section: str, **values) -> Project:
-    part = getattr(project, section).model_copy(update=values)
-    return project.model_copy(update={section: part})
-
-
 def train(project: Project, regime: str, **options) -> Path:
     return regimes.train(
         project, experiment=EXPERIMENT, model=MODEL, regime=regime, seed=0, **options
-    )
-
-
-def record_of(folder: Path) -> dict:
-    return json.loads((folder / "run.json").read_text())
-
-
-def identity_of(project: Project, regime: str) -> dict:
-    store = open_store(project.store_path(EXPERIMENT))
-    return regimes.run_identity(
-        project, store, experiment=EXPERIMENT, model=MODEL, regime=regime, seed=0
     )
 
 
