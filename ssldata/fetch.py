@@ -117,13 +117,16 @@ def fetch(
     wanted = [s for s in sources if not _in_place(folder / s.path, s, replace=replace)]
     done: dict[str, FetchedFile] = {}
     lacking: list[Source] = []
+    tried: list[str] = []
     if wanted:
         total = sum(source.bytes or 0 for source in wanted)
         with (progress or NoProgress()).task(f"Fetching {len(wanted)} files", total) as advance:
             for source in wanted:
-                brought = _bring(source, folder / source.path, advance, offline)
+                places: list[str] = []
+                brought = _bring(source, folder / source.path, advance, offline, places)
                 if brought is None:
                     lacking.append(source)
+                    tried += places
                     continue
                 done[source.path] = brought
                 _remember(project.sources, source, brought.path, brought.origin)
@@ -132,8 +135,9 @@ def fetch(
             _remember(project.sources, source, folder / source.path, "found in place")
     if lacking:
         raise UnreachableError(
-            f"{project.sources}: no public address for {', '.join(s.path for s in lacking)}; put "
-            f"{'it' if len(lacking) == 1 else 'them'} there yourself"
+            f"{project.sources}: no public address for {', '.join(s.path for s in lacking)}"
+            + (f", and not in {', '.join(tried)}" if tried else "")
+            + f"; put {'it' if len(lacking) == 1 else 'them'} there yourself"
             + (f" ({lacking[0].note})" if lacking[0].note else "")
         )
     return FetchReport(tuple(done.get(s.path) or _present(folder / s.path) for s in sources))
@@ -182,11 +186,15 @@ def _mismatch(path: Path, source: Source, *, remember: bool = True) -> str | Non
     )
 
 
-def _bring(source: Source, target: Path, advance: Advance, offline: bool) -> FetchedFile | None:
-    """Put one file that is not there yet into place; None when no address is known for it."""
+def _bring(
+    source: Source, target: Path, advance: Advance, offline: bool, tried: list[str]
+) -> FetchedFile | None:
+    """Put one file that is not there yet into place; None when no address is known for it.
+
+    Places that did not have it, and why, are added to `tried`.
+    """
     identity = source.sha256 or digest_of(source.url or source.path)
     cached = cache_dir("downloads") / f"{identity[:16]}-{source.name}"
-    tried: list[str] = []
     with one_at_a_time(f"fetch-{identity[:16]}"):
         if cached.exists():
             if source.sha256 and _mismatch(cached, source) is None:

@@ -523,6 +523,11 @@ def test_files_without_an_address_are_named_when_the_others_are_there(world, ser
     with pytest.raises(UnreachableError, match=r"no public address for data/peaks/a.bed; put it"):
         world.fetch()
     assert world.genome.is_file()
+    monkeypatch.setenv("CROSSLABEL_MIRROR", "http://127.0.0.1:9/none")
+    with pytest.raises(
+        UnreachableError, match=r"a.bed, and not in http://127.0.0.1:9/none/.*; put"
+    ):
+        world.fetch()
     monkeypatch.setenv("CROSSLABEL_MIRROR", str(world.mirror))
     assert world.statuses() == ["mirror", "present"]
 
