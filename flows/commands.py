@@ -238,13 +238,15 @@ def plan(
     from flows import planning, steps
 
     with console(verbose, quiet, as_json) as shown:
+        if memory is not None:
+            from ssldata.cluster import check_memory
+
+            check_memory(memory, workers=1, needed=0)  # a size at all, before anything is shown
         loaded = _load(project)
         value, tables = planning.plan(loaded, everything=verbose > 0, gflops=gflops)
         shown.result(value, *tables)
         steps.require_inputs(loaded)
         if memory is not None:
-            from ssldata.cluster import check_memory
-
             check_memory(memory, workers=1, needed=value["memory_per_worker"])
             shown.note(f"--memory {memory} is enough for a worker")
 

@@ -311,7 +311,23 @@ def _attributes_of(text: bytes, where: str) -> dict[str, Any] | None:
             f"{where}: store format {found}, this release reads {FORMAT_VERSION.split('.')[0]}.x; "
             "rebuild the store or use the release that wrote it"
         )
+    _check_ledger(attributes.get("ledger"), where)
     return dict(attributes)
+
+
+def _check_ledger(ledger: Any, where: str) -> None:
+    """Raise :class:`StoreError` when a ledger lacks what everyone who reads it relies on."""
+    damaged = f"{where}: its ledger is damaged"
+    advice = "copy the store again, or delete it and build again"
+    if not isinstance(ledger, dict):
+        raise StoreError(f"{damaged} (no list of groups); {advice}")
+    for name, entry in ledger.items():
+        keys = ["status"]
+        if isinstance(entry, dict) and entry.get("status") in (COMPLETE, YANKED):
+            keys += ["digest", "content", "rows"]
+        lacking = [key for key in keys if not isinstance(entry, dict) or key not in entry]
+        if lacking:
+            raise StoreError(f"{damaged} ({name} has no {', '.join(lacking)}); {advice}")
 
 
 def open_store(location: Path | str) -> Store:

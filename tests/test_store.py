@@ -129,6 +129,23 @@ def test_a_newer_major_format_is_refused(store_path: Path) -> None:
         open_store(store_path)
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda ledger: None, "no list of groups"),
+        (lambda ledger: {**ledger, "homologs/x": None}, "homologs/x has no status"),
+        (lambda ledger: {"reference": {"status": "complete"}}, "reference has no digest, content"),
+    ],
+)
+def test_a_damaged_ledger_is_one_line(store_path: Path, change, told: str) -> None:
+    file = store_path / "zarr.json"
+    root = json.loads(file.read_text())
+    root["attributes"][ATTRIBUTE]["ledger"] = change(root["attributes"][ATTRIBUTE]["ledger"])
+    file.write_text(json.dumps(root))
+    with pytest.raises(StoreError, match=f"its ledger is damaged \\({told}"):
+        open_store(store_path)
+
+
 def test_a_newer_minor_format_is_read(store_path: Path) -> None:
     root = json.loads((store_path / "zarr.json").read_text())
     root["attributes"][ATTRIBUTE]["format_version"] = "1.7"
