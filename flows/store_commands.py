@@ -23,7 +23,8 @@ from flows.options import (
     console,
 )
 
-_ADVICE = "damaged rows are written again by `crosslabel build PROJECT --repair`"
+_ROWS_ADVICE = "damaged rows are written again by `crosslabel build PROJECT --repair`"
+_WEIGHTS_ADVICE = "weights that are wrong are taken out by `crosslabel weights remove STORE NAME`"
 #: Exit code of a check that ran and found something: a wrong store, a difference.
 FOUND = 4
 
@@ -251,6 +252,12 @@ def diff(
         raise typer.Exit(FOUND)
 
 
+def _advice(checks: set[str]) -> list[str]:
+    """Say what to do about problems of these kinds; a repair leaves published weights alone."""
+    rows, weights = checks - {"weights"}, checks & {"weights"}
+    return [*([_ROWS_ADVICE] if rows else []), *([_WEIGHTS_ADVICE] if weights else [])]
+
+
 def _short(value: Any) -> str:
     """Return a value of a comparison as it is read best: digests by their first letters."""
     if value is None:
@@ -311,7 +318,7 @@ def validate(
         shown.result(
             report.as_dict(),
             tables.table(title, ["", "group", "check", "what"], found) if found else title,
-            *([] if report.valid else [_ADVICE]),
+            *_advice({problem.check for problem in report.problems}),
         )
     if not report.valid:
         raise typer.Exit(FOUND)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ssldata.errors import ConfigError, StoreError
+from ssldata.errors import ConfigError, CrosslabelError, StoreError
 from ssldata.store import COMPLETE, WEIGHTS, Store, arrays_digest, open_store
 from ssldata.store_writer import StoreWriter, sync_tree, writer_lock
 from ssldata.weights import Arrays, check_weights, dims_of
@@ -226,11 +226,17 @@ def read_published(store: Store, name: str, groups: Sequence[str] | None = None)
     arrays = {}
     for group, digest in digests.items():
         rows = store.group(group)
-        values = rows.column_part(f"{WEIGHTS}/{name}", 0, rows.rows)
+        damaged = StoreError(
+            f"{store.location}: the weights {name!r} of {group} are damaged; remove them with "
+            "`crosslabel weights remove` and publish them again"
+        )
+        try:
+            values = rows.column_part(f"{WEIGHTS}/{name}", 0, rows.rows)
+        except CrosslabelError:
+            raise  # a server that does not answer
+        except Exception as exc:  # a chunk that does not decode: each codec has errors of its own
+            raise damaged from exc
         if digest_of_weights(values) != digest:
-            raise StoreError(
-                f"{store.location}: the weights {name!r} of {group} are damaged; remove them with "
-                "`crosslabel weights remove` and publish them again"
-            )
+            raise damaged
         arrays[group] = values.astype(np.float32)
     return arrays

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -269,6 +270,9 @@ def test_damaged_weights_are_refused(store: Store, path: Path) -> None:
     publish(store)
     group = zarr.open_group(path / A, mode="r+", use_consolidated=False)
     group["weights/mine"][3] = 0.5
+    with pytest.raises(StoreError, match="'mine' of homologs/a are damaged"):
+        Weights.published(open_store(path), "mine")
+    os.truncate(next((path / A / "weights/mine/c").rglob("0")), 20)
     with pytest.raises(StoreError, match="'mine' of homologs/a are damaged"):
         Weights.published(open_store(path), "mine")
 
