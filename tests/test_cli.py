@@ -80,24 +80,22 @@ def files_below(folder: Path) -> dict[Path, int]:
 # ---------------------------------------------------------------- help and start-up
 
 
-def start(code: str) -> tuple[str, float]:
-    """Run Python code in a process of its own; return stdout and seconds of processor time."""
-    timed = f"import time, sys\n{code}\nprint(time.process_time())"
-    done = subprocess.run(
-        [sys.executable, "-c", timed], capture_output=True, text=True, check=True, cwd=ROOT
-    )
-    *lines, seconds = done.stdout.splitlines()
-    return "\n".join(lines), float(seconds)
+def start(code: str) -> str:
+    """Run Python code in a process of its own; return what it printed."""
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout
 
 
 def test_help_is_instant_and_imports_nothing_heavy() -> None:
     code = (
-        "from flows.cli import main\nassert main(['--help']) == 0\n"
-        f"print([m for m in {HEAVY!r} if m in sys.modules])"
+        "import sys\nfrom flows.cli import main\nassert main(['--help']) == 0\n"
+        f"print([m for m in {HEAVY!r} if m in sys.modules], len(sys.modules))"
     )
-    runs = [start(code) for _ in range(3)]
-    assert runs[0][0].splitlines()[-1] == "[]"
-    assert min(seconds for _, seconds in runs) < 0.5
+    heavy, _, modules = start(code).splitlines()[-1].rpartition(" ")
+    assert heavy == "[]"
+    # What a start costs, counted so that a busy machine cannot change it: 338 are .16 s.
+    assert int(modules) < 450
 
 
 @pytest.mark.parametrize("words", sorted(COMMANDS))
@@ -143,7 +141,7 @@ def test_liftover_starts_without_the_rest() -> None:
         "from flows.cli import main\nassert main(['liftover', '--help']) == 0\n"
         "print([m for m in ('typer', 'pandas', 'zarr', 'tensorflow') if m in sys.modules])"
     )
-    lines = start(code)[0].splitlines()
+    lines = start(code).splitlines()
     assert lines[0].startswith("usage: crosslabel liftover")
     assert lines[-1] == "[]"
 

@@ -182,7 +182,7 @@ def test_a_task_is_a_genome_or_a_stage(by_run: tuple[Path, dict[str, Any]], back
         before = {run.id for run in client.read_task_runs()}
         assert main(["run", str(folder), "-q"]) == 0
         # Task runs are recorded from events, a moment after the flow ends.
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         expected = 2 * (1 + 3 + 1) + 2 * 2 + 1
         while True:
             runs = [run for run in client.read_task_runs() if run.id not in before]

@@ -6,7 +6,11 @@ import itertools
 import json
 import multiprocessing
 import shutil
+import threading
 import time
+from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import numpy as np
@@ -210,37 +214,52 @@ def test_a_shard_of_zeros_is_no_file_as_in_zarr(tmp_path: Path) -> None:
     assert (writer.path / "g" / "sequence_codes" / "c" / "0" / "0").exists()
 
 
-def _hold(path: Path, ready: object, seconds: float) -> None:
+def _hold(path: Path, ready: Event, release: Event) -> None:
     with writer_lock(path):
-        ready.set()  # type: ignore[attr-defined]
-        time.sleep(seconds)
+        ready.set()
+        release.wait()
 
 
-def test_a_second_writer_waits(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[tuple[BaseProcess, Event]]:
+    """Return a process that holds the lock of a store, and what makes it let go."""
     context = multiprocessing.get_context("spawn")
-    ready = context.Event()
-    process = context.Process(target=_hold, args=(tmp_path / "s.zarr", ready, 1.0))
+    ready, release = context.Event(), context.Event()
+    process = context.Process(target=_hold, args=(tmp_path / "s.zarr", ready, release))
     process.start()
-    assert ready.wait(60)
-    started = time.monotonic()
-    with writer_lock(tmp_path / "s.zarr"):
-        waited = time.monotonic() - started
-    process.join()
-    assert waited > 0.5
-    assert "another process is writing" in caplog.text
-
-
-def test_the_lock_of_a_killed_writer_is_free(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    ready = context.Event()
-    process = context.Process(target=_hold, args=(tmp_path / "s.zarr", ready, 60.0))
-    process.start()
-    assert ready.wait(60)
+    assert ready.wait(120)
+    yield process, release
     process.kill()
     process.join()
-    started = time.monotonic()
+
+
+def test_a_second_writer_waits(
+    tmp_path: Path, holder: tuple[BaseProcess, Event], caplog: pytest.LogCaptureFixture
+) -> None:
+    _, release = holder
+    entered = threading.Event()
+
+    def second() -> None:
+        with writer_lock(tmp_path / "s.zarr"):
+            entered.set()
+
+    thread = threading.Thread(target=second, daemon=True)
+    thread.start()
+    while "another process is writing" not in caplog.text:
+        time.sleep(0.01)
+    assert not entered.is_set()
+    release.set()
+    assert entered.wait(120)
+
+
+def test_the_lock_of_a_killed_writer_is_free(
+    tmp_path: Path, holder: tuple[BaseProcess, Event], caplog: pytest.LogCaptureFixture
+) -> None:
+    process, _ = holder
+    process.kill()
+    process.join()
     with writer_lock(tmp_path / "s.zarr"):
-        assert time.monotonic() - started < 5
+        assert caplog.text == ""  # nothing to wait for
 
 
 def test_leftovers_are_swept(store_path: Path) -> None:
