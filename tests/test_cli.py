@@ -138,7 +138,7 @@ def test_liftover_parses_its_own_options(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_liftover_starts_without_the_rest() -> None:
     code = (
-        "from flows.cli import main\nassert main(['liftover', '--help']) == 0\n"
+        "import sys\nfrom flows.cli import main\nassert main(['liftover', '--help']) == 0\n"
         "print([m for m in ('typer', 'pandas', 'zarr', 'tensorflow') if m in sys.modules])"
     )
     lines = start(code).splitlines()
