@@ -1,4 +1,7 @@
-"""What the benchmarks on yeast factors share: the project file and the command line."""
+"""What the benchmarks on yeast factors share: the project file and the command line.
+
+``benchmarks/human_ctcf.py`` uses the settings of training and the command line too.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -61,20 +65,25 @@ def project_text(
             ],
             "windows": {"exclude": list(exclude)},
             "split": split,
-            "training": {
-                "models": models,
-                "regimes": list(REGIMES),
-                "seeds": list(range(seeds)),
-                "batch_size": 64,
-                "epochs": 60,
-                "patience": 8,
-                "learning_rate": 1e-3,
-                "finetune_learning_rate": 5e-4,
-                "noisy_student": {"iterations": iterations},
-            },
+            "training": training_section(models, seeds, iterations),
         },
         sort_keys=False,
     )
+
+
+def training_section(models: list[str], seeds: int, iterations: int) -> dict[str, Any]:
+    """Return the section ``training``, the same on whatever data; all else is as by default."""
+    return {
+        "models": models,
+        "regimes": list(REGIMES),
+        "seeds": list(range(seeds)),
+        "batch_size": 64,
+        "epochs": 60,
+        "patience": 8,
+        "learning_rate": 1e-3,
+        "finetune_learning_rate": 5e-4,
+        "noisy_student": {"iterations": iterations},
+    }
 
 
 def command_line(
@@ -83,7 +92,7 @@ def command_line(
     """Return the options that all have, with their defaults; `model`: of --model, if there is."""
     parser = argparse.ArgumentParser(description=description)
     mirror = os.environ.get("CROSSLABEL_MIRROR")
-    parser.add_argument("--data", type=Path, default=mirror and Path(mirror), help="holds yeast/")
+    parser.add_argument("--data", type=Path, default=mirror and Path(mirror), help="holds the data")
     parser.add_argument("--out", type=Path, required=True, help="work folder")
     if model is not None:
         parser.add_argument("--model", default=model)
@@ -96,7 +105,7 @@ def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """Read the command line, and let TensorFlow compute with as many threads as it says."""
     args = parser.parse_args()
     if args.data is None:
-        parser.error("--data: name the folder that holds yeast/")
+        parser.error("--data: name the folder that holds the data")
     if args.threads:
         limit_threads(args.threads)
     return args
