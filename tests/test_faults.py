@@ -7,10 +7,8 @@ import errno
 import gzip
 import hashlib
 import json
-import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -21,6 +19,7 @@ from typing import Any
 import distributed
 import pytest
 import yaml
+from kill_tools import KILLED, start_build
 
 from flows.cli import main
 from ssldata import shard_writer, store_writer
@@ -56,45 +55,6 @@ def world(small_world: Path, tmp_path: Path) -> Path:
 
 # -- kills ---------------------------------------------------------------------------------------
 
-BUILD = """
-import sys
-from ssldata.build import build_project
-from ssldata.genome import open_genome
-from ssldata.build_groups import fill_shard
-from ssldata.plan import WORKER_BYTES, plan_project
-from ssldata.config import load_project
-from ssldata.cluster import open_pool
-with open_pool(workers=int(sys.argv[2])) as pool:
-    print("ready", flush=True)
-    build_project(load_project(sys.argv[1]), pool=pool)
-"""
-
-
-def start_build(world: Path, workers: int) -> subprocess.Popen[str]:
-    """Start a build and return when its workers are there."""
-    # A session of its own: what it leaves behind can be found by it.
-    process = subprocess.Popen(
-        [sys.executable, "-c", BUILD, str(world), str(workers)],
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
-
-
-def workers_of(parent: int) -> list[int]:
-    """Return the worker processes a build started."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
-            command = (entry / "cmdline").read_bytes()
-            if int(fields[1]) == parent and b"spawn_main" in command:
-                found.append(int(entry.name))
-    return found
-
 
 def processes_of(session: int) -> list[int]:
     """Return the processes of a session that still run."""
@@ -107,16 +67,15 @@ def processes_of(session: int) -> list[int]:
     return found
 
 
-def kill_parent(process: subprocess.Popen[str]) -> bool:
-    """Kill a build; its workers must end by themselves. Return whether it was still at work."""
-    alive = process.poll() is None
-    with process:
-        process.kill()
-    until = time.monotonic() + 60
+def killed_build(world: Path, **plan: Any) -> int:
+    """Do a build of :func:`kill_tools.build`; return its exit code when all of it ended."""
+    with start_build(world, **plan) as process:
+        code = process.wait()
+    until = time.monotonic() + 300
     while left := processes_of(process.pid):
         assert time.monotonic() < until, f"workers outlive their build: {left}"
         time.sleep(0.05)
-    return alive
+    return code
 
 
 @pytest.fixture(scope="module")
@@ -131,53 +90,49 @@ def many_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3000)
+@pytest.mark.timeout(6000)
 def test_thirty_kills_of_parents_and_workers(many_shards: Path, tmp_path: Path) -> None:
-    """SIGKILL at random moments, builds with and without workers; then finish and compare."""
-    whole = tmp_path / "whole"
+    """SIGKILL at many moments, builds with and without workers; then finish and compare."""
+    whole, world, marks = (tmp_path / name for name in ("whole", "world", "marks"))
     shutil.copytree(many_shards, whole)
-    started = time.monotonic()
     build_project(load_project(whole))
-    seconds = time.monotonic() - started
     expected = digests(whole / "store")
 
-    world = tmp_path / "world"
     shutil.copytree(many_shards, world)
     rng = random.Random(7)
-    killed = {"parent": 0, "parent of workers": 0, "worker": 0}
+    killed = {"build": 0, "parent": 0, "worker": 0}
     finished = 0
-    while killed["parent"] < 14 or killed["parent of workers"] < 8 or killed["worker"] < 12:
-        kind = min(killed, key=lambda key: killed[key] / (2 if key == "parent" else 1))
-        process = start_build(world, 0 if kind == "parent" else 2)
-        if kind == "worker":
-            for _ in range(3):
-                time.sleep(rng.uniform(0.05, seconds / 3))
-                victims = workers_of(process.pid)
-                if process.poll() is None and victims:
-                    os.kill(rng.choice(victims), signal.SIGKILL)
-                    killed["worker"] += 1
-            process.wait(timeout=600)
-            with process:
-                assert process.returncode == 0
+    while killed["build"] < 14 or killed["parent"] < 8 or killed["worker"] < 12:
+        kind = min(killed, key=lambda key: killed[key] / (2 if key == "build" else 1))
+        marks.mkdir()
+        if kind == "build":
+            code = killed_build(world, rename=rng.randint(1, 60))
+            killed[kind] += code == KILLED
         else:
-            time.sleep(rng.uniform(0.05, seconds / 2))
-            killed[kind] += kill_parent(process)
-        if process.returncode == 0:
+            # The fourth death of workers at one task would end the build.
+            tasks = rng.sample(range(8), 3 if kind == "worker" else 1)
+            plan = dict.fromkeys(map(str, tasks), kind)
+            code = killed_build(world, workers=2, tasks=plan, marks=str(marks))
+            deaths = len(list(marks.iterdir()))
+            assert code == (KILLED if kind == "parent" and deaths else 0)
+            killed[kind] += deaths
+        shutil.rmtree(marks)
+        if code == 0:
             assert digests(world / "store") == expected
             finished += 1
             shutil.rmtree(world / "store")
     build_project(load_project(world))
     assert digests(world / "store") == expected
     assert finished
-    assert sum(killed.values()) >= 30
 
 
-def test_a_killed_worker_and_a_killed_parent(world: Path, built_world: Path) -> None:
-    """One of each in the default run; thirty at random moments are in the slow one."""
-    process = start_build(world, 1)
-    os.kill(workers_of(process.pid)[0], signal.SIGKILL)
-    time.sleep(0.3)
-    kill_parent(process)
+def test_a_killed_worker_and_a_killed_parent(
+    world: Path, built_world: Path, tmp_path: Path
+) -> None:
+    """One of each in the default run, in the midst of writing; thirty are in the slow one."""
+    plan = {"1": "worker", "3": "parent"}
+    assert killed_build(world, workers=1, tasks=plan, marks=str(tmp_path)) == KILLED
+    assert (tmp_path / "1").is_file()
     build_project(load_project(world))
     assert digests(world / "store") == digests(built_world / "store")
 

@@ -1,0 +1,110 @@
+"""Builds that are killed at counted moments, the same ones on any machine.
+
+Every file of a store appears by a rename; without workers the build makes them all, with workers
+those of shards are theirs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ssldata.build import build_project
+from ssldata.cluster import Pool, open_pool
+from ssldata.config import load_project
+
+KILLED = -signal.SIGKILL
+
+
+def start_build(world: Path, **plan: Any) -> subprocess.Popen[str]:
+    """Start a build of :func:`build` in a process and session of its own."""
+    command = "import sys, json, kill_tools; kill_tools.build(**json.loads(sys.argv[1]))"
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    return subprocess.Popen(
+        [sys.executable, "-c", command, json.dumps({"world": str(world), **plan})],
+        text=True,
+        env={**os.environ, "PYTHONPATH": path.rstrip(os.pathsep)},
+        start_new_session=True,  # what it leaves behind can be found by it
+    )
+
+
+def before_rename(number: int, act: Callable[[], None]) -> None:
+    """Call `act` once, before the `number`-th rename (from 1 on) that this process makes from now.
+
+    Of threads, too: only one builds.
+    """
+    left = iter(range(number))
+
+    def hook(event: str, _: object) -> None:
+        if event == "os.rename" and next(left, None) == number - 1:
+            act()
+
+    sys.addaudithook(hook)
+
+
+def kill(process: int) -> None:
+    os.kill(process, signal.SIGKILL)
+
+
+def build(
+    world: str,
+    *,
+    workers: int = 0,
+    rename: int = 0,
+    tasks: Mapping[str, str] | None = None,
+    marks: str = "",
+) -> None:
+    """Build a project; die where told.
+
+    Parameters
+    ----------
+    world, workers
+        Project folder; processes that write shards, 0 for none.
+    rename
+        The process dies before its so-manieth rename, counted from 1; 0 for never.
+    tasks
+        Number (from 0) of a task of workers → whom it kills while it writes, once: the ``worker``
+        or its ``parent``, the build.
+    marks
+        Folder where a task leaves a file of its number when it kills.
+    """
+    if rename:
+        before_rename(rename, lambda: kill(os.getpid()))
+    with open_pool(workers=workers) as pool:
+        build_project(load_project(Path(world)), pool=DeadlyPool(pool, tasks or {}, marks))
+
+
+class DeadlyPool:
+    """Numbers the tasks it hands to another pool, and tells some of them to kill."""
+
+    def __init__(self, pool: Pool, tasks: Mapping[str, str], marks: str) -> None:
+        self.pool, self.tasks, self.marks = pool, tasks, marks
+        self.given = 0
+
+    def map(
+        self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]
+    ) -> Iterator[Any]:
+        calls = []
+        for item in arguments:
+            victim = {"worker": 0, "parent": os.getpid()}.get(self.tasks.get(str(self.given), ""))
+            calls.append((f"{self.marks}/{self.given}", victim, function, *item))
+            self.given += 1
+        return self.pool.map(deadly, calls)
+
+
+def deadly(mark: str, victim: int | None, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call the function; kill (0: itself) as it writes its second file, unless it did before."""
+    if victim is not None and not Path(mark).exists():
+
+        def act() -> None:
+            Path(mark).touch()
+            kill(victim or os.getpid())
+
+        before_rename(2, act)
+    return function(*arguments)
