@@ -1,7 +1,8 @@
 """How fast do batches come out of a store? Ours against the ways people feed Keras, in one run.
 
     python benchmarks/reader.py                               # L = 200 and 1000, batch 256 and 1024
-    python benchmarks/reader.py --lengths 200 --rounds 3 --out reader.csv
+    python benchmarks/reader.py --peer-python /path/to/venv/bin/python --out reader.csv
+    python benchmarks/reader.py --lengths 200 --rounds 3
 
 The stores are synthetic: i.i.d. bases with 0.1 % N, one labelled genome and two others. Every
 design gives the same rows as (sequence, label, weight); the designs take turns, so that other work
@@ -9,9 +10,11 @@ on the machine hits them alike, and the medians of the rounds are printed. Rows 
 + system, all threads) are the measure; rows per second of wall time stand beside them. Before
 anything is timed, every row that ours gives is compared with the store.
 
-``--out FILE.csv`` writes the table, and FILE.json what it was measured on. GenVarLoader takes part
-when it can be imported. ``--memory`` measures memory instead, in processes of their own;
-``--training cnn-7k deepsea`` compares the steps of ``fit`` from a store and from memory.
+``--out FILE.csv`` writes the table, and FILE.json what it was measured on. GenVarLoader needs other
+releases of what we need too: ``--peer-python`` is the Python of an environment that has it (``pip
+install genvarloader==0.43.1``), where it takes its turns in a process of its own. ``--memory``
+measures memory instead, in processes of their own; ``--training cnn-7k deepsea`` compares the steps
+of ``fit`` from a store and from memory.
 
 Targets on codes, rows per CPU second: L = 200 ≥ 1.5 × in memory, ≥ 30 × TFRecord as usually
 written, ≥ 4 × naive; L = 1000 ≥ 1.0 × in memory; ≤ 400 MB over TensorFlow's own memory.
@@ -21,7 +24,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import importlib.util
 import json
 import os
 import platform
@@ -32,6 +34,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -191,30 +194,41 @@ def naive(store: Store, batch: int) -> Iterator:
     return iter(data.unbatch().shuffle(10_000).batch(batch).prefetch(4))
 
 
-def genvarloader(folder: Path, codes: NDArray, batch: int) -> Iterator:
-    """Reference windows of the same length; letters to one-hot in NumPy; no tf.data."""
-    import genvarloader as gvl
-    import polars as pl
+class GenVarLoader:
+    """GenVarLoader in the process of another Python: reference windows of the same length."""
 
-    length = codes.shape[1]
-    fasta = folder / f"all-{length}.fa"
-    if not fasta.exists():
-        letters = np.frombuffer(b"ACGTN", np.uint8)[codes[:50_000]]
-        fasta.write_bytes(b">c\n" + letters.tobytes() + b"\n")
-    starts = np.arange(len(codes[:50_000]), dtype=np.int64) * length
-    bed = pl.DataFrame({"chrom": ["c"] * len(starts), "chromStart": starts})
-    bed = bed.with_columns(chromEnd=pl.col("chromStart") + length)
-    data = gvl.RefDataset(gvl.Reference.from_path(fasta), bed).with_len(length)
-    rng = np.random.default_rng(0)
-    table = np.zeros((256, 4), np.uint8)
-    table[np.frombuffer(b"ACGT", np.uint8), np.arange(4)] = 1
-    words = table.view(np.uint32).ravel()
-    while True:
-        order = rng.permutation(len(starts))
-        for first in range(0, len(order) - batch + 1, batch):
-            letters = np.asarray(data[order[first : first + batch]])
-            hot = words[letters.view(np.uint8).reshape(batch, length)][..., None].view(np.uint8)
-            yield hot, None, None
+    def __init__(self, python: Path, folder: Path, codes: NDArray, batch: int) -> None:
+        rows, length = codes[:50_000].shape
+        fasta = folder / f"all-{length}.fa"
+        if not fasta.exists():
+            letters = np.frombuffer(b"ACGTN", np.uint8)[codes[:rows]]
+            fasta.write_bytes(b">c\n" + letters.tobytes() + b"\n")
+        script = Path(__file__).with_name("reader_peer.py")
+        self._process = subprocess.Popen(
+            # Without our folder on its path (-P): the packages beside it must be its own.
+            [str(python), "-P", str(script), str(fasta), str(rows), str(length), str(batch)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        if self._asked("") != "ready":
+            sys.exit(f"{python}: no genvarloader there; pip install genvarloader==0.43.1")
+
+    def _asked(self, question: str) -> str:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(question)
+        self._process.stdin.flush()
+        return self._process.stdout.readline().strip()
+
+    def measure(self, seconds: float) -> tuple[float, float]:
+        """Return rows per CPU second and per second of wall time."""
+        cpu, wall = self._asked(f"{seconds}\n").split()
+        return float(cpu), float(wall)
+
+    def close(self) -> None:
+        self._process.communicate()
 
 
 # -- measuring -----------------------------------------------------------------------------------
@@ -268,10 +282,6 @@ def designs(
         "TFRecord, plain, vectorised": lambda: tfrecord_vectorised(plain, length, batch),
         "naive: chunks, unbatch, shuffle": lambda: naive(store, batch),
     }
-    if importlib.util.find_spec("genvarloader") is None:
-        print("GenVarLoader cannot be imported here and is left out")
-    else:
-        result["GenVarLoader, one-hot uint8"] = lambda: genvarloader(folder, codes, batch)
     return result
 
 
@@ -285,15 +295,24 @@ def table(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
         check(bare)
         for batch in options.batches:
             # Larger than what is kept in memory, so that chunks are decoded in every epoch.
-            open_designs = designs(folder, store, bare, length, batch)
-            running = {name: make() for name, make in open_designs.items()}
+            running = {
+                name: make() for name, make in designs(folder, store, bare, length, batch).items()
+            }
             for batches in running.values():
                 for _ in range(WARM_UP):
                     next(batches)
-            found: dict[str, list[tuple[float, float]]] = {name: [] for name in running}
+            turns = {name: partial(measure, made, batch) for name, made in running.items()}
+            peer = None
+            if options.peer_python:
+                codes = in_memory(store)[0]
+                peer = GenVarLoader(options.peer_python, folder, codes, batch)
+                turns["GenVarLoader, one-hot uint8"] = peer.measure
+            found: dict[str, list[tuple[float, float]]] = {name: [] for name in turns}
             for _ in range(options.rounds):
-                for name, batches in running.items():
-                    found[name].append(measure(batches, batch, options.seconds))
+                for name, turn in turns.items():
+                    found[name].append(turn(options.seconds))
+            if peer:
+                peer.close()
             base = statistics.median(c for c, _ in found["in memory: one-hot uint8"])
             print(f"\nL = {length}, batch {batch}: k rows per CPU second, wall second, × in memory")
             for name, values in found.items():
@@ -310,7 +329,7 @@ def table(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
                         "times_in_memory": round(cpu / base, 3),
                     }
                 )
-            del running
+            del running, turns
     return lines
 
 
@@ -418,6 +437,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=SECONDS, help="per design and round")
     parser.add_argument("--folder", type=Path, help="keep the stores here for the next run")
+    parser.add_argument("--peer-python", type=Path, help="Python that has GenVarLoader")
     parser.add_argument("--memory", action="store_true", help="measure memory instead")
     parser.add_argument("--training", nargs="+", metavar="MODEL", help="measure fit instead")
     parser.add_argument("--steps", type=int, default=100, help="of fit, per round")
