@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import hashlib
 import json
 import operator
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -19,8 +18,9 @@ from typing import Any
 
 import pytest
 import yaml
+from kill_tools import train_cell_and_die
 
-from flows import standings
+from flows import standings, worker
 from flows.cli import main
 from flows.pipeline import Options, Pipeline, finished
 from ssldata import cluster
@@ -142,7 +142,7 @@ def test_who_waits_for_a_run_says_so(tmp_path: Path, caplog: pytest.LogCaptureFi
             entered.set()
 
     with run_lock(folder):
-        thread = threading.Thread(target=second)
+        thread = threading.Thread(target=second, daemon=True)
         thread.start()
         while "waiting for it" not in caplog.text:
             time.sleep(0.01)
@@ -236,46 +236,20 @@ def files_of(project: Project) -> dict[str, str]:
     }
 
 
-@contextlib.contextmanager
-def killing_a_worker(project: Project) -> Iterator[list[int]]:
-    """SIGKILL the process that trains the first run that got as far as a checkpoint."""
-    killed: list[int] = []
-    stop = threading.Event()
-
-    def watch() -> None:
-        while not stop.wait(0.02):
-            for lock in project.training.runs.rglob(".lock"):
-                if not list((lock.parent / "work").glob("*.npz")):
-                    continue
-                for process in Path("/proc").glob("[0-9]*"):
-                    if process.name == str(os.getpid()):
-                        continue
-                    with contextlib.suppress(OSError):
-                        held = {str(fd.readlink()) for fd in (process / "fd").iterdir()}
-                        if str(lock) in held:
-                            os.kill(int(process.name), signal.SIGKILL)
-                            killed.append(int(process.name))
-                            return
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield killed
-    finally:
-        stop.set()
-        thread.join()
-
-
 @pytest.mark.slow
-def test_two_workers_one_killed_give_the_bytes_of_one_process(tmp_path: Path) -> None:
+def test_two_workers_one_killed_give_the_bytes_of_one_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     regimes = ["ssl-ns", "sl", "ssl"]
     student = {"iterations": 1}
     one = make_project(tmp_path / "one", regimes=regimes, noisy_student=student)
     train_here(one, regimes)
     two = make_project(tmp_path / "two", regimes=regimes, noisy_student=student)
-    with killing_a_worker(two) as killed:
-        value = Pipeline(two, Options(train_workers=2)).run()
-    assert len(killed) == 1
+    mark = tmp_path / "killed"
+    dying = functools.partial(train_cell_and_die, str(mark))
+    monkeypatch.setattr(worker, "train_cell", dying)
+    value = Pipeline(two, Options(train_workers=2)).run()
+    assert mark.exists()
     assert [run["regime"] for run in value["runs"]] == regimes
     assert len(files_of(one)) == 9
     assert files_of(two) == files_of(one)
