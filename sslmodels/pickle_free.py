@@ -153,7 +153,9 @@ class _Interpreter:
 
     def _stack_global(self) -> None:
         name, module = self._pop(), self._pop()
-        self._global(str(module), str(name))
+        if not (isinstance(module, str) and isinstance(name, str)):
+            raise _Refused("a global whose name is no text")
+        self._global(module, name)
 
     def _set_items(self, values: list[Any]) -> None:
         target = self._stack[-1]
@@ -202,7 +204,10 @@ class _Interpreter:
         elif function == _PARAMETER and len(arguments) == 3 and isinstance(arguments[0], _Tensor):
             self._stack.append(arguments[0])
         else:
-            raise _Refused(f"a call of {function} that no state dict needs")
+            # Of anything but a name only the type is told: the text of tuples within tuples can
+            # be endless.
+            called = function if isinstance(function, _Name) else type(function).__name__
+            raise _Refused(f"a call of {called} that no state dict needs")
 
 
 _PUSH = frozenset(
@@ -251,6 +256,8 @@ class _Archive:
             )
         self._prefix = programs[0].removesuffix("data.pkl")
         self._entries = {info.filename: info for info in archive.infolist()}
+        if len(self._entries) < len(archive.infolist()):
+            raise InputError(f"{path}: holds a record twice; PyTorch does not do that")
 
     def record(self, name: str) -> NDArray[np.uint8]:
         """Return the bytes of a record."""
@@ -356,13 +363,17 @@ def _array(
     if (
         known != storage
         or len(tensor.shape) != len(tensor.stride)
-        # A stride of 0 would let a small file claim any amount of memory.
-        or math.prod(tensor.shape) > len(values)
         or (not empty and last >= len(values))
     ):
         raise InputError(
             f"{path}: tensor {name!r} of shape {tensor.shape} lies outside its storage of "
             f"{len(values)} numbers; download the file again"
+        )
+    if math.prod(tensor.shape) > len(values):
+        # Numbers used several times would let a small file claim any amount of memory.
+        raise InputError(
+            f"{path}: tensor {name!r} of shape {tensor.shape} repeats the {len(values)} numbers of "
+            "its storage; save it with .contiguous()"
         )
     if empty:
         return np.empty(tensor.shape, values.dtype)

@@ -43,6 +43,10 @@ GENUINE = (
     "87sxg+Ymz-0{-%t8tTr<Sh^R@p0jW>Vm"
 )
 
+# Sixty pairs, each of the one before it twice: its text would have 2⁶⁰ parts.
+ENDLESS = b")" + b"".join(b"q" + bytes([i]) + b"h" + bytes([i]) + b"\x86" for i in range(60))
+DEEP = b")" + b"\x85" * 20_000
+
 # A little program that would make a file, were it run.
 SENTINEL = "ran"
 
@@ -122,6 +126,9 @@ def test_a_malicious_pickle_is_refused_and_not_run(tmp_path: Path, protocol, nes
         (b"K\x01K\x02a.", "no list"),
         (b"h\x05.", "damaged"),
         (b"X\x01\x00\x00\x00aQ.", "other than a storage"),
+        (ENDLESS + b")R.", "a call of tuple"),
+        (DEEP + b")R.", "a call of tuple"),
+        (ENDLESS + b"X\x01\x00\x00\x00a\x93.", "name is no text"),
     ],
 )
 def test_programs_that_no_state_dict_needs(tmp_path: Path, program, reason):
@@ -147,13 +154,29 @@ def test_the_programs_of_these_tests_are_those_of_pytorch(tmp_path: Path):
         tensor_program("0", (6,), offset=1),
         tensor_program("0", (2, 3), stride=(4, 1)),
         tensor_program("0", (2, 3), stride=(3,)),
-        tensor_program("0", (1000, 6), count=6, stride=(0, 1)),
     ],
-    ids=["long", "offset", "stride", "axes", "stride 0"],
+    ids=["long", "offset", "stride", "axes"],
 )
 def test_tensors_outside_their_storage(tmp_path: Path, program):
     with pytest.raises(InputError, match=r"'w' of shape .* lies outside its storage of 6 numbers"):
         read_pytorch(one(tmp_path, program))
+
+
+def test_a_small_file_cannot_claim_much_memory(tmp_path: Path):
+    program = tensor_program("0", (10**9, 6), count=6, stride=(0, 1))
+    with pytest.raises(InputError, match=r"repeats the 6 numbers .* \.contiguous\(\)"):
+        read_pytorch(one(tmp_path, program))
+
+
+def test_a_record_twice(tmp_path: Path):
+    path = one(tmp_path, tensor_program("0", (2, 3)))
+    with (
+        zipfile.ZipFile(path, "a") as archive,
+        pytest.warns(UserWarning, match="Duplicate name"),
+    ):
+        archive.writestr("archive/data/0", b"\1" * 24)
+    with pytest.raises(InputError, match="holds a record twice"):
+        read_pytorch(path)
 
 
 @pytest.mark.parametrize("negative", ["shape", "stride", "offset"])
