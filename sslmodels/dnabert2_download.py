@@ -24,6 +24,7 @@ from ssldata.cache import cache_dir, file_digest, sha256_of, write_json_atomic
 from ssldata.errors import ConfigError, FetchError, MissingInputError, UnreachableError
 from ssldata.genome_cache import one_at_a_time
 from ssldata.progress import NoProgress, Progress
+from sslmodels.dnabert2_shards import INDEX, is_index, tensors_of_shards
 
 #: The published model (Apache-2.0; weights of 468 MB) and where its files are.
 REPOSITORY = "zhihan1996/DNABERT-2-117M"
@@ -32,6 +33,8 @@ PUBLIC_URL = f"https://huggingface.co/{REPOSITORY}/resolve/main"
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
 #: In the order of preference.
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+#: What a folder may have in their place: the index of weights in several files.
+INDICES = tuple(f"{name}{INDEX}" for name in WEIGHTS)
 
 #: Seconds to wait for a connection, and for the next bytes of one.
 TIMEOUT = (6.0, 30.0)
@@ -78,8 +81,9 @@ def find_dnabert2(
     Parameters
     ----------
     source
-        A folder; a checkpoint file in one; an http(s) address under which the files lie; or None:
-        the Hugging Face cache of the user, what was downloaded before, else the public host.
+        A folder; a checkpoint file, or the index of several, in one; an http(s) address under which
+        the files lie; or None: the Hugging Face cache of the user, what was downloaded before, else
+        the public host.
     weights
         Also the weights; without them a model starts at random.
     sha256
@@ -124,7 +128,8 @@ def find_dnabert2(
 
 
 def _weights_in(folder: Path) -> Path | None:
-    return next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
+    names = (*WEIGHTS, *INDICES)
+    return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
 def _checked(
@@ -145,10 +150,13 @@ def _checked(
             f"{folder}: {what}; a DNABERT-2 is {CONFIG}, {TOKENIZER} and {' or '.join(WEIGHTS)}, "
             f"as at {PUBLIC_URL.removesuffix('/resolve/main')}"
         )
+    files = [folder / CONFIG, folder / TOKENIZER, *([checkpoint] if checkpoint else [])]
+    if checkpoint is not None and is_index(checkpoint):
+        files += tensors_of_shards(checkpoint)
     digests = {}
-    for path in (folder / CONFIG, folder / TOKENIZER, checkpoint):
-        if path is None:
-            continue
+    for path in files:
+        if not path.is_file():
+            raise MissingInputError(f"{path}: no such file, which {checkpoint} names")
         digests[path.name] = file_digest(path)
         wanted = expected.get(path.name) or _blob_digest(path)
         if wanted and digests[path.name] != wanted:

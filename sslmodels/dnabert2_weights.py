@@ -21,6 +21,7 @@ from ssldata.cache import atomic_path
 from ssldata.errors import ConfigError, InputError, MissingInputError
 from sslmodels.dnabert2 import DnabertBackbone, DnabertClassifier, DnabertMaskedLm
 from sslmodels.dnabert2_layers import Tensor
+from sslmodels.dnabert2_shards import is_index, tensors_of_shards
 from sslmodels.pickle_free import read_pytorch, widen
 
 Model = DnabertBackbone | DnabertMaskedLm | DnabertClassifier
@@ -76,15 +77,20 @@ class LoadReport:
 def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
     """Return the tensors of a checkpoint, PyTorch zip or safetensors, by content not by name.
 
+    The index of a checkpoint in several files (``*.index.json``) stands for all of them.
+
     Raises
     ------
     MissingInputError
         No such file.
     InputError
-        Neither format, damaged, or a PyTorch file that would run code.
+        Neither format, damaged, or a PyTorch file that would run code; or a file has other
+        tensors than its index says.
     """
     if not path.is_file():
         raise MissingInputError(f"{path}: no such checkpoint")
+    if is_index(path):
+        return _read_shards(path)
     with path.open("rb") as handle:
         start = handle.read(16)
     if start.startswith(b"PK"):
@@ -101,13 +107,26 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
     raise InputError(f"{path}: neither a PyTorch zip checkpoint nor safetensors; {hint}")
 
 
+def _read_shards(index: Path) -> dict[str, NDArray[Any]]:
+    tensors: dict[str, NDArray[Any]] = {}
+    for path, names in tensors_of_shards(index).items():
+        found = read_tensors(path)
+        if different := sorted(found.keys() ^ set(names)):
+            raise InputError(
+                f"{path}: {len(different)} tensors are here or in {index.name}, not in both: "
+                f"{', '.join(different[:_SHOWN])}; download both again"
+            )
+        tensors |= found
+    return tensors
+
+
 def read_safetensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     """Return the tensors (bfloat16 as float32) and the metadata of a safetensors file.
 
     Raises
     ------
     InputError
-        Damaged.
+        Damaged, or numbers of a type that is not read.
     """
     safetensors = _library()
     try:
@@ -120,6 +139,10 @@ def read_safetensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str
             }
     except (safetensors.SafetensorError, OSError) as exc:
         raise InputError(f"{path}: damaged safetensors file ({exc}); download it again") from exc
+    except AttributeError as exc:  # what the library says of types that NumPy lacks
+        raise InputError(
+            f"{path}: holds {', '.join(sorted(set(kinds.values())))}; save it as F32, F16 or BF16"
+        ) from exc
     wide = [name for name, kind in kinds.items() if kind == "BF16"]
     if wide:
         tensors.update(_read_bfloat16(path, wide))
@@ -191,7 +214,7 @@ def load_checkpoint(
     model
         Any of the models; adapters keep their values.
     path
-        ``pytorch_model.bin`` or ``model.safetensors``.
+        ``pytorch_model.bin``, ``model.safetensors``, or the index of one in several files.
     may_lack
         Prefixes of names of which the file may lack all tensors. Default: a classifier's pooler
         and head, which the pre-trained checkpoint does not have; nothing else.
@@ -237,8 +260,8 @@ def load_checkpoint(
     ]
     if problems:
         raise InputError(
-            f"{path}: does not fit the model, nothing was loaded: {'; '.join(problems)}; use the "
-            "config.json beside the file, or say what may be missing or ignored"
+            f"{path}: does not fit the model, nothing was loaded: {'; '.join(problems)}; "
+            f"{_advice(found)}"
         )
     for name, tensor in tensors.items():
         if name in found:
@@ -252,6 +275,18 @@ def load_checkpoint(
         unexpected=tuple(unexpected),
         parameters=sum(found[name].size for name in loaded),
     )
+
+
+def _advice(found: Mapping[str, Any]) -> str:
+    """Return what to do about a checkpoint that does not fit."""
+    stem = _WORDS.removeprefix("bert.")
+    place = next((name.removesuffix(stem) for name in found if name.endswith(stem)), "bert.")
+    if place == "":
+        return "its names lack 'bert.': save the whole model, not its encoder alone"
+    if place != "bert.":
+        wrapper = place.removesuffix("bert.")
+        return f"its names begin with {wrapper!r}: save the model that is wrapped in it"
+    return "use the config.json beside the file, or say what may be missing or ignored"
 
 
 def _shared_decoder(
@@ -289,8 +324,10 @@ def _other_shapes(tensors: dict[str, Tensor], found: dict[str, NDArray[Any]]) ->
 def _not_numbers(tensors: dict[str, Tensor], found: dict[str, NDArray[Any]]) -> list[str]:
     return [
         f"{name} ({found[name].dtype})"
-        for name in tensors
-        if name in found and (found[name].dtype.kind != "f" or not np.isfinite(found[name]).all())
+        for name, tensor in tensors.items()
+        if name in found
+        and found[name].shape == tensor.shape
+        and (found[name].dtype.kind != "f" or not np.isfinite(found[name]).all())
     ]
 
 

@@ -123,6 +123,21 @@ def test_a_folder(tmp_path: Path):
     assert find_dnabert2(str(folder), weights=False).weights is None
 
 
+def test_weights_in_several_files(tmp_path: Path):
+    folder = put(tmp_path / "model")
+    (folder / "pytorch_model.bin").rename(folder / "part.bin")
+    index = folder / "pytorch_model.bin.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": "part.bin", "b": "other.bin"}}))
+    with pytest.raises(MissingInputError, match=r"other\.bin: no such file, which .*index\.json"):
+        find_dnabert2(folder)
+    (folder / "other.bin").write_bytes(b"other")
+    found = find_dnabert2(folder)
+    assert found.weights == index
+    # A change of any part is another model.
+    assert found.sha256["other.bin"] == digest(b"other")
+    assert found.sha256["part.bin"] == digest(FILES["pytorch_model.bin"])
+
+
 def test_folders_that_lack_something(tmp_path: Path):
     with pytest.raises(MissingInputError, match="no such folder"):
         find_dnabert2(tmp_path / "none")

@@ -121,10 +121,14 @@ def without(published, *names):
         (lambda p: {**p, GAMMA: p[GAMMA] * np.nan}, rf"not finite .*{GAMMA} \(float32\)"),
         (
             lambda p: {f"model.{name}": value for name, value in p.items()},
-            r"\d+ missing: .* and \d+ more; \d+ unexpected: model\.bert",
+            r"\d+ missing: .*; \d+ unexpected: model\.bert.* begin with 'model\.': save the model",
+        ),
+        (
+            lambda p: {n.removeprefix("bert."): v for n, v in p.items() if n.startswith("bert.")},
+            r"\d+ unexpected: embeddings.*names lack 'bert\.': save the whole model",
         ),
     ],
-    ids=["missing", "unexpected", "shape", "integers", "nan", "prefix"],
+    ids=["missing", "unexpected", "shape", "integers", "nan", "prefix", "no prefix"],
 )
 def test_any_mismatch_is_an_error_and_changes_nothing(tmp_path: Path, published, change, message):
     model = DnabertMaskedLm(SMALL, seed=3)
@@ -200,6 +204,10 @@ def test_other_precisions(precision, tmp_path: Path, published):
         (struct.pack("<Q", 50) + b'{"a":1}', "damaged safetensors"),
         (struct.pack("<Q", 2**60) + b"{}", "damaged safetensors"),
         (b"PK\x03\x04 and nothing else", "not a zip checkpoint"),
+        (
+            b'\x3a\0\0\0\0\0\0\0{"a":{"dtype":"F8_E4M3","shape":[1],"data_offsets":[0,1]}}\0',
+            "holds F8_E4M3; save it as F32",
+        ),
     ],
 )
 def test_files_that_are_no_checkpoints(tmp_path: Path, content, message):
@@ -207,6 +215,44 @@ def test_files_that_are_no_checkpoints(tmp_path: Path, content, message):
     path.write_bytes(content)
     with pytest.raises(InputError, match=message):
         read_tensors(path)
+
+
+def sharded(folder: Path, tensors: dict[str, np.ndarray], **changes: str) -> Path:
+    """Write a checkpoint in two files, one of each format, and its index."""
+    names = sorted(tensors)
+    halves = {"one.bin": names[:9], "two.safetensors": names[9:]}
+    write_bin(folder / "one.bin", {name: tensors[name] for name in halves["one.bin"]})
+    written(folder / "two.safetensors", {n: tensors[n] for n in halves["two.safetensors"]})
+    places = {name: file for file, these in halves.items() for name in these} | changes
+    index = folder / "pytorch_model.bin.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": places}), encoding="utf-8")
+    return index
+
+
+def test_a_checkpoint_in_several_files(tmp_path: Path, published):
+    report = load_checkpoint(model := DnabertMaskedLm(SMALL), sharded(tmp_path, published))
+    assert report.parameters == SMALL.masked_lm_parameters
+    assert report.missing == report.unexpected == ()
+    for name, value in checkpoint_tensors(model).items():
+        np.testing.assert_array_equal(value, published[name])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({GAMMA: "../two.safetensors"}, "expected files beside it"),
+        ({"extra": "three.bin"}, r"three\.bin: no such checkpoint"),
+        ({"extra": "one.bin"}, r"one\.bin: 1 tensors are here or in .*, not in both: extra"),
+    ],
+    ids=["elsewhere", "missing", "not as said"],
+)
+def test_an_index_that_is_wrong(tmp_path: Path, published, changes, message):
+    index = sharded(tmp_path, published, **changes)
+    with pytest.raises((InputError, MissingInputError), match=message):
+        read_tensors(index)
+    index.write_text("{}", encoding="utf-8")
+    with pytest.raises(InputError, match="not the index of a checkpoint"):
+        read_tensors(index)
 
 
 def test_no_file(tmp_path: Path):
