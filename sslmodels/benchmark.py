@@ -13,7 +13,7 @@ import pandas as pd
 
 from ssldata.config import Project
 from ssldata.config_training import Regime
-from ssldata.store import HOMOLOGUES, REFERENCE, open_store
+from ssldata.store import HOMOLOGUES, REFERENCE, Store, open_store
 from sslmodels import phases
 from sslmodels.identity import run_folder
 from sslmodels.metrics import by_experiment
@@ -128,11 +128,15 @@ def _fits(project: Project, experiment: str, sweep: str, value: float) -> bool:
     if sweep == "nearest":
         return value <= len(store.genomes)
     if sweep == "labelled_peaks":
-        outputs = project.outputs_of(experiment)
-        rows = phases.labelled_rows(store, outputs, project.negatives, seed=0).positives[0]
-        locus = store.group(REFERENCE).column("locus")[rows.rows(0, len(rows))]
-        return value <= len(np.unique(locus))
+        return value <= _labelled_loci(project, store, experiment)
     return True
+
+
+def _labelled_loci(project: Project, store: Store, experiment: str) -> int:
+    """Return how many labelled loci with training peaks of any output there are."""
+    outputs = project.outputs_of(experiment)
+    rows = phases.labelled_rows(store, outputs, project.negatives, seed=0).positives[0]
+    return len(np.unique(store.group(REFERENCE).column("locus")[rows.rows(0, len(rows))]))
 
 
 def collect(cells: Iterable[Cell]) -> pd.DataFrame:
@@ -146,7 +150,7 @@ def collect(cells: Iterable[Cell]) -> pd.DataFrame:
     pandas.DataFrame
         Columns experiment, model, regime, seed, sweep, value, aupr, auroc, prevalence, lift,
         collapsed, positives (of the test), labelled and pseudo_labelled (training positives),
-        parameters, steps, wall_s, run.
+        loci (labelled ones of all outputs together), parameters, steps, wall_s, run.
     """
     from sslmodels.evaluation import evaluate_run  # TensorFlow; listing the cells needs none
 
@@ -172,7 +176,11 @@ def collect(cells: Iterable[Cell]) -> pd.DataFrame:
 
 
 def training_positives(cell: Cell, experiment: str) -> dict[str, int]:
-    """Return the labelled and the pseudo-labelled training positives of one output of a cell."""
+    """Return the labelled and the pseudo-labelled training positives of one output of a cell.
+
+    ``loci`` are the labelled ones of all outputs of the cell, as ``training.labelled_peaks``
+    counts them.
+    """
     store = open_store(cell.project.store_path(cell.experiment))
     negatives, seed = cell.project.negatives, cell.seed
     outputs, peaks = cell.project.outputs_of(cell.experiment), cell.project.training.labelled_peaks
@@ -184,7 +192,11 @@ def training_positives(cell: Cell, experiment: str) -> dict[str, int]:
         pseudo = phases.homologous_rows(
             store, experiment, negatives, seed=seed, genomes=genomes, loci=loci
         ).positive_rows
-    return {"labelled": labelled.positive_rows, "pseudo_labelled": pseudo}
+    return {
+        "labelled": labelled.positive_rows,
+        "pseudo_labelled": pseudo,
+        "loci": peaks or _labelled_loci(cell.project, store, cell.experiment),
+    }
 
 
 def counts(project: Project) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import combinations
 
 import numpy as np
@@ -178,6 +178,34 @@ def fitted_line(x: Floats, y: Floats) -> Line | None:
         p_slope=float(fit.pvalue),
         p_intercept=float(2 * stats.t.sf(abs(t), len(x) - 2)),
     )
+
+
+def lines(increases: pd.DataFrame, *, x: str, y: str, log: bool) -> pd.DataFrame:
+    """Fit a line for every model and regime, as the figures draw it.
+
+    Parameters
+    ----------
+    increases
+        Of :func:`increases`.
+    x, y
+        Columns.
+    log
+        Fit the logarithms to base 10; points that have none are left out.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns model, regime and those of :class:`Line`; no row where no line can be fitted.
+    """
+    rows = []
+    if log:
+        increases = increases[(increases[x] > 0) & (increases[y] > 0)]
+    for (model, regime), part in increases.groupby(["model", "regime"], sort=False):
+        points = part[[x, y]].to_numpy(float)
+        line = fitted_line(*(np.log10(points) if log else points).T)
+        if line is not None:
+            rows.append({"model": model, "regime": regime, **asdict(line)})
+    return pd.DataFrame(rows, columns=["model", "regime", *(f.name for f in fields(Line))])
 
 
 def counts_wide(counts: pd.DataFrame) -> pd.DataFrame:

@@ -43,6 +43,7 @@ _SERIES = (
         "labelled loci",
         by="regime",
         log=True,
+        note="The last point: all loci.",
     ),
     _Series(
         "nearest",
@@ -80,13 +81,14 @@ _ZERO = {"nearest": "sl", "iterations": "ssl"}
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing, the numbers in it, and how the page calls it."""
+    """A drawing, the numbers in it, and how the page calls it; `lines` are those fitted."""
 
     name: str
     title: str
     svg: str
     data: pd.DataFrame
     note: str = ""
+    lines: pd.DataFrame | None = None
 
     @property
     def width(self) -> int:
@@ -102,7 +104,7 @@ def write_paper(folder: Path, *, project: Project, results: pd.DataFrame) -> Pat
     ----------
     folder
         Gets ``index.html``, ``runs.csv``, and for each table and figure a ``.csv``, figures a
-        ``.svg`` too.
+        ``.svg`` too; fitted lines are in ``<figure>_lines.csv``.
     project
         Whose stores are counted.
     results
@@ -122,6 +124,8 @@ def write_paper(folder: Path, *, project: Project, results: pd.DataFrame) -> Pat
     for figure in made_figures:
         write_text_atomic(folder / f"{figure.name}.csv", _csv(figure.data))
         write_text_atomic(folder / f"{figure.name}.svg", file_svg(figure.svg))
+        if figure.lines is not None:
+            write_text_atomic(folder / f"{figure.name}_lines.csv", _csv(figure.lines))
     of_grid = results[results["sweep"] == ""]
     values: dict[str, Any] = {
         "title": project.name,
@@ -146,6 +150,7 @@ def write_paper(folder: Path, *, project: Project, results: pd.DataFrame) -> Pat
                 "note": f.note,
                 "svg": Markup(f.svg),
                 "width": f.width,
+                "lines": f.lines is not None,
             }
             for f in made_figures
         ],
@@ -222,6 +227,7 @@ def _figures(project: Project, results: pd.DataFrame) -> Iterator[Figure]:
                 figures.gain_by_positives(increases, metric=metric),
                 increases,
                 f"One dot per experiment, {seeds}; lines and r on the logarithms.",
+                tables.lines(increases, x="labelled", y="ratio", log=True),
             )
             yield Figure(
                 "figure_s5_scatter",
@@ -230,6 +236,7 @@ def _figures(project: Project, results: pd.DataFrame) -> Iterator[Figure]:
                 increases,
                 f"One dot per experiment, {seeds}; least squares, the p value is that of the "
                 "intercept.",
+                tables.lines(increases, x="base", y="mean", log=False),
             )
     yield from _sweep_figures(results)
 
@@ -240,13 +247,17 @@ def _sweep_figures(results: pd.DataFrame) -> Iterator[Figure]:
         runs = results[results["sweep"] == series.key]
         if runs.empty:
             continue
+        of_sweep = of_grid[
+            of_grid["model"].isin(runs["model"]) & of_grid["experiment"].isin(runs["experiment"])
+        ]
         if series.key in _ZERO:
-            zero = of_grid[
-                (of_grid["regime"] == _ZERO[series.key])
-                & of_grid["model"].isin(runs["model"])
-                & of_grid["experiment"].isin(runs["experiment"])
-            ]
+            zero = of_sweep[of_sweep["regime"] == _ZERO[series.key]]
             runs = pd.concat([runs, zero.assign(value=0.0)])
+        elif series.key == "labelled_peaks":
+            whole = of_sweep[of_sweep["regime"].isin(runs["regime"])]
+            whole = whole.assign(value=whole["loci"].astype(float))
+            # A value of the sweep may be the grid's own: the same run.
+            runs = pd.concat([runs, whole]).drop_duplicates([*benchmark.CELL, "value"])
         yield Figure(
             series.name,
             series.title,

@@ -14,6 +14,7 @@ from ssldata.errors import InputError, MissingInputError
 from ssldata.estimate import read_counts
 from sslmodels import benchmark
 from sslmodels import benchmark_tables as tables
+from sslmodels.metrics import COLLAPSED_BELOW
 
 #: Columns of a table side by side; of more, each model has a table of its own.
 _WIDE = 9
@@ -50,7 +51,12 @@ def paper_tables(project: Project, results: pd.DataFrame) -> Iterator[Table]:
     ):
         means = tables.means(of_grid, metric)
         note = "Mean ± standard deviation over seeds; the test set is every bin."
-        yield Table(name, title, _parts(means), means, note)
+        parts, data = _parts(means), means
+        if metric == "aupr":
+            data = beside_chance(means, of_grid)
+            parts = [(head, _with_prevalence(shown, data)) for head, shown in parts]
+            note += f" Prevalence: the AUPR of a random guess. {_collapsed(of_grid)}"
+        yield Table(name, title, parts, data, note)
         tests = tables.paired_tests(means)
         if len(tests):
             yield Table(
@@ -59,7 +65,7 @@ def paper_tables(project: Project, results: pd.DataFrame) -> Iterator[Table]:
                 [("", _tests_shown(tests))],
                 tests,
                 "Paired by experiment, means over seeds: Wilcoxon signed-rank test, two-sided, "
-                "with Holm's correction over all lines.",
+                f"with Holm's correction over all lines. {_least_p(tests)}",
             )
     ensembles = benchmark.ensembles(results)
     if len(ensembles):
@@ -114,6 +120,46 @@ def _parts(means: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
         shown.columns = [column.removeprefix(f"{model} ") for column in shown.columns]
         made.append((str(model), shown))
     return made
+
+
+def beside_chance(means: pd.DataFrame, of_grid: pd.DataFrame) -> pd.DataFrame:
+    """Return mean AUPRs with the prevalence of the test, their lift over it, and collapsed runs."""
+    names = ["experiment", "model", "regime"]
+    runs = of_grid.groupby(names, sort=False)
+    chance = runs.agg(prevalence=("prevalence", "first"), collapsed=("collapsed", "sum"))
+    made = means.merge(chance.reset_index(), on=names)
+    made.insert(len(made.columns) - 1, "lift", made["mean"] / made["prevalence"])
+    return made
+
+
+def _with_prevalence(shown: pd.DataFrame, data: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of experiments with their prevalence; the line of means gets the mean."""
+    prevalence = data.drop_duplicates("experiment").set_index("experiment")["prevalence"]
+    mean = prevalence[tables.common_experiments(data)].mean()
+    made = shown.copy()
+    made.insert(1, "prevalence", [f"{prevalence.get(e, mean):.2g}" for e in shown["experiment"]])
+    return made
+
+
+def _collapsed(of_grid: pd.DataFrame) -> str:
+    count = int(of_grid["collapsed"].sum())
+    if not count:
+        return "No run collapsed."
+    return (
+        f"{count} of {len(of_grid)} runs collapsed (AUPR below {COLLAPSED_BELOW:g} × the "
+        "prevalence); they stay in the means."
+    )
+
+
+def _least_p(tests: pd.DataFrame) -> str:
+    """Say which p values so few experiments can give at best."""
+    # All differences of one sign: 2 of the 2^n equally likely patterns of signs.
+    least = 2 / 2 ** float(tests["n"].max())
+    corrected = min(1.0, least * int(tests["p"].notna().sum()))
+    return (
+        f"From {tests['n'].max()} experiments p cannot be below {min(1.0, least):.3g}, corrected "
+        f"below {corrected:.3g}."
+    )
 
 
 def _thousands(table: pd.DataFrame) -> pd.DataFrame:
@@ -175,7 +221,7 @@ def _tests_shown(tests: pd.DataFrame) -> pd.DataFrame:
             "against": tests["regime_a"],
             "wins": [f"{r.wins_b} of {r.n}" for r in tests.itertuples()],
             "ratio of means": [f"{x:.2f} ×" for x in tests["ratio"]],
-            "difference": [f"{x:+.4f}" for x in tests["difference"]],
+            "difference": [f"{x:+.4f}".replace("-", "−") for x in tests["difference"]],
             "p": [f"{x:.3g}" for x in tests["p"]],
             "p, corrected": [f"{x:.3g}" for x in tests["p_holm"]],
         }

@@ -16,6 +16,7 @@ from scipy import stats
 
 from ssldata.config import Project, load_project
 from ssldata.errors import InputError, MissingInputError
+from ssldata.store import open_store
 from sslmodels import benchmark, paper, paper_tables
 from sslmodels import benchmark_figures as figures
 from sslmodels import benchmark_tables as tables
@@ -165,6 +166,30 @@ def test_paired_tests_are_wilcoxon_on_means_of_seeds():
     assert made["ratio"] == pytest.approx(1.5)
 
 
+def test_the_page_says_which_p_so_few_experiments_can_give():
+    tests = tables.paired_tests(tables.means(world(8), "aupr"))
+    # One line: nothing to correct for.
+    assert "From 8 experiments p cannot be below 0.00781" in paper_tables._least_p(tests)
+    assert tests["p_holm"].min() == pytest.approx(2 / 2**8)
+    five = pd.concat([world(8).assign(model=f"m{i}") for i in range(5)])
+    tests = tables.paired_tests(tables.means(five, "aupr"))
+    assert "corrected below 0.0391." in paper_tables._least_p(tests)
+    assert tests["p_holm"].min() == pytest.approx(5 * 2 / 2**8)
+
+
+def test_prevalence_and_collapsed_runs_stand_beside_auprs():
+    results = world(2)
+    results["prevalence"] = np.where(results["experiment"] == "a", 0.09, 0.01)
+    results["collapsed"] = results["aupr"] < 2 * results["prevalence"]
+    made = paper_tables.beside_chance(tables.means(results, "aupr"), results)
+    np.testing.assert_allclose(made["lift"], made["mean"] / made["prevalence"])
+    assert list(made["collapsed"]) == [2, 2, 0, 0]
+    assert paper_tables._collapsed(results).startswith("4 of 8 runs collapsed")
+    shown = paper_tables._with_prevalence(tables.wide(made).reset_index(), made)
+    assert list(shown.columns[:2]) == ["experiment", "prevalence"]
+    assert list(shown["prevalence"]) == ["0.09", "0.01", "0.05"]
+
+
 def test_no_difference_has_no_p_value():
     made = tables.paired_tests(tables.means(world(4, gain=1.0), "aupr")).iloc[0]
     assert np.isnan(made["p"])
@@ -200,6 +225,21 @@ def test_fitted_line_agrees_with_the_normal_equations():
     assert (line.p_intercept, line.p_slope) == pytest.approx(tuple(p))
     assert tables.fitted_line(x[:2], y[:2]) is None
     assert tables.fitted_line(np.ones(5), y[:5]) is None
+
+
+def test_lines_are_fitted_by_model_and_regime():
+    increases = pd.DataFrame(
+        {
+            "model": ["m"] * 4 + ["other"] * 2,
+            "regime": "ssl",
+            "labelled": [10.0, 100.0, 1000.0, 50.0, 10.0, 20.0],
+            "ratio": [4.0, 2.0, 1.0, 0.0, 2.0, 1.0],  # 0 has no logarithm
+        }
+    )
+    made = tables.lines(increases, x="labelled", y="ratio", log=True)
+    assert list(zip(made["model"], made["n"], strict=True)) == [("m", 3)]  # two points: no line
+    assert made["slope"][0] == pytest.approx(-np.log10(2))
+    assert 10 ** made["intercept"][0] == pytest.approx(8)
 
 
 def test_counts_table():
@@ -355,6 +395,12 @@ def test_page_of_a_trained_benchmark(project):
     }
     ablation = pd.read_csv(folder / "figure_s2_genomes.csv")
     assert set(zip(ablation["value"], ablation["regime"], strict=True)) == {(0, "sl"), (1, "ssl")}
+    curves = pd.read_csv(folder / "figure_learning_curves.csv")
+    ends = curves.groupby(["regime", "seed"])["value"].agg(["min", "max", "size"])
+    # A curve ends with the grid's own run, of all loci.
+    reference = open_store(project.store_path("alpha")).group("reference")
+    loci = len(np.unique(reference.column("locus")[slice(*reference.ranges["positive"])]))
+    assert ends.to_numpy().tolist() == [[8, loci, 2]] * 4
     assert all((folder / f"{name}.csv").is_file() for name in drawn)
     assert len(pd.read_csv(folder / "runs.csv")) == 10
     table = pd.read_csv(folder / "table_2_aupr.csv")
