@@ -5,14 +5,20 @@ The function is imported and run: it is trusted as the project file is.
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import hashlib
 import importlib
+import importlib.util
 import inspect
 import sys
+import sysconfig
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any, Literal
 
+from ssldata.cache import digest_of
 from ssldata.errors import ConfigError
 
 
@@ -79,8 +85,76 @@ def reads(name: str) -> Literal["bin", "context"]:
 
 
 def source_digest(name: str) -> str:
-    """Return a digest of the file a user's function is in: a change makes its runs stale."""
-    path = inspect.getsourcefile(inspect.unwrap(load_function(name)))
-    if path is None or not Path(path).is_file():
+    """Return a digest of a user's function: a change of its code makes its runs stale.
+
+    Its code is the file it is in, and what that imports of the user's own, directly or through
+    each other: modules of the same package, and those beside it, unless they are installed.
+    """
+    function = inspect.unwrap(load_function(name))
+    defined = inspect.isfunction(function) or inspect.isclass(function)
+    first = function.__module__ if defined else name.partition(":")[0]
+    files: dict[str, Path] = {}
+    waiting = [first]
+    while waiting:
+        module = waiting.pop()
+        path = _file_of(module)
+        if path is not None and module not in files:
+            files[module] = path
+            waiting += [found for found in _imported(module, path) if _is_beside(found, first)]
+    digests = {
+        module: hashlib.sha256(path.read_bytes()).hexdigest() for module, path in files.items()
+    }
+    if first not in digests:
         return "unknown"
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return digest_of(digests) if len(digests) > 1 else digests[first]
+
+
+def _spec(module: str) -> ModuleSpec | None:
+    try:
+        return importlib.util.find_spec(module)
+    except (ImportError, AttributeError, ValueError):  # a name that is no module
+        return None
+
+
+def _file_of(module: str) -> Path | None:
+    """Return the file of a module; None: it has none, or there is no such module."""
+    spec = _spec(module)
+    path = Path(spec.origin) if spec is not None and spec.origin else None
+    return path if path is not None and path.is_file() else None
+
+
+def _imported(module: str, path: Path) -> set[str]:
+    """Return the names a file imports; some of them may be of functions, not of modules."""
+    if path.suffix != ".py":
+        return set()
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = "." * node.level + (node.module or "")
+            with contextlib.suppress(ImportError):  # beyond the package: fails when it is called
+                base = importlib.util.resolve_name(base, package)
+                found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def _is_beside(module: str, first: str) -> bool:
+    """Return whether a module is the user's own as `first` is, without importing anything."""
+    top, own = module.partition(".")[0], first.partition(".")[0]
+    if top == own:
+        return True
+    folder = _folder_of(own)
+    installed = {Path(sysconfig.get_path(key)) for key in ("stdlib", "purelib", "platlib")}
+    return folder is not None and folder not in installed and _folder_of(top) == folder
+
+
+def _folder_of(top: str) -> Path | None:
+    """Return the folder that holds a top-level module or package."""
+    spec = _spec(top)
+    if spec is None:
+        return None
+    if spec.submodule_search_locations:
+        return Path(next(iter(spec.submodule_search_locations))).parent
+    return Path(spec.origin).parent if spec.has_location and spec.origin else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import sys
 from dataclasses import replace as with_fields
@@ -25,6 +26,7 @@ from sslmodels.augmented import Augmented, augmentations
 from sslmodels.dnabert2 import DnabertMaskedLm
 from sslmodels.dnabert2_weights import checkpoint_tensors
 from sslmodels.evaluation import evaluate_run
+from sslmodels.own_model import source_digest
 from sslmodels.training import FitOptions
 from sslmodels.zoo import build_model, load_model
 
@@ -262,6 +264,46 @@ def test_a_model_of_ones_own_trains_and_a_change_makes_it_stale(project, tmp_pat
     (tmp_path / "own_regime.py").write_text(OWN + "\n# changed\n")
     with pytest.raises(ConfigError, match=r"training\.source"):
         train(project, "sl", model=name)
+
+
+def test_code_that_a_model_of_ones_own_imports_is_part_of_it(tmp_path, monkeypatch):
+    files = {
+        "own_plain.py": OWN,
+        "own_main.py": "import own_widths, json, keras.layers\n" + OWN,
+        "own_widths.py": "def other():\n    from own_package.deep import WIDTH\n",
+        "own_package/__init__.py": "",
+        "own_package/deep.py": "from . import far\nWIDTH = far.WIDTH\n",
+        "own_package/far.py": "WIDTH = 5\n",
+        "own_package/unused.py": "",
+        "lib/installed.py": "",  # as an environment in the working directory
+        "own_partial.py": "import functools, installed, own_plain\n"
+        "small = functools.partial(own_plain.small)\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "lib")])
+    models = {name: f"own_{name}:small" for name in ("plain", "main", "partial")}
+
+    def digests():
+        return {name: source_digest(model) for name, model in models.items()}
+
+    before = digests()
+    # As it was before modules that are imported counted.
+    assert before["plain"] == hashlib.sha256(OWN.encode()).hexdigest()
+    for changed_file, stale in (
+        ("own_package/far.py", {"main"}),
+        ("own_widths.py", {"main"}),
+        ("own_plain.py", {"plain", "partial"}),
+        ("own_package/unused.py", set()),
+        ("lib/installed.py", set()),
+    ):
+        path = tmp_path / changed_file
+        path.write_text(path.read_text() + "# changed\n")
+        now = digests()
+        assert {name for name in models if now[name] != before[name]} == stale, changed_file
+        before = now
 
 
 def test_options_of_a_model(project):
