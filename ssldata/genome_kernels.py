@@ -10,7 +10,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ssldata.onehot import BYTE_OF_CODE, CODE_OF_BYTE, N_CODE, reverse_complement
+from ssldata.native import prefetch
+from ssldata.onehot import CODE_OF_BYTE, N_CODE
 
 #: Verdicts of :func:`check_contig`.
 REGULAR, RAGGED, STRANGE = 0, 1, 2
@@ -30,9 +31,6 @@ def _class_table() -> NDArray[np.uint8]:
 #: uint8[256]: what each byte is in a sequence.
 CLASS_OF_BYTE = _class_table()
 
-#: Base codes of the other strand, by ASCII byte.
-_OTHER_STRAND = reverse_complement(CODE_OF_BYTE[::-1])
-
 # uint8[256, 4]: byte of a 2bit file → its four base codes (T C A G = 0 1 2 3, highest bits first).
 _UNPACKED = np.stack(
     [
@@ -41,6 +39,32 @@ _UNPACKED = np.stack(
     ],
     axis=1,
 )
+
+
+#: Windows fetched into the cache before their turn, and how much of a long one at most: scattered
+#: ones take less than half the time.
+_AHEAD, _AHEAD_BYTES, _CACHE_LINE = 8, 2048, 64
+
+
+@numba.njit(nogil=True, cache=True)
+def _fetch(data: NDArray[np.uint8], at: int, size: int) -> None:
+    """Have a window on its way into the cache."""
+    # A line more: a window need not begin where a line of the cache does.
+    for k in range(0, min(size, _AHEAD_BYTES) + _CACHE_LINE, _CACHE_LINE):
+        prefetch(data, at + k)
+
+
+@numba.njit(nogil=True, cache=True)
+def code_of_letter(letter: int) -> np.uint8:
+    """Return the base code of one ASCII byte: CODE_OF_BYTE as arithmetic.
+
+    Loops over it become vector instructions, which look-ups in a table do not. Bits 1 and 2 of
+    the letters A, C, T, G count 0, 1, 2, 3 in either case.
+    """
+    upper = np.uint8(letter & 0xDF)
+    if upper == ord("A") or upper == ord("C") or upper == ord("G") or upper == ord("T"):
+        return np.uint8((upper >> 1 ^ upper >> 2) & 3)
+    return np.uint8(N_CODE)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -75,7 +99,14 @@ def gather_fasta(
         uint8, flat.
     """
     one = np.uint64(1)
-    for r in rows:
+    for i in range(rows.size):
+        if i + _AHEAD < rows.size:
+            r = rows[i + _AHEAD]
+            c = contig[r]
+            line = start[r] // line_bases[c]
+            _fetch(data, offset[c] + start[r] + line * (line_width[c] - line_bases[c]), length[r])
+
+        r = rows[i]
         to = np.uint64(place[r])
         c = contig[r]
         bases = line_bases[c]
@@ -87,18 +118,26 @@ def gather_fasta(
         j = np.uint64(0)
         end = np.uint64(length[r])
         n = np.uint64(bases - column)
+        # Letters first, then their codes in place: the second loop is one run of whole vectors.
         while j < end:
             n = min(n, end - j)
             if forward:
                 for k in range(n):
-                    out[to + j + k] = CODE_OF_BYTE[data[at + k]]
+                    out[to + j + k] = data[at + k]
             else:
                 last = to + end - one - j
                 for k in range(n):
-                    out[last - k] = _OTHER_STRAND[data[at + k]]
+                    out[last - k] = data[at + k]
             j += n
             at += n + skip
             n = np.uint64(bases)
+        if forward:
+            for k in range(to, to + end):
+                out[k] = code_of_letter(out[k])
+        else:
+            for k in range(to, to + end):
+                code = code_of_letter(out[k])
+                out[k] = np.uint8(3) - code if code < N_CODE else code
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -135,7 +174,12 @@ def gather_twobit(
     out
         uint8, flat.
     """
-    for r in rows:
+    for i in range(rows.size):
+        if i + _AHEAD < rows.size:
+            r = rows[i + _AHEAD]
+            _fetch(data, packed_at[contig[r]] + (start[r] >> 2), length[r] >> 2)
+
+        r = rows[i]
         to = np.uint64(place[r])
         c = contig[r]
         begin = start[r]
@@ -182,18 +226,29 @@ def gather_twobit(
         if strand[r] < 0:
             last = end - np.uint64(1)
             # The middle base of an odd length meets itself, hence the rounding up.
-            for i in range((end - to + np.uint64(1)) >> np.uint64(1)):
-                a = out[to + i]
-                b = out[last - i]
-                out[to + i] = np.uint8(3) - b if b < N_CODE else b
-                out[last - i] = np.uint8(3) - a if a < N_CODE else a
+            for k in range((end - to + np.uint64(1)) >> np.uint64(1)):
+                a = out[to + k]
+                b = out[last - k]
+                out[to + k] = np.uint8(3) - b if b < N_CODE else b
+                out[last - k] = np.uint8(3) - a if a < N_CODE else a
 
 
 @numba.njit(nogil=True, cache=True)
 def codes_to_letters(codes: NDArray[np.uint8]) -> None:
     """Replace base codes by their upper-case letters in place."""
+    # Comparisons, not a table: they become vector instructions, ten times as fast.
     for i in range(codes.size):
-        codes[i] = BYTE_OF_CODE[codes[i]]
+        code = codes[i]
+        letter = np.uint8(ord("N"))
+        if code == 0:
+            letter = np.uint8(ord("A"))
+        if code == 1:
+            letter = np.uint8(ord("C"))
+        if code == 2:
+            letter = np.uint8(ord("G"))
+        if code == 3:
+            letter = np.uint8(ord("T"))
+        codes[i] = letter
 
 
 @numba.njit(nogil=True, cache=True)

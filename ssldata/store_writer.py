@@ -144,8 +144,10 @@ def _consolidated(file: Path) -> dict[str, Any]:
 
 
 def _sequence_codec(array: str) -> BloscCodec:
-    name, level = CODECS[array]
-    return BloscCodec(cname=BloscCname(name), clevel=level, shuffle="bitshuffle", typesize=1)
+    name, level, block = CODECS[array]
+    return BloscCodec(
+        cname=BloscCname(name), clevel=level, shuffle="bitshuffle", typesize=1, blocksize=block
+    )
 
 
 class StoreWriter:

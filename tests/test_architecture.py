@@ -31,6 +31,7 @@ OWNERS = {
     "icechunk": ("ssldata.repository",),
     # The reader decodes whole chunks itself: three times as fast as through zarr.
     "numcodecs": ("ssldata.shard_writer", "ssldata.column_writer", "ssldata.direct"),
+    "llvmlite": ("ssldata.native",),
     "pyranges": ("ssldata.intervals",),
     "pyfaidx": ("ssldata.genome", "ssldata.genome_fasta"),
     "pooch": ("ssldata.fetch",),

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from ssldata.errors import InputError, MissingInputError
 from ssldata.genome import Genome, open_genome
 from ssldata.genome_fasta import _plain_index
+from ssldata.genome_kernels import code_of_letter, codes_to_letters
 from ssldata.genome_map import MappedFile
-from ssldata.onehot import decode, encode, reverse_complement
+from ssldata.onehot import BYTE_OF_CODE, CODE_OF_BYTE, decode, encode, reverse_complement
 
 LETTERS = "ACGTNacgtnRYkm-"
 
@@ -208,6 +209,13 @@ def test_bulk_gather_equals_pyfaidx(write, tmp_path):
             sequence = oracle[genome.names[c]][int(s) : int(s) + 101]
             text = str(sequence if sign > 0 else sequence.reverse.complement).upper()
             assert decode(row) == "".join(b if b in "ACGT" else "N" for b in text)
+
+
+def test_compiled_codes_and_letters_are_those_of_the_tables():
+    every = np.arange(256, dtype=np.uint8)
+    assert [code_of_letter(byte) for byte in every] == CODE_OF_BYTE.tolist()
+    codes_to_letters(every)
+    assert every.tolist() == BYTE_OF_CODE.tolist()
 
 
 @settings(max_examples=300, deadline=None)
