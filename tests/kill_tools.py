@@ -6,6 +6,7 @@ workers those of shards are theirs.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -22,12 +23,18 @@ from ssldata.config import load_project
 KILLED = -signal.SIGKILL
 
 
-def start_build(world: Path, **plan: Any) -> subprocess.Popen[str]:
-    """Start a build of :func:`build` in a process and session of its own."""
-    command = "import sys, json, kill_tools; kill_tools.build(**json.loads(sys.argv[1]))"
+def start(
+    function: str, /, *, stderr: int | None = None, **arguments: Any
+) -> subprocess.Popen[str]:
+    """Call a function of this module in a process and session of its own."""
+    command = (
+        "import sys, json, kill_tools\n"
+        "sys.exit(getattr(kill_tools, sys.argv[1])(**json.loads(sys.argv[2])))"
+    )
     path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(
-        [sys.executable, "-c", command, json.dumps({"world": str(world), **plan})],
+        [sys.executable, "-c", command, function, json.dumps(arguments)],
+        stderr=stderr,
         text=True,
         env={**os.environ, "PYTHONPATH": path.rstrip(os.pathsep)},
         start_new_session=True,  # what it leaves behind can be found by it
@@ -110,23 +117,39 @@ def deadly(mark: str, victim: int | None, function: Callable[..., Any], *argumen
     return function(*arguments)
 
 
+def after_file(ending: str, act: Callable[[], None]) -> None:
+    """Call `act` once, before the rename that follows one to a name that ends so."""
+    seen = done = False
+
+    def hook(event: str, paths: tuple[Any, ...]) -> None:
+        nonlocal seen, done
+        if event != "os.rename" or done:
+            return
+        if seen:
+            done = True
+            act()
+        seen = str(paths[1]).endswith(ending)
+
+    sys.addaudithook(hook)
+
+
 def train_cell_and_die(mark: str, *arguments: Any) -> Any:
     """Do what a worker does for a run; the first that has a checkpoint dies at its next file."""
     from flows.worker import train_cell
 
-    saved = False
-
-    def hook(event: str, paths: tuple[Any, ...]) -> None:
-        nonlocal saved
-        if event != "os.rename":
-            return
-        if saved:
-            try:
-                Path(mark).touch(exist_ok=False)
-            except FileExistsError:
-                return
+    def act() -> None:
+        with contextlib.suppress(FileExistsError):
+            Path(mark).touch(exist_ok=False)
             kill(os.getpid())
-        saved = str(paths[1]).endswith(".npz")
 
-    sys.addaudithook(hook)
+    after_file(".npz", act)
     return train_cell(*arguments)
+
+
+def interrupted(folder: str) -> int:
+    """Do `crosslabel run`; Ctrl-C when the first run has begun."""
+    from flows.cli import main
+
+    # As a terminal does: to the whole group, Prefect's backend in it.
+    after_file("run.json", lambda: os.killpg(os.getpgrp(), signal.SIGINT))
+    return main(["run", folder])

@@ -19,7 +19,7 @@ import typer
 import yaml
 from pydantic import BaseModel
 
-from flows import commands, steps
+from flows import commands, console, steps
 from flows.cli import main
 from flows.console import Console
 from ssldata.config import Project, json_schema, load_project
@@ -478,12 +478,12 @@ class Terminal(io.StringIO):
 
 def test_a_terminal_gets_bars_and_a_line_per_outermost_task() -> None:
     stream = Terminal()
-    console = Console(stream=stream)
-    with console.task("outer", 2) as advance:
-        with console.task("inner") as inner:
+    shown = Console(stream=stream)
+    with shown.task("outer", 2) as advance:
+        with shown.task("inner") as inner:
             inner(3)
         advance(1)
-        console.note("a note")
+        shown.note("a note")
         advance(1)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue())
     assert re.search(r"✓ outer \(\d+\.\d s\)", text)
@@ -496,12 +496,17 @@ def test_a_terminal_gets_bars_and_a_line_per_outermost_task() -> None:
     [
         (-1, Terminal, ""),
         (0, io.StringIO, ""),
-        (1, io.StringIO, "crosslabel: work (0.0 s)\n"),
+        (1, io.StringIO, "crosslabel: work (2.3 s)\n"),
     ],
 )
 def test_progress_is_quiet_where_it_should_be(
-    verbosity: int, stream: Callable[[], io.StringIO], expected: str
+    verbosity: int,
+    stream: Callable[[], io.StringIO],
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    times = iter([5.0, 7.31])
+    monkeypatch.setattr(console, "time", types.SimpleNamespace(monotonic=lambda: next(times)))
     out = stream()
     with Console(verbosity=verbosity, stream=out).task("work", 1) as advance:
         advance(1)
@@ -523,8 +528,7 @@ def test_warnings_of_the_libraries_are_lines(capsys: pytest.CaptureFixture[str])
         (0, "crosslabel: warning: 3 peaks left out\n"),
         (-1, ""),
     ):
-        console = Console(verbosity=verbosity)
-        with console.warnings_as_lines():
+        with Console(verbosity=verbosity).warnings_as_lines():
             logging.getLogger("ssldata.build").warning("%d peaks left out", 3)
             logging.getLogger("ssldata.build").info("not said")
             warnings.simplefilter("always")

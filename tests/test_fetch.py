@@ -91,10 +91,12 @@ def server() -> Iterator[Server]:
         yield running
 
 
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@pytest.fixture(scope="module")
+def nowhere() -> Iterator[str]:
+    """Return an address that refuses connections: its port is held, but nobody listens."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{held.getsockname()[1]}"
 
 
 @pytest.fixture(autouse=True)
@@ -117,7 +119,7 @@ def sha256(data: bytes) -> str:
 class World:
     """A project folder whose table names two files, and a mirror folder that has them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, public: str) -> None:
         self.folder = folder / "project"
         self.folder.mkdir()
         self.mirror = folder / "mirror"
@@ -126,7 +128,7 @@ class World:
             (self.mirror / path).write_bytes(data)
         self.peaks = self.folder / "data/peaks/a.bed"
         self.genome = self.folder / "data/genomes/g.2bit"
-        self.write_table(f"http://127.0.0.1:{closed_port()}")
+        self.write_table(public)
 
     def write_table(self, public: str) -> None:
         digest = open_genome(self.mirror / "genomes/g.2bit").digest
@@ -174,8 +176,8 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path) -> World:
-    return World(tmp_path)
+def world(tmp_path, nowhere) -> World:
+    return World(tmp_path, nowhere)
 
 
 class Recorder:
@@ -385,8 +387,8 @@ def test_offline_without_a_mirror_is_one_clear_message(world):
     assert not world.peaks.parent.exists()
 
 
-def test_an_unreachable_mirror_is_named_too(world, monkeypatch):
-    mirror = f"http://127.0.0.1:{closed_port()}/x"
+def test_an_unreachable_mirror_is_named_too(world, nowhere, monkeypatch):
+    mirror = f"{nowhere}/x"
     monkeypatch.setenv("CROSSLABEL_MIRROR", mirror)
     with pytest.raises(UnreachableError, match=rf"{mirror}/peaks/a%20b.bed \(cannot connect"):
         world.fetch()
@@ -517,16 +519,16 @@ def test_a_cut_download_of_unknown_checksum_is_begun_anew(world, server, cache, 
     assert world.peaks.read_bytes() == PEAKS
 
 
-def test_files_without_an_address_are_named_when_the_others_are_there(world, server, monkeypatch):
+def test_files_without_an_address_are_named_when_the_others_are_there(
+    world, server, nowhere, monkeypatch
+):
     world.write_table(server.url)
     forget_checksums(world, bed="")
     with pytest.raises(UnreachableError, match=r"no public address for data/peaks/a.bed; put it"):
         world.fetch()
     assert world.genome.is_file()
-    monkeypatch.setenv("CROSSLABEL_MIRROR", "http://127.0.0.1:9/none")
-    with pytest.raises(
-        UnreachableError, match=r"a.bed, and not in http://127.0.0.1:9/none/.*; put"
-    ):
+    monkeypatch.setenv("CROSSLABEL_MIRROR", f"{nowhere}/none")
+    with pytest.raises(UnreachableError, match=rf"a.bed, and not in {nowhere}/none/.*; put"):
         world.fetch()
     monkeypatch.setenv("CROSSLABEL_MIRROR", str(world.mirror))
     assert world.statuses() == ["mirror", "present"]

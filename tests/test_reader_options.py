@@ -277,7 +277,7 @@ def killed_after(path: Path, log: Path, batches: int) -> list[Any]:
     command = [sys.executable, "-c", VICTIM, str(path), str(log), str(Path(__file__).parent)]
     process = subprocess.Popen(command, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})
     try:
-        limit = time.monotonic() + 240
+        limit = time.monotonic() + 900
         while not log.exists() or log.read_bytes().count(b"\n") < batches:
             assert process.poll() is None, "the reading process ended by itself"
             assert time.monotonic() < limit, "the reading process is too slow"

@@ -132,7 +132,7 @@ def test_serve_until_interrupted(world: Path) -> None:
         url = process.stdout.readline().split()[-1]
         assert open_store(url).genomes == open_store(store).genomes
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) == 130
+        assert process.wait(timeout=600) == 130
 
 
 @pytest.mark.parametrize(
