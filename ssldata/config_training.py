@@ -142,6 +142,10 @@ class Augment(Section):
     translocation: Annotated[int, Field(ge=0)] = Field(
         default=0, description="Longest segment moved to the other end, in bases; 0: none."
     )
+    noise: Annotated[float, Field(ge=0)] = Field(
+        default=0.0,
+        description="Standard deviation of Gaussian noise added to the one-hot input.",
+    )
     finetuning: bool = Field(
         default=False,
         description="Also in fine-tuning, which otherwise sees only originals (but for "

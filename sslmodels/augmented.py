@@ -9,6 +9,7 @@ import keras
 
 from ssldata.config_training import Augment
 from sslmodels import augment
+from sslmodels.layers import CHANNELS, SequenceModel
 from sslmodels.zoo import Seeds
 
 
@@ -40,6 +41,8 @@ def augmentations(options: Augment, *, seed: int, originals: bool) -> list[augme
             layers.append(kind(min_length=0, max_length=length, rate=1.0, seed=seeds.next()))
     if options.mutation:
         layers.append(augment.Mutation(fraction=options.mutation, seed=seeds.next()))
+    if options.noise:
+        layers.append(augment.Noise(sd=options.noise, seed=seeds.next()))
     return layers
 
 
@@ -51,12 +54,12 @@ class Augmented(keras.Model):
     Parameters
     ----------
     inner
-        Reads base codes (B, L).
+        Reads base codes (B, L), and one-hot.
     layers
-        Applied one after the other.
+        Applied one after the other; all but noise read codes.
     """
 
-    def __init__(self, inner: keras.Model, layers: Sequence[augment.Augmentation]) -> None:
+    def __init__(self, inner: SequenceModel, layers: Sequence[augment.Augmentation]) -> None:
         super().__init__(name="augmented")
         self.inner = inner
         self.augmentations = list(layers)
@@ -65,12 +68,15 @@ class Augmented(keras.Model):
     def build(self, input_shape: Any) -> None:
         """Build the layers; the model was built when it was made."""
         for layer in self.augmentations:
-            layer.build(input_shape)
+            on_codes = not isinstance(layer, augment.Noise)
+            layer.build(input_shape if on_codes else (*input_shape, CHANNELS))
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Return probabilities (B, outputs)."""
         if training:
             for layer in self.augmentations:
+                if isinstance(layer, augment.Noise):
+                    inputs = self.inner.encode(inputs)
                 inputs = layer(inputs, training=True)
         return self.inner(inputs, training=training)

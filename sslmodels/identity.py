@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ssldata.config import Project
-from ssldata.config_training import HOMOLOGOUS, Augment, Regime
+from ssldata.config_training import HOMOLOGOUS, Augment, Regime, Training
 from ssldata.store import REFERENCE, Store
 from sslmodels import devices, own_model, phases, rates
 from sslmodels.catalogue import DNABERT2, input_length
@@ -18,7 +18,10 @@ _RATED = HOMOLOGOUS - {"homolog-sampling"}
 #: Regimes that pre-train on homologues weighed by ``training.weighting`` and ``training.weights``.
 WEIGHED = HOMOLOGOUS - {"ssl-ns"}
 #: Options that came later: left out at their defaults, so that runs made before stay what they are.
-_LATER: dict[str, dict[str, Any]] = {"noisy_student": {"calibration": "none"}}
+_LATER: dict[str, dict[str, Any]] = {
+    "noisy_student": {"calibration": "none"},
+    "augment": {"noise": 0.0},
+}
 
 
 def run_folder(project: Project, *, experiment: str, model: str, regime: Regime, seed: int) -> Path:
@@ -93,13 +96,9 @@ def run_identity(
         ("ssl-plus", "ssl_plus"),
     ):
         if regime == name:
-            later = _LATER.get(section, {})
-            options[section] = {
-                key: value
-                for key, value in getattr(training, section).model_dump(mode="json").items()
-                # The weighting of ssl-plus stands in place of the general one by now.
-                if key != "weighting" and (key not in later or value != later[key])
-            }
+            options[section] = _settings(training, section)
+            # That of ssl-plus stands in place of the general one by now.
+            options[section].pop("weighting", None)
     sampling = rates.sampling_identity(project, genomes, on_homologues=regime in _RATED)
     if sampling:
         options["sampling"] = sampling
@@ -107,7 +106,7 @@ def run_identity(
         outputs = project.outputs_of(experiment)
         options |= weighting_identity(project, store, genomes, outputs=outputs)
     if training.augment != Augment():
-        options["augment"] = training.augment.model_dump(mode="json")
+        options["augment"] = _settings(training, "augment")
     if training.both_strands:
         options["both_strands"] = True
     if training.labelled_peaks is not None:
@@ -131,6 +130,13 @@ def run_identity(
         "negatives": negatives,
         "content": {name: store.ledger[name]["content"] for name in groups},
     }
+
+
+def _settings(training: Training, section: str) -> dict[str, Any]:
+    """Return the settings of a section of ``training``, later ones only where they are set."""
+    later = _LATER.get(section, {})
+    settings = getattr(training, section).model_dump(mode="json")
+    return {k: value for k, value in settings.items() if k not in later or value != later[k]}
 
 
 def _model_identity(project: Project, model: str) -> dict[str, Any]:

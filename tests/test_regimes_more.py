@@ -19,6 +19,7 @@ from run_tools import EXPERIMENT, MODEL, StopAfter, changed, identity_of, record
 from ssldata.config import Project, load_project
 from ssldata.config_training import Sampling
 from ssldata.errors import ConfigError, StoreError
+from ssldata.onehot import one_hot, reverse_complement
 from ssldata.store import REFERENCE, Store, open_store
 from sslmodels import fitting, phases, regimes
 from sslmodels.augment import Mutation, ReverseComplement
@@ -218,9 +219,10 @@ def test_augmentation_is_left_out_of_fine_tuning(project):
     assert augmentations(project.training.augment, seed=1, originals=False) == []
 
 
-def test_augmented_model_shares_weights_and_predicts_originals(project):
+@pytest.mark.parametrize("changes", [{"mutation": 1.0}, {"noise": 0.5}, {"inversion": 9}])
+def test_augmented_model_shares_weights_and_predicts_originals(project, changes):
     inner = build_model(MODEL, length=60, seed=0)
-    options = project.training.augment.model_copy(update={"mutation": 1.0})
+    options = project.training.augment.model_copy(update=changes)
     model = Augmented(inner, augmentations(options, seed=1, originals=False))
     codes = np.random.default_rng(0).integers(0, 5, (4, 60)).astype(np.uint8)
     np.testing.assert_array_equal(model.predict(codes, verbose=0), inner.predict(codes, verbose=0))
@@ -230,6 +232,19 @@ def test_augmented_model_shares_weights_and_predicts_originals(project):
     assert not np.allclose(np.asarray(model(codes, training=True)), plain)
 
 
+def test_noise_is_added_to_the_one_hot_that_other_augmentation_leaves(project, monkeypatch):
+    options = project.training.augment.model_copy(update={"reverse_complement": 1.0, "noise": 0.2})
+    inner = build_model(MODEL, length=500, seed=0)
+    model = Augmented(inner, augmentations(options, seed=1, originals=False))
+    seen = []
+    monkeypatch.setattr(inner, "call", lambda inputs, training: seen.append(np.asarray(inputs)))
+    codes = np.random.default_rng(0).integers(0, 4, (20, 500)).astype(np.uint8)
+    model.call(codes, training=True)
+    noise = seen[0] - one_hot(reverse_complement(codes))
+    assert abs(noise.mean()) < 0.01
+    assert abs(noise.std() - 0.2) < 0.01
+
+
 def test_augmentation_is_part_of_the_identity(project):
     augment = project.training.augment.model_copy(update={"mutation": 0.1})
     assert identity_of(changed(project, "training", augment=augment), "sl") != identity_of(
@@ -237,6 +252,16 @@ def test_augmentation_is_part_of_the_identity(project):
     )
     both = changed(project, "training", both_strands=True)
     assert identity_of(both, "sl") != identity_of(project, "sl")
+    # Noise came later: runs without stay what they were.
+    assert (
+        "noise"
+        not in identity_of(changed(project, "training", augment=augment), "sl")["training"][
+            "augment"
+        ]
+    )
+    noisy = project.training.augment.model_copy(update={"noise": 0.1})
+    noisy_identity = identity_of(changed(project, "training", augment=noisy), "sl")
+    assert noisy_identity["training"]["augment"]["noise"] == 0.1
 
 
 # Models -----------------------------------------------------------------------------------------
