@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ import pytest
 import tensorflow as tf
 from small_store import LENGTH, write_store
 
-from ssldata import batches, reader
+from ssldata import batches, readbench, reader
 from ssldata.batches import ChunkCache, Weights, loci_of
 from ssldata.errors import ConfigError, StoreError
 from ssldata.onehot import one_hot
@@ -397,17 +398,41 @@ def test_ranges_of_rows(store: Store, first: int, end: int, batch: int) -> None:
 # -- measuring -----------------------------------------------------------------------------------
 
 
-def test_bench_reports_speed_and_waiting(store: Store) -> None:
-    report = bench(store, batch_size=BATCH, seconds=0.2, train=lambda batch: time.sleep(0.02))
+def test_bench_reports_speed_and_waiting(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a clock of its own: a batch takes 0.1 s, as one-hot 0.2 s, a step 0.02 s more."""
+    now = 0.0
+
+    def wait(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    class Slow(TrainingReader):
+        def __init__(self, *args: Any, encoding: Encoding, **options: Any) -> None:
+            super().__init__(*args, encoding=encoding, **options)
+            self.seconds = 0.2 if encoding.kind == "onehot" else 0.1
+
+        def dataset(self) -> Any:
+            for batch in super().dataset():
+                wait(self.seconds)
+                yield batch
+
+    clock = SimpleNamespace(perf_counter=lambda: now, process_time=lambda: now / 2)
+    monkeypatch.setattr(readbench, "time", clock)
+    monkeypatch.setattr(readbench, "TrainingReader", Slow)
+    report = bench(store, batch_size=BATCH, seconds=2.5, train=lambda batch: wait(0.02))
     assert report.rows == 480
     assert report.direct
-    assert report.step_ms is not None
-    assert report.waiting_ms is not None
-    assert report.step_ms >= 20
-    assert report.verdict == verdict_of(report.step_ms, report.waiting_ms)
-    assert min(report.codes_per_s, report.onehot_per_s, report.codes_per_cpu_s) > 100
-    assert bench(store, batch_size=BATCH, seconds=0.1).verdict is None
+    assert report.codes_per_s == pytest.approx(BATCH / 0.1)
+    assert report.onehot_per_s == pytest.approx(BATCH / 0.2)
+    assert report.codes_per_cpu_s == pytest.approx(2 * BATCH / 0.1)
+    assert report.onehot_per_cpu_s == pytest.approx(2 * BATCH / 0.2)
+    assert report.step_ms == pytest.approx(120)
+    assert report.waiting_ms == pytest.approx(100)
+    assert report.verdict == "data-bound"
     json.dumps(report.as_dict())
+    slow = bench(store, batch_size=BATCH, seconds=2.5, train=lambda batch: wait(5.0))
+    assert slow.verdict == "model-bound"
+    assert bench(store, batch_size=BATCH, seconds=0.1).verdict is None
 
 
 def test_verdicts() -> None:
