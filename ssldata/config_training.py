@@ -95,6 +95,11 @@ class HomologSampling(Section):
         description="How often a sequence is replaced by one drawn from itself and its "
         "homologues; the published optimum is between 0.5 and 0.9.",
     )
+    steps: Literal["own", "ssl"] = Field(
+        default="own",
+        description="Steps per epoch, after which validation is looked at: a pass over the loci, "
+        "or as many as in ssl's pre-training; with few peaks own is soon out of patience.",
+    )
 
 
 class Plus(Section):

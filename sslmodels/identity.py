@@ -21,6 +21,7 @@ WEIGHED = HOMOLOGOUS - {"ssl-ns"}
 _LATER: dict[str, dict[str, Any]] = {
     "noisy_student": {"calibration": "none"},
     "augment": {"noise": 0.0},
+    "homolog_sampling": {"steps": "own"},
 }
 
 

@@ -120,8 +120,14 @@ def _homolog_sampling(run: Run) -> Any:
         labelled_share=phases.share_of_rate(rate, len(run.genomes)),
     )
     model = run.new_model()
-    weights = run.homologue_weights(mixture)
-    run.fit("sample", model, mixture, learning_rate=training.learning_rate, weights=weights)
+    run.fit(
+        "sample",
+        model,
+        mixture,
+        learning_rate=training.learning_rate,
+        weights=run.homologue_weights(mixture),
+        steps_per_epoch=run.homologue_steps() if training.homolog_sampling.steps == "ssl" else None,
+    )
     _finetune(run, model)
     return model
 

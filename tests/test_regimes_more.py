@@ -173,7 +173,16 @@ def test_homolog_sampling_runs(project, store):
     sample, finetune = record["phases"]
     assert (sample["name"], finetune["name"]) == ("sample", "fine-tune")
     assert sample["positives"] <= finetune["positives"] * 1.5
+    # Without what came later, at its default.
     assert record["identity"]["training"]["homolog_sampling"] == {"rate": 0.7}
+    ssl = record_of(train(project, "pretrain-only"))["phases"][0]
+    options = project.training.homolog_sampling.model_copy(update={"steps": "ssl"})
+    longer = changed(project, "training", homolog_sampling=options)
+    record = record_of(train(longer, "homolog-sampling", replace=True))
+    assert record["phases"][0]["steps_per_epoch"] == ssl["steps_per_epoch"]
+    assert ssl["steps_per_epoch"] > sample["steps_per_epoch"]
+    assert record["phases"][0]["positives"] == sample["positives"]
+    assert record["identity"]["training"]["homolog_sampling"]["steps"] == "ssl"
 
 
 def test_ssl_plus(project, store):
