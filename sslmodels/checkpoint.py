@@ -19,12 +19,14 @@ Array = NDArray[Any]
 
 @dataclass(kw_only=True)
 class FitState:
-    """Where a fit stands after a whole number of epochs.
+    """Where a fit stands.
 
     Attributes
     ----------
     epoch
         Epochs done.
+    steps, epoch_s
+        Steps done in the epoch after these, and the seconds they took.
     history
         One record per epoch.
     best_epoch, best_value
@@ -42,6 +44,8 @@ class FitState:
     """
 
     epoch: int = 0
+    steps: int = 0
+    epoch_s: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
     best_value: float = float("nan")
@@ -71,6 +75,7 @@ def write_checkpoint(
     variables: Sequence[Array],
     optimizer: Sequence[Array],
     best_weights: Sequence[Array],
+    running: Sequence[Array] = (),
 ) -> None:
     """Write a checkpoint whole or not at all.
 
@@ -88,6 +93,8 @@ def write_checkpoint(
         All variables of the optimiser, the learning rate included.
     best_weights
         Weights of the best epoch; empty before there is one.
+    running
+        Within an epoch: the sums its loss is computed from.
     """
     header = json.dumps({"identity": identity, "state": vars(state)})
     with atomic_path(path) as temporary, temporary.open("wb") as handle:
@@ -97,14 +104,15 @@ def write_checkpoint(
             **_pack(variables, "variable."),
             **_pack(optimizer, "optimizer."),
             **_pack(best_weights, "best."),
+            **_pack(running, "running."),
         }
         np.savez(handle, **bundle)
 
 
 def read_checkpoint(
     path: Path, *, identity: str
-) -> tuple[FitState, list[Array], list[Array], list[Array]] | None:
-    """Return (state, variables, optimizer, best weights), or None when there is nothing to resume.
+) -> tuple[FitState, list[Array], list[Array], list[Array], list[Array]] | None:
+    """Return (state, variables, optimizer, best weights, running sums); None: nothing to resume.
 
     A file that cannot be read, of another `identity` or of an earlier release is nothing to
     resume: the fit starts anew and overwrites it.
@@ -120,6 +128,7 @@ def read_checkpoint(
                 _unpack(bundle, "variable."),
                 _unpack(bundle, "optimizer."),
                 _unpack(bundle, "best."),
+                _unpack(bundle, "running."),
             )
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
         return None

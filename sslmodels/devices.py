@@ -7,9 +7,12 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ssldata.config_training import Devices, Precision, Training
 from ssldata.errors import ConfigError
@@ -207,10 +210,38 @@ def different_draws(model: keras.Model) -> None:
     for variable in model.variables:
         if not variable.path.endswith("seed_generator_state"):
             continue
-        copies = strategy.experimental_local_results(variable.value)
+        copies = _copies(model, variable)
         seed, drawn = copies[0].numpy()
         for number, copy in enumerate(copies):
             copy.assign([seed + number, drawn])
+
+
+def copies_of(model: keras.Model, variables: Sequence[Any]) -> list[NDArray[Any]]:
+    """Return the values of variables on each device of a model: every device sums up for itself."""
+    import keras
+
+    return [
+        np.array(keras.ops.convert_to_numpy(copy))
+        for variable in variables
+        for copy in _copies(model, variable)
+    ]
+
+
+def assign_copies(
+    model: keras.Model, variables: Sequence[Any], values: Sequence[NDArray[Any]]
+) -> None:
+    """Give variables the values of :func:`copies_of`."""
+    copies = [copy for variable in variables for copy in _copies(model, variable)]
+    for copy, value in zip(copies, values, strict=True):
+        copy.assign(value)
+
+
+def _copies(model: keras.Model, variable: Any) -> Sequence[Any]:
+    strategy = strategy_of(model)
+    if strategy is None:
+        return [variable]
+    copies: Sequence[Any] = strategy.experimental_local_results(variable.value)
+    return copies
 
 
 # -- precision ---------------------------------------------------------------------------------

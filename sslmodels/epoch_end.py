@@ -152,9 +152,9 @@ class EpochEnd(keras.callbacks.Callback):
         if time.perf_counter() - self._written >= options.checkpoint_seconds or state.finished:
             self._write()
         self._tick()
-        self._advance(1)
         if self._log is not None:
             self._log(epochs_of(state))
+        self._advance(1)
 
     def _tick(self) -> None:
         now = (time.perf_counter(), time.process_time())

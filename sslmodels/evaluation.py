@@ -22,7 +22,7 @@ from sslmodels.evaluated import subject
 from sslmodels.figures import draw_all_pr, draw_all_roc, draw_pr, draw_roc
 from sslmodels.phases import label_columns
 from sslmodels.record import RunFolder
-from sslmodels.training import score_rows
+from sslmodels.scoring import score_rows
 from sslmodels.zoo import load_model
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any
@@ -28,9 +28,10 @@ from sslmodels.calibration import Calibration, fit_calibration
 from sslmodels.dnabert2_pretrained import build_dnabert2, encoding_of, options_from
 from sslmodels.layers import SequenceModel
 from sslmodels.record import RunFolder
-from sslmodels.run_logs import RunLogs
+from sslmodels.run_logs import RunLogs, write_history
+from sslmodels.scoring import score, score_rows
 from sslmodels.teacher import at_prior, output_priors
-from sslmodels.training import Batches, FitOptions, Validation, fit, score, score_rows
+from sslmodels.training import Batches, FitOptions, Validation, fit
 from sslmodels.weighting import genome_distances, homologue_weights
 from sslmodels.zoo import DNABERT2, build_model
 
@@ -210,7 +211,14 @@ class Run:
         """
         training = self.project.training
         steps_per_epoch = steps_per_epoch or mixture.steps(training.batch_size)
+        before = list(self.history)
         with self.logs.phase(len(self.phases), name) as log:
+
+            def logged(epochs: Sequence[Mapping[str, float]]) -> None:
+                log(epochs)
+                here = [{"phase": name, **record} for record in epochs]
+                write_history(self.folder.history, [*before, *here])
+
             result = fit(
                 self._augmented(name, model, originals=originals),
                 self._batches(model, mixture, weights, steps_per_epoch),
@@ -228,7 +236,7 @@ class Run:
                 identity=digest_of([self.digest, name]),
                 description=f"{self.experiment} {self.model} seed {self.seed}: {name}",
                 progress=self.progress,
-                log=log,
+                log=logged,
             )
         best = result.history[result.best_epoch - 1]
         self.history += [{"phase": name, **record} for record in result.history]

@@ -25,8 +25,6 @@ homolog-sampling: Duncan, Mitchell, Moses 2024 (phylogenetic augmentation).
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import shutil
 from collections.abc import Callable
@@ -56,8 +54,6 @@ from sslmodels.run_logs import RunLogs
 from sslmodels.trackers import Description, tracked
 from sslmodels.training import save_model, weights_digest
 from sslmodels.zoo import load_model
-
-_HISTORY = ("phase", "epoch", "loss", "val_loss", "val_aupr", "learning_rate")
 
 
 def _sl(run: Run) -> Any:
@@ -385,7 +381,6 @@ def _train(
     )
     model = _REGIMES[identity["regime"]](run)
     save_model(model, folder.model)
-    write_text_atomic(folder.history, _csv(run.history))
     return {
         "status": "complete",
         "parameters": int(model.count_params()),
@@ -401,11 +396,3 @@ def _train(
         "machine": machine(),
         **run.account(),
     }
-
-
-def _csv(history: list[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, _HISTORY, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    return text.getvalue()

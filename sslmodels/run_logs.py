@@ -1,21 +1,40 @@
-"""Logs of a run that people watch: TensorBoard always, trackers of experiments when asked for.
+"""Logs of a run that people watch: CSV and TensorBoard always, trackers when asked for.
 
-They are no part of what a run gives: the same run twice has the same model and history, and logs of
-other times and speeds.
+The history as CSV is part of what a run gives. The others are not: the same run twice has the same
+model and history, and logs of other times and speeds.
 """
 
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ssldata.cache import write_text_atomic
+from sslmodels.epoch_end import EpochLog
 from sslmodels.trackers import TrackedRun
-from sslmodels.training import EpochLog
+
+#: Columns of the history of a run.
+HISTORY = ("phase", "epoch", "loss", "val_loss", "val_aupr", "learning_rate")
+
+
+def write_history(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
+    """Write the epochs of a run as CSV, one line each, whole or not at all.
+
+    Equal numbers give equal files; what is no column of :data:`HISTORY` is left out.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, HISTORY, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(records)
+    write_text_atomic(path, text.getvalue())
 
 
 @contextlib.contextmanager

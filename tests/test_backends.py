@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from small_store import write_store
-from test_training import EndsAfter
+from test_training import EndsAfter, cut_after, interrupt
 
 from ssldata.reader import TrainingReader
 from ssldata.sampling import Mixture, Segment
-from sslmodels import devices, training
+from sslmodels import devices, scoring, training
 from sslmodels.checkpoint import read_checkpoint
 from sslmodels.training import Batches, FitOptions, Validation
 from sslmodels.zoo import build_model, load_model
@@ -41,32 +41,43 @@ def fit_from_a_store(folder: str) -> None:
     )
     validation = Validation(codes=SCORED, labels=(np.arange(20) % 2)[:, None].astype(np.float32))
 
-    def fit(checkpoint: Path | None = None, progress=None):
+    def fit(checkpoint: Path | None = None, progress=None, within: float = 300):
         model = build_model("cnn-7k", length=LENGTH, seed=3)
-        options = FitOptions(epochs=4, plateau_patience=1, checkpoint_seconds=0, learning_rate=1e-2)
+        options = FitOptions(
+            epochs=4,
+            plateau_patience=1,
+            checkpoint_seconds=0,
+            within_seconds=within,
+            learning_rate=1e-2,
+        )
         result = training.fit(
             model, batches, validation, options=options, checkpoint=checkpoint, progress=progress
         )
         return model, result
 
-    def stop() -> None:
-        raise KeyboardInterrupt
-
     whole, result = fit()
     checkpoint = Path(folder) / "fit.npz"
     with contextlib.suppress(KeyboardInterrupt):
-        fit(checkpoint, EndsAfter(2, stop))
+        fit(checkpoint, EndsAfter(2, interrupt))
     stopped = read_checkpoint(checkpoint, identity="")[0].epoch
     again, continued = fit(checkpoint)
+    within = Path(folder) / "within.npz"
+    with contextlib.suppress(KeyboardInterrupt), cut_after(6, interrupt):
+        fit(within, within=0)  # four steps in an epoch
+    state = read_checkpoint(within, identity="")[0]
+    third, third_continued = fit(within)
     training.save_model(whole, Path(folder) / "model.keras")
     found = {
         "backend": devices.backend(),
         "losses": [record["loss"] for record in result.history],
         "rates": [record["learning_rate"] for record in result.history],
         "stopped after": stopped,
-        "same bits": training.weights_digest(again) == training.weights_digest(whole),
-        "same history": continued.history == result.history,
-        "scores": training.score(whole, SCORED)[:, 0].tolist(),
+        "stopped within": [state.epoch, state.steps],
+        "same bits": training.weights_digest(again)
+        == training.weights_digest(third)
+        == training.weights_digest(whole),
+        "same history": continued.history == third_continued.history == result.history,
+        "scores": scoring.score(whole, SCORED)[:, 0].tolist(),
     }
     print(json.dumps(found))
 
@@ -88,8 +99,9 @@ def test_fit_from_a_store(backend: str, tmp_path: Path):
     assert found["losses"][-1] < found["losses"][0]
     assert found["rates"][-1] < found["rates"][0]
     assert found["stopped after"] == 2
+    assert found["stopped within"] == [1, 2]
     assert found["same bits"]
     assert found["same history"]
     # The file is the same model under TensorFlow.
-    again = training.score(load_model(tmp_path / "model.keras"), SCORED)[:, 0]
+    again = scoring.score(load_model(tmp_path / "model.keras"), SCORED)[:, 0]
     np.testing.assert_allclose(again, found["scores"], rtol=1e-4)

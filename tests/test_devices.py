@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_training import BATCH, LENGTH, EndsAfter, rows, validation
+from test_training import BATCH, LENGTH, EndsAfter, cut_after, interrupt, rows, validation
 
 from ssldata.config_training import Training
 from ssldata.errors import ConfigError
-from sslmodels import devices, training
+from sslmodels import devices, scoring, training
 from sslmodels.checkpoint import read_checkpoint
 from sslmodels.training import Batches, FitOptions
 from sslmodels.zoo import build_model, load_model
@@ -52,10 +52,6 @@ def fit(*, dropout: bool = True, checkpoint: Path | None = None, progress=None, 
     return model, result
 
 
-def stop() -> None:
-    raise KeyboardInterrupt
-
-
 def two_devices(folder: str) -> None:
     """What the subprocess of the tests does; JSON on stdout."""
     cpu = tf.config.list_physical_devices("CPU")[0]
@@ -68,9 +64,15 @@ def two_devices(folder: str) -> None:
         whole, whole_result = fit()
         checkpoint = Path(folder) / "fit.npz"
         with contextlib.suppress(KeyboardInterrupt):
-            fit(checkpoint=checkpoint, progress=EndsAfter(2, stop))
+            fit(checkpoint=checkpoint, progress=EndsAfter(2, interrupt))
         found["stopped after"] = read_checkpoint(checkpoint, identity="")[0].epoch
         again, again_result = fit(checkpoint=checkpoint)
+        within = Path(folder) / "within.npz"
+        with contextlib.suppress(KeyboardInterrupt), cut_after(5, interrupt):
+            fit(checkpoint=within, within_seconds=0)
+        state = read_checkpoint(within, identity="")[0]
+        found["stopped within"] = [state.epoch, state.steps]
+        third, third_result = fit(checkpoint=within)
         same_rows = np.repeat(rows(1, seed=5)[0], 2 * BATCH, axis=0)
         data = tf.data.Dataset.from_tensors(
             (same_rows, np.zeros((2 * BATCH, 1)), np.ones(2 * BATCH))
@@ -89,12 +91,14 @@ def two_devices(folder: str) -> None:
     found["resumed"] = [
         training.weights_digest(again) == training.weights_digest(whole),
         again_result.history == whole_result.history,
+        training.weights_digest(third) == training.weights_digest(whole),
+        third_result.history == whole_result.history,
     ]
     found["parts"] = [len(part) for part in draws]
     found["draws differ"] = bool((draws[0] != draws[1]).any())
     saved = load_model(Path(folder) / "whole.keras")
     codes = validation().codes
-    found["scores"] = [training.score(model, codes).tolist() for model in (whole, saved)]
+    found["scores"] = [scoring.score(model, codes).tolist() for model in (whole, saved)]
     with contextlib.suppress(ConfigError), devices.on_devices(3):
         found["three"] = True
     print(json.dumps(found))
@@ -129,7 +133,8 @@ def test_two_devices_train_as_one(two):
 
 def test_two_devices_continue_to_the_same_bits(two):
     assert two["stopped after"] == 2
-    assert two["resumed"] == [True, True]
+    assert two["stopped within"] == [1, 2]
+    assert two["resumed"] == [True] * 4
 
 
 def test_each_device_draws_for_itself(two):
@@ -168,7 +173,7 @@ def test_half_precision_trains_much_the_same_and_saves_float32(plain, tmp_path: 
             dropout=False,
             precision="mixed_float16",
             checkpoint=checkpoint,
-            progress=EndsAfter(2, stop),
+            progress=EndsAfter(2, interrupt),
         )
     again, continued = fit(dropout=False, precision="mixed_float16", checkpoint=checkpoint)
     assert continued.history == result.history
@@ -177,7 +182,7 @@ def test_half_precision_trains_much_the_same_and_saves_float32(plain, tmp_path: 
     saved = load_model(tmp_path / "half.keras")
     assert {layer.dtype_policy.name for layer in saved._flatten_layers()} == {"float32"}
     codes = validation().codes
-    np.testing.assert_array_equal(training.score(saved, codes), training.score(half, codes))
+    np.testing.assert_array_equal(scoring.score(saved, codes), scoring.score(half, codes))
 
 
 def test_half_precision_reaches_all_but_the_probabilities():

@@ -22,7 +22,7 @@ from sslmodels.dnabert2_lora import load_adapter, save_adapter
 from sslmodels.dnabert2_pretrained import build_dnabert2, options_from
 from sslmodels.dnabert2_weights import checkpoint_tensors
 from sslmodels.evaluation import evaluate_run
-from sslmodels.training import score
+from sslmodels.scoring import score
 from sslmodels.zoo import load_model
 
 # Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.

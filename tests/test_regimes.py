@@ -298,14 +298,17 @@ def test_ssl_ns_trains_its_teacher_and_keeps_the_weights(project, sl_run, store)
 
 def test_interrupted_run_continues_to_the_same_bits(project, tmp_path, monkeypatch):
     monkeypatch.setattr(fitting, "FitOptions", functools.partial(FitOptions, checkpoint_seconds=0))
-    whole = record_of(train(project, "ssl"))
+    whole_run = train(project, "ssl")
+    whole = record_of(whole_run)
     cut = changed(project, "training", runs=tmp_path / "cut")
     folder = regimes.run_folder(cut, experiment=EXPERIMENT, model=MODEL, regime="ssl", seed=0)
     # First after two epochs; then, told of the two at once, after a third and one of fine-tuning.
-    for epochs in (2, 3):
+    lines = (whole_run / "history.csv").read_text().splitlines()
+    for epochs, seen in ((2, 2), (3, 4)):
         with pytest.raises(KeyboardInterrupt):
             train(cut, "ssl", progress=StopAfter(epochs))
         assert record_of(folder)["status"] == "training"
+        assert (folder / "history.csv").read_text().splitlines() == lines[: 1 + seen]
     assert sorted(path.name for path in (folder / "work").iterdir()) == [
         "00-pre-train.npz",
         "01-fine-tune.npz",

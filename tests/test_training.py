@@ -17,7 +17,7 @@ import tensorflow as tf
 from small_store import write_store
 
 from ssldata.errors import ConfigError, StoreError
-from sslmodels import training
+from sslmodels import epoch_end, scoring, training
 from sslmodels.checkpoint import FitState, read_checkpoint, write_checkpoint
 from sslmodels.devices import make_deterministic
 from sslmodels.training import Batches, FitOptions, Validation
@@ -90,6 +90,26 @@ class EndsAfter:
         yield advance
 
 
+@contextlib.contextmanager
+def cut_after(writes: int, act):
+    """Call `act` when so many checkpoints were written."""
+    genuine, left = epoch_end.write_checkpoint, [writes]
+
+    def write(*args, **options):
+        genuine(*args, **options)
+        left[0] -= 1
+        if left[0] == 0:
+            act()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(epoch_end, "write_checkpoint", write)
+        yield
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
 def fit(checkpoint: Path | None = None, progress=None, **changes):
     make_deterministic()
     model = build_model("cnn-7k", length=LENGTH, seed=3)
@@ -129,11 +149,8 @@ def test_it_learns(whole):
 def test_interrupted_fit_continues_to_the_same_bits(whole, tmp_path: Path, after: int):
     checkpoint = tmp_path / "fit.npz"
 
-    def stop():
-        raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        fit(checkpoint, EndsAfter(after, stop))
+        fit(checkpoint, EndsAfter(after, interrupt))
     state = read_checkpoint(checkpoint, identity="test")[0]
     assert (state.epoch, state.finished) == (after, False)
     digest, result = fit(checkpoint)
@@ -142,20 +159,48 @@ def test_interrupted_fit_continues_to_the_same_bits(whole, tmp_path: Path, after
     assert result.best_epoch == whole[1].best_epoch
 
 
-def test_killed_process_continues_to_the_same_bits(whole, tmp_path: Path):
+@pytest.mark.parametrize(("writes", "epoch", "steps"), [(2, 0, 2), (8, 1, 2), (16, 2, 4)])
+def test_fit_cut_within_an_epoch_continues_to_the_same_bits(
+    whole, tmp_path: Path, writes: int, epoch: int, steps: int
+):
+    checkpoint = tmp_path / "fit.npz"
+    with cut_after(writes, interrupt), pytest.raises(KeyboardInterrupt):
+        fit(checkpoint, within_seconds=0)
+    state = read_checkpoint(checkpoint, identity="test")[0]
+    assert (state.epoch, state.steps) == (epoch, steps)
+    assert state.reader == {"step": epoch * STEPS + steps}
+    again = fit(checkpoint)
+    assert again[0] == whole[0]
+    assert again[1].history == whole[1].history
+
+
+def test_a_short_epoch_is_not_checkpointed_within(tmp_path: Path):
+    checkpoint = tmp_path / "fit.npz"
+    with cut_after(1, interrupt), pytest.raises(KeyboardInterrupt):
+        fit(checkpoint)
+    assert read_checkpoint(checkpoint, identity="test")[0].epoch == 1
+
+
+@pytest.mark.parametrize(("writes", "within", "reached"), [(2, 300, (2, 0)), (9, 0, (1, 3))])
+def test_killed_process_continues_to_the_same_bits(
+    whole, tmp_path: Path, writes: int, within: int, reached: tuple[int, int]
+):
     checkpoint = tmp_path / "fit.npz"
     script = (
         "import os, signal, sys, pathlib\n"
         "import test_training as t\n"
-        "t.fit(pathlib.Path(sys.argv[1]),\n"
-        "      t.EndsAfter(2, lambda: os.kill(os.getpid(), signal.SIGKILL)))\n"
+        "with t.cut_after(int(sys.argv[2]), lambda: os.kill(os.getpid(), signal.SIGKILL)):\n"
+        "    t.fit(pathlib.Path(sys.argv[1]), within_seconds=int(sys.argv[3]))\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     done = subprocess.run(
-        [sys.executable, "-c", script, str(checkpoint)], env=environment, check=False
+        [sys.executable, "-c", script, str(checkpoint), str(writes), str(within)],
+        env=environment,
+        check=False,
     )
     assert done.returncode == -signal.SIGKILL
-    assert read_checkpoint(checkpoint, identity="test")[0].epoch == 2
+    state = read_checkpoint(checkpoint, identity="test")[0]
+    assert (state.epoch, state.steps) == reached
     assert fit(checkpoint)[0] == whole[0]
 
 
@@ -293,17 +338,17 @@ def test_history_is_json(whole):
 def test_score_in_pieces_is_score_at_once(monkeypatch):
     model = build_model("cnn-7k", length=LENGTH, seed=3)
     codes = rows(50, seed=4)[0]
-    expected = training.score(model, codes)
-    monkeypatch.setattr(training, "SCORE_BATCH", 16)
-    np.testing.assert_allclose(training.score(model, codes), expected, rtol=1e-5)
+    expected = scoring.score(model, codes)
+    monkeypatch.setattr(scoring, "SCORE_BATCH", 16)
+    np.testing.assert_allclose(scoring.score(model, codes), expected, rtol=1e-5)
 
 
 def test_damaged_rows_are_told_while_they_are_scored(tmp_path: Path) -> None:
     store = write_store(tmp_path / "s.zarr", rows={"reference": (0, 0, 0, 30)})
     model = build_model("cnn-7k", length=24, seed=0)
     options = {"group": "reference", "start": 0, "stop": 30}
-    assert training.score_rows(model, store, **options).shape == (30, 1)
+    assert scoring.score_rows(model, store, **options).shape == (30, 1)
     file = tmp_path / "s.zarr" / "reference" / "sequence_codes" / "c" / "0" / "0"
     file.write_bytes(file.read_bytes()[:-9])
     with pytest.raises(StoreError, match="the index of the shard is damaged"):
-        training.score_rows(model, store, **options)
+        scoring.score_rows(model, store, **options)

@@ -21,7 +21,7 @@ from ssldata.weights import read_weights
 from sslmodels import fitting, phases, regimes
 from sslmodels.calibration import Calibration, fit_calibration
 from sslmodels.run_weights import publish_run
-from sslmodels.training import score
+from sslmodels.scoring import score
 from sslmodels.weighting import (
     distance_weight,
     homologue_weights,
