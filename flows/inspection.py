@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows import tables
-from ssldata.config import load_project
-from ssldata.errors import MissingInputError
+from ssldata.places import find_place, names_project
 from ssldata.published_weights import described, stale_groups
-from ssldata.store import COMPLETE, HOMOLOGUES, REFERENCE, YANKED, open_store, read_root_attributes
+from ssldata.store import COMPLETE, HOMOLOGUES, REFERENCE, YANKED, open_store
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -36,17 +35,10 @@ def inspect(
     tuple
         An entry per store for JSON, and what to print.
     """
-    path, missing = Path(location), []
-    places = [location]
-    if path.suffix in {".yaml", ".yml"} or (path / "project.yaml").is_file():
-        project = load_project(path)
-        named = dict.fromkeys(project.store_path(e.name) for e in project.experiments)
-        places = [str(place) for place in named if read_root_attributes(place) is not None]
-        missing = [place for place in named if str(place) not in places]
-        if not places:
-            raise MissingInputError(
-                f"{project.store.path}: no store here; run `crosslabel build {path}` first"
-            )
+    places, missing = [location], []
+    if names_project(Path(location)):
+        found = find_place(Path(location))
+        places, missing = [str(place) for place in found.stores], found.unbuilt
     stores = [_store(place) for place in places]
     if len(stores) > 1 and sum(len(held["groups"]) for held in stores) > _MANY_GROUPS:
         shown = [_overview(stores)] if not everything else []

@@ -151,7 +151,7 @@ def add(
         notes: list[Any] = list(steps.build_tables([{**s, "steps": [s]} for s in value["stores"]]))
         if value["registered"]:
             notes.append(f"listed in {value['registry']}")
-        notes += [f"not built yet, `crosslabel build` adds it there: {s}" for s in value["unbuilt"]]
+        notes += [f"not in {s} yet, `crosslabel build` adds it" for s in value["lacking"]]
         shown.result(value, *notes)
 
 

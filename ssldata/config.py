@@ -248,6 +248,10 @@ class Project(Section):
                 seen.add(name.lower())
         if self.reference.name in {g.name for g in self.genomes}:
             raise ValueError(f"genomes: {self.reference.name!r} is the reference itself")
+        if "reference" in {g.name for g in self.genomes}:
+            raise ValueError(
+                "genomes: 'reference' means the labelled genome everywhere; choose another name"
+            )
         known = {e.name for e in self.experiments}
         for name in self.training.experiments:
             if name not in known:

@@ -7,87 +7,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ssldata.build import build_genome
-from ssldata.build_inputs import open_target, store_names
+from ssldata.build_inputs import open_target
 from ssldata.card import write_card
+from ssldata.chain import load_chain
 from ssldata.cluster import Pool
-from ssldata.config import Genome, Project, checked, load_project
+from ssldata.config import Genome, Project, checked
 from ssldata.errors import ConfigError, InputError, MissingInputError, StoreError
 from ssldata.genome import open_genome
+from ssldata.places import Place, find_place, stores_of
 from ssldata.progress import NoProgress, Progress
 from ssldata.registry import enter_genome, strike_genome
 from ssldata.store import COMPLETE, HOMOLOGUES, YANKED, read_root_attributes
 from ssldata.store_writer import StoreWriter, writer_lock
 
 _LOG = logging.getLogger(__name__)
-#: How far above a store its project file is looked for.
-_LEVELS = 3
-
-
-@dataclass(frozen=True)
-class Target:
-    """The stores a command means, and the project they belong to, if there is one.
-
-    Attributes
-    ----------
-    stores
-        Paths of stores that exist.
-    project
-        The project whose file was given or found above the store.
-    unbuilt
-        Stores of the project that were never built.
-    """
-
-    stores: list[Path]
-    project: Project | None
-    unbuilt: list[Path]
-
-
-def find_target(path: Path) -> Target:
-    """Return what a path means: a project (all its stores), or one store.
-
-    Parameters
-    ----------
-    path
-        A project file, a folder that holds ``project.yaml``, or a store. The project of a store is
-        looked for in the folders above it.
-
-    Raises
-    ------
-    CrosslabelError
-        Nothing is there, or no store of the project was built.
-    """
-    if path.is_file() or (path / "project.yaml").is_file():
-        project = load_project(path)
-        places = _places(project)
-        built = [place for place in places if read_root_attributes(place) is not None]
-        if not built:
-            raise MissingInputError(
-                f"{project.store.path}: no store here; run `crosslabel build {path}` first"
-            )
-        return Target(built, project, [place for place in places if place not in built])
-    if not path.exists():
-        raise MissingInputError(f"{path}: no such store or project")
-    if read_root_attributes(path) is None:
-        raise StoreError(f"{path}: neither a crosslabel store nor a project")
-    return Target([path], _project_above(path), [])
-
-
-def _places(project: Project) -> list[Path]:
-    return [project.store.path / f"{name}.zarr" for name in store_names(project)]
-
-
-def _project_above(path: Path) -> Project | None:
-    for folder in path.resolve().parents[:_LEVELS]:
-        if (folder / "project.yaml").is_file():
-            project = load_project(folder)
-            if path.resolve() in [place.resolve() for place in _places(project)]:
-                return project
-    return None
 
 
 def _project_of_store(path: Path, reference: Path | None) -> Project:
@@ -123,6 +60,18 @@ def _project_of_store(path: Path, reference: Path | None) -> Project:
             "training": {"regimes": ["sl"]},
         },
         str(path),
+    )
+
+
+def _is_same(known: Genome, genome: Genome) -> bool:
+    """Return whether two entries name the same sequence and chain, wherever their files are."""
+    if not (known.sequence.is_file() and known.chain.is_file()):
+        return False
+    old, new = open_genome(known.sequence), open_genome(genome.sequence)
+    return (
+        old.digest == new.digest
+        and old.names == new.names
+        and load_chain(known.chain).digest == load_chain(genome.chain).digest
     )
 
 
@@ -163,7 +112,7 @@ def add_genome(
         A project (every store of it) or one store.
     name, sequence, chain, distance, aliases
         Of the genome, as in the project file. For a genome of the project None keeps its
-        distance and aliases.
+        distance and aliases, and other files that say the same keep the listed ones.
     reference
         Sequence of the labelled genome, for a store without a project.
     replace
@@ -174,9 +123,9 @@ def add_genome(
     Returns
     -------
     dict
-        ``genome``; ``stores``: what was done to each; ``unbuilt``: stores of the project that
-        were never built; ``registry``: the file that lists the genome; ``registered``: whether
-        it was changed.
+        ``genome``; ``stores``: what was done to each; ``lacking``: stores of the project that
+        do not have the genome yet; ``registry``: the file that lists the genome; ``registered``:
+        whether it was changed.
 
     Raises
     ------
@@ -184,13 +133,13 @@ def add_genome(
         An input is missing or wrong, the name is taken, or rows from other inputs are there and
         `replace` is not set. Nothing is entered in the list then.
     """
-    target = find_target(path)
+    place = find_place(path)
     entry: dict[str, Any] = {
         "name": name,
         "sequence": str(sequence.absolute()),
         "chain": str(chain.absolute()),
     }
-    listed = [] if target.project is None else target.project.genomes
+    listed = [] if place.project is None else place.project.genomes
     known = next((genome for genome in listed if genome.name == name), None)
     if known is not None:  # what is not said stays as it is
         distance = known.distance if distance is None else distance
@@ -202,8 +151,11 @@ def add_genome(
     for file in (sequence, chain):
         if not file.is_file():
             raise MissingInputError(f"{file}: no such file")
-    settings = target.project or _project_of_store(target.stores[0], reference)
+    settings = place.project or _project_of_store(place.stores[0], reference)
     genome = checked(Genome, entry, "store add")
+    if known is not None and not replace and _is_same(known, genome):
+        entry |= {"sequence": str(known.sequence), "chain": str(known.chain)}
+        genome = checked(Genome, entry, "store add")
     project = _with_genome(settings, genome, replace=replace)
     inputs = open_target(project, name)
     results = [
@@ -216,18 +168,24 @@ def add_genome(
             pool=pool,
             progress=progress or NoProgress(),
         )
-        for store in target.stores
+        for store in place.stores
     ]
-    for store in target.stores:
+    for store in place.stores:
         write_card(store)
-    registry = None if target.project is None else target.project.genomes_file
+    project_stores = [] if place.project is None else stores_of(place.project)
+    registry = None if place.project is None else place.project.genomes_file
     return {
         "genome": name,
         "stores": results,
-        "unbuilt": [str(store) for store in target.unbuilt],
+        "lacking": [str(store) for store in project_stores if not _has(store, name)],
         "registry": None if registry is None else str(registry),
         "registered": registry is not None and enter_genome(registry, entry, replace=replace),
     }
+
+
+def _has(store: Path, genome: str) -> bool:
+    attributes = read_root_attributes(store)
+    return attributes is not None and f"{HOMOLOGUES}/{genome}" in attributes["ledger"]
 
 
 def remove_genome(path: Path, name: str) -> dict[str, Any]:
@@ -251,14 +209,13 @@ def remove_genome(path: Path, name: str) -> dict[str, Any]:
     StoreError
         No store has the genome.
     """
-    target = find_target(path)
+    place = find_place(path)
     group = f"{HOMOLOGUES}/{name}"
-    registry = None if target.project is None else target.project.genomes_file
-    whole_project = path.is_file() or (path / "project.yaml").is_file()
-    listed = target.project is not None and name in {g.name for g in target.project.genomes}
-    _require_somewhere(target, group, name, or_listed=whole_project and listed)
+    registry = None if place.project is None else place.project.genomes_file
+    listed = place.project is not None and name in {g.name for g in place.project.genomes}
+    _require_somewhere(place, group, name, or_listed=place.is_project and listed)
     results = []
-    for store in target.stores:
+    for store in place.stores:
         with writer_lock(store):
             writer = StoreWriter(store)
             writer.sweep()
@@ -267,7 +224,7 @@ def remove_genome(path: Path, name: str) -> dict[str, Any]:
                 writer.remove(group)
         write_card(store)
         results.append({"path": str(store), "status": "removed" if held else "absent"})
-    if whole_project and listed and registry is not None:
+    if place.is_project and listed and registry is not None:
         strike_genome(registry, name)
         listed = False
     elif listed:
@@ -280,15 +237,15 @@ def remove_genome(path: Path, name: str) -> dict[str, Any]:
     }
 
 
-def _require_somewhere(target: Target, group: str, name: str, *, or_listed: bool = False) -> None:
-    """Raise when no store of a target has a genome."""
+def _require_somewhere(place: Place, group: str, name: str, *, or_listed: bool = False) -> None:
+    """Raise when no store of a place has a genome."""
     known: set[str] = set()
-    for store in target.stores:
+    for store in place.stores:
         known |= set((read_root_attributes(store) or {"ledger": {}})["ledger"])
     if group not in known and not or_listed:
         genomes = sorted(key.removeprefix(f"{HOMOLOGUES}/") for key in known if "/" in key)
         raise StoreError(
-            f"{', '.join(str(store) for store in target.stores)}: no genome {name!r}; there are "
+            f"{', '.join(str(store) for store in place.stores)}: no genome {name!r}; there are "
             f"{', '.join(genomes) or 'none'}"
         )
 
@@ -303,7 +260,7 @@ def yank_genome(path: Path, name: str, *, reason: str = "") -> dict[str, Any]:
     name
         Of the genome.
     reason
-        Written into the ledger.
+        Written into the ledger; of a genome that is yanked already, instead of the earlier one.
 
     Returns
     -------
@@ -324,18 +281,20 @@ def unyank_genome(path: Path, name: str) -> dict[str, Any]:
 
 
 def _set_status(path: Path, name: str, old: str, new: str, more: dict[str, Any]) -> dict[str, Any]:
-    target = find_target(path)
+    place = find_place(path)
     group = f"{HOMOLOGUES}/{name}"
-    _require_somewhere(target, group, name)
+    _require_somewhere(place, group, name)
     results = []
-    for store in target.stores:
+    for store in place.stores:
         with writer_lock(store):
             writer = StoreWriter(store)
             writer.sweep()
             entry = writer.ledger().get(group)
-            if entry is not None and entry["status"] == old:
-                entry.pop("yanked", None)
-                writer.set_entry(group, {**entry, **more, "status": new})
+            if entry is not None and (entry["status"] == old or (entry["status"] == new and more)):
+                kept = {key: value for key, value in entry.items() if key != "yanked"}
+                wanted = {**kept, **more, "status": new}
+                if wanted != entry:
+                    writer.set_entry(group, wanted)
             elif entry is not None and entry["status"] != new:
                 raise StoreError(
                     f"{store}: {name} is {entry['status']}, not {old}; run `crosslabel build` first"

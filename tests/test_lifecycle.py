@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import multiprocessing
 import shutil
@@ -120,6 +121,21 @@ def test_adding_again_is_no_work(world: Path) -> None:
     }
 
 
+def test_the_same_genome_from_other_files_is_no_work(world: Path, tmp_path: Path) -> None:
+    files = genome_files(load_project(world))
+    plain = tmp_path / "plain.fa"
+    plain.write_bytes(gzip.decompress(files["sequence"].read_bytes()))
+    before = digests(world)
+    added = add_genome(world, name=LAST, **{**files, "sequence": plain})
+    assert {step["status"] for step in added["stores"]} == {"unchanged"}
+    assert not added["registered"]
+    assert digests(world) == before
+    # Asked for, the list names the other file; the rows stay.
+    added = add_genome(world, name=LAST, replace=True, **{**files, "sequence": plain})
+    assert {step["status"] for step in added["stores"]} == {"unchanged"}
+    assert load_project(world).genomes[-1].sequence == plain
+
+
 def test_a_genome_of_the_same_name_is_refused_then_replaced(world: Path) -> None:
     project = load_project(world)
     other = genome_files(project, "relative1")
@@ -157,7 +173,19 @@ def test_a_store_below_its_project_needs_no_more(
     assert [step["store"] for step in added["stores"]] == ["alpha"]
     assert LAST in open_store(project.store_path("alpha")).genomes
     assert LAST not in open_store(project.store_path("beta")).genomes
+    assert added["lacking"] == [str(project.store_path("beta"))]
     assert names_in_project(world)[-1] == LAST
+
+
+def test_a_linked_store_finds_its_project(
+    without_last: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    world, files = without_last
+    (world / "store").rename(tmp_path / "disk")
+    (world / "store").symlink_to(tmp_path / "disk")
+    added = add_genome(world / "store" / "alpha.zarr", name=LAST, **files)
+    assert added["registered"]
+    assert LAST in open_store(tmp_path / "disk" / "alpha.zarr").genomes
 
 
 def test_bad_additions_leave_everything_as_it_was(
@@ -173,6 +201,7 @@ def test_bad_additions_leave_everything_as_it_was(
         ({"name": "x", **files, "chain": bad}, "bad.chain"),
         ({"name": "a/b", **files}, "a name is letters"),
         ({"name": "simref", **files}, "is the reference itself"),
+        ({"name": "reference", **files}, "'reference' means the labelled genome"),
         ({"name": "x", **files, "sequence": other}, "another assembly"),
     ]
     for arguments, words in attempts:
@@ -188,6 +217,10 @@ def test_nothing_to_add_to(tmp_path: Path, small_world: Path) -> None:
         add_genome(tmp_path / "none", name="x", **files)
     with pytest.raises(MissingInputError, match="run `crosslabel build"):
         add_genome(small_world, name="x", **files)
+    (tmp_path / "store.zip").write_bytes(b"PK")
+    for place in (tmp_path / "store.zip", Path("http://host/store.zarr")):
+        with pytest.raises(StoreError, match="only read; give the project or the folder"):
+            remove_genome(place, "x")
     with pytest.raises(StoreError, match="neither a crosslabel store nor a project"):
         remove_genome(tmp_path, "x")
 
@@ -199,7 +232,7 @@ def test_stores_of_the_project_not_yet_built_are_named(
     beta = load_project(world).store_path("beta")
     shutil.rmtree(beta)
     added = add_genome(world, name=LAST, **files)
-    assert added["unbuilt"] == [str(beta)]
+    assert added["lacking"] == [str(beta)]
     assert not beta.exists()
 
 
@@ -232,6 +265,9 @@ def test_yank_keeps_the_rows_and_hides_them(world: Path, built_world: Path) -> N
     assert (path / "homologs" / LAST / "sequence").is_dir()
     with pytest.raises(StoreError, match="yanked: wrong assembly"):
         store.homologues(LAST)
+    yank_genome(world, LAST, reason="another reason")
+    yank_genome(world, LAST)
+    assert open_store(path).ledger[f"homologs/{LAST}"]["yanked"] == "another reason"
     # A build leaves it as it is, and plan says so.
     steps = [step for summary in build_project(project) for step in summary["steps"]]
     assert {s["status"] for s in steps if s["group"] == f"homologs/{LAST}"} == {"yanked"}
