@@ -152,10 +152,9 @@ class Mixture:
         """Rows per epoch."""
         return self.positive_rows + self.negative_rows
 
-    def steps(self, batch_size: int, *, num_shards: int = 1, drop_remainder: bool = False) -> int:
-        """Batches per epoch (of one shard); the last one may be smaller."""
-        rows = self.rows // num_shards
-        return rows // batch_size if drop_remainder else -(-rows // batch_size)
+    def steps(self, batch_size: int) -> int:
+        """Batches per epoch; the last one may be smaller."""
+        return -(-self.rows // batch_size)
 
     def one_per_locus(self, epoch: int) -> tuple[Segment, ...]:
         """Return the segments with only the rows that stand for their locus in one epoch.

@@ -149,9 +149,11 @@ class TrainingReader:
     encoding
         Of the sequences.
     num_shards, shard
-        Give only one of several equal, disjoint parts of every epoch, one for each replica.
+        Give only one of several parts of every epoch, one for each replica. Together they are the
+        epoch; their sizes differ by one row at most.
     drop_remainder
-        Leave out the rows that do not fill the last batch of an epoch, others in each epoch.
+        Leave out the rows that do not fill the last batch of an epoch, others in each epoch. All
+        shards then have as many batches.
     direct
         False: read through zarr-python, always.
     threads

@@ -276,10 +276,11 @@ class EpochOrder:
     window_rows
         Rows per window, rounded to whole batches: what is in memory at a time.
     num_shards, shard
-        Give only one of `num_shards` equal, disjoint parts of the epoch. The fewer than
-        `num_shards` rows that are left over are not used, others in every epoch.
+        Give only one of `num_shards` parts of the epoch, that together are the epoch; their sizes
+        differ by one row at most.
     drop_remainder
-        Leave out the rows that do not fill a last batch.
+        Leave out the rows that do not fill a last batch, others in every epoch. All parts then have
+        as many batches.
     """
 
     def __init__(
@@ -300,15 +301,16 @@ class EpochOrder:
         self.epoch = epoch
         self.batch_size = batch_size
         self.shard = shard
-        self.steps = mixture.steps(batch_size, num_shards=num_shards, drop_remainder=drop_remainder)
+        # Places of the epoch at which a shard begins.
+        whole = mixture.rows - mixture.rows % num_shards if drop_remainder else mixture.rows
+        shards = np.arange(shard + 2, dtype=np.int64) * whole // num_shards
+        first, size = int(shards[shard]), int(shards[shard + 1] - shards[shard])
+        self.steps = size // batch_size if drop_remainder else -(-size // batch_size)
+        self.rows = min(size, self.steps * batch_size)
         self._ends = window_ends(self.steps, max(1, window_rows // batch_size))
         self._streams = _streams(mixture, epoch, chunks)
-        per_shard = mixture.rows // num_shards
-        self.rows = min(per_shard, self.steps * batch_size)
-        first = shard * per_shard
-        borders = first + np.minimum(np.concatenate([[0], self._ends]) * batch_size, per_shard)
+        borders = first + np.minimum(np.concatenate([[0], self._ends]) * batch_size, size)
         self._borders = borders
-        shards = np.arange(shard + 2, dtype=np.int64) * per_shard
         self._windows = tuple(
             self._dealt([len(s) for s in streams], self._count(shards, i), self._count(borders, i))
             for i, streams in enumerate(self._streams)
