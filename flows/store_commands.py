@@ -131,11 +131,12 @@ def add(
     """
     from flows import steps
     from ssldata.cluster import open_pool
-    from ssldata.lifecycle import add_genome
+    from ssldata.lifecycle import add_genome, memory_to_add
 
     with console(verbose, quiet, as_json) as shown:
         cluster = steps.Cluster(workers, dask_scheduler, scheduler_file, memory)
-        with open_pool(**cluster.options()) as pool:
+        needed = memory_to_add(place) if memory is not None else 0
+        with open_pool(**cluster.options(), needed=needed) as pool:
             value = add_genome(
                 place,
                 name=name,

@@ -6,6 +6,7 @@ This is the only module that imports distributed.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -179,6 +180,19 @@ def _bounded(make: Callable[[], Any], seconds: float) -> Any:
     return made
 
 
+def _check_scheduler_file(path: Path) -> None:
+    """Raise :class:`ClusterError` when a file is not what a Dask scheduler writes."""
+    try:
+        json.loads(path.read_text(encoding="utf-8"))["address"]
+    except OSError as exc:
+        raise ClusterError(f"{path}: no such scheduler file") from exc
+    except (ValueError, KeyError, TypeError) as exc:
+        raise ClusterError(
+            f"{path}: no scheduler file (it gives no address); "
+            "`dask scheduler --scheduler-file FILE` writes one"
+        ) from exc
+
+
 @contextlib.contextmanager
 def open_pool(
     *,
@@ -207,8 +221,8 @@ def open_pool(
     Raises
     ------
     ClusterError
-        `memory` is no size, too small, or given without local workers; the scheduler cannot be
-        reached, or has no workers, within 6 seconds.
+        `memory` is no size, too small, or given without local workers; the scheduler file is none;
+        the scheduler cannot be reached, or has no workers, within 6 seconds.
     """
     if memory is not None:
         check_memory(memory, workers=workers, needed=needed)
@@ -220,8 +234,8 @@ def open_pool(
 
     if scheduler is not None or scheduler_file is not None:
         where = scheduler or str(scheduler_file)
-        if scheduler_file is not None and not scheduler_file.is_file():
-            raise ClusterError(f"{scheduler_file}: no such scheduler file")
+        if scheduler_file is not None:
+            _check_scheduler_file(scheduler_file)
         # A failed connection logs tracebacks of its own; our one line says it all.
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         client = None

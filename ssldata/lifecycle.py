@@ -15,10 +15,11 @@ from ssldata.build_inputs import open_target
 from ssldata.card import write_card
 from ssldata.chain import load_chain
 from ssldata.cluster import Pool
-from ssldata.config import Genome, Project, checked
+from ssldata.config import Genome, Project, Windows, checked
 from ssldata.errors import ConfigError, InputError, MissingInputError, StoreError
 from ssldata.genome import open_genome
 from ssldata.places import Place, find_place, stores_of
+from ssldata.plan import memory_for
 from ssldata.progress import NoProgress, Progress
 from ssldata.registry import enter_genome, strike_genome
 from ssldata.store import COMPLETE, HOMOLOGUES, YANKED, read_root_attributes
@@ -89,6 +90,16 @@ def _with_genome(project: Project, genome: Genome, *, replace: bool) -> Project:
     return checked(
         Project, project.model_dump() | {"genomes": genomes}, str(project.file or "store add")
     )
+
+
+def memory_to_add(path: Path) -> int:
+    """Return the bytes a worker needs to add a genome to a project or store."""
+    place = find_place(path)
+    if place.project is not None:
+        return memory_for(place.project.windows.stored)
+    attributes = read_root_attributes(place.stores[0])
+    assert attributes is not None
+    return memory_for(checked(Windows, attributes["windows"], str(path)).stored)
 
 
 def add_genome(

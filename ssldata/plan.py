@@ -88,7 +88,11 @@ def memory_per_worker(project: Project) -> int:
     The libraries; the base codes of one shard, twice while they are cut from the genome; and two
     chunks of one-hot with what they are packed into. A test measures it.
     """
-    length = project.windows.stored
+    return memory_for(project.windows.stored)
+
+
+def memory_for(length: int) -> int:
+    """Return :func:`memory_per_worker` for rows of `length` stored bases."""
     codes = chunk_rows(length) * CHUNKS_PER_SHARD * length
     return WORKER_BYTES + 2 * codes + 4 * (codes // CHUNKS_PER_SHARD * 4)
 

@@ -302,6 +302,7 @@ def dask_cluster(folder: Path) -> Iterator[Path]:
     """Start a scheduler and two workers as a user would; yield the scheduler file."""
     file = folder / "scheduler.json"
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    quiet["cwd"] = folder  # not where the user is
     command = [sys.executable, "-m", "dask"]
     here = ["--host", "127.0.0.1", "--no-dashboard"]
     processes = [
@@ -426,5 +427,17 @@ def test_a_running_dask_cluster_gives_the_same_bytes(
         address = json.loads(file.read_text())["address"]
         assert main(["build", str(world), "-e", "alpha", "--dask-scheduler", address]) == 0
         assert main(["build", str(world), "-e", "beta", "--scheduler-file", str(file)]) == 0
+        assert digests(world / "store") == digests(built_world / "store")
+        # A store that came alone, named from the folder it is in.
+        alone = tmp_path / "alone" / "alpha.zarr"
+        shutil.copytree(world / "store" / "alpha.zarr", alone)
+        remove_genome(alone, "relative3")
+        monkeypatch.chdir(alone.parent)
+        project = load_project(world)
+        genome = next(g for g in project.genomes if g.name == "relative3")
+        arguments = ["--name", genome.name, "--sequence", genome.sequence, "--chain", genome.chain]
+        arguments += ["--distance", genome.distance, "--reference", project.reference.sequence]
+        arguments += ["--scheduler-file", file]
+        assert main(["store", "add", alone.name, *map(str, arguments)]) == 0
     capsys.readouterr()
-    assert digests(world / "store") == digests(built_world / "store")
+    assert digests(alone) == digests(built_world / "store" / "alpha.zarr")

@@ -135,6 +135,9 @@ def test_serve_until_interrupted(world: Path) -> None:
         assert process.wait(timeout=600) == 130
 
 
+ADD = ["add", "{world}", "--name", "x", "--sequence", "a", "--chain", "b"]
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -145,11 +148,10 @@ def test_serve_until_interrupted(world: Path) -> None:
         (["validate", "{world}/none.zarr"], "no such store"),
         (["remove", "{world}", "nobody"], "no genome 'nobody'; there are relative1"),
         (["yank", "{world}/none", "x"], "no such store or project"),
-        (
-            ["add", "{world}", "--name", "x", "--sequence", "a", "--chain", "b", "--alias", "c"],
-            "expected ALIAS=NAME",
-        ),
-        (["add", "{world}", "--name", "x", "--sequence", "a", "--chain", "b"], "a: no such file"),
+        ([*ADD, "--alias", "c"], "expected ALIAS=NAME"),
+        (ADD, "a: no such file"),
+        ([*ADD, "--workers", "1", "--memory", "50MB"], "a worker of this project needs"),
+        ([*ADD, "--scheduler-file", "{world}/project.yaml"], "it gives no address"),
     ],
 )
 def test_mistakes_are_one_line(
