@@ -57,7 +57,7 @@ store.group("reference").codes(0, 64)
 
 import xarray as xr
 
-xr.open_zarr("…", group="reference")  # plain Zarr version 3
+xr.open_zarr("…", group="reference")  # plain Zarr version 3; of a zip: zarr.storage.ZipStore("…")
 ```
 
 `sources.csv` lists the source intervals, `croissant.json` describes the files, and the layout is
@@ -343,6 +343,7 @@ def write_card(path: Path, *, licence: str | None = None) -> list[Path]:
     Without `licence` the one of an earlier card is kept.
     """
     changed = []
+    open_store(path)  # where no store is, no lock is made
     with writer_lock(path):
         licence = licence or licence_of(path)
         for name, text in card_files(open_store(path), licence=licence).items():

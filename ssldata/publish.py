@@ -63,6 +63,7 @@ def publish(
     address = address_of(to)
     if address.tag is not None:
         raise InputError(f"{to}: a commit gets its tag from what it holds; leave @… away")
+    open_store(path)  # where no store is, neither a lock nor a repository is made
     with contextlib.ExitStack() as held:
         if not address.is_remote:
             place = Path(address.place).resolve()

@@ -66,12 +66,16 @@ def shared_root(store: Store) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def unchanging(path: Path) -> Iterator[None]:
-    """Hold the writer's place, when the folder lets us: a read-only one does not change anyway."""
+    """Hold the writer's place, when the folder lets us: a read-only one does not change anyway.
+
+    Where no folder is, nothing is made: opening the store will say what is wrong.
+    """
     with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(writer_lock(path))
-        except OSError:
-            _LOG.info("%s: cannot be locked; taken as it is", path)
+        if path.is_dir():
+            try:
+                stack.enter_context(writer_lock(path))
+            except OSError:
+                _LOG.info("%s: cannot be locked; taken as it is", path)
         yield
 
 
@@ -181,15 +185,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         with path.open("rb") as handle:
             size = path.stat().st_size
-            bounds = _range(self.headers.get("Range"), size)
+            # Only GET has ranges (RFC 9110 §14.2).
+            header = self.headers.get("Range", "") if body else ""
+            bounds = _range(header, size)
             if bounds is None:
                 self._end(
-                    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, b"", ("Content-Range", f"*/{size}")
+                    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+                    b"",
+                    ("Content-Range", f"bytes */{size}"),
                 )
                 return
             first, end = bounds
             # A range that spans all is still a range: a client may insist on 206.
-            part = _RANGE.fullmatch(self.headers.get("Range") or "") is not None
+            part = _RANGE.fullmatch(header) is not None
             self.send_response(HTTPStatus.PARTIAL_CONTENT if part else HTTPStatus.OK)
             self.send_header("Content-Type", _content_type(path))
             self.send_header("Content-Length", str(end - first))
@@ -218,19 +226,18 @@ def _content_type(path: Path) -> str:
     return kinds.get(path.suffix, "application/octet-stream")
 
 
-def _range(header: str | None, size: int) -> tuple[int, int] | None:
+def _range(header: str, size: int) -> tuple[int, int] | None:
     """Return the bytes [first, end) a Range header asks for; None when it cannot be met.
 
     RFC 9110 §14.1: one range of bytes; several, or another unit, may be ignored and answered whole.
     """
-    found = _RANGE.fullmatch(header or "")
+    found = _RANGE.fullmatch(header)
     if found is None:
         return 0, size
     first, last = found.groups()
-    if not first:
-        return max(0, size - int(last)), size
-    start, end = int(first), min(size, int(last) + 1) if last else size
-    return (start, end) if start < min(end, size) else None
+    start = int(first) if first else max(0, size - int(last))
+    end = min(size, int(last) + 1) if first and last else size
+    return (start, end) if start < end else None
 
 
 class RangeServer(http.server.ThreadingHTTPServer):
@@ -245,6 +252,8 @@ class RangeServer(http.server.ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    #: Connections that may wait: readers open many at once, and one refused is lost to them.
+    request_queue_size = 128
 
     def __init__(self, paths: list[Path], *, host: str = "127.0.0.1", port: int = 0) -> None:
         self._shared = {path.resolve().name: path.resolve() for path in paths}

@@ -23,7 +23,7 @@ import yaml
 import zarr
 
 from ssldata.card import card_files, croissant, write_card
-from ssldata.errors import InputError, StoreError
+from ssldata.errors import CrosslabelError, InputError, StoreError
 from ssldata.lifecycle import remove_genome, yank_genome
 from ssldata.share import RangeServer, share_zip
 from ssldata.store import open_store
@@ -95,6 +95,20 @@ def test_yanked_genomes_stay_at_home(path: Path, tmp_path: Path) -> None:
 def test_a_zip_is_not_written_into_its_store(path: Path) -> None:
     with pytest.raises(InputError, match="inside the store"):
         share_zip(path, path / "a.zip")
+
+
+def test_nothing_is_made_where_no_store_is(path: Path, tmp_path: Path) -> None:
+    none = tmp_path / "none" / "a.zarr"
+    share_zip(path, tmp_path / "a.zip")
+    before = sorted(tmp_path.iterdir())
+    for act in (
+        lambda: share_zip(none, tmp_path / "b.zip"),
+        lambda: write_card(none),
+        lambda: share_zip(tmp_path / "a.zip", tmp_path / "b.zip"),
+    ):
+        with pytest.raises(CrosslabelError):
+            act()
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_zips_that_are_no_stores(path: Path, tmp_path: Path) -> None:
@@ -237,15 +251,19 @@ def test_ranges(
     assert (found, body) == (status, whole[part])
     assert int(headers["Content-Length"]) == len(body)
     assert ("Content-Range" in headers) == (status == 206)
+    # Only GET has ranges (RFC 9110 §14.2).
     found, nothing, headers = ask(served, "/alpha.zarr/zarr.json", "HEAD", Range=header)
-    assert (found, nothing, int(headers["Content-Length"])) == (status, b"", len(body))
+    assert (found, nothing, int(headers["Content-Length"])) == (200, b"", len(whole))
+    assert "Content-Range" not in headers
 
 
-@pytest.mark.parametrize("header", ["bytes=99999999-", "bytes=9-3"])
-def test_ranges_that_cannot_be_met(header: str, served: http.client.HTTPConnection) -> None:
+@pytest.mark.parametrize("header", ["bytes=99999999-", "bytes=9-3", "bytes=-0"])
+def test_ranges_that_cannot_be_met(
+    header: str, served: http.client.HTTPConnection, path: Path
+) -> None:
     status, body, headers = ask(served, "/alpha.zarr/zarr.json", Range=header)
     assert (status, body) == (416, b"")
-    assert "Content-Range" in headers
+    assert headers["Content-Range"] == f"bytes */{(path / 'zarr.json').stat().st_size}"
 
 
 @pytest.mark.parametrize(
