@@ -20,7 +20,14 @@ def register(app: typer.Typer) -> None:
 def _training_step(model: str, length: int) -> Callable[[Any], None]:
     """Return what trains a new model on one batch and waits until it is done."""
     from flows._tensorflow import muted_import
+    from ssldata.errors import ConfigError
+    from sslmodels.catalogue import DNABERT2
 
+    if model == DNABERT2:
+        raise ConfigError(
+            f"--model {model}: it is built from downloaded files and reads tokens; name a model "
+            "that reads bases"
+        )
     with muted_import():
         from sslmodels.zoo import build_model
 

@@ -55,14 +55,18 @@ def permutation(n: int, *key: int | str) -> NDArray[np.int64]:
 def first_of_permutation(n: int, count: int, *key: int | str) -> NDArray[np.int64]:
     """Return ``permutation(n, *key)[:count]`` in memory for `count` numbers, not for `n`."""
     values, best = np.empty(0, np.uint64), np.empty(0, np.int64)
+    limit = np.uint64(2**64 - 1)
     for first in range(0, n, _PORTION):
         rows = np.arange(first, min(first + _PORTION, n), dtype=np.int64)
-        values = np.concatenate([values, hash_rows(rows, *key)])
-        # Those kept so far come first, as their numbers are lower: ties break as there.
-        best = np.concatenate([best, rows])
-        order = np.argsort(values, kind="stable")[:count]
-        values, best = values[order], best[order]
-    return best
+        here = hash_rows(rows, *key)
+        values = np.concatenate([values, here[here <= limit]])
+        best = np.concatenate([best, rows[here <= limit]])
+        if 0 < count < len(values):
+            # Only numbers up to the last of those kept can be among the first; ties with it stay,
+            # in ascending order, and the stable sort breaks them as it does there.
+            limit = np.partition(values, count - 1)[count - 1]
+            values, best = values[values <= limit], best[values <= limit]
+    return best[np.argsort(values, kind="stable")[:count]]
 
 
 def below(n: int, *key: int | str) -> int:

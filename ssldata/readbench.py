@@ -109,13 +109,11 @@ def _speed(reader: TrainingReader, seconds: float) -> tuple[float, float, int]:
     batches = iter(reader.dataset())
     for _ in range(_WARM_UP):
         next(batches)
-    wall, cpu, steps, peak = time.perf_counter(), time.process_time(), 0, 0
+    wall, cpu, rows, peak = time.perf_counter(), time.process_time(), 0, 0
     while time.perf_counter() - wall < seconds:
-        for _ in range(10):
-            next(batches)
-        steps += 10
+        # The last batch of an epoch is smaller, and a small epoch is a batch.
+        rows += sum(int(next(batches)[0].shape[0]) for _ in range(10))
         peak = max(peak, resident_bytes())
-    rows = steps * reader.batch_size
     return rows / (time.perf_counter() - wall), rows / (time.process_time() - cpu), peak
 
 

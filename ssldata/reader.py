@@ -220,18 +220,18 @@ class TrainingReader:
 
     @cached_property
     def order_key(self) -> int:
-        """Identity of the order: rows of the store, mixture, batch size and shard."""
+        """Identity of the order: rows of the store, mixture, batch size, shard, and chunks."""
         mixture = self.mixture
         # Of the groups read alone: a genome added to the store does not change their order.
         parts: list[int | str] = [self.store.ledger[name]["content"] for name in self._chunks]
-        parts += [self.batch_size, *self._shard]
+        parts += [self.batch_size, *self._shard, *self._chunks.values(), self._window_rows]
         parts += [mixture.seed, str(mixture.ratio), int(mixture.redraw), str(mixture.repeats)]
         parts += [str(mixture.positive_shares), str(mixture.negative_shares), mixture.balance]
         segments = (*mixture.positives, *mixture.negatives)
         parts += [f"{s.group} {s.start} {s.stop} {len(s)}" for s in segments]
         # Which rows: as many others are another order.
-        chosen = (s.members for s in segments if s.members is not None)
-        parts += [hashlib.sha256(members.tobytes()).hexdigest() for members in chosen]
+        chosen = [s.members for s in segments if s.members is not None]
+        parts += [hashlib.sha256(x.tobytes()).hexdigest() for x in (*chosen, *(mixture.loci or ()))]
         parts.append(int(mixture.loci is not None))
         return int(key_of(*parts) >> np.uint64(1))
 

@@ -246,6 +246,22 @@ def test_a_state_of_another_order_is_refused(store: Store, bare: Store) -> None:
     with pytest.raises(ConfigError, match="another store, mixture"):
         some(0).restore(some(1).state(3))
 
+    def of_loci(*first: int) -> TrainingReader:
+        loci = tuple(np.arange(n) + x for n, x in zip((150, 90), first, strict=True))
+        return TrainingReader(store, mixture(loci=loci), batch_size=BATCH)
+
+    assert of_loci(0, 150).steps_per_epoch == of_loci(0, 200).steps_per_epoch
+    with pytest.raises(ConfigError, match="another store, mixture"):
+        of_loci(0, 150).restore(of_loci(0, 200).state(3))
+
+
+def test_a_state_of_other_chunks_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal rows in other chunks, as in a store that was copied into others, come otherwise."""
+    state = TrainingReader(store, mixture(), batch_size=BATCH).state(3)
+    monkeypatch.setattr(reader, "WINDOW_CHUNKS", 6)
+    with pytest.raises(ConfigError, match="another store, mixture"):
+        TrainingReader(store, mixture(), batch_size=BATCH).restore(state)
+
 
 def test_an_epoch_without_a_batch_is_refused(store: Store) -> None:
     rows = mixture().rows
@@ -433,6 +449,24 @@ def test_bench_reports_speed_and_waiting(store: Store, monkeypatch: pytest.Monke
     slow = bench(store, batch_size=BATCH, seconds=2.5, train=lambda batch: wait(5.0))
     assert slow.verdict == "model-bound"
     assert bench(store, batch_size=BATCH, seconds=0.1).verdict is None
+
+
+def test_speed_is_of_the_rows_there_are(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch of more rows than an epoch has holds an epoch."""
+
+    class Clock:
+        now = 0.0
+
+        def perf_counter(self) -> float:
+            self.now += 1
+            return self.now
+
+        process_time = perf_counter
+
+    monkeypatch.setattr(readbench, "time", Clock())
+    report = bench(store, batch_size=10_000, seconds=5)
+    # 30 batches of 480 rows, from the first look at each clock to the last.
+    assert (report.codes_per_s, report.codes_per_cpu_s) == (14_400 / 6, 14_400 / 6)
 
 
 def test_verdicts() -> None:
