@@ -15,7 +15,7 @@ model is a function of (name, length, outputs, seed, options) and of no global s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import keras
 
@@ -29,10 +29,23 @@ DILATIONS = (2, 4, 8, 16, 32)
 
 
 class _Layers:
-    """Seeded, named layers: names from a global counter would make equal models unequal files."""
+    """Seeded, named layers: names from a global counter would make equal models unequal files.
 
-    def __init__(self, seeds: Seeds) -> None:
+    Options of the project file, `padding` and `head`, are checked here.
+    """
+
+    def __init__(self, seeds: Seeds, *, padding: Padding, head: str) -> None:
         self._seeds = seeds
+        if padding not in get_args(Padding):
+            raise ConfigError(f"model option padding: {padding!r}; expected valid or same")
+        try:
+            known = isinstance(head, str) and bool(keras.activations.get(head))
+        except ValueError:
+            known = False
+        if not known:
+            raise ConfigError(
+                f"model option head: {head!r}; expected an activation of Keras, for example relu"
+            )
 
     def convolution(
         self, inputs: Any, *, filters: int, width: int, name: str = "motifs", **options: Any
@@ -70,7 +83,7 @@ def _shallow(
     sequence: Any, seeds: Seeds, outputs: int, *, filters: int, padding: Padding, head: str
 ) -> Any:
     """Convolution → maximum over positions → two dense layers: the paper's shallow CNN."""
-    make = _Layers(seeds)
+    make = _Layers(seeds, padding=padding, head=head)
     hidden = make.convolution(sequence, filters=filters, width=24, padding=padding)
     return make.paper_head(hidden, outputs=outputs, head=head)
 
@@ -100,11 +113,14 @@ def _deep(
     head: str,
 ) -> Any:
     """As :func:`_shallow`, with residual convolutions of growing reach before the maximum."""
-    if not dilations or any(rate < 1 for rate in dilations):
-        raise ConfigError(f"dilations {list(dilations)}: expected one or more rates of at least 1")
-    make = _Layers(seeds)
+    rates = dilations if isinstance(dilations, list | tuple) else ()
+    if not rates or any(type(rate) is not int or rate < 1 for rate in rates):
+        raise ConfigError(
+            f"model option dilations: {dilations!r}; expected a list of whole numbers from 1 on"
+        )
+    make = _Layers(seeds, padding=padding, head=head)
     hidden = make.convolution(sequence, filters=filters, width=24, padding=padding)
-    for number, rate in enumerate(dilations, start=1):
+    for number, rate in enumerate(rates, start=1):
         name = f"dilated_{number}"
         # A residual sum needs as many positions as it adds to, whatever the first padding.
         branch = make.convolution(
@@ -148,7 +164,7 @@ def _deep_cnn_256(
 def _deepbind(
     sequence: Any, seeds: Seeds, outputs: int, *, padding: Padding = "valid", head: str = "relu"
 ) -> Any:
-    make = _Layers(seeds)
+    make = _Layers(seeds, padding=padding, head=head)
     hidden = make.convolution(sequence, filters=16, width=24, padding=padding)
     hidden = keras.layers.GlobalMaxPooling1D(name="best_match")(hidden)
     hidden = make.dense(hidden, units=32, name="hidden", activation=head)
@@ -160,7 +176,7 @@ def _deepbind(
 def _deepsea(
     sequence: Any, seeds: Seeds, outputs: int, *, padding: Padding = "valid", head: str = "relu"
 ) -> Any:
-    make = _Layers(seeds)
+    make = _Layers(seeds, padding=padding, head=head)
     hidden = sequence
     for number, filters in enumerate((320, 480), start=1):
         name = f"convolution_{number}"

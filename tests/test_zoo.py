@@ -105,8 +105,13 @@ def test_residual_convolutions_add_to_their_input():
 def test_wrong_options_are_refused():
     with pytest.raises(ConfigError, match=r"'cnn-7k' has no option 'dilations'; there are padding"):
         zoo.build_model("cnn-7k", length=60, seed=0, dilations=[1])
-    with pytest.raises(ConfigError, match="expected one or more rates of at least 1"):
-        zoo.build_model("deep-cnn-64", length=60, seed=0, dilations=[])
+    for option, wrong in (
+        *(("dilations", value) for value in ([], [0], [1.5], "2", 3, None)),
+        *(("padding", value) for value in ("causal", "none", None)),
+        *(("head", value) for value in ("nonsense", 3, None)),
+    ):
+        with pytest.raises(ConfigError, match=f"model option {option}: .*; expected"):
+            zoo.build_model("deep-cnn-64", length=60, seed=0, **{option: wrong})
     with pytest.raises(ConfigError, match="built from files"):
         zoo.build_model("dnabert2", length=60, seed=0)
 
