@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib.metadata import version
 from typing import Any, TypeVar
 
 from ssldata.cache import cache_dir
-from ssldata.errors import ClusterError
+from ssldata.errors import ClusterError, CrosslabelError
 from ssldata.progress import NoProgress, Progress
 
 Result = TypeVar("Result")
+
+#: Loggers Prefect writes tracebacks to, each of the same error.
+_PREFECT_LOGGERS = ("prefect.task_runs", "prefect.flow_runs", "prefect.engine")
 
 #: Who is told about progress. No flow parameter: those are sent to the backend as JSON.
 PROGRESS: ContextVar[Progress] = ContextVar("crosslabel_progress", default=NoProgress())  # noqa: B039  # stateless
@@ -95,6 +98,30 @@ def flow_settings(progress: Progress | None = None) -> Iterator[None]:
                 yield
     finally:
         PROGRESS.reset(token)
+
+
+def tell_mistakes_plainly() -> None:
+    """Keep tracebacks of errors a user can act on out of Prefect's log: their line says it all."""
+    for name in _PREFECT_LOGGERS:
+        logging.getLogger(name).addFilter(_without_traceback)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    if record.exc_info and isinstance(record.exc_info[1], CrosslabelError):
+        record.exc_info = None
+    return True
+
+
+def log_groups(groups: Sequence[Mapping[str, Any]]) -> None:
+    """Log what became of groups of stores, with their digests, in the log of the flow run.
+
+    This is what ties a flow run to what it wrote: a store holds neither time nor flow run, so that
+    equal inputs give equal bytes.
+    """
+    from prefect import get_run_logger
+
+    for group in groups:
+        get_run_logger().info("%(store)s / %(group)s: %(status)s, digest %(digest)s", group)
 
 
 @contextmanager

@@ -38,7 +38,7 @@ class Cluster:
 
     workers: int = 0
     scheduler: str | None = None
-    scheduler_file: Path | None = None
+    scheduler_file: Path | str | None = None
     memory: str | None = None
 
     def __post_init__(self) -> None:
@@ -55,7 +55,7 @@ class Cluster:
         return {
             "workers": self.workers,
             "scheduler": self.scheduler,
-            "scheduler_file": self.scheduler_file,
+            "scheduler_file": None if self.scheduler_file is None else Path(self.scheduler_file),
             "memory": self.memory,
         }
 
@@ -274,12 +274,7 @@ def run(
 
     With `publish_weights` the last teacher weights of the grid's ssl-ns runs go to their stores.
     """
-    if publish_weights:
-        _require_teachers(project.training.regimes)
-    # Before the hours of a build.
-    with muted_import():
-        check_models([*project.training.models, *project.training.model_options])
-    require_inputs(project)
+    check_run(project, publish_weights=publish_weights)
     from flows.pipeline import Pipeline
 
     idle = Pipeline(project, options, progress=console)
@@ -291,10 +286,23 @@ def run(
         *([f"paper: {value['paper']}"] if "paper" in value else []),
     ]
     if publish_weights:
-        taught = (item["run"] for item in value["runs"] if item["regime"] == "ssl-ns")
-        value["weights"] = _publish(map(Path, taught))
+        value["weights"] = publish_teachers(value["runs"])
         shown += [published_line(one) for one in value["weights"]]
     return value, shown
+
+
+def check_run(project: Project, *, publish_weights: bool) -> None:
+    """Refuse a project that cannot be run, before the hours of a build."""
+    if publish_weights:
+        _require_teachers(project.training.regimes)
+    with muted_import():
+        check_models([*project.training.models, *project.training.model_options])
+    require_inputs(project)
+
+
+def publish_teachers(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Put the last teacher weights of the ssl-ns runs among `runs` in their stores."""
+    return _publish(Path(item["run"]) for item in runs if item["regime"] == "ssl-ns")
 
 
 def _flow(project: Project, console: Console, options: Options) -> dict[str, Any]:

@@ -35,7 +35,10 @@ OWNERS = {
     "pyranges": ("ssldata.intervals",),
     "pyfaidx": ("ssldata.genome", "ssldata.genome_fasta"),
     "pooch": ("ssldata.fetch",),
-    "pydantic": ("ssldata.config", "ssldata.config_section", "ssldata.config_training"),
+    "pydantic": (
+        *("ssldata.config", "ssldata.config_section", "ssldata.config_training"),
+        *("flows.run", "flows.store_flows"),
+    ),
     "distributed": ("ssldata.cluster",),
     "dask": ("ssldata.cluster",),
     "jinja2": ("sslmodels.report",),
@@ -44,7 +47,7 @@ OWNERS = {
     "pyarrow": ("ssldata.export",),
     "mlflow": ("sslmodels.trackers",),
     "wandb": ("sslmodels.trackers",),
-    "prefect": ("flows.run", "flows._runtime"),
+    "prefect": ("flows.run", "flows.store_flows", "flows._runtime"),
     "typer": (
         *("flows.commands", "flows.options", "flows.store_commands", "flows.reader_commands"),
         *("flows.model_commands", "flows.weights_commands"),

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
+import io
 import json
+import logging
 import os
+import re
+import shutil
 import subprocess
 import sys
 import time
@@ -17,11 +22,13 @@ import yaml
 from absl import logging as absl_logging
 from kill_tools import start
 
-from flows import _runtime
+from flows import _runtime, commands, store_commands
 from flows._tensorflow import muted_import
 from flows.cli import main
 from ssldata.cache import cache_dir
-from ssldata.errors import ClusterError
+from ssldata.config import load_project
+from ssldata.errors import ClusterError, MissingInputError
+from ssldata.lifecycle import remove_genome
 from ssldata.simulate import small_clade
 from ssldata.store import open_store
 
@@ -335,3 +342,130 @@ def test_single_steps_do_not_import_prefect() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.strip() == "False", done.stderr
+
+
+def deployments() -> dict[str, tuple[Any, dict[str, Any]]]:
+    """The flow and the settings of every deployment of prefect.yaml, read by Prefect's loader."""
+    from prefect.cli.deploy._config import _load_deploy_configs_and_actions
+    from prefect.flows import load_flow_from_entrypoint
+    from rich.console import Console
+
+    said = io.StringIO()
+    read, actions = _load_deploy_configs_and_actions(
+        ROOT / "prefect.yaml", console=Console(file=said)
+    )
+    assert said.getvalue() == ""  # where it says what it left out
+    assert len(actions["pull"]) == 1
+    return {d["name"]: (load_flow_from_entrypoint(d["entrypoint"]), d) for d in read}
+
+
+#: What a deployment still has to be told, and the command whose options it takes.
+DEPLOYED = {
+    "run": (set(), commands.run),
+    "build": (set(), commands.build),
+    "store-add": ({"name", "sequence", "chain"}, store_commands.add),
+    "store-validate": ({"store"}, store_commands.validate),
+}
+
+
+def test_deployments_take_the_options_of_the_commands(backend: None) -> None:
+    from prefect.utilities.callables import parameter_schema
+    from prefect.utilities.schema_tools import ValidationError, validate
+
+    text = (ROOT / "prefect.yaml").read_text()
+    assert not re.search(r"""[\s"':,\[][/~]""", text)  # no path of a machine
+    read = deployments()
+    assert list(read) == list(DEPLOYED)
+    for name, (flow, settings) in read.items():
+        needed, command = DEPLOYED[name]
+        options = set(inspect.signature(command).parameters)
+        options -= {"verbose", "quiet", "as_json", "dry_run"}
+        renamed = {"place": "project", "location": "store"}
+        schema = parameter_schema(flow).model_dump_for_openapi()
+        assert set(schema["properties"]) == {renamed.get(option, option) for option in options}
+        given = settings["parameters"]
+        assert set(schema.get("required", ())) - set(given) == needed
+        # As the server checks them when a run is asked for.
+        values = given | dict.fromkeys(needed, "x")
+        assert validate(values, schema, raise_on_error=True) == []
+        for wrong in ({"workers": -1}, {"deep": 3, "replace": 3}, {"report": "p", "repair": "no"}):
+            if set(wrong) & set(schema["properties"]):
+                with pytest.raises(ValidationError, match=r"^.*'\w+'.*$"):
+                    validate(values | wrong, schema, raise_on_error=True)
+        if name != "store-validate":  # a writer
+            limit = {"limit": 1, "collision_strategy": "ENQUEUE"}
+            assert settings["concurrency_limit"].items() >= limit.items()
+
+
+def times(folder: Path) -> dict[Path, int]:
+    found = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
+    return {path: path.stat().st_mtime_ns for path in found}
+
+
+@pytest.fixture
+def world(built_world: Path, tmp_path: Path) -> Path:
+    """A built project of its own."""
+    return Path(shutil.copytree(built_world, tmp_path / "world"))
+
+
+def test_a_genome_is_added_by_its_deployment_once(
+    world: Path, built_world: Path, backend: None
+) -> None:
+    genome = load_project(world).genomes[-1].model_dump()
+    files = {key: str(genome[key]) for key in ("name", "sequence", "chain")}
+    remove_genome(world, files["name"])
+    flows = {name: flow for name, (flow, _) in deployments().items()}
+    with _runtime.flow_settings():
+        added = flows["store-add"](str(world), distance=genome["distance"], **files)
+        assert {store["status"] for store in added["stores"]} == {"built"}
+        for name in ("alpha", "beta"):
+            ours, theirs = (top / "store" / f"{name}.zarr" for top in (world, built_world))
+            assert chunks(ours) == chunks(theirs)
+            assert open_store(ours).digest == open_store(theirs).digest
+        before = times(world)
+        again = flows["store-add"](str(world), **files)
+        assert {store["status"] for store in again["stores"]} == {"unchanged"}
+        stores = flows["build"](str(world))["stores"]
+        assert {step["status"] for store in stores for step in store["steps"]} == {"unchanged"}
+        assert times(world) == before
+
+
+def test_a_mistake_fails_a_flow_with_its_line_and_no_traceback(
+    world: Path, backend: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    from prefect.exceptions import ParameterTypeError
+
+    flows = {name: flow for name, (flow, _) in deployments().items()}
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        caplog.set_level(logging.ERROR, logger=name)
+    wanted = {"project": str(world), "name": "new", "sequence": "no.fa", "chain": "no.chain"}
+    before = times(world)
+    with _runtime.flow_settings():
+        state = flows["store-add"](**wanted, return_state=True)
+        assert state.is_failed()
+        assert state.message.endswith("MissingInputError: no.fa: no such file")
+        with pytest.raises(MissingInputError, match=r"^no.fa: no such file$"):
+            state.result()
+        assert {r.name for r in caplog.records} == {"prefect.flow_runs", "prefect.task_runs"}
+        assert not [record for record in caplog.records if record.exc_info]
+        with pytest.raises(ParameterTypeError, match="workers: Input should be greater"):
+            flows["store-add"](**wanted, workers=-1)
+        assert times(world) == before
+
+        store = world / "store" / "alpha.zarr"
+        assert flows["store-validate"](str(store))["valid"]
+        label = next((store / "homologs").glob("*/label/c/0/0"))
+        label.write_bytes(label.read_bytes()[::-1])
+        state = flows["store-validate"](str(store), return_state=True)
+        assert state.is_failed()
+        assert f"{store}: WRONG, problems: " in state.message
+
+
+def test_the_deployed_run_publishes_teacher_weights(
+    by_run: tuple[Path, dict[str, Any]], backend: None
+) -> None:
+    folder, result = by_run
+    with _runtime.flow_settings():
+        value = deployments()["run"][0](str(folder), publish_weights=True)
+    assert value["runs"] == result["runs"]
+    assert [weights["status"] for weights in value["weights"]] == ["published"]
