@@ -215,7 +215,7 @@ def served(path: Path, tmp_path: Path) -> Iterator[http.client.HTTPConnection]:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         host, port = server.server_address[:2]
-        connection = http.client.HTTPConnection(str(host), int(port), timeout=30)
+        connection = http.client.HTTPConnection(str(host), int(port), timeout=600)
         yield connection
         connection.close()
         server.shutdown()
