@@ -17,9 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-import pyranges
 from numpy.typing import NDArray
+from pyranges.methods.merge import find_clusters
 
 from ssldata.errors import InputError, MissingInputError
 
@@ -251,21 +250,15 @@ def merge(intervals: Intervals) -> Intervals:
     """Return the union of intervals: overlapping and abutting ones merged, sorted."""
     if not len(intervals):
         return intervals
-    # All contigs on one axis, with room between them: pyranges works contig by contig, which takes
-    # several times as long.
+    # All contigs on one axis, with room between them; and the compiled loop of pyranges without its
+    # data frames, which cost 5 ms a call.
     low = min(0, int(intervals.start.min()))
     reach = np.zeros(int(intervals.contig.max()) + 1, np.int64)
     np.maximum.at(reach, intervals.contig, intervals.end)
     first = np.concatenate(([0], np.cumsum(reach + 1 - low))) - low
-    frame = pd.DataFrame(
-        {
-            "Chromosome": np.zeros(len(intervals), np.int8),
-            "Start": intervals.start + first[intervals.contig],
-            "End": intervals.end + first[intervals.contig],
-        }
-    )
-    merged = pyranges.PyRanges(frame, int64=True).merge().df
-    start, end = merged["Start"].to_numpy(np.int64), merged["End"].to_numpy(np.int64)
+    start, end = intervals.start + first[intervals.contig], intervals.end + first[intervals.contig]
+    order = np.argsort(start)
+    start, end, _ = find_clusters(start[order], end[order], 0)
     contig = (np.searchsorted(first + low, start, side="right") - 1).astype(np.int32)
     return Intervals(contig, start - first[contig], end - first[contig])
 

@@ -292,7 +292,7 @@ for moment in map(int, sys.argv[2:]):
 def test_killed_builds_end_in_the_same_bytes(world: Path, built_world: Path) -> None:
     """SIGKILL at many moments of the build, then finish."""
     # Fewer renames in all than one undisturbed build makes, so none can finish.
-    moments = ["1", "2", "4", "7", "12", "14", "19", "27", "33"]
+    moments = ["1", "2", "3", "5", "8", "10", "12", "14", "16"]
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(world), *moments],
         capture_output=True,
