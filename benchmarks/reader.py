@@ -14,7 +14,8 @@ anything is timed, every row that ours gives is compared with the store.
 releases of what we need too: ``--peer-python`` is the Python of an environment that has it (``pip
 install genvarloader==0.43.1``), where it takes its turns in a process of its own. ``--memory``
 measures memory instead, in processes of their own; ``--training cnn-7k deepsea`` compares the steps
-of ``fit`` from a store and from memory.
+of ``fit`` from a store, from memory, and from tensors on the device that computes (a GPU when
+CUDA_VISIBLE_DEVICES names one; the default is none).
 
 Targets on codes, rows per CPU second: L = 200 ≥ 1.5 × in memory, ≥ 30 × TFRecord as usually
 written, ≥ 4 × naive; L = 1000 ≥ 1.0 × in memory; ≤ 400 MB over TensorFlow's own memory.
@@ -351,10 +352,25 @@ def memory(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
     return lines
 
 
+def on_device(model: Any, codes: NDArray, label: NDArray, batch: int) -> Any:
+    """Let a model take its batches from tensors on its device; return the numbers to give it."""
+    import tensorflow as tf
+
+    rows = len(codes) // batch * batch
+    tensors = [tf.constant(x[:rows]) for x in (codes, label, np.ones(rows, np.float32))]
+    genuine = model.train_step
+
+    def train_step(first: Any) -> Any:
+        return genuine(tuple(tensor[first : first + batch] for tensor in tensors))
+
+    model.train_step = train_step
+    return tf.data.Dataset.range(0, rows, batch).repeat()
+
+
 def training(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Compare the steps of ``fit`` from a store with those from tensors in memory.
 
-    "one batch" is the same batch again and again: a model that never waits.
+    "on the device" is a model that never waits: its rows are where it computes.
     """
     import tensorflow as tf
 
@@ -368,18 +384,19 @@ def training(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
         weight = np.ones(len(label), np.float32)
         for name in options.training:
             for batch in options.batches:
-                first = (codes[:batch], label[:batch], weight[:batch])
                 whole = tf.data.Dataset.from_tensor_slices((codes, label, weight))
                 data = {
                     "store": reader_of(store, batch).dataset(),
                     "in memory": whole.repeat().batch(batch, drop_remainder=True).prefetch(4),
-                    "one batch": tf.data.Dataset.from_tensors(first).repeat(),
+                    "on the device": None,
                 }
                 models = {}
                 for source, batches in data.items():
                     models[source] = build_model(name, length=length, seed=0)
                     models[source].compile(optimizer="adam", loss="binary_crossentropy")
-                    models[source].fit(batches, steps_per_epoch=10, shuffle=False, verbose=0)
+                    if batches is None:
+                        data[source] = on_device(models[source], codes, label, batch)
+                    models[source].fit(data[source], steps_per_epoch=10, shuffle=False, verbose=0)
                 found: dict[str, list[tuple[float, float]]] = {source: [] for source in data}
                 for _ in range(options.rounds):
                     for source, batches in data.items():
@@ -393,7 +410,7 @@ def training(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
                 for source, values in found.items():
                     by_cpu = statistics.median(c for c, _ in values)
                     by_wall = statistics.median(w for _, w in values)
-                    print(f"  {source:12}{by_cpu:9.1f}{by_wall:9.1f}", flush=True)
+                    print(f"  {source:14}{by_cpu:9.1f}{by_wall:9.1f}", flush=True)
                     lines.append(
                         {
                             "model": name,
