@@ -22,7 +22,7 @@ _WORDS = {
     "complete": "up to date",
     "changed": "refused without --replace",
     "damaged": "refused without --replace",
-    "unknown": "after its store",
+    "unknown": "not known yet",
     "stranded": "cannot be evaluated",
 }
 #: Statuses of which no more is to be said.

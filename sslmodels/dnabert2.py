@@ -7,7 +7,7 @@ the attention mask is made of the ids alone. The page docs/dnabert2.md shows the
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,7 +16,13 @@ from numpy.typing import NDArray
 
 from ssldata.errors import ConfigError
 from ssldata.tokens import PAD_ID, TokenEncoder, tokens_for
-from sslmodels.dnabert2_config import DnabertConfig, LoraOptions
+from sslmodels.dnabert2_config import (
+    POOLINGS,
+    Activation,
+    DnabertConfig,
+    LoraOptions,
+    Pooling,
+)
 from sslmodels.dnabert2_layers import (
     Embeddings,
     EncoderLayer,
@@ -25,10 +31,6 @@ from sslmodels.dnabert2_layers import (
     Tensor,
 )
 from sslmodels.layers import PACKAGE
-
-Pooling = Literal["cls", "mean", "max"]
-Activation = Literal["sigmoid", "softmax", "linear"]
-POOLINGS = ("cls", "mean", "max")
 
 #: Rows embedded at once.
 EMBED_BATCH = 64

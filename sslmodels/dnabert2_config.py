@@ -9,12 +9,19 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ssldata.errors import ConfigError, InputError, MissingInputError
+
+#: What of the hidden states a classifier or an embedding is made of.
+Pooling = Literal["cls", "mean", "max"]
+POOLINGS: tuple[str, ...] = get_args(Pooling)
+
+#: Of a classifier's head.
+Activation = Literal["sigmoid", "softmax", "linear"]
 
 #: Linear layers of the encoder that LoRA can adapt, by their names in the checkpoint.
 LORA_TARGETS = ("Wqkv", "attention.output.dense", "gated_layers", "wo")

@@ -25,7 +25,8 @@ from ssldata.tokens import TokenEncoder
 from sslmodels import phases, rates
 from sslmodels.augmented import Augmented, augmentations
 from sslmodels.calibration import Calibration, fit_calibration
-from sslmodels.dnabert2_pretrained import build_dnabert2, encoding_of, options_from
+from sslmodels.dnabert2_options import options_from
+from sslmodels.dnabert2_pretrained import build_dnabert2, encoding_of
 from sslmodels.layers import SequenceModel
 from sslmodels.record import RunFolder
 from sslmodels.run_logs import RunLogs, write_history

@@ -63,12 +63,26 @@ def _uses_homologues(project: Project, regime: Regime) -> bool:
 
 
 def run_identity(
-    project: Project, store: Store, *, experiment: str, model: str, regime: Regime, seed: int
+    project: Project,
+    store: Store,
+    *,
+    experiment: str,
+    model: str,
+    regime: Regime,
+    seed: int,
+    offline: bool = False,
 ) -> dict[str, Any]:
     """Return everything the result of a run depends on; equal identities give equal models.
 
     Only settings and rows the regime uses are part of it: a new genome does not make an sl run
-    stale.
+    stale. The files of DNABERT-2 are part of its runs and may be downloaded, unless `offline`.
+
+    Raises
+    ------
+    ConfigError, StoreError
+        A setting that no run can have; rows that the store does not hold.
+    MissingInputError, FetchError, UnreachableError
+        The files of DNABERT-2 cannot be had.
     """
     project = effective(project, regime)
     training = project.training
@@ -113,7 +127,7 @@ def run_identity(
     if training.labelled_peaks is not None:
         options["labelled_peaks"] = training.labelled_peaks
     options |= devices.identity(training)
-    options |= _model_identity(project, model)
+    options |= _model_identity(project, model, offline=offline)
     negatives = {key: getattr(project.negatives, key) for key in ("ratio", "redraw", "seed")}
     if homologues:
         negatives["source"] = project.negatives.source
@@ -140,7 +154,7 @@ def _settings(training: Training, section: str) -> dict[str, Any]:
     return {k: value for k, value in settings.items() if k not in later or value != later[k]}
 
 
-def _model_identity(project: Project, model: str) -> dict[str, Any]:
+def _model_identity(project: Project, model: str, *, offline: bool) -> dict[str, Any]:
     """Return what a model is made of beyond its name."""
     found: dict[str, Any] = {}
     if model in project.training.model_options:
@@ -148,7 +162,8 @@ def _model_identity(project: Project, model: str) -> dict[str, Any]:
     if own_model.is_own(model):
         found["source"] = own_model.source_digest(model)
     if model == DNABERT2:
-        from sslmodels.dnabert2_pretrained import options_from  # imports Keras
+        from sslmodels.dnabert2_options import options_from  # and with it the download
 
-        found["dnabert2"] = options_from(project.training.dnabert2.model_dump()).identity()
+        options = options_from(project.training.dnabert2.model_dump())
+        found["dnabert2"] = options.identity(offline=offline)
     return found

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from ssldata.cache import digest_of
 from ssldata.config import Project
-from ssldata.errors import ConfigError, MissingInputError, StoreError
+from ssldata.errors import ConfigError, FetchError, MissingInputError, StoreError, UnreachableError
 from ssldata.store import open_store
 from sslmodels.identity import run_folder, run_identity
 from sslmodels.record import RunFolder, differences, read_record
@@ -28,7 +28,7 @@ class Standing:
         ``missing`` (to be trained), ``complete`` (as asked), ``partial`` (cut; will continue),
         ``changed`` (made from other settings or rows: refused without ``--replace``), ``damaged``
         (its record cannot be read, or the folder holds something else: refused too), ``unknown``
-        (its store must be built before one can say).
+        (its store must be built, or the files of DNABERT-2 downloaded, before one can say).
     reasons
         What differs, as ``key: old → new``, or what is wrong.
     """
@@ -65,8 +65,12 @@ def standing(project: Project, **cell: Any) -> Standing:
         return Standing(folder.path, "damaged", (str(exc),))
     try:
         store = open_store(project.store_path(cell["experiment"]))
-        identity = run_identity(project, store, **cell)
-    except (MissingInputError, StoreError) as exc:
+        # Who only asks how things stand wants nothing downloaded.
+        identity = run_identity(project, store, offline=True, **cell)
+    except UnreachableError:
+        reason = "DNABERT-2 is not here yet; the run downloads it"
+        return Standing(folder.path, "unknown", (reason,))
+    except (MissingInputError, StoreError, FetchError) as exc:
         return Standing(folder.path, "unknown", (str(exc),))
     if record.get("digest") != digest_of(identity):
         changed = differences(record.get("identity", {}), identity)

@@ -22,7 +22,8 @@ from sslmodels.dnabert2 import DnabertMaskedLm
 from sslmodels.dnabert2_config import LoraOptions
 from sslmodels.dnabert2_download import REPOSITORY, find_dnabert2
 from sslmodels.dnabert2_lora import load_adapter, save_adapter
-from sslmodels.dnabert2_pretrained import DnabertOptions, build_dnabert2, encoding_of, options_from
+from sslmodels.dnabert2_options import DnabertOptions, options_from
+from sslmodels.dnabert2_pretrained import build_dnabert2, encoding_of
 
 # Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -13,16 +13,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dnabert2_tools import SMALL, noise, tokenizer_text, write_bin
+from run_tools import changed
 
 from ssldata.config import Project, dump_project, load_project
+from ssldata.config_training import Dnabert2
 from ssldata.store import REFERENCE, open_store
 from sslmodels import regimes
 from sslmodels.dnabert2 import DnabertMaskedLm
 from sslmodels.dnabert2_lora import load_adapter, save_adapter
-from sslmodels.dnabert2_pretrained import build_dnabert2, options_from
+from sslmodels.dnabert2_options import options_from
+from sslmodels.dnabert2_pretrained import build_dnabert2
 from sslmodels.dnabert2_weights import checkpoint_tensors
 from sslmodels.evaluation import evaluate_run
 from sslmodels.scoring import score
+from sslmodels.standing import standing
 from sslmodels.zoo import load_model
 
 # Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.
@@ -91,6 +95,12 @@ def test_a_run_is_trained_evaluated_and_kept_as_an_adapter(
     save_adapter(model, tmp_path)
     options = options_from(project.training.dnabert2.model_dump())
     again = build_dnabert2(length=model.length, seed=9, options=options).model
+    # Asked how the run stands, nothing is downloaded.
+    cell = {"experiment": "alpha", "model": "dnabert2", "regime": regime, "seed": 0}
+    assert standing(project, **cell).status == "complete"
+    elsewhere = changed(project, "training", dnabert2=Dnabert2(url="http://127.0.0.1:9/x"))
+    stands = standing(elsewhere, **cell)
+    assert (stands.status, "not here yet" in stands.reasons[0]) == ("unknown", True)
     load_adapter(again, tmp_path)
     np.testing.assert_array_equal(score(again, codes), scores)
 
