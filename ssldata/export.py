@@ -191,7 +191,8 @@ def _parquet(store: Store) -> Callable[[Path, Iterable[_Block]], None]:
         pa, pq = import_module("pyarrow"), import_module("pyarrow.parquet")
     except ImportError as exc:
         raise ConfigError(
-            "Parquet needs the package pyarrow: pip install pyarrow, or export as tfrecord or bed"
+            "Parquet needs the package pyarrow: pip install 'crosslabel[export]', or export as "
+            "tfrecord or bed"
         ) from exc
     taken = {"sequence", "genome", "contig", "start", "end", "strand", "weight"}
     labels = [f"label_{x}" if x in taken else x for x in store.experiments]
@@ -272,6 +273,7 @@ def export_store(
 
     ``tfrecord``
         ``<split>-<genome>.tfrecord``, zlib; the features are those of :func:`export_tfrecord`.
+        ``contigs-<genome>.txt`` names the contigs, the one of number 0 first.
     ``parquet``
         ``data/<split>-NNNNN-of-NNNNN.parquet``, the layout that Hugging Face ``load_dataset``
         understands: sequence (letters), a 0/1 column per experiment, genome, contig, start, end,
@@ -328,6 +330,8 @@ def export_store(
             path.parent.mkdir(parents=True, exist_ok=True)
             if kind == "tfrecord":
                 export_tfrecord(store, path, groups=[name], split=split)
+                contigs = "".join(f"{contig}\n" for contig in store.group(name).contigs)
+                write_text_atomic(folder / f"contigs-{genome}.txt", contigs)
             elif write_parquet is not None:
                 with atomic_path(path) as temporary:
                     write_parquet(temporary, _blocks(store, name, split))

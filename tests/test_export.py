@@ -71,6 +71,8 @@ def test_tfrecord(store: Store, tmp_path: Path) -> None:
                 for key in ("contig", "start", "end", "strand", "weight"):
                     assert record[key] == [group.column(key)[first + i]], key
                 assert (record["label"] == group.column("label")[first + i]).all()
+            contigs = (tmp_path / f"contigs-{genome(name)}.txt").read_text(encoding="utf-8")
+            assert contigs.splitlines() == list(group.contigs)
     assert -1 in store.group("reference").column("strand")
 
 
@@ -156,7 +158,7 @@ def test_parquet(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert table["start"] == group.column("start")[first:end].tolist()
         assert set(table["strand"]) == {"+", "-"}
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ConfigError, match="pip install pyarrow"):
+    with pytest.raises(ConfigError, match="pip install 'crosslabel"):
         export_store(store, tmp_path / "other", kind="parquet")
     assert not (tmp_path / "other").exists()
 
