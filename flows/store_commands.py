@@ -269,6 +269,19 @@ def _short(value: Any) -> str:
     return text[:12] if re.fullmatch(r"[0-9a-f]{64}", text) else text
 
 
+def _own_project(location: str) -> Any:
+    """Return the project a store lies in, None when there is none that can be read."""
+    from ssldata.errors import CrosslabelError
+    from ssldata.places import project_above
+
+    if not Path(location).is_dir():
+        return None
+    try:
+        return project_above(Path(location))
+    except CrosslabelError:  # it may be anybody's; the store stands for itself
+        return None
+
+
 def validate(
     location: Location,
     deep: Annotated[
@@ -276,7 +289,10 @@ def validate(
     ] = False,
     project: Annotated[
         Path | None,
-        typer.Option(help="With --deep: extract every sequence again from this project's genomes."),
+        typer.Option(
+            help="With --deep: the project whose genomes every sequence is extracted from again; "
+            "default: the one the store lies in."
+        ),
     ] = None,
     verbose: Verbose = 0,
     quiet: Quiet = False,
@@ -286,9 +302,10 @@ def validate(
 
     Columns are checked whole: checksums, splits (a leak is found), labels against coverage,
     weights, coordinates, liftover results. Sequences are checked in the first chunk of every
-    shard, with --deep all of them. Exit code 0: valid; 4: something is wrong.
+    shard, with --deep all of them, which are then also extracted again from the genomes. Exit
+    code 0: valid; 4: something is wrong.
 
-    Example: `crosslabel store validate my-project/store/Reb1.zarr --deep --project my-project`
+    Example: `crosslabel store validate my-project/store/Reb1.zarr --deep`
     """
     from flows import tables
     from ssldata.config import load_project
@@ -299,11 +316,11 @@ def validate(
     if project is not None and not deep:
         raise ConfigError("--project needs --deep: without it no sequence is extracted")
     with console(verbose, quiet, as_json) as shown:
+        store = open_store(location)
+        named = load_project(project) if project is not None else None
+        genomes = _own_project(location) if deep and named is None else named
         report = validate_store(
-            open_store(location),
-            deep=deep,
-            project=None if project is None else load_project(project),
-            progress=shown,
+            store, deep=deep, project=genomes, must_extract=named is not None, progress=shown
         )
         found = [
             (kind, item.group or "store", item.check, item.message)
@@ -312,9 +329,11 @@ def validate(
         ]
         checked = sum(rows["rows"] for rows in report.rows.values())
         decoded = sum(rows["sequences"] for rows in report.rows.values())
+        extracted = sum(rows["extracted"] for rows in report.rows.values())
         title = (
             f"{report.store}: {'valid' if report.valid else 'WRONG'}; {tables.count(checked)} rows "
-            f"checked, {tables.count(decoded)} sequences decoded"
+            f"checked, {tables.count(decoded)} sequences decoded, {tables.count(extracted)} "
+            "compared with the genomes"
         )
         shown.result(
             report.as_dict(),

@@ -38,6 +38,10 @@ _ZIP_HEADER = 30
 _AHEAD = 1 << 16
 
 
+class RangesError(StoreError):
+    """A web server gives files only whole."""
+
+
 class Files(Protocol):
     """Byte ranges of named files."""
 
@@ -127,7 +131,7 @@ class HttpFiles:
         if answer is None:
             return None
         if answer.status_code != 206:
-            raise StoreError(
+            raise RangesError(
                 f"{self._url(key)}: the server does not answer range requests, which reading needs "
                 "(`python -m http.server` does not; `crosslabel store serve` and object stores do)"
             )

@@ -328,6 +328,8 @@ def _check_ledger(ledger: Any, where: str) -> None:
         lacking = [key for key in keys if not isinstance(entry, dict) or key not in entry]
         if lacking:
             raise StoreError(f"{damaged} ({name} has no {', '.join(lacking)}); {advice}")
+        if not isinstance(entry.get("rows", 0), int):
+            raise StoreError(f"{damaged} ({name}: rows is no number); {advice}")
 
 
 def open_store(location: Path | str) -> Store:

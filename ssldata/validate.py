@@ -6,7 +6,6 @@ every sequence is decoded, compared with its checksum and, given the project, ex
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,33 +14,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ssldata.cache import digest_of
-from ssldata.card import README
 from ssldata.config import Project
-from ssldata.errors import CrosslabelError
+from ssldata.errors import CrosslabelError, UnreachableError
 from ssldata.genome import Genome, open_genome
 from ssldata.onehot import N_CODE
 from ssldata.progress import NoProgress, Progress
-from ssldata.published_weights import digest_of_weights, stale_groups
+from ssldata.published_weights import digest_of_weights
+from ssldata.remote import RangesError
 from ssldata.shard_writer import expand
 from ssldata.store import (
     COMPLETE,
     HOMOLOGUES,
     REFERENCE,
-    REMOVING,
     WEIGHTS,
-    WRITING,
-    YANKED,
     RowGroup,
     Store,
     arrays_digest,
-    belongs,
     codes_digest,
 )
+from ssldata.validate_ledger import check_ledger, check_leftovers, check_metadata
 from ssldata.validate_rows import (
     Found,
     Group,
+    check_contigs,
     check_coordinates,
+    check_counts,
     check_liftover,
     check_ranges,
     check_shapes,
@@ -51,6 +48,9 @@ from ssldata.validate_rows import (
     offending,
     shared_loci,
 )
+
+#: The place fails, not the store: these are raised.
+_AWAY = (UnreachableError, RangesError)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,8 @@ class Report:
     warnings
         What is worth knowing and not wrong: leftovers, unfinished groups, shared target loci.
     rows
-        Rows checked, per group; ``sequences`` of them were decoded.
+        Rows checked, per group; ``sequences`` of them were decoded, and ``extracted`` of them
+        compared with the genome.
     """
 
     store: str
@@ -98,6 +99,7 @@ def validate_store(
     *,
     deep: bool = False,
     project: Project | None = None,
+    must_extract: bool = True,
     progress: Progress | None = None,
 ) -> Report:
     """Check an opened store.
@@ -110,6 +112,9 @@ def validate_store(
         Decode every sequence and compare checksums.
     project
         With `deep`: extract every sequence again from the genomes of this project and compare.
+    must_extract
+        A genome of the project that is missing, or is another than a group was built from, is a
+        problem; otherwise a warning.
     progress
         Who is told.
 
@@ -117,20 +122,31 @@ def validate_store(
     -------
     Report
         Problems are collected, not raised.
+
+    Raises
+    ------
+    CrosslabelError
+        The place of the store cannot be read (any more): nothing is known of the store then.
     """
     progress = progress or NoProgress()
     report = Report(store.location, store.digest, deep)
-    report.problems += [Problem("", *found) for found in _check_ledger(store)]
-    report.problems += _check_metadata(store)
-    report.warnings += [Problem("", *found) for found in _leftovers(store)]
+    try:
+        report.problems += [Problem("", *found) for found in check_ledger(store)]
+    except (LookupError, TypeError, AttributeError) as exc:
+        report.problems.append(Problem("", "ledger", _unreadable(exc)))
+    report.problems += [Problem(group, *found) for group, found in check_metadata(store)]
+    report.warnings += [Problem("", *found) for found in check_leftovers(store)]
     entry = store.ledger[REFERENCE]
     sources: dict[str, Any] = {}
     try:
         arrays = store.sources()
         sources = arrays | store.source_contigs()
         expected = entry.get("checksums", {}).get("sources")
-        found = check_sources(sources, store.attributes, expected, arrays_digest(arrays))
+        found = [*check_contigs(sources, entry)]
+        found += check_sources(sources, store.attributes, expected, arrays_digest(arrays))
         report.problems += [Problem("sources", *one) for one in found]
+    except _AWAY:
+        raise
     except Exception as exc:  # whatever a damaged store makes zarr raise is a finding
         report.problems.append(Problem("sources", "arrays", _unreadable(exc)))
     names = [name for name, item in store.ledger.items() if item["status"] == COMPLETE]
@@ -139,21 +155,29 @@ def validate_store(
         for name in sorted(names, key=lambda name: (name != REFERENCE, name)):
             genome, problem = _genome_of(project, name, store) if deep else (None, None)
             if problem:
-                report.problems.append(Problem(name, *problem))
+                (report.problems if must_extract else report.warnings).append(
+                    Problem(name, *problem)
+                )
             decoded = 0
             try:
                 rows = store.group(name)
                 report.problems += [
-                    Problem(name, *one) for one in _check_group(store, rows, sources)
+                    Problem(name, *one) for one in _check_group(store, rows, sources, genome)
                 ]
                 for size, one in _check_sequences(store, rows, deep=deep, genome=genome):
                     decoded += size
                     advance(size)
                     report.problems += [Problem(name, *one)] if one else []
                 report.warnings += [Problem(name, *one) for one in _shared(store, rows)]
+            except _AWAY:
+                raise
             except Exception as exc:  # as above
                 report.problems.append(Problem(name, "arrays", _unreadable(exc)))
-            report.rows[name] = {"rows": int(store.ledger[name]["rows"]), "sequences": decoded}
+            report.rows[name] = {
+                "rows": int(store.ledger[name]["rows"]),
+                "sequences": decoded,
+                "extracted": 0 if genome is None else decoded,
+            }
     return report
 
 
@@ -162,85 +186,10 @@ def _unreadable(exc: Exception) -> str:
     return f"cannot be read: {type(exc).__name__}: {first}"
 
 
-def _check_ledger(store: Store) -> Iterator[Found]:
-    """Check the ledger against itself."""
-    for name, entry in store.ledger.items():
-        status = entry["status"]
-        if status not in (WRITING, COMPLETE, YANKED, REMOVING):
-            yield "ledger", f"{name}: no such status {status!r}"
-        checksums = entry.get("checksums")
-        if status == COMPLETE and checksums and entry["content"] != digest_of(checksums):
-            yield "ledger", f"{name}: content is not the digest of its checksums"
-        if name != REFERENCE and not name.startswith(f"{HOMOLOGUES}/"):
-            yield "ledger", f"{name}: no such kind of group"
-
-
-def _check_metadata(store: Store) -> Iterator[Problem]:
-    """Check the consolidated metadata of a local store against the files they were made of."""
-    folder = Path(store.location)
-    if not folder.is_dir():
-        return
-
-    def problem(name: str, message: str) -> Problem:
-        parts = name.split("/")
-        group = "/".join(parts[:2]) if parts[0] == HOMOLOGUES else parts[0]
-        return Problem(group, "metadata", message)
-
-    root = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))
-    consolidated = (root.get("consolidated_metadata") or {}).get("metadata", {})
-    complete = [name for name, entry in store.ledger.items() if entry["status"] == COMPLETE]
-    on_disk = {}
-    for name in [*complete, "sources"]:
-        for file in (folder / name).rglob("zarr.json"):
-            if belongs(file.relative_to(folder / name), name, store.weights):
-                on_disk[str(file.parent.relative_to(folder))] = file
-    for name in sorted(set(on_disk) - set(consolidated)):
-        yield problem(name, f"consolidated metadata lacks {name}")
-    for name in sorted(set(on_disk) & set(consolidated)):
-        try:
-            found = json.loads(on_disk[name].read_bytes())
-        except ValueError:
-            yield problem(name, f"{name}/zarr.json is no JSON")
-            continue
-        listed = dict(consolidated[name])
-        for value in (found, listed):
-            value.pop("consolidated_metadata", None)
-        if found != listed:
-            yield problem(name, f"consolidated metadata of {name} is stale")
-    for name in sorted(set(consolidated) - set(on_disk) - {HOMOLOGUES}):
-        yield problem(name, f"consolidated metadata lists {name}, which is not there")
-
-
-def _leftovers(store: Store) -> Iterator[Found]:
-    """Unfinished groups, and files that no complete build leaves."""
-    for name, entry in store.ledger.items():
-        if entry["status"] in (WRITING, REMOVING):
-            yield "ledger", f"{name} is unfinished ({entry['status']}); `crosslabel build` ends it"
-        elif entry["status"] == YANKED:
-            yield "ledger", f"{name} is yanked and was not checked"
-    for name in store.weights:
-        if stale := stale_groups(store, name):
-            yield "weights", f"{name} were made for other rows of {', '.join(stale)}; not used"
-    folder = Path(store.location)
-    if folder.is_dir():
-        for item in sorted(folder.glob(f"{HOMOLOGUES}/*/{WEIGHTS}/*/zarr.json")):
-            group = item.parents[2]
-            if not belongs(item.relative_to(group), str(group.relative_to(folder)), store.weights):
-                place = item.parent.relative_to(folder)
-                yield "leftovers", f"{place}: not published; the next build sweeps it"
-        for pattern in ("*.partial", ".*.deleting"):
-            for item in sorted(folder.rglob(pattern)):
-                yield "leftovers", f"{item.relative_to(folder)}: the next build sweeps it"
-        card = folder / README
-        if card.is_file() and store.digest not in card.read_text(encoding="utf-8"):
-            yield "card", f"{README} is of other rows; `crosslabel store card` writes it anew"
-        for item in sorted((folder / HOMOLOGUES).glob("[!.]*/")):
-            if f"{HOMOLOGUES}/{item.name}" not in store.ledger:
-                yield "leftovers", f"{HOMOLOGUES}/{item.name} is not in the ledger"
-
-
-def _check_group(store: Store, rows: RowGroup, sources: Mapping[str, Any]) -> Iterator[Found]:
-    """Check the columns of one group."""
+def _check_group(
+    store: Store, rows: RowGroup, sources: Mapping[str, Any], genome: Genome | None
+) -> Iterator[Found]:
+    """Check the attributes and columns of one group."""
     entry = store.ledger[rows.name]
     columns = {name: rows.column(name) for name in rows.column_names()}
     expected = entry.get("checksums", {}).get("columns")
@@ -251,6 +200,10 @@ def _check_group(store: Store, rows: RowGroup, sources: Mapping[str, Any]) -> It
     yield from shapes
     if shapes:
         return
+    if group.attributes.get("digest") != entry["digest"]:
+        yield "ledger", "the group and the ledger give other digests"
+    yield from check_contigs(group.attributes, entry, genome)
+    yield from check_counts(group)
     yield from check_ranges(group)
     yield from check_values(group)
     yield from check_coordinates(group)
@@ -273,6 +226,8 @@ def _check_weights(store: Store, rows: RowGroup) -> Iterator[Found]:
             continue
         try:
             weight = rows.column_part(f"{WEIGHTS}/{name}", 0, rows.rows)
+        except _AWAY:
+            raise
         except Exception as exc:  # whatever damaged weights make zarr raise
             yield "weights", f"weights/{name}: {_unreadable(exc)}"
             continue
@@ -339,6 +294,8 @@ def _check_sequences(
             try:
                 codes = rows.codes(start, stop)
                 hot = rows.one_hot(start, stop)
+            except _AWAY:
+                raise
             except Exception as exc:  # whatever a damaged chunk makes the decoder raise
                 yield 0, ("sequences", f"rows {start} to {stop}: {_unreadable(exc)}")
                 continue

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ssldata.cache import digest_of
+from ssldata.genome import Genome
 from ssldata.intervals import Intervals, merge
 from ssldata.liftover import Status
 from ssldata.splits import SPLIT_NAMES, TEST, TRAIN, VALIDATION
@@ -97,6 +99,32 @@ def check_shapes(group: Group) -> Iterator[Found]:
         elif array.dtype != dtype or array.shape != shape:
             found = f"{array.dtype} {array.shape}"
             yield "arrays", f"{name} is {found}, the ledger and the format say {dtype} {shape}"
+
+
+def check_contigs(
+    attributes: Mapping[str, Any], entry: Mapping[str, Any], genome: Genome | None = None
+) -> Iterator[Found]:
+    """Check the contigs that the column ``contig`` refers to: those of the genome, in its order.
+
+    Sizes are in no digest; they are compared with the genome when it is given.
+    """
+    order = entry.get("inputs", {}).get("contig order")
+    if order is not None and digest_of(list(attributes["contigs"])) != order:
+        yield "coordinates", "contigs are not those of the genome the rows were cut from"
+    elif genome is not None and list(attributes["contig_sizes"]) != genome.sizes.tolist():
+        yield "coordinates", f"contig_sizes are not those of {genome.path}"
+
+
+def check_counts(group: Group) -> Iterator[Found]:
+    """Check the counts of the ledger that the rows themselves tell."""
+    columns, said = group.columns, group.entry.get("counts", {})
+    positive = columns["label"].any(axis=1)
+    counts = {"rows": len(columns["label"])} | {
+        f"positive_{name}": int((positive & (columns["split"] == split)).sum())
+        for split, name in enumerate(SPLIT_NAMES)
+    }
+    if wrong := [key for key, count in counts.items() if said.get(key) != count]:
+        yield "ledger", f"the ledger counts other {', '.join(wrong)}"
 
 
 def check_ranges(group: Group) -> Iterator[Found]:

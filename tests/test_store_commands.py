@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 import zarr
 
 from flows import inspection
@@ -67,6 +68,20 @@ def test_validate_exits_for_scripts(
     store = world / "store" / "beta.zarr"
     code, value, _ = run(capsys, "validate", store, "--deep", "--project", world)
     assert (code, value["valid"], value["problems"]) == (0, True, [])
+    # The project it lies in is found; one whose genomes changed since is none of its faults.
+    _, found, _ = run(capsys, "validate", store, "--deep")
+    assert found["rows"] == value["rows"]
+    assert all(rows["extracted"] == rows["rows"] for rows in found["rows"].values())
+    text = (world / "project.yaml").read_text()
+    raw = yaml.safe_load(text)
+    raw["genomes"] = [{**g, "sequence": raw["genomes"][0]["sequence"]} for g in raw["genomes"]]
+    (world / "project.yaml").write_text(yaml.safe_dump(raw))
+    code, found, _ = run(capsys, "validate", store, "--deep")
+    assert (code, found["rows"]["homologs/relative2"]["extracted"]) == (0, 0)
+    assert "genome" in {warning["check"] for warning in found["warnings"]}
+    code, _, _ = run(capsys, "validate", store, "--deep", "--project", world)
+    assert code == 4
+    (world / "project.yaml").write_text(text)
     spoilt = tmp_path / "spoilt.zarr"
     shutil.copytree(store, spoilt)
     zarr.open_group(spoilt, mode="r+", use_consolidated=False)["reference/weight"][:] = 2

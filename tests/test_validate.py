@@ -16,9 +16,10 @@ import zarr
 from ssldata.build import build_project
 from ssldata.cache import digest_of
 from ssldata.config import load_project
+from ssldata.errors import UnreachableError
 from ssldata.lifecycle import yank_genome
 from ssldata.onehot import N_CODE
-from ssldata.store import ATTRIBUTE, open_store
+from ssldata.store import ATTRIBUTE, RowGroup, open_store
 from ssldata.store_writer import StoreWriter, write_shard
 from ssldata.validate import Report, validate_store
 
@@ -71,7 +72,7 @@ def test_every_kind_of_store_is_valid(
     assert report.problems == []
     assert report.valid
     for name, entry in store.ledger.items():
-        assert report.rows[name] == {"rows": entry["rows"], "sequences": entry["rows"]}
+        assert report.rows[name] == dict.fromkeys(("rows", "sequences", "extracted"), entry["rows"])
     assert {warning.check for warning in report.warnings} <= {"paralogues"}
 
 
@@ -205,7 +206,8 @@ def test_a_shard_of_zeros_has_no_file_and_is_not_missing(code: int, array: str, 
     entry = {**entry, "checksums": checksums, "content": digest_of(checksums)}
     StoreWriter(path).set_entry(HOMOLOGUE, entry)
     assert not [p for p in (path / HOMOLOGUE / array / "c").rglob("*") if p.is_file()]
-    assert validate_store(open_store(path), deep=True).problems == []
+    # The policy was changed by hand above, which the ledger tells.
+    assert problems(validate_store(open_store(path), deep=True)) == {("", "ledger")}
 
 
 def test_other_bases_are_found_by_checksum_and_by_extraction(path: Path, built_world: Path) -> None:
@@ -263,14 +265,92 @@ def edit_root(path: Path, edit: Callable[[dict[str, Any]], None]) -> None:
         (lambda entry: entry.update(content="0" * 64), ("", "ledger")),
         (lambda entry: entry["ranges"].update(test=[0, 0]), (HOMOLOGUE, "ranges")),
         (lambda entry: entry["liftover"].update(mapped=0), (HOMOLOGUE, "liftover")),
+        (lambda entry: entry.update(digest="0" * 64), (HOMOLOGUE, "ledger")),
+        (lambda entry: entry["inputs"].update(chain="0" * 64), ("", "ledger")),
+        (lambda entry: entry.pop("checksums"), ("", "ledger")),
+        (lambda entry: entry["counts"].update(positive_train=1), (HOMOLOGUE, "ledger")),
     ],
-    ids=["rows", "content", "ranges", "liftover"],
+    ids=["rows", "content", "ranges", "liftover", "digest", "inputs", "checksums", "counts"],
 )
 def test_a_ledger_that_disagrees(
     edit: Callable[[dict[str, Any]], None], expected: tuple[str, str], path: Path
 ) -> None:
     edit_root(path, lambda root: edit(root["attributes"][ATTRIBUTE]["ledger"][HOMOLOGUE]))
     assert expected in problems(validate_store(open_store(path)))
+
+
+def test_a_genome_built_for_other_reference_rows(path: Path) -> None:
+    def lie(root: dict[str, Any]) -> None:
+        entry = root["attributes"][ATTRIBUTE]["ledger"][HOMOLOGUE]
+        entry["inputs"]["reference rows"] = "0" * 64
+        entry["digest"] = digest_of(entry["inputs"])
+
+    edit_root(path, lie)
+    messages = [problem.message for problem in validate_store(open_store(path)).problems]
+    assert f"{HOMOLOGUE} was built for other reference rows" in messages
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (lambda root: root["reference"].update(digest="0" * 64), "other reference sequence"),
+        (lambda root: root["peaks"]["alpha"].update(sha256="0" * 64), "other peaks of alpha"),
+        (lambda root: root["split"].update(test=["chr1"]), "other split.test"),
+        (lambda root: root.update(seed=5), "other seed"),
+        (lambda root: root.update(experiments=["beta"]), "list other experiments"),
+        (lambda root: root.pop("windows"), "cannot be read: KeyError"),
+    ],
+    ids=["reference", "peaks", "split", "seed", "experiments", "gone"],
+)
+def test_root_attributes_that_disagree_with_the_ledger(
+    edit: Callable[[dict[str, Any]], None], words: str, path: Path
+) -> None:
+    edit_root(path, lambda root: edit(root["attributes"][ATTRIBUTE]))
+    problems = validate_store(open_store(path)).problems
+    assert any(one.check == "ledger" and words in one.message for one in problems)
+
+
+def edit_attributes(path: Path, group: str, edit: Callable[[dict[str, Any]], None]) -> None:
+    """Edit the attributes of a group, and what the root repeats of them."""
+    file = path / group / "zarr.json"
+    node = json.loads(file.read_text())
+    edit(node["attributes"])
+    file.write_text(json.dumps(node))
+    edit_root(
+        path, lambda root: edit(root["consolidated_metadata"]["metadata"][group]["attributes"])
+    )
+
+
+@pytest.mark.parametrize("group", ["sources", "reference", HOMOLOGUE])
+def test_contigs_in_another_order(group: str, path: Path) -> None:
+    edit_attributes(path, group, lambda attributes: attributes["contigs"].reverse())
+    assert (group, "coordinates") in problems(validate_store(open_store(path)))
+
+
+def test_contig_sizes_are_held_against_the_genome(path: Path, built_world: Path) -> None:
+    def lie(attributes: dict[str, Any]) -> None:
+        attributes["contig_sizes"][0] += 1_000_000
+
+    edit_attributes(path, HOMOLOGUE, lie)
+    project = load_project(built_world)
+    report = validate_store(open_store(path), deep=True, project=project)
+    assert problems(report) == {(HOMOLOGUE, "coordinates")}
+
+
+def test_metadata_of_the_folder_of_homologues(path: Path) -> None:
+    (path / "homologs" / "zarr.json").unlink()
+    assert problems(validate_store(open_store(path))) == {("", "metadata")}
+
+
+def test_a_place_that_fails_is_no_wrong_store(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store(path)
+
+    def away(*_: object) -> None:
+        raise UnreachableError("the network is down")
+
+    monkeypatch.setattr(RowGroup, "codes", away)
+    with pytest.raises(UnreachableError):
+        validate_store(store)
 
 
 def test_stale_metadata(path: Path) -> None:
