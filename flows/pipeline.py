@@ -6,7 +6,6 @@ Every stage is idempotent, so running again continues where it stopped.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -263,7 +262,7 @@ class Pipeline:
         if self.options.train_threads:
             limit_threads(self.options.train_threads)
         for cell in cells:
-            how = {"progress": self.progress, "replace": self.options.replace, **cell.arguments}
+            how = {"progress": self.progress, "replace": self.options.replace, **cell.training}
             try:
                 folder = self.step("train", cell.name, train, cell.project, **how)
                 metrics = self.step(
@@ -291,11 +290,11 @@ class Pipeline:
         names = {cell.folder: cell.name for cell in ordered}
         after = {}
         for cell in ordered:
-            teacher = names.get(dataclasses.replace(cell, regime="sl").folder)
+            teacher = names.get(cell.teacher_folder)
             if cell.regime == "ssl-ns" and teacher is not None:
                 after[cell.name] = [teacher]
         how = (self.options.train_threads or 1, self.options.replace)
-        calls = {name: (cell.project, cell.arguments, *how) for name, cell in by_name.items()}
+        calls = {name: (cell.project, cell.training, *how) for name, cell in by_name.items()}
         for name, outcome in pool.run_all(worker.train_cell, calls, after=after):
             if isinstance(outcome, Exception):
                 settle(by_name[name], outcome)

@@ -15,7 +15,7 @@ from ssldata.config import Project
 from ssldata.config_training import Regime
 from ssldata.store import HOMOLOGUES, REFERENCE, Store, open_store
 from sslmodels import phases
-from sslmodels.identity import run_folder
+from sslmodels.identity import run_folder, with_runs
 from sslmodels.metrics import by_experiment
 from sslmodels.record import complete_record
 
@@ -35,6 +35,9 @@ class Cell:
         The cell of the grid; a run of all outputs has the experiment ``joint``.
     sweep, value
         Key of ``training.sweeps`` and its value; empty and NaN for the grid itself.
+    teachers
+        Runs folder of the teacher of ssl-ns, which no sweep changes: that of the grid; None: the
+        project's.
     """
 
     project: Project
@@ -44,11 +47,23 @@ class Cell:
     seed: int
     sweep: str = ""
     value: float = float("nan")
+    teachers: Path | None = None
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What :func:`sslmodels.regimes.train` takes beside the project."""
+        """What tells the runs of a project apart."""
         return {key: getattr(self, key) for key in CELL}
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """What :func:`sslmodels.regimes.train` takes beside the project."""
+        return {**self.arguments, "teachers": self.teachers}
+
+    @property
+    def teacher_folder(self) -> Path:
+        """The run folder of the teacher of ssl-ns."""
+        project = with_runs(self.project, self.teachers)
+        return run_folder(project, **{**self.arguments, "regime": "sl"})
 
     @property
     def folder(self) -> Path:
@@ -109,7 +124,7 @@ def _series(
         # A value that is the grid's own is a run of the grid.
         same = regime in training.regimes and value == _own_value(project, experiment, sweep)
         used = project if same else varied
-        yield Cell(used, experiment, model, regime, seed, sweep, float(value))
+        yield Cell(used, experiment, model, regime, seed, sweep, float(value), training.runs)
 
 
 def _own_value(project: Project, experiment: str, sweep: str) -> float | None:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -65,6 +66,8 @@ class Run:
         Given every epoch too.
     replace
         Given on to the runs this one depends on.
+    teachers
+        Runs folder of the teacher of ssl-ns; None: the project's.
     history, phases, details
         What was done, for the record.
     """
@@ -83,6 +86,7 @@ class Run:
     progress: Progress
     logs: RunLogs
     replace: bool = False
+    teachers: Path | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     phases: list[dict[str, Any]] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)

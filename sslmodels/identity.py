@@ -31,6 +31,14 @@ def run_folder(project: Project, *, experiment: str, model: str, regime: Regime,
     return folder / regime / f"seed-{seed}"
 
 
+def with_runs(project: Project, runs: Path | None) -> Project:
+    """Return the project with another runs folder; None: its own."""
+    if runs is None:
+        return project
+    training = project.training.model_copy(update={"runs": runs})
+    return project.model_copy(update={"training": training})
+
+
 def effective(project: Project, regime: Regime) -> Project:
     """Return the project with the options of ssl-plus in place of the general ones.
 

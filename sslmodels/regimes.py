@@ -42,7 +42,7 @@ from ssldata.store import Store, open_store
 from ssldata.weights import Arrays, kept_weights, write_weights
 from sslmodels import devices, phases
 from sslmodels.fitting import Run
-from sslmodels.identity import effective, run_folder, run_identity
+from sslmodels.identity import effective, run_folder, run_identity, with_runs
 from sslmodels.record import (
     RunFolder,
     claim,
@@ -167,7 +167,7 @@ def _teacher_weights(run: Run, teacher: Any, iteration: int) -> Arrays:
 def _ssl_ns(run: Run) -> Any:
     options = run.project.training.noisy_student
     teacher_folder = train(
-        run.project,
+        with_runs(run.project, run.teachers),
         experiment=run.experiment,
         model=run.model,
         regime="sl",
@@ -230,6 +230,7 @@ def train(
     progress: Progress | None = None,
     replace: bool = False,
     location: str | None = None,
+    teachers: Path | None = None,
 ) -> Path:
     """Train one model in one regime; resume it when it was cut, do nothing when it is complete.
 
@@ -248,6 +249,9 @@ def train(
     location
         Path or address of the store to train on (see :func:`ssldata.store.open_store`) in the place
         of the project's own; the same rows give the same model.
+    teachers
+        Runs folder in which the teacher of ssl-ns is looked for, or trained, in the place of the
+        project's own.
 
     Returns
     -------
@@ -326,6 +330,7 @@ def train(
                 progress,
                 RunLogs(folder.logs, trackers),
                 replace=replace,
+                teachers=teachers,
             )
         done["machine"]["devices"] = count
         write_record(folder, {**record, **done})
@@ -352,6 +357,7 @@ def _train(
     logs: RunLogs,
     *,
     replace: bool,
+    teachers: Path | None,
 ) -> dict[str, Any]:
     """Train, write the files of the run, and return the rest of its record."""
     experiment, seed, length = identity["experiment"], identity["seed"], identity["length"]
@@ -378,6 +384,7 @@ def _train(
         progress=progress or NoProgress(),
         logs=logs,
         replace=replace,
+        teachers=teachers,
     )
     model = _REGIMES[identity["regime"]](run)
     save_model(model, folder.model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import product
 from pathlib import Path
@@ -83,6 +84,20 @@ def test_sweeps_have_folders_and_settings_of_their_own(project):
     assert {c.regime for c in cells if c.sweep in ("iterations", "noise_sd")} == {"ssl-ns"}
     folder = by["noise_sd", 0.3].folder.relative_to(project.training.runs)
     assert folder.parts[:2] == ("sweeps", "noise_sd-0.3")
+
+
+def test_sweeps_of_the_noisy_student_have_the_teacher_of_the_grid(project):
+    project = changed(project, "training", epochs=1)
+    cell = next(benchmark.sweeps(swept(project, iterations=[1])))
+    sl = next(c for c in benchmark.grid(project) if c.regime == "sl")
+    teacher = train(sl.project, **sl.training)
+    assert cell.teacher_folder == teacher
+    written = (teacher / "run.json").stat().st_mtime_ns
+    student = train(cell.project, **cell.training)
+    assert student.is_relative_to(project.training.runs / "sweeps" / "iterations-1")
+    assert json.loads((student / "run.json").read_text())["teacher"]["folder"] == str(teacher)
+    assert not (student.parents[1] / "sl").exists()
+    assert (teacher / "run.json").stat().st_mtime_ns == written
 
 
 def test_a_value_of_the_grid_is_a_run_of_the_grid(project):
