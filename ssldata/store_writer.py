@@ -188,10 +188,22 @@ class StoreWriter:
         for item in self.path.parent.glob(f".{self.path.name}.*{_DELETING}"):
             shutil.rmtree(item, ignore_errors=True)
         sweep_tree(self.path)
+        self._mend_homologues()
         for name, entry in self.ledger().items():
             if entry["status"] == REMOVING:
                 self.remove(name)
         self._sweep_weights()
+
+    def _mend_homologues(self) -> None:
+        """Make the metadata of the folder of genomes anew where they are lost: they say nothing."""
+        file = self.path / HOMOLOGUES / "zarr.json"
+        if not file.parent.is_dir():
+            return
+        try:
+            json.loads(file.read_bytes())
+        except (OSError, ValueError):
+            file.unlink(missing_ok=True)
+            zarr.open_group(self.path, mode="r+", use_consolidated=False).create_group(HOMOLOGUES)
 
     def _sweep_weights(self) -> None:
         """Delete weights that are not announced, and folders of weights that are empty."""

@@ -270,6 +270,18 @@ def test_leftovers_are_swept(store_path: Path) -> None:
     assert not list(store_path.rglob("*.deleting"))
 
 
+def test_metadata_of_the_folder_of_homologues_are_made_anew(store_path: Path) -> None:
+    file = store_path / "homologs" / "zarr.json"
+    before = file.read_bytes()
+    for damage in (file.unlink, lambda: file.write_text("{")):
+        damage()
+        StoreWriter(store_path).sweep()
+        assert file.read_bytes() == before
+    changed = file.stat().st_mtime_ns
+    StoreWriter(store_path).sweep()
+    assert file.stat().st_mtime_ns == changed
+
+
 def test_remove_tree_of_nothing(tmp_path: Path) -> None:
     remove_tree(tmp_path / "none")
     assert list(tmp_path.iterdir()) == []
