@@ -45,6 +45,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 import numpy as np
 from numpy.typing import NDArray
 
+from ssldata.batches import SMALL_BYTES
 from ssldata.export import export_tfrecord
 from ssldata.onehot import one_hot
 from ssldata.readbench import peak_memory, whole_mixture
@@ -294,8 +295,9 @@ def table(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
         bare = synthetic_store(folder / f"bare-{length}.zarr", rows, length, codes=False)
         check(store)
         check(bare)
+        if rows * length <= SMALL_BYTES:
+            print("So few rows stay in memory once read: this is not the speed of a store")
         for batch in options.batches:
-            # Larger than what is kept in memory, so that chunks are decoded in every epoch.
             running = {
                 name: make() for name, make in designs(folder, store, bare, length, batch).items()
             }

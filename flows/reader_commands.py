@@ -93,8 +93,8 @@ def bench(
                 lines,
                 numbers=2,
             ),
-            f"{model}: a step takes {step:.2f} ms and waits {waiting:.2f} ms for its batch: "
-            f"{report.verdict}",
+            f"{model}: a step takes {step:.2f} ms and waits {waiting:.2f} ms of it "
+            f"({waiting / step:.1%}) for its batch: {report.verdict}",
         )
 
 

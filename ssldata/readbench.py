@@ -81,8 +81,8 @@ class BenchReport:
     memory_mb
         Growth of the process while reading, in MB.
     step_ms, waiting_ms
-        Of one training step (median), and how long it waited for its batch (mean); None without
-        a model.
+        Of one training step, and how long it waited for its batch (means: what a training takes);
+        None without a model.
     verdict
         ``data-bound`` when a step waits more than 5 % of its time, else ``model-bound``.
     """
@@ -120,7 +120,7 @@ def _speed(reader: TrainingReader, seconds: float) -> tuple[float, float, int]:
 def _steps(
     reader: TrainingReader, train: Callable[[Any], None], seconds: float
 ) -> tuple[float, float]:
-    """Return the median time of a step and the mean time it waited, in seconds."""
+    """Return the mean time of a step and of its waiting, in seconds."""
     batches = iter(reader.dataset())
     for _ in range(3):  # the first step compiles the model
         train(next(batches))
@@ -134,7 +134,7 @@ def _steps(
         train(batch)
         waits.append(got - start)
         steps.append(time.perf_counter() - start)
-    return sorted(steps)[len(steps) // 2], sum(waits) / len(waits)
+    return sum(steps) / len(steps), sum(waits) / len(waits)
 
 
 def verdict_of(step: float, waiting: float) -> str:
