@@ -173,9 +173,10 @@ class Table(list):
 def measure(path: Path, options: argparse.Namespace, table: Table) -> None:
     """Measure one project: builds and tools in turns, then the rates of single steps."""
     case, runs = path.stem, defaultdict(list)
-    for _ in range(options.rounds):
-        for step in ("build", "tools"):
-            runs[step].append(run_step(step, path, options))
+    for number in range(options.rounds):
+        runs["build"].append(run_step("build", path, options))
+        if number < (options.tool_rounds or options.rounds):
+            runs["tools"].append(run_step("tools", path, options))
     rates = run_step("rates", path, options)
     ours, theirs, same, compared = run_step("compare", path, options)["totals"]
     build = table.add(case, "build", runs["build"])["whole build"]
@@ -222,6 +223,9 @@ def main() -> None:
     parser.add_argument("--peaks", type=int, help="default: one per 1000 bases")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--tool-rounds", type=int, help="of the tools, which take 15 times as long; default: all"
+    )
     parser.add_argument("--data", type=Path, help="folder that holds yeast/: measured as well")
     parser.add_argument("--peer-python", type=Path, default=sys.executable)
     parser.add_argument("--folder", type=Path, help="to work in; kept, with the simulated genomes")
