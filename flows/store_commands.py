@@ -234,7 +234,11 @@ def diff(
 
     with console(verbose, quiet, as_json) as shown:
         value = diff_stores(open_store(first), open_store(second))
-        rows = [("settings", key, *values) for key, values in value["settings"].items()]
+        rows = [
+            (part, key, *values)
+            for part in ("settings", "weights")
+            for key, values in value[part].items()
+        ]
         for name, group in value["groups"].items():
             if group["status"] == "same":
                 continue

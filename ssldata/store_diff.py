@@ -33,7 +33,8 @@ def diff_stores(left: Store, right: Store) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``same``: whether readers see the same rows. ``settings``: dotted key → the two values.
+        ``same``: whether readers see the same rows and published weights. ``settings``: dotted
+        key → the two values. ``weights``: dotted name → the two values, of what differs.
         ``groups``: per group ``status`` (``same``, ``only in the first``, ``only in the second``,
         ``differs``), and for those that differ ``inputs`` (which of them, with both values),
         ``versions`` (libraries that differ), ``arrays`` (which checksums differ), ``rows`` and
@@ -45,10 +46,18 @@ def diff_stores(left: Store, right: Store) -> dict[str, Any]:
     groups = {}
     for name in sorted({*left.ledger, *right.ledger}, key=lambda name: (name != REFERENCE, name)):
         groups[name] = _group(left.ledger.get(name), right.ledger.get(name))
+    weights: dict[str, list[Any]] = {}
+    for name in sorted({*left.weights, *right.weights}):
+        both = left.weights.get(name), right.weights.get(name)
+        if None in both:
+            weights[name] = ["published" if entry else None for entry in both]
+        else:
+            weights |= _changes(*both, name)
     return {
-        "same": left.digest == right.digest,
+        "same": left.digest == right.digest and not weights,
         "digests": [left.digest, right.digest],
         "settings": settings,
+        "weights": weights,
         "groups": groups,
     }
 

@@ -21,6 +21,7 @@ from ssldata.lifecycle import remove_genome, unyank_genome, yank_genome
 from ssldata.published_weights import publish_weights, read_published, remove_weights, stale_groups
 from ssldata.share import members_of, share_zip
 from ssldata.store import Store, open_store
+from ssldata.store_diff import diff_stores
 from ssldata.store_writer import StoreWriter
 from ssldata.validate import validate_store
 from ssldata.weights import iterations_of, kept_weights, read_weights, write_weights
@@ -160,7 +161,13 @@ def test_the_same_name_twice(store: Store, path: Path) -> None:
     with pytest.raises(StoreError, match=r"as 'mine' \(iteration 2, run abc\).*--replace"):
         publish(store, seed=1)
     assert tree(path) == first
+    before = open_store(path)
+    found = diff_stores(store, before)
+    assert (found["same"], found["weights"]) == (False, {"mine": [None, "published"]})
     assert publish(store, seed=1, replace=True)["status"] == "published"
+    found = diff_stores(before, open_store(path))
+    assert not found["same"]
+    assert set(found["weights"]) == {f"mine.groups.{name}.sha256" for name in (A, B)}
     np.testing.assert_array_equal(
         read_published(open_store(path), "mine")[A], arrays_of(store, 1)[A]
     )
