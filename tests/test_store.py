@@ -204,6 +204,19 @@ def test_shards_are_the_bytes_zarr_would_write(length: int, tmp_path: Path) -> N
         assert (ours / file).read_bytes() == (zarrs / file).read_bytes(), file
 
 
+def test_groups_are_the_bytes_zarr_would_write(tmp_path: Path) -> None:
+    """Parents too; attributes are added to those that are there."""
+    parts = {"contigs": ["chr1", "chrµ"], "sizes": [1, 2]}, {}, {"sizes": [3], "share": 0.5}
+    ours, theirs = StoreWriter(tmp_path / "ours.zarr"), tmp_path / "theirs.zarr"
+    ours.create({"experiments": []})
+    group = zarr.create_group(theirs).require_group("homologs/a")
+    for attributes in parts:
+        ours.write_arrays("homologs/a", {}, dims={}, attributes=attributes)
+        group.attrs.update(attributes)
+    for name in ("homologs/zarr.json", "homologs/a/zarr.json"):
+        assert (ours.path / name).read_bytes() == (theirs / name).read_bytes()
+
+
 def test_a_shard_of_zeros_is_no_file_as_in_zarr(tmp_path: Path) -> None:
     writer = StoreWriter(tmp_path / "s.zarr")
     writer.create({"experiments": []})
