@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # Tests are never timed: a busy machine is not a bug.
-settings.register_profile("untimed", deadline=None)
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
+# What else a machine's environment may say: settings of libraries (which Keras, whose server, what
+# number of threads), proxies that would be asked for servers on loopback, colours and widths of a
+# terminal. Tests are of the defaults, and say themselves what they change.
+FOREIGN = re.compile(
+    r"(AWS|DASK|HF|HUGGINGFACE|JAX|KERAS|MLFLOW|NUMBA|PREFECT|TF|WANDB|XLA)_.*"
+    r"|(https?|all)_proxy|COLUMNS|LINES|TERMINAL_WIDTH|(NO|FORCE|PY)_COLORS?|(TTY|TYPER)_.*"
+    r"|GITHUB_ACTIONS",  # which Typer takes for a terminal
+    re.IGNORECASE,
+)
+for name in filter(FOREIGN.fullmatch, list(os.environ)):
+    del os.environ[name]
+os.environ["KERAS_HOME"] = os.devnull  # nor does the user's keras.json count
+
 # TensorFlow talks a lot at import; the tests treat its words as noise. Set before it is imported.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 # A suite that a script starts in the background inherits an ignored Ctrl-C, and would hand it on to

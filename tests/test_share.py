@@ -170,8 +170,10 @@ def test_sources_as_a_table(path: Path) -> None:
 
 
 @pytest.fixture
-def quiet_croissant() -> Iterator[Any]:
+def quiet_croissant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Return mlcroissant, whose own dependencies warn of their future."""
+    # Read when it is imported. In the user's cache, what was unpacked before is found by its path.
+    monkeypatch.setenv("CROISSANT_CACHE", str(tmp_path / "croissant"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import mlcroissant
