@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flows import tables
 from ssldata.places import find_place, names_project
 from ssldata.published_weights import described, stale_groups
-from ssldata.store import COMPLETE, HOMOLOGUES, REFERENCE, YANKED, open_store
+from ssldata.store import COMPLETE, HOMOLOGUES, REFERENCE, WRITING, YANKED, open_store
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -58,9 +58,10 @@ def inspect(
 
 def _store(place: str) -> dict[str, Any]:
     """Return what is said of one store."""
-    store = open_store(place)
+    store = open_store(place, unfinished=True)
     local = Path(place).is_dir()
-    ledger = sorted(store.ledger.items(), key=lambda item: (item[0] != REFERENCE, item[0]))
+    held = {REFERENCE: {"status": WRITING}, **store.ledger}
+    ledger = sorted(held.items(), key=lambda item: (item[0] != REFERENCE, item[0]))
     return {
         "store": Path(place).stem,
         "path": place,

@@ -270,7 +270,7 @@ def open_pool(
             processes=True,
             dashboard_address="127.0.0.1:0",
             memory_limit=memory or "auto",
-            silence_logs=logging.ERROR,
+            silence_logs=logging.CRITICAL,  # what fails is raised here, in one line
         ) as cluster,
         Client(cluster) as client,
     ):

@@ -332,7 +332,7 @@ def _check_ledger(ledger: Any, where: str) -> None:
             raise StoreError(f"{damaged} ({name}: rows is no number); {advice}")
 
 
-def open_store(location: Path | str) -> Store:
+def open_store(location: Path | str, *, unfinished: bool = False) -> Store:
     """Open a store for reading, wherever it is.
 
     Parameters
@@ -340,6 +340,8 @@ def open_store(location: Path | str) -> Store:
     location
         A folder, a ``.zip``, the ``http(s)://`` or ``s3://`` address of one, or a state of an
         Icechunk repository: ``icechunk://FOLDER[@TAG]``, ``icechunk+s3://BUCKET/PREFIX[@TAG]``.
+    unfinished
+        Also open a folder whose reference rows are not complete: only its ledger can be looked at.
 
     Raises
     ------
@@ -361,7 +363,8 @@ def open_store(location: Path | str) -> Store:
             f"{location}: not a crosslabel store ({found} at its root)"
             + ("" if local else "; give the address of the .zarr folder or of the .zip itself")
         )
-    if attributes["ledger"].get(REFERENCE, {}).get("status") != COMPLETE:
+    whole = attributes["ledger"].get(REFERENCE, {}).get("status") == COMPLETE
+    if not whole and not (unfinished and local):
         raise StoreError(
             f"{location}: its reference rows are not complete; run `crosslabel build` again"
         )

@@ -122,6 +122,24 @@ def test_a_large_project_is_shown_by_its_stores(
     assert json.loads(capsys.readouterr().out)["hours"]["build_core_hours"] == 0
 
 
+def test_a_store_that_was_cut_is_shown(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = tmp_path / "cut.zarr"
+    shutil.copytree(world / "store" / "beta.zarr", store)
+    for ledger in ({"reference": {"status": "writing", "digest": "x"}}, {}):
+        root = json.loads((store / "zarr.json").read_text())
+        root["attributes"]["crosslabel"]["ledger"] = ledger
+        (store / "zarr.json").write_text(json.dumps(root))
+        code, value, _ = run(capsys, "inspect", store)
+        assert code == 0
+        assert [(g["genome"], g["status"]) for g in value[0]["groups"]] == [
+            ("reference", "writing")
+        ]
+        assert main(["store", "inspect", str(store)]) == 0
+        assert "writing" in capsys.readouterr().out
+
+
 def test_share_and_card(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = tmp_path / "own.zarr"
     shutil.copytree(world / "store" / "beta.zarr", store)
