@@ -135,8 +135,8 @@ def write_group(
     digests = [""] * shards
     calls = [(writer.path, name, shard, genome, digest) for shard in range(shards)]
     with progress.task(f"{writer.path.stem}: sequences of {name}", shards) as advance:
-        for shard, digest in pool.map(fill_shard, calls):
-            digests[shard] = digest
+        for shard, checked in pool.map(fill_shard, calls):
+            digests[shard] = checked
             advance(1)
     if not all(digests):
         raise StoreError(f"{writer.path}/{name}: {digests.count('')} shards were not written")

@@ -1,4 +1,4 @@
-"""Small whole arrays, one per column of a group: Zarr arrays of a plain layout.
+"""Small whole arrays, one per column of a group, and groups: Zarr of a plain layout.
 
 The bytes are those zarr-python would write (a test compares them); written here because a group
 has some twenty columns, and each costs zarr-python several milliseconds however few its rows.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 from numcodecs import blosc
 from numpy.typing import NDArray
 
+from ssldata.cache import write_text_atomic
 from ssldata.errors import StoreError
 from ssldata.shard_writer import one_thread
 
@@ -24,6 +26,22 @@ from ssldata.shard_writer import one_thread
 COLUMN_CHUNK = 1_048_576
 #: Blosc compressor and level.
 _CODEC, _LEVEL = "zstd", 3
+
+
+def put_group(path: Path, attributes: Mapping[str, Any]) -> None:
+    """Make a Zarr group, or add attributes to one that is there.
+
+    The bytes are those of zarr-python, which takes ten times as long.
+    """
+    file = path / "zarr.json"
+    found: dict[str, Any] = {}
+    if file.is_file():
+        if not attributes:
+            return
+        found = json.loads(file.read_bytes())["attributes"]
+    node = {"attributes": found | dict(attributes), "zarr_format": 3, "node_type": "group"}
+    path.mkdir(parents=True, exist_ok=True)
+    write_text_atomic(file, json.dumps(node, indent=2))
 
 
 def write_column(folder: Path, values: NDArray[Any], dims: tuple[str, ...]) -> None:

@@ -24,8 +24,8 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCname, BloscCodec
 
-from ssldata.cache import atomic_path, write_text_atomic
-from ssldata.column_writer import write_column
+from ssldata.cache import atomic_path
+from ssldata.column_writer import put_group, write_column
 from ssldata.direct import layout_of
 from ssldata.errors import StoreError
 from ssldata.shard_writer import CODECS, copy, expand, pack_shard
@@ -203,7 +203,7 @@ class StoreWriter:
             json.loads(file.read_bytes())
         except (OSError, ValueError):
             file.unlink(missing_ok=True)
-            zarr.open_group(self.path, mode="r+", use_consolidated=False).create_group(HOMOLOGUES)
+            put_group(file.parent, {})
 
     def _sweep_weights(self) -> None:
         """Delete weights that are not announced, and folders of weights that are empty."""
@@ -340,9 +340,11 @@ class StoreWriter:
             Of the group.
         """
         for parent in reversed(Path(name).parents[:-1]):
-            _put_group(self.path / parent, {})
-        _put_group(self.path / name, attributes or {})
-        return _write_all(self.path / name, arrays, dims=dims)
+            put_group(self.path / parent, {})
+        put_group(self.path / name, attributes or {})
+        for key in sorted(arrays):
+            write_column(self.path / name / key, arrays[key], dims[key])
+        return arrays_digest(arrays)
 
     def create_sequences(self, name: str, *, rows: int, length: int, codes: bool) -> None:
         """Make the (empty) sequence arrays of a group, chunked and sharded."""
@@ -379,71 +381,6 @@ def _without_rows(said: Mapping[str, Any], group: str) -> dict[str, Any]:
         if group in entry["groups"]:
             entry["groups"][group]["rows"] = ""
     return dict(said)
-
-
-def _write_all(
-    path: Path, arrays: Mapping[str, NDArray[Any]], *, dims: Mapping[str, tuple[str, ...]]
-) -> str:
-    """Write arrays into the folder of a group and return the sha256 of their contents."""
-    for key in sorted(arrays):
-        write_column(path / key, arrays[key], dims[key])
-    return arrays_digest(arrays)
-
-
-def _put_group(path: Path, attributes: Mapping[str, Any]) -> None:
-    """Make a Zarr group, or add attributes to one that is there.
-
-    The bytes are those of zarr-python, which takes ten times as long.
-    """
-    file = path / "zarr.json"
-    found: dict[str, Any] = {}
-    if file.is_file():
-        if not attributes:
-            return
-        found = json.loads(file.read_bytes())["attributes"]
-    node = {"attributes": found | dict(attributes), "zarr_format": 3, "node_type": "group"}
-    path.mkdir(parents=True, exist_ok=True)
-    write_text_atomic(file, json.dumps(node, indent=2))
-
-
-def make_group(path: Path) -> None:
-    """Make an empty Zarr group, if there is none, whose members are written one by one."""
-    if not (path / "zarr.json").is_file():
-        path.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"zarr_format": 3, "node_type": "group", "attributes": {}})
-        write_text_atomic(path / "zarr.json", text + "\n")
-
-
-def save_arrays(
-    path: Path,
-    arrays: Mapping[str, NDArray[Any]],
-    *,
-    dims: Mapping[str, tuple[str, ...]],
-    attributes: Mapping[str, Any],
-) -> None:
-    """Write a small Zarr group whole: beside its place first, then moved there.
-
-    Parameters
-    ----------
-    path
-        Folder of the group; what was there is replaced.
-    arrays
-        Path in the group → array.
-    dims
-        Path in the group → dimension names.
-    attributes
-        Of the group.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}{_PARTIAL}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    group = zarr.create_group(store=temporary, attributes=dict(attributes))
-    for parent in sorted({str(Path(key).parent) for key in arrays} - {"."}):
-        group.require_group(parent)
-    _write_all(temporary, arrays, dims=dims)
-    sync_tree(temporary)  # a chunk lost in a power cut would read as zeros
-    remove_tree(path)
-    temporary.rename(path)
 
 
 def write_shard(path: Path, name: str, shard: int, codes: NDArray[np.uint8]) -> str:

@@ -10,6 +10,7 @@ reader, from a recorded seed.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,9 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ssldata.column_writer import put_group, write_column
 from ssldata.errors import MissingInputError, StoreError
 from ssldata.store import load_arrays, load_attributes
-from ssldata.store_writer import make_group, save_arrays, sweep_tree
+from ssldata.store_writer import remove_tree, sweep_tree, sync_tree
 
 _ATTRIBUTE = "crosslabel_weights"
 _VERSION = re.compile(r"iteration-([1-9][0-9]*)")
@@ -79,13 +81,18 @@ def write_weights(
     """
     check_weights(arrays, f"{path}, iteration {iteration}")
     sweep_tree(path)
-    make_group(path)
-    save_arrays(
-        path / f"iteration-{iteration}",
-        {name: np.asarray(values, np.float32) for name, values in arrays.items()},
-        dims={name: dims_of(values) for name, values in arrays.items()},
-        attributes={_ATTRIBUTE: dict(provenance)},
-    )
+    put_group(path, {})
+    place = path / f"iteration-{iteration}"
+    temporary = path / f"{place.name}.{os.getpid()}.partial"
+    put_group(temporary, {_ATTRIBUTE: dict(provenance)})
+    for parent in {parent for name in arrays for parent in list(Path(name).parents)[:-1]}:
+        put_group(temporary / parent, {})
+    for name in sorted(arrays):
+        values = np.asarray(arrays[name], np.float32)
+        write_column(temporary / name, values, dims_of(values))
+    sync_tree(temporary)  # a chunk lost in a power cut would read as zeros
+    remove_tree(place)
+    temporary.rename(place)
 
 
 def iterations_of(path: Path) -> list[int]:
