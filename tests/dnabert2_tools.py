@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.special import erf
 
+from sslmodels.dnabert2 import DnabertMaskedLm
 from sslmodels.dnabert2_config import DnabertConfig
 from sslmodels.dnabert2_layers import Tensor
 
@@ -228,6 +229,16 @@ def dict_program(items: dict[str, bytes]) -> bytes:
     """Pickle program of an ordered mapping of names to what opcodes push."""
     body = b"".join(text(name) + value for name, value in items.items())
     return b"\x80\x02ccollections\nOrderedDict\n)R(" + body + b"u."
+
+
+def write_model(folder: Path, config: DnabertConfig) -> Path:
+    """Write a folder with a whole DNABERT-2: config, tokenizer, weights by :func:`noise`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config.as_dict()))
+    (folder / "tokenizer.json").write_text(tokenizer_text())
+    tensors = DnabertMaskedLm(config).tensors()
+    write_bin(folder / "pytorch_model.bin", {t.name: noise(t.name, t.shape) for t in tensors})
+    return folder
 
 
 def write_zip(path: Path, program: bytes, records: dict[str, bytes], **options: Any) -> Path:

@@ -12,14 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dnabert2_tools import SMALL, noise, tokenizer_text, write_bin
+from dnabert2_tools import SMALL, noise, write_model
 from run_tools import changed
 
 from ssldata.config import Project, dump_project, load_project
 from ssldata.config_training import Dnabert2
 from ssldata.store import REFERENCE, open_store
 from sslmodels import regimes
-from sslmodels.dnabert2 import DnabertMaskedLm
 from sslmodels.dnabert2_lora import load_adapter, save_adapter
 from sslmodels.dnabert2_options import options_from
 from sslmodels.dnabert2_pretrained import build_dnabert2
@@ -37,11 +36,7 @@ TINY = replace(SMALL, num_hidden_layers=1)
 
 @pytest.fixture(scope="module")
 def project(built_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    folder = tmp_path_factory.mktemp("dnabert2")
-    (folder / "config.json").write_text(json.dumps(TINY.as_dict()))
-    (folder / "tokenizer.json").write_text(tokenizer_text())
-    tensors = DnabertMaskedLm(TINY).tensors()
-    write_bin(folder / "pytorch_model.bin", {t.name: noise(t.name, t.shape) for t in tensors})
+    folder = write_model(tmp_path_factory.mktemp("dnabert2"), TINY)
     project = load_project(built_world)
     training = project.training.model_copy(
         update={

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import sys
 from dataclasses import replace as with_fields
 from pathlib import Path
 
 import numpy as np
 import pytest
-from dnabert2_tools import SMALL, noise, tokenizer_text, write_bin
+from dnabert2_tools import SMALL, noise, write_model
 from hypothesis import given
 from hypothesis import strategies as st
 from run_tools import EXPERIMENT, MODEL, StopAfter, changed, identity_of, record_of
@@ -24,7 +23,6 @@ from ssldata.store import REFERENCE, Store, open_store
 from sslmodels import fitting, phases, regimes
 from sslmodels.augment import Mutation, ReverseComplement
 from sslmodels.augmented import Augmented, augmentations
-from sslmodels.dnabert2 import DnabertMaskedLm
 from sslmodels.dnabert2_weights import checkpoint_tensors
 from sslmodels.evaluation import evaluate_run
 from sslmodels.own_model import source_digest
@@ -254,6 +252,12 @@ def test_noise_is_added_to_the_one_hot_that_other_augmentation_leaves(project, m
     assert abs(noise.std() - 0.2) < 0.01
 
 
+def test_a_shift_needs_flanks_in_the_store(project):
+    augment = project.training.augment.model_copy(update={"shift": 10})
+    with pytest.raises(ConfigError, match=r"augment\.shift: .* rebuild with a longer windows"):
+        train(changed(project, "training", augment=augment), "sl")
+
+
 def test_augmentation_is_part_of_the_identity(project):
     augment = project.training.augment.model_copy(update={"mutation": 0.1})
     assert identity_of(changed(project, "training", augment=augment), "sl") != identity_of(
@@ -350,13 +354,7 @@ def test_options_of_a_model(project):
 
 @pytest.fixture
 def dnabert2(project: Project, tmp_path: Path) -> Project:
-    tiny = with_fields(SMALL, num_hidden_layers=1)
-    folder = tmp_path / "dnabert2"
-    folder.mkdir()
-    (folder / "config.json").write_text(json.dumps(tiny.as_dict()))
-    (folder / "tokenizer.json").write_text(tokenizer_text())
-    tensors = DnabertMaskedLm(tiny).tensors()
-    write_bin(folder / "pytorch_model.bin", {t.name: noise(t.name, t.shape) for t in tensors})
+    folder = write_model(tmp_path / "dnabert2", with_fields(SMALL, num_hidden_layers=1))
     return changed(
         project,
         "training",

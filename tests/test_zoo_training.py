@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from dnabert2_tools import SMALL, write_model
 
 from ssldata.build import build_project
 from ssldata.config import Project, load_project
 from ssldata.store import open_store
 from sslmodels.evaluation import evaluate_run
 from sslmodels.regimes import train
-from sslmodels.zoo import DNABERT2, load_model, model_names
+from sslmodels.scoring import score
+from sslmodels.zoo import load_model, model_names
 
 # Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -39,6 +41,9 @@ def project(small_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Proj
                     "batch_size": 16,
                     # At 1e-3 the ten units of deep-cnn-256's head may all die in a few steps.
                     "learning_rate": 1e-4,
+                    "dnabert2": project.training.dnabert2.model_copy(
+                        update={"folder": write_model(folder / "dnabert2", SMALL), "tokens": 96}
+                    ),
                 }
             ),
         }
@@ -47,13 +52,9 @@ def project(small_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Proj
     return project
 
 
-#: DNABERT-2 reads tokens and needs files: tests/test_dnabert2_regimes.py trains it.
-MODELS = sorted(set(model_names()) - {DNABERT2})
-
-
 @pytest.mark.parametrize(
     "model",
-    [pytest.param(m, marks=pytest.mark.slow) if m in LARGE else m for m in MODELS],
+    [pytest.param(m, marks=pytest.mark.slow) if m in LARGE else m for m in model_names()],
 )
 def test_trains_from_a_store_of_1_kb(project: Project, model: str) -> None:
     run = train(project, experiment="alpha", model=model, regime="sl", seed=0)
@@ -70,6 +71,6 @@ def test_trains_from_a_store_of_1_kb(project: Project, model: str) -> None:
     assert codes.shape[1] == size + 800
     centre = codes if model == "deepsea" else codes[:, 400:-400]
     scores = pd.read_csv(run / "evaluation" / "scores.csv.gz")["score"].to_numpy()[: len(codes)]
-    again = load_model(run / "model.keras").predict(centre, verbose=0)[:, 0]
+    again = score(load_model(run / "model.keras"), centre)[:, 0]
     np.testing.assert_allclose(again, scores, atol=1e-5)
     assert np.ptp(scores) > 1e-4
