@@ -147,6 +147,11 @@ class Augment(Section):
     translocation: Annotated[int, Field(ge=0)] = Field(
         default=0, description="Longest segment moved to the other end, in bases; 0: none."
     )
+    shift: Annotated[int, Field(ge=0)] = Field(
+        default=0,
+        description="Furthest random shift to either side, in bases; the store must hold them "
+        "beside what the model reads (windows.context).",
+    )
     noise: Annotated[float, Field(ge=0)] = Field(
         default=0.0,
         description="Standard deviation of Gaussian noise added to the one-hot input.",

@@ -31,6 +31,8 @@ def augmentations(options: Augment, *, seed: int, originals: bool) -> list[augme
         layers.append(augment.ReverseComplement(rate=options.reverse_complement, seed=seeds.next()))
     if originals:
         return layers
+    if options.shift:
+        layers.append(augment.Shift(flank=options.shift, seed=seeds.next()))
     for kind, length in (
         (augment.Deletion, options.deletion),
         (augment.Insertion, options.insertion),
@@ -57,19 +59,28 @@ class Augmented(keras.Model):
         Reads base codes (B, L), and one-hot.
     layers
         Applied one after the other; all but noise read codes.
+
+    Attributes
+    ----------
+    length
+        Bases read in training: those of the model inside, and the flanks of a shift.
     """
 
     def __init__(self, inner: SequenceModel, layers: Sequence[augment.Augmentation]) -> None:
         super().__init__(name="augmented")
         self.inner = inner
         self.augmentations = list(layers)
-        self.build((None, inner.length))
+        flanks = [layer.flank for layer in layers if isinstance(layer, augment.Shift)]
+        self.length = inner.length + 2 * sum(flanks)
+        self.build((None, self.length))
 
     def build(self, input_shape: Any) -> None:
         """Build the layers; the model was built when it was made."""
         for layer in self.augmentations:
-            on_codes = not isinstance(layer, augment.Noise)
-            layer.build(input_shape if on_codes else (*input_shape, CHANNELS))
+            if isinstance(layer, augment.Noise):
+                input_shape = (*input_shape, CHANNELS)
+            layer.build(input_shape)
+            input_shape = layer.compute_output_shape(input_shape)
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:

@@ -21,7 +21,7 @@ from ssldata.labels import RowLabels
 from ssldata.progress import Progress
 from ssldata.reader import TrainingReader, Weights
 from ssldata.sampling import Mixture
-from ssldata.store import HOMOLOGUES, Store
+from ssldata.store import HOMOLOGUES, REFERENCE, Store
 from ssldata.tokens import TokenEncoder
 from sslmodels import phases, rates
 from sslmodels.augmented import Augmented, augmentations
@@ -217,6 +217,7 @@ class Run:
         training = self.project.training
         steps_per_epoch = steps_per_epoch or mixture.steps(training.batch_size)
         before = list(self.history)
+        trained = self._augmented(name, model, originals=originals)
         with self.logs.phase(len(self.phases), name) as log:
 
             def logged(epochs: Sequence[Mapping[str, float]]) -> None:
@@ -225,8 +226,8 @@ class Run:
                 write_history(self.folder.history, [*before, *here])
 
             result = fit(
-                self._augmented(name, model, originals=originals),
-                self._batches(model, mixture, weights, steps_per_epoch),
+                trained,
+                self._batches(model, mixture, weights, steps_per_epoch, self._context(trained)),
                 self.validation,
                 options=FitOptions(
                     learning_rate=learning_rate,
@@ -276,8 +277,26 @@ class Run:
             )
         return Augmented(model, layers) if layers else model
 
+    def _context(self, trained: keras.Model) -> int:
+        """Return the bases of a row that training reads: with the flanks of a shift."""
+        if not isinstance(trained, Augmented):
+            return self.length
+        stored = self.store.group(REFERENCE).length
+        if trained.length > stored:
+            raise ConfigError(
+                f"training.augment.shift: {self.model} reads {self.length} b and training "
+                f"{trained.length} b with the flanks; the store holds {stored} b per row: lower "
+                "it, or rebuild with a longer windows.context"
+            )
+        return trained.length
+
     def _batches(
-        self, model: Any, mixture: Mixture, weights: Weights | None, steps_per_epoch: int
+        self,
+        model: Any,
+        mixture: Mixture,
+        weights: Weights | None,
+        steps_per_epoch: int,
+        context: int,
     ) -> Batches:
         batch_size = self.project.training.batch_size
         steps = mixture.steps(batch_size)
@@ -289,7 +308,7 @@ class Run:
                 mixture,
                 batch_size=batch_size,
                 label=phases.label_columns(self.store, self.outputs),
-                context=self.length,
+                context=context,
                 weights=weights,
                 weigh_outputs=len(self.outputs) > 1,
                 encoding=encoding_of(model),

@@ -20,7 +20,7 @@ WEIGHED = HOMOLOGOUS - {"ssl-ns"}
 #: Options that came later: left out at their defaults, so that runs made before stay what they are.
 _LATER: dict[str, dict[str, Any]] = {
     "noisy_student": {"calibration": "none"},
-    "augment": {"noise": 0.0},
+    "augment": {"noise": 0.0, "shift": 0},
     "homolog_sampling": {"steps": "own"},
 }
 

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 
+from ssldata.config_training import Augment
 from ssldata.onehot import one_hot, reverse_complement
 from sslmodels.augment import (
     Augmentation,
@@ -21,7 +22,9 @@ from sslmodels.augment import (
     Shift,
     Translocation,
 )
+from sslmodels.augmented import Augmented, augmentations
 from sslmodels.layers import OneHot
+from sslmodels.zoo import build_model
 
 ROWS, LENGTH = 400, 30
 SEGMENTS = [Deletion, Insertion, Inversion, Translocation]
@@ -235,6 +238,30 @@ def test_in_front_of_a_model_saved_and_trained(tmp_path: Path) -> None:
     assert [layer.get_config() for layer in loaded.layers] == [
         layer.get_config() for layer in model.layers
     ]
+
+
+def test_shifted_rows_of_a_run_are_windows_of_what_is_stored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Training reads the flanks too, validation does not."""
+    inner = build_model("cnn-7k", length=LENGTH, seed=0)
+    options = Augment(shift=4)
+    model = Augmented(inner, augmentations(options, seed=1, originals=False))
+    assert model.length == LENGTH + 8
+    assert Augmented(inner, augmentations(options, seed=1, originals=True)).length == LENGTH
+    stored = np.random.default_rng(0).integers(0, 4, (200, LENGTH + 8)).astype(np.uint8)
+    plain = stored[:, 4:-4]
+    np.testing.assert_array_equal(model(plain, training=False), inner(plain, training=False))
+    seen: list[np.ndarray] = []
+    monkeypatch.setattr(inner, "call", lambda inputs, training: seen.append(np.asarray(inputs)))
+    model.call(stored, training=True)
+    windows = np.lib.stride_tricks.sliding_window_view(stored, LENGTH, axis=1)
+    same = (windows == seen[0][:, None]).all(axis=2)
+    assert (same.sum(axis=1) == 1).all()
+    assert same.any(axis=0).all()
+    noisy = augmentations(Augment(shift=4, deletion=3, noise=0.1), seed=1, originals=False)
+    Augmented(inner, noisy).call(stored, training=True)
+    assert seen[1].shape == (200, LENGTH, 4)
 
 
 def test_the_random_state_is_a_variable_of_the_model() -> None:
