@@ -6,7 +6,7 @@ Each of these touches the group of one genome and the ledger, nothing else.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,10 +86,13 @@ def _with_genome(project: Project, genome: Genome, *, replace: bool) -> Project:
             f"{project.genomes_file}: has another genome {genome.name!r} (other "
             f"{', '.join(differing)}); pass --replace or choose another name"
         )
-    genomes = [other.model_dump() for other in [*others, genome]]
-    return checked(
-        Project, project.model_dump() | {"genomes": genomes}, str(project.file or "store add")
-    )
+    return _with_genomes(project, [*others, genome], str(project.file or "store add"))
+
+
+def _with_genomes(project: Project, genomes: Sequence[Genome], where: str) -> Project:
+    """Return the project with another list of genomes, checked as a whole."""
+    listed = [genome.model_dump() for genome in genomes]
+    return checked(Project, project.model_dump() | {"genomes": listed}, where)
 
 
 def memory_to_add(path: Path) -> int:
@@ -219,12 +222,18 @@ def remove_genome(path: Path, name: str) -> dict[str, Any]:
     ------
     StoreError
         No store has the genome.
+    ConfigError
+        The project needs it: it is the only one, or named elsewhere in the project file. Nothing
+        is deleted then.
     """
     place = find_place(path)
     group = f"{HOMOLOGUES}/{name}"
     registry = None if place.project is None else place.project.genomes_file
     listed = place.project is not None and name in {g.name for g in place.project.genomes}
     _require_somewhere(place, group, name, or_listed=place.is_project and listed)
+    if place.is_project and listed and place.project is not None:
+        others = [genome for genome in place.project.genomes if genome.name != name]
+        _with_genomes(place.project, others, f"{place.project.file}, without {name}")
     results = []
     for store in place.stores:
         with writer_lock(store):

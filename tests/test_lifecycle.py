@@ -243,6 +243,15 @@ def test_remove_of_an_unknown_genome_lists_the_known(world: Path) -> None:
         remove_genome(world, "reference")
 
 
+def test_a_genome_the_project_needs_is_not_removed(world: Path) -> None:
+    for name in ("relative1", "relative2"):
+        remove_genome(world, name)
+    before = digests(world)
+    with pytest.raises(ConfigError, match=f"without {LAST}: training.* need at least one genome"):
+        remove_genome(world, LAST)
+    assert digests(world) == before
+
+
 def test_a_store_alone_keeps_the_projects_list(
     world: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
