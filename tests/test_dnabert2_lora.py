@@ -339,9 +339,9 @@ def test_fine_tuning_learns_on_a_frozen_base_and_resumes_exactly(
     for name, value in untouched.items():
         np.testing.assert_array_equal(value, noise(name, value.shape))
     # The same training, killed after a few epochs and continued.
-    import sslmodels.training as training
+    from sslmodels import epoch_end
 
-    write, count = training.write_checkpoint, iter(range(99))
+    write, count = epoch_end.write_checkpoint, iter(range(99))
 
     def write_and_die(*args, **kwargs):
         write(*args, **kwargs)
@@ -349,7 +349,7 @@ def test_fine_tuning_learns_on_a_frozen_base_and_resumes_exactly(
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "write_checkpoint", write_and_die)
+        patch.setattr(epoch_end, "write_checkpoint", write_and_die)
         with pytest.raises(Killed):
             learn(tmp_path / "fit.npz", 6)
     resumed, again = learn(tmp_path / "fit.npz", 6)
