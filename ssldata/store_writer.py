@@ -307,6 +307,7 @@ class StoreWriter:
         self, name: str, entry: Mapping[str, Any], *, settings: Mapping[str, Any] | None = None
     ) -> None:
         """Put the entry of a whole group into the ledger, after all its bytes are on the disk."""
+        sweep_tree(self.path / name)  # what workers that died left; others did their tasks
         sync_tree(self.path / name)
         if (self.path / "sources").is_dir() and name == REFERENCE:
             sync_tree(self.path / "sources")
