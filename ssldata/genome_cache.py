@@ -74,9 +74,9 @@ def cache_write(path: Path, label: str) -> Iterator[Path]:
 def unpack(path: Path, label: str, key: str) -> Path:
     """Return the unpacked copy of a gzip or bgzip file, made in the cache the first time.
 
-    bgzip is unpacked whole, like gzip, not read block by block: one sequential pass and a file
-    that all workers map and share are faster and smaller in memory than contigs decoded in every
-    worker, and there is one reader to trust instead of two. The price is the disk space.
+    bgzip is unpacked whole, like gzip, not read block by block: the rows of a shard lie all over
+    the genome, so every shard would decode every block. One sequential pass and a file that all
+    workers map and share are faster and smaller in memory. The price is the disk space.
 
     Parameters
     ----------

@@ -162,7 +162,10 @@ class ObjectFiles:
             ) from exc
         self.url = url
         self._obstore = obstore
-        self._store = S3Store.from_url(url)
+        try:
+            self._store = S3Store.from_url(url)
+        except Exception as exc:  # obstore's errors have no common class of their own
+            raise self._away(exc) from exc
 
     def read(self, key: str, first: int | None = None, end: int | None = None) -> bytes | None:
         """Return a range of an object; see :class:`Files`."""
@@ -178,7 +181,7 @@ class ObjectFiles:
         except FileNotFoundError:
             return None
         except Exception as exc:  # obstore's errors have no common class of their own
-            raise UnreachableError(f"{self.url}/{key}: {str(exc).splitlines()[0]}") from exc
+            raise self._away(exc, key) from exc
 
     def size(self, key: str) -> int | None:
         """Return the size of an object; see :class:`Files`."""
@@ -187,7 +190,18 @@ class ObjectFiles:
         except FileNotFoundError:
             return None
         except Exception as exc:  # as above
-            raise UnreachableError(f"{self.url}/{key}: {str(exc).splitlines()[0]}") from exc
+            raise self._away(exc, key) from exc
+
+    def _away(self, exc: Exception, key: str = "") -> UnreachableError:
+        """Return what a failure means; without keys obstore asks a cloud's own servers for them."""
+        advice = ""
+        if not {"AWS_ACCESS_KEY_ID", "AWS_SKIP_SIGNATURE"} & set(os.environ):
+            advice = (
+                "; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_SKIP_SIGNATURE=true for "
+                "a public bucket"
+            )
+        where = f"{self.url}/{key}".rstrip("/")
+        return UnreachableError(f"{where}: {str(exc).splitlines()[0]}{advice}")
 
 
 class ZipFiles:

@@ -299,6 +299,10 @@ def test_no_server_and_no_bucket(bucket: str, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises((StoreError, UnreachableError), match="no-such-bucket") as caught:
         open_store(f"{other}/alpha.zarr")
     assert "\n" not in str(caught.value)
+    assert "AWS_SKIP_SIGNATURE" not in str(caught.value)  # there are keys
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    with pytest.raises(UnreachableError, match=r"; set AWS_ACCESS_KEY_ID .* AWS_SKIP_SIGNATURE"):
+        open_store(f"{bucket}/alpha.zarr")
 
 
 class _Failing(_Quiet):
