@@ -44,6 +44,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import numpy as np
 from numpy.typing import NDArray
+from reader_rivals import GenVarLoader, naive, slices, tfrecord_as_usual, tfrecord_vectorised
 
 from ssldata.batches import SMALL_BYTES
 from ssldata.export import export_tfrecord
@@ -53,9 +54,10 @@ from ssldata.store import Store, open_store
 from ssldata.store_writer import CHUNKS_PER_SHARD, StoreWriter, chunk_rows, write_shard
 
 GENOMES = ("a", "b")
+GROUPS = ("reference", *(f"homologs/{genome}" for genome in GENOMES))
 WARM_UP = 40
-#: Rows per measurement, by what the design can do.
-SECONDS = 1.0
+#: Of a measurement, and of the reading before it that does not count.
+SECONDS, LEAD = 1.0, 0.3
 
 
 def synthetic_store(path: Path, rows: int, length: int, *, codes: bool) -> Store:
@@ -64,7 +66,7 @@ def synthetic_store(path: Path, rows: int, length: int, *, codes: bool) -> Store
         return open_store(path)
     writer = StoreWriter(path)
     writer.create({"experiments": ["tf"], "seed": 0})
-    for name in ("reference", *(f"homologs/{genome}" for genome in GENOMES)):
+    for name in GROUPS:
         rng = np.random.default_rng(len(name))
         positive = name != "reference"
         count = rows // 2 // (len(GENOMES) if positive else 1)
@@ -108,7 +110,7 @@ def synthetic_store(path: Path, rows: int, length: int, *, codes: bool) -> Store
 
 def in_memory(store: Store) -> tuple[NDArray, NDArray]:
     """Return all rows as codes and labels, in the order of the store."""
-    groups = [store.group(name) for name in ("reference", *(f"homologs/{g}" for g in GENOMES))]
+    groups = [store.group(name) for name in GROUPS]
     codes = np.concatenate([group.codes(0, group.rows) for group in groups])
     return codes, np.concatenate([g.column("label") for g in groups]).astype(np.float32)
 
@@ -126,113 +128,6 @@ def ours(store: Store, batch: int, **options: Any) -> Iterator:
     return iter(reader_of(store, batch, **options).dataset())
 
 
-def slices(sequence: NDArray, label: NDArray, batch: int) -> Iterator:
-    import tensorflow as tf
-
-    weight = np.ones(len(label), np.float32)
-    data = tf.data.Dataset.from_tensor_slices((sequence, label, weight))
-    return iter(data.repeat().batch(batch).prefetch(4))
-
-
-def tfrecord_as_usual(path: Path, length: int, batch: int) -> Iterator:
-    """zlib, one record parsed at a time, shuffled, cast to float32: as Basenji and others do."""
-    import tensorflow as tf
-
-    features = {
-        "sequence": tf.io.FixedLenFeature([], tf.string),
-        "label": tf.io.FixedLenFeature([1], tf.float32),
-        "weight": tf.io.FixedLenFeature([], tf.float32),
-    }
-
-    def parse(record: Any) -> tuple:
-        example = tf.io.parse_single_example(record, features)
-        sequence = tf.io.decode_raw(example["sequence"], tf.uint8)
-        sequence = tf.cast(tf.reshape(sequence, (length, 4)), tf.float32)
-        return sequence, example["label"], example["weight"]
-
-    data = tf.data.TFRecordDataset([str(path)], compression_type="ZLIB").repeat()
-    return iter(data.shuffle(8192).map(parse, num_parallel_calls=2).batch(batch).prefetch(4))
-
-
-def tfrecord_vectorised(path: Path, length: int, batch: int) -> Iterator:
-    """Uncompressed, a batch of records parsed by one call."""
-    import tensorflow as tf
-
-    features = {
-        "sequence": tf.io.FixedLenFeature([], tf.string),
-        "label": tf.io.FixedLenFeature([1], tf.float32),
-        "weight": tf.io.FixedLenFeature([], tf.float32),
-    }
-
-    def parse(records: Any) -> tuple:
-        example = tf.io.parse_example(records, features)
-        sequence = tf.io.decode_raw(example["sequence"], tf.uint8)
-        return tf.reshape(sequence, (-1, length, 4)), example["label"], example["weight"]
-
-    data = tf.data.TFRecordDataset([str(path)]).repeat()
-    return iter(data.shuffle(8192).batch(batch).map(parse, num_parallel_calls=2).prefetch(4))
-
-
-def naive(store: Store, batch: int) -> Iterator:
-    """A generator of chunks, taken apart into rows, shuffled and put together again."""
-    import tensorflow as tf
-
-    groups = [store.group(name) for name in ("reference", *(f"homologs/{g}" for g in GENOMES))]
-
-    def chunks() -> Iterator[tuple]:
-        while True:
-            for group in groups:
-                for first in range(0, group.rows, group.chunk_rows):
-                    end = min(first + group.chunk_rows, group.rows)
-                    label = group.column("label")[first:end].astype(np.float32)
-                    yield group.one_hot(first, end), label, np.ones(end - first, np.float32)
-
-    signature = (
-        tf.TensorSpec((None, groups[0].length, 4), tf.uint8),
-        tf.TensorSpec((None, 1), tf.float32),
-        tf.TensorSpec((None,), tf.float32),
-    )
-    data = tf.data.Dataset.from_generator(chunks, output_signature=signature)
-    return iter(data.unbatch().shuffle(10_000).batch(batch).prefetch(4))
-
-
-class GenVarLoader:
-    """GenVarLoader in the process of another Python: reference windows of the same length."""
-
-    def __init__(self, python: Path, folder: Path, codes: NDArray, batch: int) -> None:
-        rows, length = codes[:50_000].shape
-        fasta = folder / f"all-{length}.fa"
-        if not fasta.exists():
-            letters = np.frombuffer(b"ACGTN", np.uint8)[codes[:rows]]
-            fasta.write_bytes(b">c\n" + letters.tobytes() + b"\n")
-        script = Path(__file__).with_name("reader_peer.py")
-        self._process = subprocess.Popen(
-            # Without our folder on its path (-P): the packages beside it must be its own.
-            [str(python), "-P", str(script), str(fasta), str(rows), str(length), str(batch)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        if self._asked("") != "ready":
-            sys.exit(f"{python}: no genvarloader there; pip install genvarloader==0.43.1")
-
-    def _asked(self, question: str) -> str:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(question)
-        self._process.stdin.flush()
-        return self._process.stdout.readline().strip()
-
-    def measure(self, seconds: float) -> tuple[float, float]:
-        """Return rows per CPU second and per second of wall time."""
-        cpu, wall = self._asked(f"{seconds}\n").split()
-        return float(cpu), float(wall)
-
-    def close(self) -> None:
-        self._process.communicate()
-
-
 # -- measuring -----------------------------------------------------------------------------------
 
 
@@ -248,8 +143,24 @@ def check(store: Store) -> None:
         sys.exit(f"{store.location}: the reader's rows are not those of the store")
 
 
+def settle() -> None:
+    """Wait until nothing is read ahead any more: it would be counted as the next design's work."""
+    began = time.perf_counter()
+    while time.perf_counter() - began < 10:
+        cpu = time.process_time()
+        time.sleep(0.05)
+        if time.process_time() - cpu < 0.002:
+            return
+
+
 def measure(batches: Iterator, batch: int, seconds: float) -> tuple[float, float]:
-    """Return rows per CPU second and per second of wall time."""
+    """Return rows per CPU second and per second of wall time.
+
+    What was read ahead while the clock stood still is used up before it is started.
+    """
+    began = time.perf_counter()
+    while time.perf_counter() - began < LEAD:
+        next(batches)
     cpu, wall, steps = time.process_time(), time.perf_counter(), 0
     while time.perf_counter() - wall < seconds:
         for _ in range(10):
@@ -282,7 +193,7 @@ def designs(
         "in memory: codes": lambda: slices(codes, label, batch),
         "TFRecord, usual": lambda: tfrecord_as_usual(zlib, length, batch),
         "TFRecord, plain, vectorised": lambda: tfrecord_vectorised(plain, length, batch),
-        "naive: chunks, unbatch, shuffle": lambda: naive(store, batch),
+        "naive: chunks, unbatch, shuffle": lambda: naive(store, GROUPS, batch),
     }
     return result
 
@@ -313,6 +224,7 @@ def table(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
             found: dict[str, list[tuple[float, float]]] = {name: [] for name in turns}
             for _ in range(options.rounds):
                 for name, turn in turns.items():
+                    settle()
                     found[name].append(turn(options.seconds))
             if peer:
                 peer.close()
