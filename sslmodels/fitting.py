@@ -227,7 +227,7 @@ class Run:
 
             result = fit(
                 trained,
-                self._batches(model, mixture, weights, steps_per_epoch, self._context(trained)),
+                self._batches(trained, mixture, weights, steps_per_epoch),
                 self.validation,
                 options=FitOptions(
                     learning_rate=learning_rate,
@@ -291,12 +291,7 @@ class Run:
         return trained.length
 
     def _batches(
-        self,
-        model: Any,
-        mixture: Mixture,
-        weights: Weights | None,
-        steps_per_epoch: int,
-        context: int,
+        self, trained: keras.Model, mixture: Mixture, weights: Weights | None, steps_per_epoch: int
     ) -> Batches:
         batch_size = self.project.training.batch_size
         steps = mixture.steps(batch_size)
@@ -308,10 +303,10 @@ class Run:
                 mixture,
                 batch_size=batch_size,
                 label=phases.label_columns(self.store, self.outputs),
-                context=context,
+                context=self._context(trained),
                 weights=weights,
                 weigh_outputs=len(self.outputs) > 1,
-                encoding=encoding_of(model),
+                encoding=encoding_of(trained),
             )
 
         return Batches(
