@@ -22,7 +22,7 @@ from ssldata.errors import StoreError
 
 #: Array → (Blosc compressor, level, bytes of a block; 0: Blosc chooses); the shuffle is by bits.
 #: Blosc would choose blocks of 32 KB for zstd, whose start costs a third of packing and unpacking.
-CODECS: dict[str, tuple[str, int, int]] = {
+CODECS: dict[str, tuple[Literal["lz4", "zstd"], int, int]] = {
     "sequence": ("zstd", 1, 2**18),
     "sequence_codes": ("lz4", 5, 0),
 }

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCname, BloscCodec
+from zarr.codecs import BloscCodec
 
 from ssldata.cache import atomic_path
 from ssldata.column_writer import put_group, write_column
@@ -145,9 +145,7 @@ def _consolidated(file: Path) -> dict[str, Any]:
 
 def _sequence_codec(array: str) -> BloscCodec:
     name, level, block = CODECS[array]
-    return BloscCodec(
-        cname=BloscCname(name), clevel=level, shuffle="bitshuffle", typesize=1, blocksize=block
-    )
+    return BloscCodec(cname=name, clevel=level, shuffle="bitshuffle", typesize=1, blocksize=block)
 
 
 class StoreWriter:
