@@ -403,6 +403,8 @@ def test_from_files_to_the_report(example: Path, capsys: pytest.CaptureFixture[s
     }
     written = {path.stem for path in page.glob("*.csv")}
     assert written - drawn == {
+        "figure_s3_gain_lines",
+        "figure_s5_scatter_lines",
         "runs",
         "table_1_counts",
         "table_2_aupr",
