@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import gzip
 import os
-import sys
-import time
 from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import pairwise, product
@@ -26,7 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pandas as pd
 import yaml
-from yeast import CONTROL, ensemble_aupr, run_cell
+from yeast import CONTROL, cell_of, ensemble_aupr, run_cells
 from yeast_project import REGIMES, built, command_line, parsed, training_section
 
 from ssldata.cache import write_text_atomic
@@ -173,26 +171,20 @@ def main() -> None:
     args = parsed(parser)
     write_inputs(args.data, args.out / "inputs")
     project = built(args.out, project_text(args.data, args.out / "inputs", args.model, args.seeds))
-    rows: list[dict] = []
     # Seeds outermost: whenever it is killed, as much as possible can be compared.
-    for seed, loci, regime in product(range(args.seeds), args.labelled, [*REGIMES, CONTROL]):
-        started = time.perf_counter()
-        row = run_cell(
-            with_labelled(project, loci),
-            experiment=EXPERIMENT,
-            model=args.model,
-            regime=regime,
-            seed=seed,
-        )
-        rows.append({"loci": loci, **row})
-        seconds = time.perf_counter() - started
-        print(
-            f"{loci or 'all'} {regime} seed {seed}: AUPR {row['aupr']:.3f} in {seconds:.0f} s",
-            file=sys.stderr,
-            flush=True,
-        )
-        write_text_atomic(args.out / "results.csv", pd.DataFrame(rows).to_csv(index=False))
-    print(summary(project, pd.DataFrame(rows)))
+    cells = product(range(args.seeds), args.labelled, [*REGIMES, CONTROL])
+    results = run_cells(
+        args.out,
+        (
+            (
+                with_labelled(project, loci),
+                {"loci": loci},
+                cell_of(EXPERIMENT, args.model, regime, seed),
+            )
+            for seed, loci, regime in cells
+        ),
+    )
+    print(summary(project, results))
 
 
 if __name__ == "__main__":

@@ -22,18 +22,22 @@ def slices(sequence: NDArray, label: NDArray, batch: int) -> Iterator:
     return iter(data.repeat().batch(batch).prefetch(4))
 
 
-def tfrecord_as_usual(path: Path, length: int, batch: int) -> Iterator:
-    """zlib, one record parsed at a time, shuffled, cast to float32: as Basenji and others do."""
+def _features() -> dict[str, Any]:
     import tensorflow as tf
 
-    features = {
+    return {
         "sequence": tf.io.FixedLenFeature([], tf.string),
         "label": tf.io.FixedLenFeature([1], tf.float32),
         "weight": tf.io.FixedLenFeature([], tf.float32),
     }
 
+
+def tfrecord_as_usual(path: Path, length: int, batch: int) -> Iterator:
+    """zlib, one record parsed at a time, shuffled, cast to float32: as Basenji and others do."""
+    import tensorflow as tf
+
     def parse(record: Any) -> tuple:
-        example = tf.io.parse_single_example(record, features)
+        example = tf.io.parse_single_example(record, _features())
         sequence = tf.io.decode_raw(example["sequence"], tf.uint8)
         sequence = tf.cast(tf.reshape(sequence, (length, 4)), tf.float32)
         return sequence, example["label"], example["weight"]
@@ -46,14 +50,8 @@ def tfrecord_vectorised(path: Path, length: int, batch: int) -> Iterator:
     """Uncompressed, a batch of records parsed by one call."""
     import tensorflow as tf
 
-    features = {
-        "sequence": tf.io.FixedLenFeature([], tf.string),
-        "label": tf.io.FixedLenFeature([1], tf.float32),
-        "weight": tf.io.FixedLenFeature([], tf.float32),
-    }
-
     def parse(records: Any) -> tuple:
-        example = tf.io.parse_example(records, features)
+        example = tf.io.parse_example(records, _features())
         sequence = tf.io.decode_raw(example["sequence"], tf.uint8)
         return tf.reshape(sequence, (-1, length, 4)), example["label"], example["weight"]
 

@@ -24,7 +24,9 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Iterable
 from itertools import product
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -59,6 +61,32 @@ def run_cell(project: Project, *, regime: str, **cell: str | int) -> dict:
         "steps": record["steps"],
         "cpu_s": record["cpu_s"],
     }
+
+
+def cell_of(experiment: str, model: str, regime: str, seed: int) -> dict:
+    return {"experiment": experiment, "model": model, "regime": regime, "seed": seed}
+
+
+def run_cells(out: Path, cells: Iterable[tuple[Project, dict, dict]]) -> pd.DataFrame:
+    """Run cells and return their rows, which ``results.csv`` holds after every cell.
+
+    A cell: its project, columns of its row before those of :func:`run_cell`, and its arguments.
+    """
+    rows: list[dict] = []
+    for project, first, cell in cells:
+        started = time.perf_counter()
+        row = {**first, **run_cell(project, **cell)}
+        rows.append(row)
+        seconds = time.perf_counter() - started
+        what = [f"{key} {value}" for key, value in first.items()]
+        what += [f"{cell['experiment']} {cell['model']} {cell['regime']} seed {cell['seed']}"]
+        print(
+            f"{' '.join(what)}: AUPR {row['aupr']:.3f} in {seconds:.0f} s",
+            file=sys.stderr,
+            flush=True,
+        )
+        write_text_atomic(out / "results.csv", pd.DataFrame(rows).to_csv(index=False))
+    return pd.DataFrame(rows)
 
 
 def control_project(project: Project) -> Project:
@@ -152,32 +180,18 @@ def main() -> None:
     args = parsed(parser)
     text = project_text(args.data, args.models, args.seeds, args.iterations)
     project = built(args.out, text, args.factors)
-    rows: list[dict] = []
+    regimes = [*args.regimes, *([CONTROL] if args.control else [])]
+    options = {"replace": True} if args.replace else {}
     # Seeds outermost: whenever it is killed, as much as possible can be compared.
-    for seed, model, regime, factor in product(
-        range(args.seeds),
-        args.models,
-        [*args.regimes, *([CONTROL] if args.control else [])],
-        args.factors,
-    ):
-        started = time.perf_counter()
-        row = run_cell(
-            project,
-            experiment=factor,
-            model=model,
-            regime=regime,
-            seed=seed,
-            **({"replace": True} if args.replace else {}),
-        )
-        rows.append(row)
-        seconds = time.perf_counter() - started
-        print(
-            f"{factor} {model} {regime} seed {seed}: AUPR {row['aupr']:.3f} in {seconds:.0f} s",
-            file=sys.stderr,
-            flush=True,
-        )
-        write_text_atomic(args.out / "results.csv", pd.DataFrame(rows).to_csv(index=False))
-    print(summary(project, pd.DataFrame(rows)))
+    cells = product(range(args.seeds), args.models, regimes, args.factors)
+    results = run_cells(
+        args.out,
+        (
+            (project, {}, cell_of(factor, model, regime, seed) | options)
+            for seed, model, regime, factor in cells
+        ),
+    )
+    print(summary(project, results))
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ from ssldata.errors import ConfigError, StoreError
 from ssldata.progress import NoProgress, Progress
 from ssldata.reader import Weights
 from ssldata.remote import is_url
+from ssldata.sampling import Mixture
 from ssldata.store import Store, open_store
 from ssldata.weights import Arrays, kept_weights, write_weights
 from sslmodels import devices, phases
@@ -86,19 +87,22 @@ def _two_stage(run: Run) -> Any:
     return model
 
 
-def _pretrain_only(run: Run) -> Any:
+def _on_homologues(run: Run, name: str, mixture: Mixture, steps: int | None) -> Any:
+    """Return a new model that was fitted to homologues, weighed as the project says."""
     model = run.new_model()
-    rate = run.project.training.learning_rate
-    mixture, steps = run.homologous(), run.homologue_steps()
     run.fit(
-        "pre-train",
+        name,
         model,
         mixture,
-        learning_rate=rate,
+        learning_rate=run.project.training.learning_rate,
         weights=run.homologue_weights(mixture),
         steps_per_epoch=steps,
     )
     return model
+
+
+def _pretrain_only(run: Run) -> Any:
+    return _on_homologues(run, "pre-train", run.homologous(), run.homologue_steps())
 
 
 def _ssl(run: Run) -> Any:
@@ -115,15 +119,8 @@ def _homolog_sampling(run: Run) -> Any:
         labelled=True,
         labelled_share=phases.share_of_rate(rate, len(run.genomes)),
     )
-    model = run.new_model()
-    run.fit(
-        "sample",
-        model,
-        mixture,
-        learning_rate=training.learning_rate,
-        weights=run.homologue_weights(mixture),
-        steps_per_epoch=run.homologue_steps() if training.homolog_sampling.steps == "ssl" else None,
-    )
+    steps = run.homologue_steps() if training.homolog_sampling.steps == "ssl" else None
+    model = _on_homologues(run, "sample", mixture, steps)
     _finetune(run, model)
     return model
 
@@ -136,15 +133,7 @@ def _ssl_plus(run: Run) -> Any:
         sampling = sampling.model_copy(update={"one_per_locus": True})
     mixture = run.homologous(sampling=sampling, labelled=plus.labelled)
     steps = run.homologue_steps(labelled=plus.labelled)
-    model = run.new_model()
-    run.fit(
-        "pre-train",
-        model,
-        mixture,
-        learning_rate=training.learning_rate,
-        weights=run.homologue_weights(mixture),
-        steps_per_epoch=steps,
-    )
+    model = _on_homologues(run, "pre-train", mixture, steps)
     if plus.finetune:
         _finetune(run, model)
     return model
