@@ -156,8 +156,9 @@ def _least_p(tests: pd.DataFrame) -> str:
     # All differences of one sign: 2 of the 2^n equally likely patterns of signs.
     least = 2 / 2 ** float(tests["n"].max())
     corrected = min(1.0, least * int(tests["p"].notna().sum()))
+    count = int(tests["n"].max())
     return (
-        f"From {tests['n'].max()} experiments p cannot be below {min(1.0, least):.3g}, corrected "
+        f"From {count} experiment{'s' if count > 1 else ''} p cannot be below {min(1.0, least):.3g}, corrected "
         f"below {corrected:.3g}."
     )
 
