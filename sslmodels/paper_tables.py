@@ -157,8 +157,9 @@ def _least_p(tests: pd.DataFrame) -> str:
     least = 2 / 2 ** float(tests["n"].max())
     corrected = min(1.0, least * int(tests["p"].notna().sum()))
     count = int(tests["n"].max())
+    experiments = "experiment" if count == 1 else "experiments"
     return (
-        f"From {count} experiment{'s' if count > 1 else ''} p cannot be below {min(1.0, least):.3g}, corrected "
+        f"From {count} {experiments} p cannot be below {min(1.0, least):.3g}, corrected "
         f"below {corrected:.3g}."
     )
 
