@@ -33,40 +33,46 @@ from build_case import DISTANCES, mammal_like, yeast
 from build_meter import Attribution, Meter, cpu_seconds
 from build_tools import LIBRARY, step_compare, step_tools
 
-from ssldata.build import build_project
-from ssldata.config import load_project
-from ssldata.genome import open_genome
-from ssldata.genome_kernels import first_header
-from ssldata.shard_writer import expand
-from ssldata.store import open_store
-from ssldata.store_writer import CHUNKS_PER_SHARD, StoreWriter, chunk_rows, write_shard
+from ssldata.building.build_store import build_project
+from ssldata.genomes.gather_kernels import first_header
+from ssldata.genomes.genome import open_genome
+from ssldata.project.project_file import load_project
+from ssldata.store.shard_writer import expand
+from ssldata.store.store import open_store
+from ssldata.store.store_writer import CHUNKS_PER_SHARD, StoreWriter, chunk_rows, write_shard
 
 COLUMNS = ("case", "design", "stage", "rows", "cpu_s", "wall_s", "peak_mb", "rows_per_cpu_s",
            "rows_per_s", "verdict")  # fmt: skip
 STARTUP = "imports"
 #: What every second of a build is charged to; the innermost function counts.
 STAGES = {
-    "genomes: index, check": ["ssldata.genome:open_genome"],
-    "genomes: digest": ["ssldata.genome:Genome.sequence_digest"],
-    "chains: parse, sort, cache": ["ssldata.chain:load_chain"],
-    "peaks: read": ["ssldata.intervals:read_peaks"],
-    "liftover": ["ssldata.liftover:lift"],
-    "identity of aligned bases": ["ssldata.identity:identical_share"],
-    "windows": ["ssldata.rows_reference:reference_rows", "ssldata.rows_homologue:homologue_rows"],
-    "windows: runs of N": ["ssldata.genome:Genome.n_runs"],
-    "windows: merging (pyranges)": ["ssldata.intervals:merge"],
-    "sequences: extraction": ["ssldata.build_groups:fill_shard", "ssldata.genome:Genome.gather"],
-    "sequences: encoding, packing, reading back": ["ssldata.store_writer:write_shard"],
-    "columns": ["ssldata.store_writer:StoreWriter.write_arrays"],
-    "metadata and ledger": [
-        "ssldata.store_writer:StoreWriter.create_sequences",
-        "ssldata.store_writer:StoreWriter.set_entry",
-        "ssldata.store_writer:StoreWriter.create",
-        "ssldata.store_writer:StoreWriter.sweep",
-        "ssldata.store:open_store",
+    "genomes: index, check": ["ssldata.genomes.genome:open_genome"],
+    "genomes: digest": ["ssldata.genomes.genome:Genome.sequence_digest"],
+    "chains: parse, sort, cache": ["ssldata.chains.chain_index:load_chain"],
+    "peaks: read": ["ssldata.rows.intervals:read_peaks"],
+    "liftover": ["ssldata.liftover.lift:lift"],
+    "identity of aligned bases": ["ssldata.rows.sequence_identity:identical_share"],
+    "windows": [
+        "ssldata.rows.reference_rows:reference_rows",
+        "ssldata.rows.homologue_rows:homologue_rows",
     ],
-    "to the disk (fsync)": ["ssldata.store_writer:sync_tree"],
-    "card": ["ssldata.card:write_card"],
+    "windows: runs of N": ["ssldata.genomes.genome:Genome.n_runs"],
+    "windows: merging (pyranges)": ["ssldata.rows.intervals:merge"],
+    "sequences: extraction": [
+        "ssldata.building.write_group:fill_shard",
+        "ssldata.genomes.genome:Genome.gather",
+    ],
+    "sequences: encoding, packing, reading back": ["ssldata.store.store_writer:write_shard"],
+    "columns": ["ssldata.store.store_writer:StoreWriter.write_arrays"],
+    "metadata and ledger": [
+        "ssldata.store.store_writer:StoreWriter.create_sequences",
+        "ssldata.store.store_writer:StoreWriter.set_entry",
+        "ssldata.store.store_writer:StoreWriter.create",
+        "ssldata.store.store_writer:StoreWriter.sweep",
+        "ssldata.store.store:open_store",
+    ],
+    "to the disk (fsync)": ["ssldata.store.store_writer:sync_tree"],
+    "card": ["ssldata.sharing.card:write_card"],
 }  # fmt: skip
 
 

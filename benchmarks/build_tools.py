@@ -19,12 +19,12 @@ import pyfaidx
 from build_case import LETTERS, write_fasta
 from build_meter import Meter
 
-from ssldata.build_inputs import open_inputs
-from ssldata.genome import open_genome
-from ssldata.onehot import one_hot
-from ssldata.rows_homologue import homologue_rows
-from ssldata.rows_reference import reference_rows
-from ssldata.store import open_store
+from ssldata.building.build_inputs import open_inputs
+from ssldata.genomes.genome import open_genome
+from ssldata.genomes.onehot import one_hot
+from ssldata.rows.homologue_rows import homologue_rows
+from ssldata.rows.reference_rows import reference_rows
+from ssldata.store.store import open_store
 
 #: What the liftover with the library instead of CrossMap is called; not part of the whole chain.
 LIBRARY = "liftover, the library liftover"

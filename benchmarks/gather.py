@@ -27,8 +27,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ssldata.genome import Genome, open_genome
-from ssldata.onehot import encode, one_hot
+from ssldata.genomes.genome import Genome, open_genome
+from ssldata.genomes.onehot import encode, one_hot
 
 Reader = Callable[[NDArray, NDArray, int], NDArray]
 

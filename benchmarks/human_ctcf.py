@@ -27,8 +27,8 @@ import yaml
 from yeast import CONTROL, cell_of, ensemble_aupr, run_cells
 from yeast_project import REGIMES, built, command_line, parsed, training_section
 
-from ssldata.cache import write_text_atomic
-from ssldata.config import Project
+from ssldata.base.files import write_text_atomic
+from ssldata.project.project_file import Project
 
 #: Where chr22 of hg19 is cut: 0-based, none within a chain to any of the three genomes.
 CUTS = (

@@ -127,7 +127,7 @@ def read_bed(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
 
 
 def step_load(folder: Path, order: str) -> dict[str, object]:
-    from ssldata.chain import load_chain
+    from ssldata.chains.chain_index import load_chain
 
     load_chain(folder / "map.chain.gz")  # makes the cache; imports and page faults are paid
     _, cost = timed(lambda: load_chain(folder / "map.chain.gz"), 3)
@@ -135,8 +135,8 @@ def step_load(folder: Path, order: str) -> dict[str, object]:
 
 
 def step_memory(folder: Path, order: str, mode: str = "ucsc") -> dict[str, object]:
-    from ssldata.chain import load_chain
-    from ssldata.liftover import LiftOptions, lift
+    from ssldata.chains.chain_index import load_chain
+    from ssldata.liftover.lift import LiftOptions, lift
 
     index = load_chain(folder / "map.chain.gz")
     names, start, end = read_bed(folder / f"{order}.bed")
@@ -149,8 +149,8 @@ def step_memory(folder: Path, order: str, mode: str = "ucsc") -> dict[str, objec
 
 def step_memory_names(folder: Path, order: str) -> dict[str, object]:
     """As `step_memory`, but contigs are given by name, as the peers get them."""
-    from ssldata.chain import load_chain
-    from ssldata.liftover import LiftOptions, lift
+    from ssldata.chains.chain_index import load_chain
+    from ssldata.liftover.lift import LiftOptions, lift
 
     index = load_chain(folder / "map.chain.gz")
     names, start, end = read_bed(folder / f"{order}.bed")
@@ -166,7 +166,7 @@ def step_memory_blocks(folder: Path, order: str) -> dict[str, object]:
 
 def step_file(folder: Path, order: str) -> dict[str, object]:
     """Lift file to file in a process that has lifted before."""
-    from ssldata.liftover_command import parse_arguments, run
+    from ssldata.ucsc_tool.ucsc_command import parse_arguments, run
 
     names = [folder / f"{order}.bed", folder / "map.chain.gz", folder / "new", folder / "lost"]
     files, options, _ = parse_arguments(["-minMatch=0.1", *map(str, names)])
@@ -312,7 +312,7 @@ def main() -> None:
 def measure(arguments: argparse.Namespace, folder: Path) -> Iterator[dict[str, object]]:
     """Yield the CSV rows; every step is a process of its own."""
     environment = {**os.environ, "CROSSLABEL_CACHE": str(folder / "cache")}
-    ours = [sys.executable, "-m", "ssldata.liftover_command", "--quiet", "-minMatch=0.1"]
+    ours = [sys.executable, "-m", "ssldata.ucsc_tool.ucsc_command", "--quiet", "-minMatch=0.1"]
     root = str(Path(__file__).resolve().parent.parent)
     environment["PYTHONPATH"] = root
     total = arguments.intervals

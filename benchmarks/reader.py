@@ -46,12 +46,12 @@ import numpy as np
 from numpy.typing import NDArray
 from reader_rivals import GenVarLoader, naive, slices, tfrecord_as_usual, tfrecord_vectorised
 
-from ssldata.batches import SMALL_BYTES
-from ssldata.export import export_tfrecord
-from ssldata.onehot import one_hot
-from ssldata.readbench import peak_memory, whole_mixture
-from ssldata.store import Store, open_store
-from ssldata.store_writer import CHUNKS_PER_SHARD, StoreWriter, chunk_rows, write_shard
+from ssldata.genomes.onehot import one_hot
+from ssldata.reading.read_speed import peak_memory, whole_mixture
+from ssldata.reading.read_window import SMALL_BYTES
+from ssldata.sharing.export import export_tfrecord
+from ssldata.store.store import Store, open_store
+from ssldata.store.store_writer import CHUNKS_PER_SHARD, StoreWriter, chunk_rows, write_shard
 
 GENOMES = ("a", "b")
 GROUPS = ("reference", *(f"homologs/{genome}" for genome in GENOMES))
@@ -119,7 +119,7 @@ def in_memory(store: Store) -> tuple[NDArray, NDArray]:
 
 
 def reader_of(store: Store, batch: int, **options: Any) -> Any:
-    from ssldata.reader import TrainingReader
+    from ssldata.reading.reader import TrainingReader
 
     return TrainingReader(store, whole_mixture(store), batch_size=batch, **options)
 
@@ -173,7 +173,7 @@ def measure(batches: Iterator, batch: int, seconds: float) -> tuple[float, float
 def designs(
     folder: Path, store: Store, bare: Store, length: int, batch: int
 ) -> dict[str, Callable[[], Iterator]]:
-    from ssldata.reader import Encoding
+    from ssldata.reading.reader import Encoding
 
     codes, label = in_memory(store)
     hot = one_hot(codes)
@@ -288,7 +288,7 @@ def training(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
     """
     import tensorflow as tf
 
-    from sslmodels.zoo import build_model
+    from sslmodels.models.zoo import build_model
 
     lines = []
     for length in options.lengths:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ssldata.store import Store
+from ssldata.store.store import Store
 
 
 def slices(sequence: NDArray, label: NDArray, batch: int) -> Iterator:

@@ -35,12 +35,12 @@ from scipy.stats import wilcoxon
 from sklearn.metrics import average_precision_score
 from yeast_project import FACTORS, REGIMES, built, command_line, parsed, project_text
 
-from ssldata.cache import write_text_atomic
-from ssldata.config import Project
-from sslmodels.evaluation import evaluate_run
-from sslmodels.identity import effective, run_folder
-from sslmodels.record import complete_record
-from sslmodels.regimes import train
+from ssldata.base.files import write_text_atomic
+from ssldata.project.project_file import Project
+from sslmodels.evaluation.evaluate import evaluate_run
+from sslmodels.runs.regimes import train
+from sslmodels.runs.run_folder import complete_record
+from sslmodels.runs.run_identity import effective, run_folder
 
 CONTROL = "ssl-plus without homologues"
 

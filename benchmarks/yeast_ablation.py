@@ -21,12 +21,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import pandas as pd
 from yeast_project import FACTORS, built, command_line, parsed, project_text
 
-from ssldata.cache import write_text_atomic
-from ssldata.config import Project
-from sslmodels.evaluation import evaluate_run
-from sslmodels.identity import effective
-from sslmodels.record import complete_record
-from sslmodels.regimes import train
+from ssldata.base.files import write_text_atomic
+from ssldata.project.project_file import Project
+from sslmodels.evaluation.evaluate import evaluate_run
+from sslmodels.runs.regimes import train
+from sslmodels.runs.run_folder import complete_record
+from sslmodels.runs.run_identity import effective
 
 DEVELOPMENT = {"test": ["chrVII", "chrXIII", "chrXVI"], "validation": ["chrXII"]}
 EXCLUDED = ["*_*", "chrM", "chrIV", "chrXV"]

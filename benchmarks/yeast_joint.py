@@ -22,12 +22,12 @@ import pandas as pd
 import yaml
 from yeast_project import FACTORS, built, command_line, parsed, project_text
 
-from ssldata.cache import write_text_atomic
-from ssldata.config import JOINT
-from sslmodels.evaluation import evaluate_run
-from sslmodels.metrics import by_experiment
-from sslmodels.record import complete_record
-from sslmodels.regimes import train
+from ssldata.base.files import write_text_atomic
+from ssldata.project.project_file import JOINT
+from sslmodels.evaluation.evaluate import evaluate_run
+from sslmodels.runs.regimes import train
+from sslmodels.runs.run_folder import complete_record
+from sslmodels.scores.metrics import by_experiment
 
 REGIMES = ("sl", "ssl", "ssl-plus")
 CELL = ["experiment", "model", "regime", "seed"]

@@ -13,10 +13,10 @@ from typing import Any
 
 import yaml
 
-from ssldata.build import build_project
-from ssldata.cache import write_text_atomic
-from ssldata.config import Project, load_project
-from sslmodels.threads import limit_threads
+from ssldata.base.files import write_text_atomic
+from ssldata.building.build_store import build_project
+from ssldata.project.project_file import Project, load_project
+from sslmodels.fit.threads import limit_threads
 
 FACTORS = ("Reb1", "Abf1", "Fkh1", "Mcm1", "Rap1", "Ume6", "Swi4", "Ste12")
 GENOMES = ("CBS432", "N44", "YPS138", "UWOPS919171")

@@ -31,12 +31,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pandas as pd
 
-from ssldata.build import build_project
-from ssldata.cache import write_text_atomic
-from ssldata.config import Project, load_project
-from sslmodels.evaluation import evaluate_run
-from sslmodels.record import complete_record
-from sslmodels.regimes import train
+from ssldata.base.files import write_text_atomic
+from ssldata.building.build_store import build_project
+from ssldata.project.project_file import Project, load_project
+from sslmodels.evaluation.evaluate import evaluate_run
+from sslmodels.runs.regimes import train
+from sslmodels.runs.run_folder import complete_record
 
 EXPERIMENT = "Reb1"
 MODES = ("rebin", "lift-bins")

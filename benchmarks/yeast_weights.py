@@ -26,12 +26,12 @@ import yaml
 from yeast_ablation import DEVELOPMENT, EXCLUDED
 from yeast_project import FACTORS, built, command_line, parsed, project_text
 
-from ssldata.cache import write_text_atomic
-from ssldata.config import Project
-from ssldata.config_training import Weighting
-from sslmodels.evaluation import evaluate_run
-from sslmodels.record import complete_record
-from sslmodels.regimes import train
+from ssldata.base.files import write_text_atomic
+from ssldata.project.project_file import Project
+from ssldata.project.training_section import Weighting
+from sslmodels.evaluation.evaluate import evaluate_run
+from sslmodels.runs.regimes import train
+from sslmodels.runs.run_folder import complete_record
 
 #: Strains of the labelled species, and substitutions per site from it: the Jukes-Cantor distance
 #: of the mean identity of the homologues of Mcm1.

@@ -1,6 +1,6 @@
 """Entry point of the ``crosslabel`` command: dispatch, and what errors look like.
 
-Nothing heavy is imported here. The commands themselves are in :mod:`flows.commands`; the
+Nothing heavy is imported here. The commands themselves are in :mod:`flows.commands.app`; the
 UCSC-compatible ``crosslabel liftover`` parses its own options and skips them altogether.
 
 Exit codes: 0 success, 2 a mistake of the user or of the input (also a wrong option), 3 a public
@@ -16,7 +16,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from ssldata.errors import CrosslabelError
+from ssldata.base.errors import CrosslabelError
 
 #: Failures of the machine rather than of the program: full disk, quota, no permission, read-only.
 _MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
@@ -60,10 +60,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _dispatch(arguments: list[str]) -> int:
     if arguments[:1] == ["liftover"]:
-        from ssldata.liftover_command import main as liftover_main
+        from ssldata.ucsc_tool.ucsc_command import main as liftover_main
 
         return liftover_main(arguments[1:], own_process=True)
-    from flows.commands import invoke
+    from flows.commands.app import invoke
 
     return invoke(arguments)
 

@@ -34,6 +34,12 @@ os.environ["KERAS_HOME"] = os.devnull  # nor does the user's keras.json count
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
+# Processes that tests start import this checkout and the tools of the tests, as the tests do.
+TESTS = Path(__file__).resolve().parent
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(TESTS.parent), str(TESTS / "tools"), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
+
 # A suite that a script starts in the background inherits an ignored Ctrl-C, and would hand it on to
 # the commands that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -99,7 +105,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def small_world(tmp_path_factory: pytest.TempPathFactory, own_cache: Path) -> Path:
     """Return the folder of a small simulated project; not built, not to be written to."""
-    from ssldata.simulate import small_clade
+    from ssldata.simulation.clade import small_clade
 
     del own_cache  # the cache must be ours before anything is opened
     folder = tmp_path_factory.mktemp("world") / "small"
@@ -110,8 +116,8 @@ def small_world(tmp_path_factory: pytest.TempPathFactory, own_cache: Path) -> Pa
 @pytest.fixture(scope="session")
 def built_world(tmp_path_factory: pytest.TempPathFactory, small_world: Path) -> Path:
     """Return the folder of the small project with its stores built; not to be written to."""
-    from ssldata.build import build_project
-    from ssldata.config import load_project
+    from ssldata.building.build_store import build_project
+    from ssldata.project.project_file import load_project
 
     folder = tmp_path_factory.mktemp("built") / "small"
     shutil.copytree(small_world, folder)

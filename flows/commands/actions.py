@@ -1,0 +1,326 @@
+"""What each command does: call the libraries, return the JSON value and the tables to print."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flows.output import tables
+from flows.output.plan_view import run_status
+from flows.steps.quiet_tensorflow import muted_import
+from ssldata.base.errors import ConfigError, MissingInputError
+from ssldata.building.dask_pool import check_one_place
+from ssldata.project.project_file import Project, load_project
+from ssldata.project.training_section import REGIMES
+from sslmodels.models.catalogue import check_models
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from flows.output.console import Console
+    from flows.steps.pipeline import Options
+
+_ROWS_TITLE = "Rows: positives and negatives of the training split, validation, test"
+
+#: JSON value of a command and what is printed instead without ``--json``.
+Shown = tuple[Any, "list[RenderableType]"]
+
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where a build runs: in this process, on local workers, or on a running Dask cluster."""
+
+    workers: int = 0
+    scheduler: str | None = None
+    scheduler_file: Path | str | None = None
+    memory: str | None = None
+
+    def __post_init__(self) -> None:
+        check_one_place(
+            {
+                "--workers": self.workers,
+                "--dask-scheduler": self.scheduler,
+                "--scheduler-file": self.scheduler_file,
+            }
+        )
+
+    def options(self) -> dict[str, Any]:
+        """Return the options :func:`ssldata.building.build_store.build_project` takes."""
+        return {
+            "workers": self.workers,
+            "scheduler": self.scheduler,
+            "scheduler_file": None if self.scheduler_file is None else Path(self.scheduler_file),
+            "memory": self.memory,
+        }
+
+
+def fetch(project: Project, console: Console, *, offline: bool, replace: bool) -> Shown:
+    """Bring the public files of a project."""
+    from ssldata.project.fetch import fetch as fetch_files
+
+    report = fetch_files(project, progress=console, offline=offline, replace=replace)
+    rows = [
+        (file.path, file.status, tables.size(file.bytes), file.origin or "–")
+        for file in report.files
+    ]
+    return report.as_dict(), [tables.table("Files", ["file", "status", "size", "from"], rows)]
+
+
+def require_inputs(project: Project) -> None:
+    """Refuse a project whose input files are not all there."""
+    from ssldata.building.build_plan import require_inputs as require
+
+    require(project)
+
+
+def build(
+    project: Project,
+    console: Console,
+    *,
+    experiments: Sequence[str] | None,
+    cluster: Cluster,
+    replace: bool,
+    repair: bool,
+) -> Shown:
+    """Build stores."""
+    require_inputs(project)
+    from ssldata.building.build_store import build_project
+
+    stores = build_project(
+        project,
+        experiments=experiments,
+        replace=replace,
+        repair=repair,
+        progress=console,
+        **cluster.options(),
+    )
+    return stores, build_tables(stores)
+
+
+def build_tables(stores: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
+    """Return rows per genome, and what became of the peaks."""
+    rows = [
+        (
+            store["store"],
+            _genome(step["group"]),
+            *(
+                tables.count(step["ranges"][key][1] - step["ranges"][key][0])
+                for key in ("positive", "negative", "validation", "test")
+            ),
+            step["status"],
+        )
+        for store in stores
+        for step in store["steps"]
+    ]
+    columns = ["store", "genome", "positives", "negatives", "validation", "test", ""]
+    shown: list[RenderableType] = [tables.table(_ROWS_TITLE, columns, rows, numbers=5)]
+    lifted = [
+        (store["store"], _genome(step["group"]), step["liftover"])
+        for store in stores
+        for step in store["steps"]
+        if "liftover" in step
+    ]
+    if lifted:
+        from ssldata.liftover.lift import Status
+
+        used = {key for _, _, counts in lifted for key in counts}
+        statuses = [name for name in (s.name.lower() for s in Status) if name in used]
+        shown.append(
+            tables.table(
+                "Liftover",
+                ["store", "genome", *(key.replace("_", " ") for key in statuses)],
+                [
+                    (store, genome, *(tables.count(counts.get(key, 0)) for key in statuses))
+                    for store, genome, counts in lifted
+                ],
+                numbers=len(statuses),
+            )
+        )
+    return shown
+
+
+def train(
+    project: Project,
+    console: Console,
+    *,
+    experiment: str | None,
+    model: str | None,
+    regime: str | None,
+    seed: int,
+    replace: bool,
+    store: str | None = None,
+    publish_weights: bool = False,
+) -> Shown:
+    """Train one run; with `publish_weights` put its last teacher weights in the store.
+
+    `store` is another store than the project's, or None.
+    """
+    cell: dict[str, Any] = {
+        "experiment": _only("experiment", experiment, project.cells()),
+        "model": _only("model", model, project.training.models),
+        "regime": _only("regime", regime, project.training.regimes),
+        "seed": seed,
+    }
+    # Before TensorFlow is imported, which takes seconds.
+    project.outputs_of(cell["experiment"])
+    if cell["regime"] not in REGIMES:
+        raise ConfigError(f"--regime {regime}: no such regime; there are {', '.join(REGIMES)}")
+    with muted_import():  # a model of one's own imports Keras
+        check_models([cell["model"], *project.training.model_options])
+    if publish_weights:
+        _require_teachers([cell["regime"]])
+        if store is not None and not Path(store).is_dir():
+            raise ConfigError(
+                f"--publish-weights: {store} is no local store; nothing can be put in"
+            )
+    with muted_import(announce=console.draws):
+        from sslmodels.runs.regimes import train as train_run
+
+    folder = train_run(project, progress=console, replace=replace, location=store, **cell)
+    value: dict[str, Any] = {"run": str(folder), **cell}
+    shown: list[RenderableType] = [f"trained {folder}; next: crosslabel evaluate {folder}"]
+    if publish_weights:
+        value["weights"] = _publish([folder])
+        shown += [published_line(one) for one in value["weights"]]
+    return value, shown
+
+
+def _require_teachers(regimes: Sequence[str]) -> None:
+    if "ssl-ns" not in regimes:
+        raise ConfigError(
+            f"--publish-weights: only ssl-ns runs have teacher weights, not {', '.join(regimes)}"
+        )
+
+
+def _publish(runs: Iterable[Path]) -> list[dict[str, Any]]:
+    from sslmodels.runs.publish_weights import publish_run
+
+    return [publish_run(folder) for folder in runs]
+
+
+def published_line(value: Mapping[str, Any]) -> str:
+    """Say what became of weights that were published."""
+    done = "published" if value["status"] == "published" else "published before, unchanged"
+    return f"{value['path']}: weights {value['name']} (iteration {value['iteration']}) {done}"
+
+
+def _only(option: str, given: str | None, choices: Sequence[str]) -> str:
+    """Return the given choice, or the only one there is."""
+    if given is not None:
+        return given
+    if len(choices) == 1:
+        return choices[0]
+    raise ConfigError(f"--{option} is needed: the project has {', '.join(choices)}")
+
+
+def evaluate(paths: Sequence[Path], console: Console) -> Shown:
+    """Evaluate runs."""
+    folders = run_folders(paths)
+    with muted_import(announce=console.draws):
+        from sslmodels.evaluation.evaluate import evaluate_run
+
+    rows = []
+    with console.task("evaluate", len(folders)) as advance:
+        for folder in folders:
+            rows.append({"run": str(folder), **evaluate_run(folder, progress=console)})
+            advance(1)
+    return rows, [tables.metrics_table(rows)]
+
+
+def run_folders(paths: Sequence[Path]) -> list[Path]:
+    """Return the run folders that paths mean: runs, folders of runs, projects.
+
+    Raises
+    ------
+    MissingInputError
+        A path does not exist or has no run in it.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        if path.is_file() or (path / "project.yaml").is_file():
+            top = load_project(path).training.runs
+        else:
+            top = path
+        if (top / "run.json").is_file():
+            found[top] = None
+            continue
+        runs = _below(top)
+        complete = [run for run in runs if run_status(run) == "complete"]
+        for run in runs:
+            if run not in complete:
+                _LOG.warning("%s: not complete, left out; `crosslabel train` continues it", run)
+        if not complete:
+            raise MissingInputError(f"{top}: no complete run here; `crosslabel train` makes one")
+        found.update(dict.fromkeys(complete))
+    return list(found)
+
+
+def _below(top: Path) -> list[Path]:
+    # Only as deep as RUNS/EXPERIMENT/MODEL/REGIME/seed-N: models and curves hold no runs.
+    depths = ("*", "*/*", "*/*/*", "*/*/*/*")
+    return sorted(path.parent for depth in depths for path in top.glob(f"{depth}/run.json"))
+
+
+def run(
+    project: Project, console: Console, options: Options, *, publish_weights: bool = False
+) -> Shown:
+    """Do everything a project asks for; as a Prefect flow where there is work.
+
+    With `publish_weights` the last teacher weights of the grid's ssl-ns runs go to their stores.
+    """
+    check_run(project, publish_weights=publish_weights)
+    from flows.steps.pipeline import Pipeline
+
+    idle = Pipeline(project, options, progress=console)
+    value = idle.run() if idle.is_done() else _flow(project, console, options)
+    shown = [
+        *build_tables(value["stores"]),
+        tables.metrics_table(value["runs"]),
+        f"report: {value['report']}",
+        *([f"paper: {value['paper']}"] if "paper" in value else []),
+    ]
+    if publish_weights:
+        value["weights"] = publish_teachers(value["runs"])
+        shown += [published_line(one) for one in value["weights"]]
+    return value, shown
+
+
+def check_run(project: Project, *, publish_weights: bool) -> None:
+    """Refuse a project that cannot be run, before the hours of a build."""
+    if publish_weights:
+        _require_teachers(project.training.regimes)
+    with muted_import():
+        check_models([*project.training.models, *project.training.model_options])
+    require_inputs(project)
+
+
+def publish_teachers(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Put the last teacher weights of the ssl-ns runs among `runs` in their stores."""
+    return _publish(Path(item["run"]) for item in runs if item["regime"] == "ssl-ns")
+
+
+def _flow(project: Project, console: Console, options: Options) -> dict[str, Any]:
+    if options.elsewhere:
+        from ssldata.building.dask_pool import open_pool
+
+        # A cluster that does not answer is told of before Prefect takes its seconds to start.
+        with open_pool(**options.cluster):
+            pass
+    from flows.prefect_flows import prefect_runtime
+
+    prefect_runtime.prepare(verbosity=console.verbosity)
+    from flows.prefect_flows.project_flows import run_project
+
+    with prefect_runtime.flow_settings(console):
+        # JSON-able, as Prefect records them.
+        return run_project(str(project.file), **asdict(options))
+
+
+def _genome(group: str) -> str:
+    return group.removeprefix("homologs/")

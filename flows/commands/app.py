@@ -1,0 +1,455 @@
+"""The commands of ``crosslabel``: options, one call into the libraries, one table.
+
+Libraries are imported inside the commands, so ``crosslabel --help`` stays instant and
+single-step commands never import Prefect.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from flows.commands import model_commands, reader_commands, weights_commands
+from flows.commands.shared_options import (
+    DaskScheduler,
+    Json,
+    Memory,
+    Quiet,
+    Replace,
+    SchedulerFile,
+    TrainThreads,
+    TrainWorkers,
+    Verbose,
+    Workers,
+    console,
+)
+from flows.commands.store_commands import register
+from flows.output.console import BROKEN_PIPE, Console, StdoutClosedError
+
+if TYPE_CHECKING:
+    from ssldata.project.project_file import Project
+
+#: What typer makes of Ctrl-C; older versions raise Abort. No command returns it otherwise.
+_INTERRUPTED = 130
+
+#: The class of wrong options; typer does not export it under one name in all its versions.
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+app = typer.Typer(
+    name="crosslabel",
+    help="Learn regulatory DNA from many genomes: lift peaks over, store the homologous "
+    "sequences, train on them.\n\nStart with `crosslabel init my-project`, edit "
+    "my-project/project.yaml, then `crosslabel run my-project`. Every command continues where "
+    "it stopped and does nothing when nothing changed.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+store_app = typer.Typer(
+    no_args_is_help=True, help="Look into stores, add genomes, check, compare, share, export them."
+)
+app.add_typer(store_app, name="store")
+register(store_app)
+reader_commands.register(store_app)
+app.add_typer(model_commands.app, name="model")
+app.add_typer(weights_commands.app, name="weights")
+
+ProjectPath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="PROJECT", help="The project file, or the folder that holds project.yaml."
+    ),
+]
+Experiments = Annotated[
+    list[str] | None,
+    typer.Option("--experiment", "-e", help="Only this experiment; may be repeated."),
+]
+Seed = Annotated[int, typer.Option(min=0, help="Seed.")]
+PublishWeights = Annotated[
+    bool,
+    typer.Option(
+        "--publish-weights", help="Put the last teacher weights of ssl-ns runs in their store."
+    ),
+]
+
+
+def invoke(arguments: list[str]) -> int:
+    """Run one command and return its exit code; wrong options are told in one line."""
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(args=arguments, prog_name="crosslabel", standalone_mode=False)
+    except StdoutClosedError:
+        return BROKEN_PIPE
+    except UsageError as exc:
+        context = getattr(exc, "ctx", None)
+        name = context.command_path if context is not None else "crosslabel"
+        message = exc.format_message()  # type: ignore[attr-defined]  # typer's and click's have it
+        if not message:  # bare `crosslabel store`: the help has been printed
+            return 2
+        typer.echo(f"crosslabel: error: {message.rstrip('.')}; see `{name} --help`", err=True)
+        return 2
+    except typer.Abort as exc:
+        raise KeyboardInterrupt from exc
+    if code == _INTERRUPTED:
+        raise KeyboardInterrupt
+    return code if isinstance(code, int) else 0
+
+
+def _load(project: Path) -> Project:
+    from ssldata.project.project_file import load_project
+
+    return load_project(project)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"crosslabel {version('crosslabel')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    del version
+
+
+@app.command()
+def init(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the new project.")],
+    simulated: Annotated[
+        bool,
+        typer.Option("--simulated", help="Write a small simulated project, data included."),
+    ] = False,
+    seed: Seed = 0,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Write a new project: a commented project.yaml, or a simulated one that runs at once.
+
+    Every key of the file is there with its default and what it means; only the names and paths
+    of your genomes, chains and peaks have to be filled in. Nothing is ever overwritten.
+
+    With --simulated the folder gets genomes evolved along a tree, their exact chains, planted
+    peaks and a project file: all that `crosslabel run` needs, without any download.
+
+    Example: `crosslabel init my-project`
+    """
+    from ssldata.project.project_template import write_template
+
+    with console(verbose, quiet, as_json) as shown:
+        if simulated:
+            from ssldata.base.errors import InputError
+            from ssldata.simulation.clade import simulate_clade
+
+            if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+                raise InputError(
+                    f"{directory}: not an empty folder; nothing is overwritten: name a new one"
+                )
+            simulate_clade(directory, seed=seed)
+            path, then = directory / "project.yaml", f"crosslabel run {directory}"
+        else:
+            path, then = write_template(directory), f"edit it, crosslabel plan {directory}"
+        shown.result({"project": str(path.resolve())}, f"wrote {path}; next: {then}")
+
+
+@app.command()
+def fetch(
+    project: ProjectPath,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Use the cache and a mirror folder, no network.")
+    ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Overwrite files in place that are other ones.")
+    ] = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Bring the public files a project names in its table of sources.
+
+    Files come from the cache, else from the folder or URL in CROSSLABEL_MIRROR, else from the
+    public hosts; checksums are verified and a cut download continues. Exit code 3 means that
+    nothing could be reached.
+
+    Example: `crosslabel fetch examples/yeast`
+    """
+    from flows.commands import actions
+
+    with console(verbose, quiet, as_json) as shown:
+        value, tables = actions.fetch(_load(project), shown, offline=offline, replace=replace)
+        shown.result(value, *tables)
+
+
+@app.command()
+def schema(
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="A readable page instead of JSON schema.")
+    ] = False,
+) -> None:
+    """Print the JSON schema of the project file, for editors and checkers.
+
+    Example: `crosslabel schema > project.schema.json`
+    """
+    import json
+
+    plain = Console()
+    if markdown:
+        from ssldata.project.project_template import schema_page
+
+        plain.write(schema_page())
+    else:
+        from ssldata.project.project_file import json_schema
+
+        plain.write(json.dumps(json_schema(), indent=2) + "\n")
+
+
+@app.command()
+def plan(
+    project: ProjectPath,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+    gflops: Annotated[
+        float | None,
+        typer.Option(
+            metavar="N",
+            min=0.001,
+            help="Speed to reckon hours with, in thousand million operations per second.",
+        ),
+    ] = None,
+    memory: Memory = None,
+) -> None:
+    """Say what `build` and `run` would do: rows, bytes, hours, missing inputs. Writes nothing.
+
+    What the estimates assume is printed with them. Exit code 2 when an input is missing.
+
+    Example: `crosslabel plan my-project`
+    """
+    from flows.commands import actions
+    from flows.output import plan_view
+
+    with console(verbose, quiet, as_json) as shown:
+        if memory is not None:
+            from ssldata.building.dask_pool import check_memory
+
+            check_memory(memory, workers=1, needed=0)  # a size at all, before anything is shown
+        loaded = _load(project)
+        value, tables = plan_view.plan(loaded, everything=verbose > 0, gflops=gflops)
+        shown.result(value, *tables)
+        actions.require_inputs(loaded)
+        if memory is not None:
+            check_memory(memory, workers=1, needed=value["memory_per_worker"])
+            shown.note(f"--memory {memory} is enough for a worker")
+
+
+@app.command()
+def build(
+    project: ProjectPath,
+    experiment: Experiments = None,
+    workers: Workers = 0,
+    dask_scheduler: DaskScheduler = None,
+    scheduler_file: SchedulerFile = None,
+    memory: Memory = None,
+    replace: Replace = False,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair", help="Check every sequence that is there, write damaged rows anew."
+        ),
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="The same as `plan`.")] = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Build the stores of a project: lift the peaks, cut the windows, write the rows.
+
+    One Zarr store per experiment. Genomes that are complete and unchanged are left alone, so
+    adding a genome to the project file and building again writes that genome only.
+
+    Example: `crosslabel build my-project --workers 4`
+    """
+    from flows.commands import actions
+    from flows.output import plan_view
+
+    with console(verbose, quiet, as_json) as shown:
+        loaded = _load(project)
+        if dry_run:
+            value, tables = plan_view.plan(loaded, everything=verbose > 0)
+            shown.result(value, *tables)
+            actions.require_inputs(loaded)
+            return
+        cluster = actions.Cluster(workers, dask_scheduler, scheduler_file, memory)
+        value, tables = actions.build(
+            loaded, shown, experiments=experiment, cluster=cluster, replace=replace, repair=repair
+        )
+        shown.result(value, *tables)
+
+
+@app.command()
+def train(
+    project: ProjectPath,
+    experiment: Annotated[
+        str | None, typer.Option("--experiment", "-e", help="Default: the only one.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Default: the only one of training.models.")
+    ] = None,
+    regime: Annotated[
+        str | None,
+        typer.Option("--regime", "-r", help="As sl, ssl, ssl-ns, ssl-plus. Default: the only one."),
+    ] = None,
+    seed: Seed = 0,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STORE",
+            help="Train on this store, not the project's: a folder, a zip, http(s)://…, s3://… or "
+            "icechunk://….",
+        ),
+    ] = None,
+    publish_weights: PublishWeights = False,
+    replace: Replace = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Train one model with one regime and one seed.
+
+    The run folder is RUNS/EXPERIMENT/MODEL/REGIME/seed-N and holds the model, the training
+    history and a record of everything that went in. A run that was cut continues; a complete
+    run of the same configuration and rows is left as it is. With --store neither genomes nor
+    chains are needed: a store that others share is trained on where it lies, to the same model.
+
+    Example: `crosslabel train my-project --experiment Reb1 --model cnn-27k --regime ssl --seed 0`
+    """
+    from flows.commands import actions
+
+    with console(verbose, quiet, as_json) as shown:
+        value, tables = actions.train(
+            _load(project),
+            shown,
+            experiment=experiment,
+            model=model,
+            regime=regime,
+            seed=seed,
+            store=store,
+            publish_weights=publish_weights,
+            replace=replace,
+        )
+        shown.result(value, *tables)
+
+
+@app.command()
+def evaluate(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Run folders, folders of them, or a project."),
+    ],
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Score every test bin with trained models: AUPR, AUROC, curves, per-bin scores.
+
+    Files go to the evaluation folder of each run. Lift is AUPR over the prevalence, that is over
+    what guessing would reach.
+
+    Example: `crosslabel evaluate my-project/runs/Reb1/cnn-27k/ssl/seed-0`
+    """
+    from flows.commands import actions
+
+    with console(verbose, quiet, as_json) as shown:
+        value, tables = actions.evaluate(paths, shown)
+        shown.result(value, *tables)
+
+
+@app.command()
+def run(
+    project: ProjectPath,
+    workers: Workers = 0,
+    train_workers: TrainWorkers = 0,
+    dask_scheduler: DaskScheduler = None,
+    scheduler_file: SchedulerFile = None,
+    memory: Memory = None,
+    train_threads: TrainThreads = None,
+    replace: Replace = False,
+    report: Annotated[
+        Literal["paper"] | None,
+        typer.Option(
+            help="paper: also train the sweeps, and write the benchmark's tables and figures."
+        ),
+    ] = None,
+    publish_weights: PublishWeights = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be built and trained; write nothing.")
+    ] = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Do everything: build, train and evaluate the grid of the project file, write a report.
+
+    Ends with the table of metrics and the path of report.html. With --report paper the runs of
+    `training.sweeps` follow, then RUNS/paper/index.html with the tables and figures of the paper
+    and a CSV beside each.
+
+    With --train-workers, or on a running Dask cluster, several runs are trained at once. A run
+    that fails stops no other; the exit code is 2 then. What there is to do runs as a Prefect flow
+    on a private backend that needs no server; set PREFECT_API_URL to watch it in your own.
+
+    Example: `crosslabel run my-project --train-workers 2`
+    """
+    from flows.commands import actions
+    from flows.output import plan_view
+
+    with console(verbose, quiet, as_json) as shown:
+        loaded = _load(project)
+        from flows.steps.pipeline import Options
+
+        options = Options(
+            workers=workers,
+            train_workers=train_workers,
+            dask_scheduler=dask_scheduler,
+            scheduler_file=None if scheduler_file is None else str(scheduler_file),
+            memory=memory,
+            train_threads=train_threads,
+            replace=replace,
+            report=report,
+        )
+        if dry_run:
+            from flows.output import run_view
+
+            value, tables = plan_view.plan(loaded, everything=verbose > 0)
+            value["runs"], lines = run_view.runs(
+                loaded, value["steps"], sweeps=report is not None, everything=verbose > 0
+            )
+            tables += lines
+            shown.result(value, *tables)
+            actions.require_inputs(loaded)
+            return
+        value, tables = actions.run(loaded, shown, options, publish_weights=publish_weights)
+        shown.result(value, *tables)
+
+
+@app.command(
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)
+def liftover() -> None:
+    """Lift a BED file through a chain file, with the options of the UCSC tool.
+
+    Example: `crosslabel liftover old.bed chain.gz new.bed unmapped.bed -minMatch=0.1`
+    """
+    # `flows.cli` answers `crosslabel liftover …` itself; this entry is for `crosslabel --help`.
+    raise AssertionError("liftover is dispatched before the other commands")

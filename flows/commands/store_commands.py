@@ -1,0 +1,476 @@
+"""The commands of ``crosslabel store`` that show, change, check, compare and share stores."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.commands.shared_options import (
+    DaskScheduler,
+    Json,
+    Location,
+    Memory,
+    Quiet,
+    Replace,
+    SchedulerFile,
+    Verbose,
+    Workers,
+    console,
+)
+from flows.output.console import Console
+
+_ROWS_ADVICE = "damaged rows are written again by `crosslabel build PROJECT --repair`"
+_WEIGHTS_ADVICE = "weights that are wrong are taken out by `crosslabel weights remove STORE NAME`"
+#: Exit code of a check that ran and found something: a wrong store, a difference.
+FOUND = 4
+
+Place = Annotated[Path, typer.Argument(metavar="PROJECT|STORE", help="A project or a .zarr store.")]
+Licence = Annotated[
+    str | None, typer.Option(help="Of the data, as an SPDX name or URL; kept in the card.")
+]
+GenomeName = Annotated[str, typer.Argument(metavar="GENOME", help="Name of the genome.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Put the commands of this module under an app."""
+    for name, command in (
+        ("inspect", inspect),
+        ("add", add),
+        ("remove", remove),
+        ("yank", yank),
+        ("unyank", unyank),
+        ("diff", diff),
+        ("validate", validate),
+        ("card", card),
+        ("share", share),
+        ("serve", serve),
+    ):
+        app.command(name)(command)
+
+
+def _aliases(pairs: Sequence[str]) -> dict[str, str]:
+    from ssldata.base.errors import ConfigError
+
+    found = {}
+    for pair in pairs:
+        alias, equals, name = pair.partition("=")
+        if not (alias and equals and name):
+            raise ConfigError(f"--alias {pair}: expected ALIAS=NAME")
+        found[alias] = name
+    return found
+
+
+def _stores_table(title: str, value: Mapping[str, Any]) -> Any:
+    from flows.output import tables
+
+    rows = [(store["path"], store["status"]) for store in value["stores"]]
+    return tables.table(title, ["store", "status"], rows)
+
+
+def inspect(
+    path: Annotated[
+        str,
+        typer.Argument(
+            metavar="STORE|PROJECT",
+            help="A folder, a zip, http(s)://…, s3://… or icechunk://…; or a project.",
+        ),
+    ],
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Show what a store holds: genomes, rows, bytes, status, digest.
+
+    Of a project with many genomes one line per store; -v lists them all.
+
+    Example: `crosslabel store inspect my-project/store/Reb1.zarr`
+    """
+    from flows.output import store_view
+
+    with console(verbose, quiet, as_json) as shown:
+        value, tables = store_view.inspect(path, everything=verbose > 0)
+        shown.result(value, *tables)
+
+
+def add(
+    place: Place,
+    name: Annotated[str, typer.Option(help="Name of the new genome.")],
+    sequence: Annotated[Path, typer.Option(help="FASTA (plain, gzip, bgzip) or 2bit.")],
+    chain: Annotated[Path, typer.Option(help="Chain file from the reference to this genome.")],
+    distance: Annotated[
+        float | None, typer.Option(min=0, help="Substitutions per site from the reference.")
+    ] = None,
+    alias: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ALIAS=NAME", help="A contig the chain spells otherwise; repeatable."),
+    ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(help="Sequence of the labelled genome, for a store without its project."),
+    ] = None,
+    workers: Workers = 0,
+    dask_scheduler: DaskScheduler = None,
+    scheduler_file: SchedulerFile = None,
+    memory: Memory = None,
+    replace: Replace = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Add one genome to every store of a project (or to one store), and list it in the project.
+
+    Only the rows of that genome are written; those of the others are not touched. The list is
+    the registry file the project names, or the project file itself. Adding the same genome again
+    is no work.
+
+    Example: `crosslabel store add my-project --name N44 --sequence N44.fa.gz --chain N44.chain.gz`
+    """
+    from flows.commands import actions
+    from ssldata.building.dask_pool import open_pool
+    from ssldata.building.genomes_in_store import add_genome, memory_to_add
+
+    with console(verbose, quiet, as_json) as shown:
+        cluster = actions.Cluster(workers, dask_scheduler, scheduler_file, memory)
+        needed = memory_to_add(place) if memory is not None else 0
+        with open_pool(**cluster.options(), needed=needed) as pool:
+            value = add_genome(
+                place,
+                name=name,
+                sequence=sequence,
+                chain=chain,
+                distance=distance,
+                aliases=_aliases(alias) if alias else None,
+                reference=reference,
+                replace=replace,
+                pool=pool,
+                progress=shown,
+            )
+        notes: list[Any] = list(
+            actions.build_tables([{**s, "steps": [s]} for s in value["stores"]])
+        )
+        if value["registered"]:
+            notes.append(f"listed in {value['registry']}")
+        notes += [f"not in {s} yet, `crosslabel build` adds it" for s in value["lacking"]]
+        shown.result(value, *notes)
+
+
+def remove(
+    place: Place,
+    genome: GenomeName,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Delete the rows of one genome from every store of a project, or from one store.
+
+    Given a project the genome is also taken out of its list. `yank` keeps the rows instead.
+
+    Example: `crosslabel store remove my-project N44`
+    """
+    from ssldata.building.genomes_in_store import remove_genome
+
+    with console(verbose, quiet, as_json) as shown:
+        value = remove_genome(place, genome)
+        shown.result(value, _stores_table(genome, value))
+
+
+def yank(
+    place: Place,
+    genome: GenomeName,
+    reason: Annotated[str, typer.Option(help="Why; kept in the store.")] = "",
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Keep the rows of one genome, but let nothing read them: training goes on without it.
+
+    Models trained before know by the store's digest that it changed.
+
+    Example: `crosslabel store yank my-project N44 --reason "contaminated assembly"`
+    """
+    from ssldata.building.genomes_in_store import yank_genome
+
+    with console(verbose, quiet, as_json) as shown:
+        value = yank_genome(place, genome, reason=reason)
+        shown.result(value, _stores_table(genome, value))
+
+
+def unyank(
+    place: Place,
+    genome: GenomeName,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Let readers use a yanked genome again; its rows were kept and are not written anew.
+
+    Example: `crosslabel store unyank my-project N44`
+    """
+    from ssldata.building.genomes_in_store import unyank_genome
+
+    with console(verbose, quiet, as_json) as shown:
+        value = unyank_genome(place, genome)
+        shown.result(value, _stores_table(genome, value))
+
+
+def diff(
+    first: Location,
+    second: Location,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Say what differs between two stores and why: settings, genomes, inputs, versions, rows.
+
+    Ledgers are compared, no row is read. Exit code 0: readers see the same; 4: they do not.
+
+    Example: `crosslabel store diff old/Reb1.zarr new/Reb1.zarr`
+    """
+    from flows.output import tables
+    from ssldata.checking.store_diff import diff_stores
+    from ssldata.store.store import open_store
+
+    with console(verbose, quiet, as_json) as shown:
+        value = diff_stores(open_store(first), open_store(second))
+        rows = [
+            (part, key, *values)
+            for part in ("settings", "weights")
+            for key, values in value[part].items()
+        ]
+        for name, group in value["groups"].items():
+            if group["status"] == "same":
+                continue
+            kinds = ("inputs", "versions", "counts")
+            details = [(k, *v) for kind in kinds for k, v in group.get(kind, {}).items()]
+            if "state" in group:
+                details.insert(0, ("status", *group["state"]))
+            if group.get("arrays"):
+                details.append(("arrays", ", ".join(group["arrays"]), ""))
+            rows += [(name, *detail) for detail in details] or [(name, group["status"], "", "")]
+        title = "readers see the same" if value["same"] else "the stores differ"
+        columns = ["group", "what", "first", "second"]
+        cells = [[_short(cell) for cell in row] for row in rows]
+        shown.result(value, tables.table(title, columns, cells) if rows else title)
+    if not value["same"]:
+        raise typer.Exit(FOUND)
+
+
+def _advice(checks: set[str]) -> list[str]:
+    """Say what to do about problems of these kinds; a repair leaves published weights alone."""
+    rows, weights = checks - {"weights"}, checks & {"weights"}
+    return [*([_ROWS_ADVICE] if rows else []), *([_WEIGHTS_ADVICE] if weights else [])]
+
+
+def _short(value: Any) -> str:
+    """Return a value of a comparison as it is read best: digests by their first letters."""
+    if value is None:
+        return "–"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    text = str(value)
+    return text[:12] if re.fullmatch(r"[0-9a-f]{64}", text) else text
+
+
+def _own_project(location: str) -> Any:
+    """Return the project a store lies in, None when there is none that can be read."""
+    from ssldata.base.errors import CrosslabelError
+    from ssldata.building.locate import project_above
+
+    if not Path(location).is_dir():
+        return None
+    try:
+        return project_above(Path(location))
+    except CrosslabelError:  # it may be anybody's; the store stands for itself
+        return None
+
+
+def validate(
+    location: Location,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Decode every sequence and compare checksums.")
+    ] = False,
+    project: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --deep: the project whose genomes every sequence is extracted from again; "
+            "default: the one the store lies in."
+        ),
+    ] = None,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Check a store against its ledger and the rules of the format.
+
+    Columns are checked whole: checksums, splits (a leak is found), labels against coverage,
+    weights, coordinates, liftover results. Sequences are checked in the first chunk of every
+    shard, with --deep all of them, which are then also extracted again from the genomes. Exit
+    code 0: valid; 4: something is wrong.
+
+    Example: `crosslabel store validate my-project/store/Reb1.zarr --deep`
+    """
+    from flows.output import tables
+    from ssldata.base.errors import ConfigError
+    from ssldata.checking.validate import validate_store
+    from ssldata.project.project_file import load_project
+    from ssldata.store.store import open_store
+
+    if project is not None and not deep:
+        raise ConfigError("--project needs --deep: without it no sequence is extracted")
+    with console(verbose, quiet, as_json) as shown:
+        store = open_store(location)
+        named = load_project(project) if project is not None else None
+        genomes = _own_project(location) if deep and named is None else named
+        report = validate_store(
+            store, deep=deep, project=genomes, must_extract=named is not None, progress=shown
+        )
+        found = [
+            (kind, item.group or "store", item.check, item.message)
+            for kind, items in (("wrong", report.problems), ("note", report.warnings))
+            for item in items
+        ]
+        checked = sum(rows["rows"] for rows in report.rows.values())
+        decoded = sum(rows["sequences"] for rows in report.rows.values())
+        extracted = sum(rows["extracted"] for rows in report.rows.values())
+        title = (
+            f"{report.store}: {'valid' if report.valid else 'WRONG'}; {tables.count(checked)} rows "
+            f"checked, {tables.count(decoded)} sequences decoded, {tables.count(extracted)} "
+            "compared with the genomes"
+        )
+        shown.result(
+            report.as_dict(),
+            tables.table(title, ["", "group", "check", "what"], found) if found else title,
+            *_advice({problem.check for problem in report.problems}),
+        )
+    if not report.valid:
+        raise typer.Exit(FOUND)
+
+
+def card(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="A .zarr store.")],
+    licence: Licence = None,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Write the dataset card into a store: README.md, croissant.json, sources.csv.
+
+    Builds and changes of the store keep them current by themselves; this sets the licence, or
+    brings them back. Nothing is written that is current already.
+
+    Example: `crosslabel store card my-project/store/Reb1.zarr --licence CC-BY-4.0`
+    """
+    from ssldata.sharing.card import write_card
+
+    with console(verbose, quiet, as_json) as shown:
+        changed = write_card(store, licence=licence)
+        lines = [f"wrote {path}" for path in changed] or [f"{store}: the card is current"]
+        shown.result({"changed": changed}, *lines)
+
+
+def share(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="A .zarr store.")],
+    to_zip: Annotated[
+        Path | None, typer.Option("--zip", metavar="FILE", help="The zip to write.")
+    ] = None,
+    icechunk: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLACE", help="An Icechunk repository: a folder or s3://BUCKET/PREFIX."
+        ),
+    ] = None,
+    licence: Licence = None,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Hand a store on: as one zip, or as a commit of an Icechunk repository.
+
+    The zip holds the complete genomes and the dataset card, beside it are its checksum and its
+    croissant description; equal stores give equal bytes. It can be read where it lies, from a
+    disk, a web server that answers ranges, or S3.
+
+    A repository keeps every state that was published under the store's digest; only genomes that
+    changed are written, and readers see a commit whole or not at all. It needs the extra icechunk.
+
+    Example: `crosslabel store share my-project/store/Reb1.zarr --zip Reb1.zarr.zip`
+    """
+    from ssldata.base.errors import ConfigError
+
+    if (to_zip is None) == (icechunk is None):
+        raise ConfigError("store share needs either --zip FILE or --icechunk PLACE")
+    with console(verbose, quiet, as_json) as shown:
+        if to_zip is not None:
+            _share_zip(store, to_zip, licence, shown)
+        elif icechunk is not None:
+            _publish(store, icechunk, licence, shown)
+
+
+def _share_zip(store: Path, out: Path, licence: str | None, shown: Console) -> None:
+    from flows.output import tables
+    from ssldata.sharing.share import share_zip
+
+    value = share_zip(store, out, licence=licence, progress=shown)
+    for name in value["left_out"]:
+        shown.note(f"left out, not complete: {name}")
+    shown.result(
+        value,
+        f"{value['path']}: {tables.size(value['bytes'])}, {value['files']} files",
+        f"sha256 {value['sha256']}",
+    )
+
+
+def _publish(store: Path, place: str, licence: str | None, shown: Console) -> None:
+    from flows.output import tables
+    from ssldata.sharing.publish_icechunk import publish
+
+    value = publish(store, place, licence=licence, progress=shown)
+    for name in value["left_out"]:
+        shown.note(f"left out, not complete: {name}")
+    if value["status"] == "unchanged":
+        shown.result(value, f"{value['address']}: there already, nothing written")
+        return
+    said = [
+        f"{word} {', '.join(value[key])}"
+        for word, key in (("wrote", "written"), ("removed", "removed"), ("left as is", "kept"))
+        if value[key]
+    ]
+    shown.result(value, f"{value['address']}: {tables.size(value['bytes'])} written", *said)
+
+
+def serve(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="STORE...", help="Stores (folders) and zips.")
+    ],
+    host: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0 for everyone.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Serve stores and zips to other machines, read-only, until interrupted.
+
+    A small web server that answers range requests, for tests and local networks. It has no
+    access control: whoever reaches the port can read what is served, and nothing else.
+
+    Example: `crosslabel store serve my-project/store/Reb1.zarr --host 0.0.0.0`
+    """
+    from ssldata.base.errors import MissingInputError
+    from ssldata.sharing.share import RangeServer
+    from ssldata.store.store import open_store
+
+    for path in paths:
+        if not path.exists():
+            raise MissingInputError(f"{path}: no such store")
+        open_store(path)
+    with (
+        console(verbose, quiet, as_json) as shown,
+        RangeServer(paths, host=host, port=port) as made,
+    ):
+        shown.result({"urls": made.urls}, *(f"serving {url}" for url in made.urls))
+        shown.note("Ctrl-C ends it")
+        made.serve_forever()

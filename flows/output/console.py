@@ -1,0 +1,271 @@
+"""What the command line shows: results on stdout, progress and notes on stderr.
+
+stdout holds the result and nothing else, so ``--json`` can be piped. Bars are drawn only when
+stderr is a terminal; elsewhere ``-v`` writes one plain line per finished task.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.progress import Progress as Bars
+
+#: Exit code when the reader of stdout went away (``crosslabel schema | head``): 128 + SIGPIPE.
+BROKEN_PIPE = 141
+
+#: Columns of a table when stdout is no terminal: wide enough that nothing is cut.
+_PLAIN_WIDTH = 160
+
+
+class StdoutClosedError(Exception):
+    """Nobody reads stdout any more."""
+
+
+class Console:
+    """Draws progress and prints results. Satisfies :class:`ssldata.base.progress.Progress`.
+
+    Parameters
+    ----------
+    verbosity
+        −1 quiet (errors only), 0 normal, 1 notes, 2 and more also tracebacks of user errors.
+    as_json
+        Print results as JSON.
+    stream
+        Where progress goes; stderr by default.
+
+    Attributes
+    ----------
+    draws
+        Whether bars are drawn: `stream` is a terminal and nobody asked for quiet.
+    """
+
+    def __init__(
+        self, *, verbosity: int = 0, as_json: bool = False, stream: TextIO | None = None
+    ) -> None:
+        self.verbosity = verbosity
+        self.as_json = as_json
+        self._stream = sys.stderr if stream is None else stream
+        self.draws = verbosity >= 0 and self._stream.isatty()
+        self._lock = threading.Lock()
+        self._bars: Bars | None = None
+        self._open = 0
+
+    def note(self, message: str) -> None:
+        """Say one line on stderr, unless quiet."""
+        if self.verbosity >= 0:
+            self._line(f"crosslabel: {message}")
+
+    def error(self, message: str) -> None:
+        """Say one line of something that went wrong, always."""
+        self._line(f"crosslabel: error: {message}")
+
+    def result(self, value: Any, *tables: RenderableType) -> None:
+        """Print the result of a command: `value` with ``--json``, otherwise the tables.
+
+        Raises
+        ------
+        StdoutClosedError
+            The reader of stdout went away.
+        """
+        if self.as_json:
+            self.write(json.dumps(value, indent=2, default=_jsonable) + "\n")
+        elif self.verbosity >= 0:
+            from rich.console import Console as RichConsole
+
+            with _quiet_broken_pipe():
+                rich = RichConsole(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
+                for table in tables:
+                    # Plain text keeps its brackets and long paths as they are.
+                    plain = isinstance(table, str)
+                    rich.print(table, highlight=False, markup=not plain, soft_wrap=plain)
+                sys.stdout.flush()
+
+    def write(self, text: str) -> None:
+        """Write text to stdout as it is.
+
+        Raises
+        ------
+        StdoutClosedError
+            The reader of stdout went away.
+        """
+        with _quiet_broken_pipe():
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+    @contextlib.contextmanager
+    def task(
+        self, description: str, total: float | None = None
+    ) -> Iterator[Callable[[float], None]]:
+        """Draw one task; the value of the block is called with each advance.
+
+        Tasks inside a task vanish when they end; the outermost stay as a line with their time.
+        """
+        started = time.monotonic()
+        bars = self._enter()
+        row = None if bars is None else bars.add_task(description, total=total)
+
+        def advance(amount: float = 1) -> None:
+            if bars is not None and row is not None:
+                bars.advance(row, amount)
+
+        ended_well = False
+        try:
+            yield advance
+            ended_well = True
+        finally:
+            if bars is not None and row is not None:
+                bars.remove_task(row)
+            outermost = self._leave()
+            seconds = time.monotonic() - started
+            if ended_well and outermost and self.draws:
+                self._line(f"✓ {description} ({_duration(seconds)})")
+            elif ended_well and not self.draws and self.verbosity > 0:
+                self._line(f"crosslabel: {description} ({_duration(seconds)})")
+
+    @contextlib.contextmanager
+    def warnings_as_lines(self) -> Iterator[None]:
+        """Show what the libraries warn of as one line each; other packages' from ``-v`` on."""
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            del file, line
+            if self.verbosity > 0:
+                self._line(f"crosslabel: {category.__name__}: {message} ({filename}:{lineno})")
+
+        handler = _LineHandler(self)
+        loggers = [logging.getLogger(name) for name in ("ssldata", "sslmodels", "flows")]
+        with warnings.catch_warnings():
+            warnings.showwarning = show
+            for logger in loggers:
+                logger.addHandler(handler)
+                # Their own: Prefect sets that of the root logger for its backend's sake.
+                logger.setLevel(handler.level)
+                logger.propagate = False
+            try:
+                yield
+            finally:
+                for logger in loggers:
+                    logger.removeHandler(handler)
+                    logger.setLevel(logging.NOTSET)
+                    logger.propagate = True
+
+    def _enter(self) -> Bars | None:
+        with self._lock:
+            self._open += 1
+            if self.draws and self._bars is None:
+                self._bars = _bars(self._stream)
+                self._bars.start()
+            return self._bars
+
+    def _leave(self) -> bool:
+        with self._lock:
+            self._open -= 1
+            if self._open:
+                return False
+            if self._bars is not None:
+                self._bars.stop()
+                self._bars = None
+            return True
+
+    def _line(self, text: str) -> None:
+        if self._bars is not None:
+            self._bars.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        else:
+            print(text, file=self._stream, flush=True)
+
+
+class _LineHandler(logging.Handler):
+    """Writes log records of the libraries as lines of the console."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.INFO if console.verbosity > 0 else logging.WARNING)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        if record.levelno >= logging.ERROR:
+            self._console.error(record.getMessage())
+            return
+        word = "warning: " if record.levelno >= logging.WARNING else ""
+        self._console.note(f"{word}{record.getMessage()}")
+
+
+def _bars(stream: TextIO) -> Bars:
+    """Return the bars of a terminal: name, bar, percentage or count, elapsed and remaining time."""
+    from rich.console import Console as RichConsole
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.table import Column
+    from rich.text import Text
+
+    class Amount(ProgressColumn):
+        """How much is done: per cent where the whole is known, else the count."""
+
+        def render(self, task: Task) -> Text:
+            if task.total:
+                return Text(f"{task.percentage:3.0f} %")
+            return Text(f"{task.completed:,.0f}" if task.completed else "")
+
+    return Progress(
+        # As wide as most names, so that bars stay where they are.
+        TextColumn("{task.description}", markup=False, table_column=Column(min_width=36)),
+        BarColumn(bar_width=30),
+        Amount(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(compact=True),
+        console=RichConsole(file=stream),
+        transient=True,
+    )
+
+
+@contextlib.contextmanager
+def _quiet_broken_pipe() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as exc:
+        # The interpreter flushes stdout once more at exit; give it somewhere to go.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise StdoutClosedError from exc
+
+
+def _jsonable(value: Any) -> Any:
+    """Turn what the libraries hand back (paths, numpy scalars and arrays) into JSON."""
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s"

@@ -1,0 +1,103 @@
+"""What `crosslabel run --dry-run` says of the runs: done, to do, refused."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from flows.output import tables
+from ssldata.base.errors import CrosslabelError, MissingInputError, StoreError
+from ssldata.project.project_file import Project
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from sslmodels.benchmark.grid_results import Cell
+
+#: What a status means for a reader.
+_WORDS = {
+    "missing": "to do",
+    "partial": "to finish",
+    "complete": "up to date",
+    "changed": "refused without --replace",
+    "damaged": "refused without --replace",
+    "unknown": "not known yet",
+    "stranded": "cannot be evaluated",
+}
+#: Statuses of which no more is to be said.
+_PLAIN = {"missing", "partial", "complete"}
+#: Runs shown one by one; beyond, only those of which there is more to say.
+_MANY_RUNS = 60
+
+
+def runs(
+    project: Project, steps: Sequence[Mapping[str, Any]], *, sweeps: bool, everything: bool
+) -> tuple[list[dict[str, Any]], list[RenderableType]]:
+    """Say how every run stands; nothing is written.
+
+    Parameters
+    ----------
+    project
+        The project.
+    steps
+        The groups of its stores, as :func:`ssldata.building.build_plan.plan_project` lists them.
+    sweeps
+        Also the runs of ``training.sweeps``.
+    everything
+        A line for each run, however many there are.
+    """
+    from sslmodels.benchmark import grid_results
+
+    cells = list(grid_results.grid(project))
+    shown: list[RenderableType] = []
+    if sweeps:
+        try:
+            cells += grid_results.sweeps(project)
+        except CrosslabelError:
+            shown.append("runs of the sweeps: known when the stores are built")
+    unsettled = {step["store"] for step in steps if step["status"] not in ("complete", "yanked")}
+    found = [_run(project, cell, unsettled) for cell in cells]
+    value = list({run["run"]: run for run in found}.values())
+    lines = [run for run in value if run["status"] not in _PLAIN]
+    if everything or len(value) <= _MANY_RUNS:
+        lines = value
+    words = Counter(_WORDS[run["status"]] for run in value)
+    order = [word for word in dict.fromkeys(_WORDS.values()) if words[word]]
+    title = ", ".join(f"{words[word]} {word}" for word in order)
+    shown.insert(
+        0,
+        tables.table(
+            f"{project.training.runs}: {title}",
+            ["run", "status", "differs"],
+            [(run["run"], _WORDS[run["status"]], _told(run["reasons"])) for run in lines],
+        ),
+    )
+    if len(lines) < len(value):
+        shown.append(f"{len(value) - len(lines)} more runs are counted above; -v lists them")
+    return value, shown
+
+
+def _run(project: Project, cell: Cell, unsettled: set[str]) -> dict[str, Any]:
+    from sslmodels.evaluation.evaluation_status import subject
+    from sslmodels.runs.run_status import standing
+
+    found = standing(cell.project, **cell.arguments)
+    status: str = found.status
+    reasons = list(found.reasons)
+    if status == "complete":
+        if cell.project.store_path(cell.experiment).stem in unsettled:
+            status, reasons = "unknown", ["complete for the store as it is"]
+        else:
+            try:
+                if subject(found.folder).known() is None:
+                    status, reasons = "partial", ["trained, to be evaluated"]
+            except (MissingInputError, StoreError) as error:
+                status, reasons = "stranded", [str(error)]
+    name = found.folder.relative_to(project.training.runs).as_posix()
+    return {"run": name, "status": status, "reasons": reasons}
+
+
+def _told(reasons: Sequence[str]) -> str:
+    more = f"; {len(reasons) - 3} more" if len(reasons) > 3 else ""
+    return "; ".join(reasons[:3]) + more

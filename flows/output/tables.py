@@ -1,0 +1,93 @@
+"""Tables of the command line: results of the libraries as rich tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+#: Colours of words that say how something stands; shown on terminals only.
+_STYLES = {
+    **dict.fromkeys(("complete", "built", "unchanged", "up to date"), "green"),
+    **dict.fromkeys(("to do", "to finish", "writing"), "yellow"),
+    "stale": "red",
+}
+
+
+def table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, numbers: int = 0
+) -> Table:
+    """Return a table whose last `numbers` columns are numbers, set to the right."""
+    # A title that is longer than the table is wide stays on its line.
+    heading = Text(title, style="table.title", no_wrap=True, overflow="ignore")
+    made = Table(title=heading, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    first_number = len(columns) - numbers
+    for index, column in enumerate(columns):
+        made.add_column(
+            column,
+            justify="right" if index >= first_number else "left",
+            no_wrap=index >= first_number,
+            overflow="fold",
+        )
+    for row in rows:
+        made.add_row(*(_cell(value) for value in row))
+    return made
+
+
+def size(amount: float | None) -> str:
+    """Return a number of bytes for people: 1 kB = 1000 B."""
+    if amount is None:
+        return "–"
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(amount) < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
+
+
+def count(amount: float | None) -> str:
+    """Return a whole number with thousands separated, or a dash."""
+    return "–" if amount is None else f"{amount:,.0f}"
+
+
+def metrics_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Return one line per evaluated run and experiment; lift is AUPR over prevalence.
+
+    The lines of a run of several outputs end with their mean.
+    """
+    from sslmodels.scores.metrics import by_experiment  # takes a second
+
+    def number(value: Any, digits: int) -> str:
+        return "–" if value is None else f"{value:.{digits}f}"
+
+    return table(
+        "Test set of the reference",
+        ["experiment", "model", "regime", "seed", "AUPR", "AUROC", "prevalence", "lift"],
+        [
+            (
+                row["experiment"],
+                row["model"],
+                row["regime"],
+                row["seed"],
+                number(row.get("aupr"), 3),
+                number(row.get("auroc"), 3),
+                number(row.get("prevalence"), 4),
+                number(row.get("lift"), 1) + (" ×" if row.get("lift") is not None else ""),
+            )
+            for run in rows
+            for row in [*by_experiment(run), *([_mean_line(run)] if "outputs" in run else [])]
+        ],
+        numbers=5,
+    )
+
+
+def _mean_line(run: Mapping[str, Any]) -> dict[str, Any]:
+    return {**run, "experiment": f"mean of {len(run['outputs'])}", "model": f"{run['model']} joint"}
+
+
+def _cell(value: Any) -> Text:
+    text = str(value)
+    return Text(text, style=_STYLES.get(text, ""))

@@ -1,0 +1,182 @@
+"""Prefect without a server: environment, settings and how one step becomes one task.
+
+A private backend (a process of its own on 127.0.0.1 and a SQLite file below the cache folder)
+records the runs unless ``PREFECT_API_URL`` or ``PREFECT_HOME`` say where else.
+:func:`prepare` must run before Prefect is imported: it reads its settings then.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from importlib.metadata import version
+from typing import Any, TypeVar
+
+from ssldata.base.errors import ClusterError, CrosslabelError
+from ssldata.base.files import cache_dir
+from ssldata.base.progress import NoProgress, Progress
+
+Result = TypeVar("Result")
+
+#: Loggers Prefect writes tracebacks to, each of the same error.
+_PREFECT_LOGGERS = ("prefect.task_runs", "prefect.flow_runs", "prefect.engine")
+
+#: Who is told about progress. No flow parameter: those are sent to the backend as JSON.
+PROGRESS: ContextVar[Progress] = ContextVar("crosslabel_progress", default=NoProgress())  # noqa: B039  # stateless
+
+
+def prepare(*, verbosity: int = 0) -> None:
+    """Set the environment Prefect reads when it is imported; what the user set stays.
+
+    Parameters
+    ----------
+    verbosity
+        From 1 on Prefect's own log is shown. Below, it is silent even about failed tasks: their
+        exception reaches the caller as it is, and the log would only repeat it as a traceback.
+    """
+    if "PREFECT_API_URL" not in os.environ and "PREFECT_HOME" not in os.environ:
+        # One folder per version: a database migrated by a newer Prefect stops an older one.
+        os.environ["PREFECT_HOME"] = str(cache_dir("prefect", version("prefect")))
+    defaults = {
+        "PREFECT_LOGGING_LEVEL": "INFO" if verbosity > 0 else "CRITICAL",
+        # At exit the backend may log events that came too late, and its libraries tracebacks of
+        # connections they were cut from; neither is needed any more.
+        "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+        "PREFECT_INTERNAL_LOGGING_LEVEL": "ERROR" if verbosity > 0 else "CRITICAL",
+        "PREFECT_LOGGING_ROOT_LEVEL": "WARNING" if verbosity > 0 else "CRITICAL",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        # Ten seconds on an idle machine, more on a busy one; the default of 20 s is tight.
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+    # A proxy must not be asked for the backend on this machine.
+    for name in ("NO_PROXY", "no_proxy"):
+        hosts = [host for host in os.environ.get(name, "").split(",") if host]
+        os.environ[name] = ",".join(dict.fromkeys([*hosts, "127.0.0.1", "localhost"]))
+    # Waiting for the last events at exit is normal; this logger is outside Prefect's own levels.
+    logging.getLogger("EventsWorker").setLevel(logging.ERROR)
+
+
+@contextmanager
+def flow_settings(progress: Progress | None = None) -> Iterator[None]:
+    """Start or reach the backend, then run flows as we need them.
+
+    Heartbeats are off: they cost a second per flow, and the environment cannot say so.
+
+    Raises
+    ------
+    ClusterError
+        The backend does not answer.
+    """
+    import httpx
+    from prefect.client.orchestration import get_client
+    from prefect.settings import (
+        PREFECT_API_URL,
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        temporary_settings,
+    )
+
+    progress = progress or NoProgress()
+    token = PROGRESS.set(progress)
+    try:
+        with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+            try:
+                with progress.task("start Prefect"), get_client(sync_client=True) as client:
+                    client.hello()
+            except (httpx.HTTPError, RuntimeError) as exc:
+                where = PREFECT_API_URL.value() or "the private Prefect backend"
+                raise ClusterError(
+                    f"{where}: does not answer ({type(exc).__name__}); "
+                    "start it, or unset PREFECT_API_URL to run without a server"
+                ) from exc
+            with interrupts_first():
+                yield
+    finally:
+        PROGRESS.reset(token)
+
+
+def tell_mistakes_plainly() -> None:
+    """Keep tracebacks of errors a user can act on out of Prefect's log: their line says it all."""
+    for name in _PREFECT_LOGGERS:
+        logging.getLogger(name).addFilter(_without_traceback)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    if record.exc_info and isinstance(record.exc_info[1], CrosslabelError):
+        record.exc_info = None
+    return True
+
+
+def log_groups(groups: Sequence[Mapping[str, Any]]) -> None:
+    """Log what became of groups of stores, with their digests, in the log of the flow run.
+
+    This is what ties a flow run to what it wrote: a store holds neither time nor flow run, so that
+    equal inputs give equal bytes.
+    """
+    from prefect import get_run_logger
+
+    for group in groups:
+        get_run_logger().info("%(store)s / %(group)s: %(status)s, digest %(digest)s", group)
+
+
+@contextmanager
+def interrupts_first() -> Iterator[None]:
+    """Let an interrupt stay one, whatever went wrong because of it.
+
+    Ctrl-C in a terminal reaches the private backend too, and Prefect then fails to tell it that
+    the flow was interrupted.
+    """
+    try:
+        yield
+    except Exception as exc:
+        seen: set[int] = set()
+        left: list[BaseException | None] = [exc]
+        while left:
+            error = left.pop()
+            if error is None or id(error) in seen:
+                continue
+            if isinstance(error, KeyboardInterrupt):
+                raise KeyboardInterrupt from exc
+            seen.add(id(error))
+            left += [error.__cause__, error.__context__]
+        raise
+
+
+def step(
+    kind: str, label: str, function: Callable[..., Result], /, *args: Any, **kw: Any
+) -> Result:
+    """Run one library call as one Prefect task and return its result.
+
+    The arguments are bound before Prefect sees the call, so it neither hashes nor copies them.
+    Nothing is cached (the libraries know what is up to date, and look at the files, not at a
+    cache that would outlive them) and nothing is retried (a wrong input stays wrong).
+
+    Parameters
+    ----------
+    kind
+        Name of the task, one per sort of step: ``build-genome``.
+    label
+        Name of this run of it: ``build Reb1 / CBS432``.
+    function, args, kw
+        The call.
+    """
+    from prefect import task
+    from prefect.cache_policies import NO_CACHE
+
+    def call() -> Result:
+        return function(*args, **kw)
+
+    wrapped = task(
+        name=kind,
+        # Braces would be read as a template.
+        task_run_name=label.replace("{", "(").replace("}", ")"),
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        retries=0,
+    )(call)
+    return wrapped()

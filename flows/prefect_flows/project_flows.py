@@ -1,0 +1,103 @@
+"""The Prefect flows of a whole project: all of it (``crosslabel run``), or its stores alone.
+
+A task is a genome of a store, a run, or a stage; never a chunk of rows. What is done is in
+:mod:`flows.steps.pipeline` and :mod:`ssldata.building.build_store`. ``prefect.yaml`` deploys both.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from prefect import flow
+from pydantic import NonNegativeInt, PositiveInt
+
+from flows.commands import actions
+from flows.prefect_flows.prefect_runtime import PROGRESS, log_groups, step, tell_mistakes_plainly
+from flows.steps.pipeline import Options, Pipeline
+from ssldata.building import build_store
+from ssldata.project.project_file import load_project
+
+tell_mistakes_plainly()
+
+
+@flow(name="crosslabel-run", persist_result=False)
+def run_project(
+    project: str,
+    workers: NonNegativeInt = 0,
+    train_workers: NonNegativeInt = 0,
+    dask_scheduler: str | None = None,
+    scheduler_file: str | None = None,
+    memory: str | None = None,
+    train_threads: PositiveInt | None = None,
+    replace: bool = False,
+    report: Literal["paper"] | None = None,
+    publish_weights: bool = False,
+) -> dict[str, Any]:
+    """Build the stores of a project, train and evaluate its grid, and write the report.
+
+    Parameters
+    ----------
+    project
+        A project file, or the folder that holds ``project.yaml``.
+    workers, train_workers, dask_scheduler, scheduler_file, memory, train_threads, replace, report
+        See :class:`flows.steps.pipeline.Options`.
+    publish_weights
+        Put the last teacher weights of the ssl-ns runs in their stores.
+
+    Returns
+    -------
+    dict
+        See :meth:`flows.steps.pipeline.Pipeline.run`; with `publish_weights` also ``weights``.
+    """
+    loaded = load_project(project)
+    options = Options(
+        workers=workers,
+        train_workers=train_workers,
+        dask_scheduler=dask_scheduler,
+        scheduler_file=scheduler_file,
+        memory=memory,
+        train_threads=train_threads,
+        replace=replace,
+        report=report,
+    )
+    actions.check_run(loaded, publish_weights=publish_weights)
+    value = Pipeline(loaded, options, step=step, progress=PROGRESS.get()).run()
+    log_groups([group for store in value["stores"] for group in store["steps"]])
+    if publish_weights:
+        value["weights"] = actions.publish_teachers(value["runs"])
+    return value
+
+
+@flow(name="crosslabel-build", persist_result=False)
+def build_stores(
+    project: str,
+    experiment: list[str] | None = None,
+    workers: NonNegativeInt = 0,
+    dask_scheduler: str | None = None,
+    scheduler_file: str | None = None,
+    memory: str | None = None,
+    replace: bool = False,
+    repair: bool = False,
+) -> dict[str, Any]:
+    """Build the stores of a project; what is complete and unchanged is left alone.
+
+    Parameters
+    ----------
+    project
+        A project file, or the folder that holds ``project.yaml``.
+    experiment
+        Only the stores of these; default: all.
+    workers, dask_scheduler, scheduler_file, memory, replace, repair
+        See :func:`ssldata.building.build_store.build_project`.
+
+    Returns
+    -------
+    dict
+        ``stores``: an account of each, see :func:`ssldata.building.build_store.build_project`.
+    """
+    cluster = actions.Cluster(workers, dask_scheduler, scheduler_file, memory)
+    loaded = load_project(project)
+    how = {"experiments": experiment, "replace": replace, "repair": repair, **cluster.options()}
+    stores = step("build", loaded.name, build_store.build_project, loaded, **how)
+    log_groups([group for store in stores for group in store["steps"]])
+    return {"stores": stores}

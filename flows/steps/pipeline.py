@@ -1,0 +1,355 @@
+"""What ``crosslabel run`` does, stage by stage, whoever records it: Prefect, or nobody.
+
+Every stage is idempotent, so running again continues where it stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from flows.steps import cell_worker
+from flows.steps.quiet_tensorflow import muted_import
+from ssldata.base.errors import CrosslabelError, MissingInputError, RunsFailedError, StoreError
+from ssldata.base.progress import NoProgress, Progress
+from ssldata.building import build_store
+from ssldata.building.build_inputs import StoreInputs, TargetInputs, open_inputs, open_target
+from ssldata.building.build_plan import memory_per_worker
+from ssldata.building.dask_pool import DaskPool, Pool, check_one_place, open_pool
+from ssldata.project.project_file import Project
+
+if TYPE_CHECKING:
+    from sslmodels.benchmark.grid_results import Cell
+
+_LOG = logging.getLogger(__name__)
+
+#: Does one step: kind, label, function, its arguments.
+Step = Callable[..., Any]
+#: Takes what became of a cell: its folder and metrics, or why it failed.
+Settle = Callable[["Cell", "dict[str, Any] | Exception"], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a project is run.
+
+    Attributes
+    ----------
+    workers
+        Dask worker processes of the build; 0 builds in this process.
+    train_workers
+        Dask worker processes that train; 0 trains in this process.
+    dask_scheduler, scheduler_file
+        A running Dask cluster instead, for both.
+    memory
+        Limit of each local worker of the build, for example ``2GB``.
+    train_threads
+        Threads of TensorFlow per run. Default: 1 on Dask workers, all cores in this process.
+    replace
+        Overwrite genomes and runs that were made from other inputs or settings.
+    report
+        ``paper``: also train the sweeps, and write the benchmark's tables and figures.
+    """
+
+    workers: int = 0
+    train_workers: int = 0
+    dask_scheduler: str | None = None
+    scheduler_file: str | None = None
+    memory: str | None = None
+    train_threads: int | None = None
+    replace: bool = False
+    report: Literal["paper"] | None = None
+
+    def __post_init__(self) -> None:
+        elsewhere = {
+            "--dask-scheduler": self.dask_scheduler,
+            "--scheduler-file": self.scheduler_file,
+        }
+        check_one_place({"--workers": self.workers, **elsewhere})
+        check_one_place({"--train-workers": self.train_workers, **elsewhere})
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether a running Dask cluster does the work."""
+        return bool(self.dask_scheduler or self.scheduler_file)
+
+    @property
+    def cluster(self) -> dict[str, Any]:
+        """The running Dask cluster, as :func:`ssldata.building.dask_pool.open_pool` takes it."""
+        file = self.scheduler_file
+        return {
+            "scheduler": self.dask_scheduler,
+            "scheduler_file": None if file is None else Path(file),
+        }
+
+
+def plain_step(
+    kind: str, label: str, function: Callable[..., Any], /, *args: Any, **kw: Any
+) -> Any:
+    """Do one step and record nothing."""
+    del kind, label
+    return function(*args, **kw)
+
+
+@dataclass
+class Pipeline:
+    """A project under way.
+
+    Attributes
+    ----------
+    project, options
+        What to do and how.
+    step
+        Does one step.
+    progress
+        Who is told.
+    """
+
+    project: Project
+    options: Options
+    step: Step = plain_step
+    progress: Progress = field(default_factory=NoProgress)
+
+    def __post_init__(self) -> None:
+        # Everything is opened and checked before anything is written.
+        names = build_store.store_names(self.project)
+        self._inputs: Mapping[str, StoreInputs] = {n: open_inputs(self.project, n) for n in names}
+        self._targets: Mapping[str, TargetInputs] = {
+            genome.name: open_target(self.project, genome.name) for genome in self.project.genomes
+        }
+
+    def is_done(self) -> bool:
+        """Return whether all stores, runs and evaluations are there as asked."""
+        if not build_store.is_built(self.project, self._inputs, self._targets):
+            return False
+        cells = self._cells() + (self._sweeps() if self.options.report == "paper" else [])
+        return all(finished(cell) is not None for cell in cells)
+
+    def run(self) -> dict[str, Any]:
+        """Do all stages.
+
+        Returns
+        -------
+        dict
+            ``stores`` (accounts, see :func:`ssldata.building.build_store.build_project`), ``runs``
+            (cell and metrics of each), ``report`` (path) and, if asked for, ``paper`` (path).
+
+        Raises
+        ------
+        RunsFailedError
+            Runs failed; the others were done before, and are in the report.
+        """
+        stores = self._build()
+        cells = self._cells()
+        paper = self.options.report == "paper"
+        more = self._sweeps() if paper else []
+        done, failures = self._train([*cells, *more])
+        runs = [done[cell.folder] for cell in cells if cell.folder in done]
+        page = self._report(stores, [cell.folder for cell in cells])
+        value = {"stores": stores, "runs": runs, "report": str(page)}
+        if failures:
+            raise _failed(failures, runs=len(failures) + len(done))
+        if paper:
+            value["paper"] = str(self._paper([*cells, *more]))
+        return value
+
+    def _cells(self) -> list[Cell]:
+        with self._tensorflow():
+            from sslmodels.benchmark import grid_results
+        return list(grid_results.grid(self.project))
+
+    def _sweeps(self) -> list[Cell]:
+        from sslmodels.benchmark import grid_results
+
+        return list(grid_results.sweeps(self.project))
+
+    def _tensorflow(self) -> contextlib.AbstractContextManager[None]:
+        return muted_import(announce=getattr(self.progress, "draws", False))
+
+    def _build(self) -> list[dict[str, Any]]:
+        project, options = self.project, self.options
+        stores = []
+        with (
+            self._build_pool() as pool,
+            self.progress.task("build", len(self._inputs) * (1 + len(self._targets))) as advance,
+        ):
+            how: dict[str, Any] = {
+                "pool": pool,
+                "progress": self.progress,
+                "replace": options.replace,
+            }
+            for name, inputs in self._inputs.items():
+                done = [
+                    self.step(
+                        "build-reference",
+                        f"{name} / {project.reference.name}",
+                        *(build_store.build_reference, project, name),
+                        inputs=inputs,
+                        **how,
+                    )
+                ]
+                advance(1)
+                for genome, target in self._targets.items():
+                    done.append(
+                        self.step(
+                            "build-genome",
+                            f"{name} / {genome}",
+                            *(build_store.build_genome, project, name, genome),
+                            target=target,
+                            **how,
+                        )
+                    )
+                    advance(1)
+                account = self.step("finish-store", name, build_store.finish_store, project, name)
+                stores.append({**account, "steps": done})
+        return stores
+
+    @contextlib.contextmanager
+    def _build_pool(self) -> Iterator[Pool | None]:
+        if build_store.is_built(self.project, self._inputs, self._targets):
+            yield None  # nothing to give to workers
+            return
+        with open_pool(
+            workers=self.options.workers,
+            memory=self.options.memory,
+            needed=memory_per_worker(self.project),
+            **self.options.cluster,
+        ) as pool:
+            yield pool
+
+    def _train(
+        self, cells: Sequence[Cell]
+    ) -> tuple[dict[Path, dict[str, Any]], dict[str, Exception]]:
+        """Train and evaluate cells; return what is done by folder, and what failed by name."""
+        done: dict[Path, dict[str, Any]] = {}
+        left: dict[Path, Cell] = {}  # a value of a sweep may be a run of the grid
+        for cell in cells:
+            metrics = finished(cell)
+            if metrics is None:
+                left.setdefault(cell.folder, cell)
+            else:
+                done[cell.folder] = metrics
+        failures: dict[str, Exception] = {}
+        if not left:
+            return done, failures
+        with self.progress.task("train", len(left)) as advance:
+
+            def settle(cell: Cell, outcome: dict[str, Any] | Exception) -> None:
+                if isinstance(outcome, Exception):
+                    failures[cell.name] = outcome
+                    _LOG.error("%s: %s", cell.name, outcome)
+                else:
+                    done[cell.folder] = outcome
+                advance(1)
+
+            if self.options.elsewhere or self.options.train_workers:
+                self._on_workers(list(left.values()), settle)
+            else:
+                self._here(list(left.values()), settle)
+        return done, failures
+
+    def _here(self, cells: Sequence[Cell], settle: Settle) -> None:
+        """Train in this process, one cell after the other."""
+        with self._tensorflow():
+            from sslmodels.evaluation.evaluate import evaluate_run
+            from sslmodels.fit.threads import limit_threads
+            from sslmodels.runs.regimes import train
+
+        if self.options.train_threads:
+            limit_threads(self.options.train_threads)
+        for cell in cells:
+            how = {"progress": self.progress, "replace": self.options.replace, **cell.training}
+            try:
+                folder = self.step("train", cell.name, train, cell.project, **how)
+                metrics = self.step(
+                    "evaluate", cell.name, evaluate_run, folder, progress=self.progress
+                )
+            except CrosslabelError as exc:
+                settle(cell, exc)
+            else:
+                settle(cell, {"run": str(folder), **metrics})
+
+    def _on_workers(self, cells: Sequence[Cell], settle: Settle) -> None:
+        """Train on Dask workers, as many cells at once as there are workers."""
+        options = self.options
+        # No limit of memory: a run takes what it would take in this process.
+        memory = "0" if options.train_workers else None
+        with open_pool(workers=options.train_workers, memory=memory, **options.cluster) as pool:
+            # One step for all: the recorder would be asked from many threads otherwise.
+            self.step("train", f"{len(cells)} runs on Dask", self._drive, pool, cells, settle)
+
+    def _drive(self, pool: DaskPool, cells: Sequence[Cell], settle: Settle) -> None:
+        """Hand cells to workers, and settle each as it comes back."""
+        # The teacher of ssl-ns is the sl run; its worker would wait for that of the other.
+        ordered = sorted(cells, key=lambda cell: cell.regime == "ssl-ns")
+        by_name = {cell.name: cell for cell in ordered}
+        names = {cell.folder: cell.name for cell in ordered}
+        after = {}
+        for cell in ordered:
+            teacher = names.get(cell.teacher_folder)
+            if cell.regime == "ssl-ns" and teacher is not None:
+                after[cell.name] = [teacher]
+        how = (self.options.train_threads or 1, self.options.replace)
+        calls = {name: (cell.project, cell.training, *how) for name, cell in by_name.items()}
+        for name, outcome in pool.run_all(cell_worker.train_cell, calls, after=after):
+            if isinstance(outcome, Exception):
+                settle(by_name[name], outcome)
+                continue
+            metrics, warnings = outcome
+            for line in warnings:
+                _LOG.warning("%s: %s", name, line)
+            settle(by_name[name], metrics)
+
+    def _report(self, stores: list[dict[str, Any]], folders: list[Path]) -> Path:
+        from sslmodels.report.report_page import write_report
+
+        return self.step(
+            "report",
+            self.project.name,
+            *(write_report, self.project.training.runs / "report.html"),
+            title=self.project.name,
+            project=self.project,
+            build_summaries=stores,
+            run_folders=folders,
+        )
+
+    def _paper(self, cells: list[Cell]) -> Path:
+        from sslmodels.benchmark import grid_results
+        from sslmodels.benchmark.paper_page import write_paper
+
+        results = self.step("collect", self.project.name, grid_results.collect, cells)
+        return self.step(
+            "paper",
+            self.project.name,
+            *(write_paper, self.project.training.runs / "paper"),
+            project=self.project,
+            results=results,
+        )
+
+
+def finished(cell: Cell) -> dict[str, Any] | None:
+    """Return the folder and the metrics of a cell that is trained and evaluated as asked."""
+    from sslmodels.evaluation.evaluation_status import subject
+    from sslmodels.runs.run_status import standing
+
+    if standing(cell.project, **cell.arguments).status != "complete":
+        return None
+    try:
+        metrics = subject(cell.folder).known()
+    except (MissingInputError, StoreError):
+        return None  # its evaluation says what is wrong, and fails this run alone
+    return None if metrics is None else {"run": str(cell.folder), **metrics}
+
+
+def _failed(failures: Mapping[str, Exception], *, runs: int) -> Exception:
+    """Return the one error that stands for all runs that failed; each was told of before."""
+    for error in failures.values():
+        if not isinstance(error, CrosslabelError):
+            return error  # a full disk, or a bug: told as such
+    return RunsFailedError(
+        f"{len(failures)} of {runs} runs failed, see above; the same command tries them again"
+    )

@@ -1,0 +1,104 @@
+"""The cache folder, remembered content hashes, and atomic files.
+
+Everything in the cache can be deleted at any time: it is rebuilt from the inputs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from ssldata.base.errors import ConfigError
+
+#: Name of the environment variable that moves the cache.
+CACHE_VARIABLE = "CROSSLABEL_CACHE"
+
+
+def cache_dir(*parts: str) -> Path:
+    """Return (and make) a folder of the cache: ``$CROSSLABEL_CACHE`` or the user's cache folder."""
+    root = os.environ.get(CACHE_VARIABLE)
+    folder = Path(root) if root else Path(platformdirs.user_cache_dir("crosslabel"))
+    folder = folder.joinpath(*parts)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise ConfigError(
+            f"{folder}: the cache cannot be made here ({exc.strerror}); "
+            f"set {CACHE_VARIABLE} to a folder that can be written to"
+        ) from exc
+    return folder
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a temporary sibling of `path` to write; it takes the name only when the block ends well.
+
+    Readers see the old file or the new one, never half of one. The data reach the disk before the
+    name does (fsync), so a power cut does not leave an empty file.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:12]}.partial")
+    try:
+        yield temporary
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text_atomic(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json_atomic(path: Path, value: Any) -> None:
+    """Write JSON (sorted keys, so equal values give equal bytes) whole or not at all."""
+    write_text_atomic(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file's bytes, read in pieces."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def file_digest(path: Path, *, verify: bool = False) -> str:
+    """Return the sha256 of a file, remembered by (path, size, modification time).
+
+    Parameters
+    ----------
+    path
+        The file.
+    verify
+        Hash again even when a remembered value fits (``--verify-cache``).
+    """
+    path = path.resolve()
+    stat = path.stat()
+    key = hashlib.sha256(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}".encode()).hexdigest()
+    note = cache_dir("hashes") / f"{key}.json"
+    if not verify:
+        try:
+            remembered = json.loads(note.read_text(encoding="utf-8"))
+            if remembered["path"] == str(path) and len(remembered["sha256"]) == 64:
+                return str(remembered["sha256"])
+        except (OSError, ValueError, KeyError, TypeError):
+            pass  # never seen, or a damaged note: hash again
+    digest = sha256_of(path)
+    write_json_atomic(note, {"path": str(path), "sha256": digest})
+    return digest
+
+
+def digest_of(value: Any) -> str:
+    """Return the sha256 of a JSON-able value in canonical form (sorted keys, no spaces)."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()

@@ -1,0 +1,284 @@
+"""Open and check the inputs of a build, and say what identifies them.
+
+Everything a user can get wrong is found here, before anything is written.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssldata.base.errors import ConfigError, InputError
+from ssldata.base.files import digest_of
+from ssldata.chains.chain_index import ChainIndex, load_chain
+from ssldata.genomes.genome import Genome, open_genome
+from ssldata.liftover.lift import LiftOptions, LiftResult, lift
+from ssldata.project.project_file import JOINT, Project
+from ssldata.project.project_file import Genome as GenomeSettings
+from ssldata.rows.intervals import Peaks, read_peaks
+from ssldata.rows.row_table import Sources
+from ssldata.rows.sequence_identity import identical_share
+from ssldata.rows.splits import check_contigs
+from ssldata.store.store import FORMAT_VERSION
+
+
+def store_names(project: Project) -> list[str]:
+    """Return the stores of a project: its experiments, or ``joint``."""
+    return [JOINT] if project.store.joint else [e.name for e in project.experiments]
+
+
+def experiments_of(project: Project, store_name: str) -> list[str]:
+    """Return the label columns of a store.
+
+    Raises
+    ------
+    ConfigError
+        The project has no such store.
+    """
+    if store_name not in store_names(project):
+        raise ConfigError(
+            f"{project.file or 'project'}: no store {store_name!r}; "
+            f"there are {', '.join(store_names(project))}"
+        )
+    return [e.name for e in project.experiments] if project.store.joint else [store_name]
+
+
+def row_settings(project: Project) -> dict[str, Any]:
+    """Return the sections of the project file that a store repeats in its root attributes."""
+    return {
+        "windows": project.windows.model_dump(mode="json"),
+        "split": project.split.model_dump(mode="json"),
+        "negatives": project.negatives.model_dump(mode="json"),
+        "liftover": project.liftover.model_dump(mode="json"),
+    }
+
+
+def _peaks_digest(peaks: Peaks) -> str:
+    digest = hashlib.sha256()
+    for array in (*dataclasses.astuple(peaks.intervals), peaks.score):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class StoreInputs:
+    """The labelled genome and the peaks of one store, opened and checked."""
+
+    project: Project
+    name: str
+    experiments: list[str]
+    genome: Genome
+    peaks: Mapping[str, Peaks]
+
+    @property
+    def path(self) -> Path:
+        """Where the store is."""
+        return self.project.store.path / f"{self.name}.zarr"
+
+    @cached_property
+    def parts(self) -> dict[str, Any]:
+        """Everything that decides the bytes of the reference rows and the sources."""
+        project = self.project
+        negatives = project.negatives.model_dump(mode="json", include={"pool", "source"})
+        if project.negatives.source != "reference":
+            negatives["ratio"] = project.negatives.ratio  # how many negative sources there are
+        return {
+            "format": FORMAT_VERSION,
+            "reference sequence": self.genome.digest,
+            "contig order": digest_of(list(self.genome.names)),
+            "windows": project.windows.model_dump(mode="json", exclude={"exclude_target"}),
+            "split": project.split.model_dump(mode="json"),
+            "negatives": negatives,
+            "store": project.store.model_dump(mode="json", include={"seed", "codes"}),
+            **{f"peaks of {e}": _peaks_digest(p) for e, p in self.peaks.items()},
+        }
+
+    @cached_property
+    def digest(self) -> str:
+        """Identity of the reference rows."""
+        return digest_of(self.parts)
+
+    def root_attributes(self) -> dict[str, Any]:
+        """Return the settings a reader of the store may want."""
+        project = self.project
+        return {
+            "name": project.name,
+            "experiments": self.experiments,
+            "reference": {"name": project.reference.name, "digest": self.genome.digest},
+            **row_settings(project),
+            "seed": project.store.seed,
+            "codes": project.store.codes,
+            "peaks": {
+                e: {"sha256": _peaks_digest(p), "counts": dict(p.counts)}
+                for e, p in self.peaks.items()
+            },
+        }
+
+
+def open_inputs(project: Project, store_name: str, *, genome: Genome | None = None) -> StoreInputs:
+    """Open the labelled genome and read the peaks of one store.
+
+    Raises
+    ------
+    CrosslabelError
+        A file is missing or wrong, or a split names a contig the genome does not have.
+    """
+    experiments = experiments_of(project, store_name)
+    genome = genome or open_genome(project.reference.sequence, aliases=project.reference.aliases)
+    check_contigs(project.split, genome.names, str(project.file or "project"))
+    peaks = {}
+    for name in experiments:
+        settings = project.experiment(name)
+        peaks[name] = read_peaks(
+            settings.peaks,
+            names=genome.names,
+            sizes=genome.sizes,
+            aliases=project.reference.aliases,
+            width=settings.width,
+        )
+    return StoreInputs(project, store_name, experiments, genome, peaks)
+
+
+@dataclass(frozen=True)
+class TargetInputs:
+    """One target genome and its chain, opened and checked against both assemblies."""
+
+    project: Project
+    settings: GenomeSettings
+    reference: Genome
+    genome: Genome
+    index: ChainIndex
+
+    @cached_property
+    def parts(self) -> dict[str, Any]:
+        """Everything that decides the bytes of this genome's rows, given the reference rows."""
+        return {
+            "format": FORMAT_VERSION,
+            "sequence": self.genome.digest,
+            "contig order": digest_of(list(self.genome.names)),
+            "chain": self.index.digest,
+            "liftover": self.project.liftover.model_dump(mode="json"),
+            "exclude_target": self.project.windows.exclude_target,
+            "negatives ratio": self.project.negatives.ratio
+            if self.project.negatives.source != "reference"
+            else None,
+            "name": self.settings.name,
+        }
+
+    @cached_property
+    def _target_codes(self) -> NDArray[np.int32]:
+        """Contig of the labelled genome → code of the chain's target contig, −1 for none."""
+        codes = np.full(len(self.reference.names), -1, np.int32)
+        for code, name in enumerate(self.index.target_names):
+            codes[self.reference.index(name)] = code
+        return codes
+
+    @cached_property
+    def _query_contigs(self) -> NDArray[np.int32]:
+        """Code of the chain's query contig → contig of the target genome."""
+        return np.array([self.genome.index(name) for name in self.index.query_names], np.int32)
+
+    def lift(
+        self, sources: Sources, *, identity: bool = True
+    ) -> tuple[LiftResult, NDArray[np.float32]]:
+        """Lift sources; contigs of the result index the target genome.
+
+        Parameters
+        ----------
+        sources
+            Of the store.
+        identity
+            Also compare the aligned bases; otherwise every identity is 0.
+
+        Returns
+        -------
+        LiftResult
+            One row per source.
+        float32 (n,)
+            Share of the aligned base pairs that are identical, pairs with an N left out; 0 for
+            a source without homologue.
+        """
+        settings = self.project.liftover
+        options = LiftOptions(
+            mode=settings.mode,
+            gap=settings.gap,
+            min_aligned=settings.min_aligned,
+            min_match=settings.min_match,
+            compat=settings.compat,
+        )
+        intervals = sources.intervals
+        contig = self._target_codes[intervals.contig]
+        result = lift(self.index, contig, intervals.start, intervals.end, options=options)
+        share = (
+            identical_share(
+                self.reference,
+                self.genome,
+                self.index,
+                intervals,
+                result,
+                target_codes=self._target_codes,
+                query_contigs=self._query_contigs,
+            )
+            if identity
+            else np.zeros(len(result), np.float32)
+        )
+        mapped = result.contig >= 0
+        translated = np.full(len(result), -1, np.int32)
+        translated[mapped] = self._query_contigs[result.contig[mapped]]
+        return dataclasses.replace(result, contig=translated), share
+
+
+def _check_side(
+    side: str,
+    chain: Path,
+    names: tuple[str, ...],
+    sizes: NDArray[np.int64],
+    genome: Genome,
+) -> None:
+    """Refuse a chain that names contigs the genome does not have, or with other sizes."""
+    for name, size in zip(names, sizes, strict=True):
+        found = genome.find(name)
+        if found < 0:
+            raise InputError(
+                f"{chain}: its {side} contig {name!r} is not in {genome.path}; "
+                "is it a chain of another assembly? Names that differ go under 'aliases'"
+            )
+        if genome.sizes[found] != size:
+            raise InputError(
+                f"{chain}: says {side} contig {name} has {size} b, {genome.path} has "
+                f"{genome.sizes[found]} b: the chain was made for another assembly"
+            )
+
+
+def open_target(
+    project: Project, genome_name: str, *, reference: Genome | None = None
+) -> TargetInputs:
+    """Open one target genome and its chain.
+
+    Raises
+    ------
+    CrosslabelError
+        A file is missing or wrong, or the chain belongs to other assemblies.
+    """
+    settings = next((g for g in project.genomes if g.name == genome_name), None)
+    if settings is None:
+        raise ConfigError(
+            f"{project.file or 'project'}: no genome {genome_name!r}; there are "
+            f"{', '.join(g.name for g in project.genomes) or 'none'}"
+        )
+    reference = reference or open_genome(
+        project.reference.sequence, aliases=project.reference.aliases
+    )
+    genome = open_genome(settings.sequence, aliases=settings.aliases)
+    index = load_chain(settings.chain)
+    _check_side("target", settings.chain, index.target_names, index.target_sizes, reference)
+    _check_side("query", settings.chain, index.query_names, index.query_sizes, genome)
+    return TargetInputs(project, settings, reference, genome, index)

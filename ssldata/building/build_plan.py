@@ -1,0 +1,244 @@
+"""What a build would do: read and check the inputs, write nothing."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ssldata.base.errors import MissingInputError
+from ssldata.base.files import digest_of
+from ssldata.building.build_inputs import (
+    TargetInputs,
+    experiments_of,
+    open_inputs,
+    open_target,
+    store_names,
+)
+from ssldata.building.rough_plan import assumptions, expected_rows
+from ssldata.genomes.genome import open_genome
+from ssldata.liftover.lift import Status
+from ssldata.project.project_file import Project
+from ssldata.rows.reference_rows import ReferenceRows, reference_rows
+from ssldata.rows.splits import TRAIN
+from ssldata.store.store import COMPLETE, HOMOLOGUES, REFERENCE, YANKED, read_root_attributes
+from ssldata.store.store_writer import CHUNKS_PER_SHARD, chunk_rows
+
+#: Bytes per stored base: one-hot (zstd, bitshuffle) and its twin of codes (lz4, bitshuffle).
+_BYTES_PER_BASE = {"sequence": 0.26, "codes": 0.255}
+#: Bytes per row of all columns together, compressed.
+_BYTES_PER_ROW = 12
+#: Resident size of a worker process without rows: Python, the libraries and their compiled kernels
+#: (312 MB measured), and a tenth more.
+WORKER_BYTES = 345_000_000
+
+
+@dataclass(frozen=True)
+class Step:
+    """One group of one store.
+
+    Attributes
+    ----------
+    status
+        ``missing`` (to be built), ``complete`` (nothing to do), ``stale`` (inputs or settings
+        changed; needs ``--replace``), ``partial`` (an earlier build was cut; will be finished),
+        ``yanked`` (kept, not read; ``store unyank`` brings it back).
+    rows
+        Rows expected; exact for the reference, from the lifted intervals for a genome. None when
+        an input is missing.
+    bytes
+        Size on disk expected, from measured compression.
+    positives, test
+        Of `rows`: those with label 1 that train, and those of the test.
+    assumed
+        Rows follow from :attr:`Plan.assumptions`, because inputs are missing.
+    """
+
+    store: str
+    group: str
+    status: str
+    rows: int | None
+    bytes: int | None
+    positives: int | None = None
+    test: int | None = None
+    assumed: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What ``crosslabel plan`` prints."""
+
+    project: str
+    stores: str
+    steps: list[Step] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    memory_per_worker: int = 0
+    assumptions: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the plan as JSON-able values."""
+        return asdict(self)
+
+
+def memory_per_worker(project: Project) -> int:
+    """Return the bytes a worker needs, whatever the number of rows.
+
+    The libraries; the base codes of one shard, twice while they are cut from the genome; and two
+    chunks of one-hot with what they are packed into. A test measures it.
+    """
+    return memory_for(project.windows.stored)
+
+
+def memory_for(length: int) -> int:
+    """Return :func:`memory_per_worker` for rows of `length` stored bases."""
+    codes = chunk_rows(length) * CHUNKS_PER_SHARD * length
+    return WORKER_BYTES + 2 * codes + 4 * (codes // CHUNKS_PER_SHARD * 4)
+
+
+def missing_inputs(project: Project) -> list[Path]:
+    """Return the files the project names that do not exist."""
+    named = [
+        project.reference.sequence,
+        *(experiment.peaks for experiment in project.experiments),
+        *(path for genome in project.genomes for path in (genome.sequence, genome.chain)),
+    ]
+    return [path for path in dict.fromkeys(named) if not path.is_file()]
+
+
+def require_inputs(project: Project) -> None:
+    """Raise :class:`MissingInputError` that names every missing input in one line."""
+    missing = missing_inputs(project)
+    if missing:
+        some = ", ".join(str(path) for path in missing[:3])
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        fetch = (
+            f"; `crosslabel fetch {project.file}` brings public files" if project.sources else ""
+        )
+        raise MissingInputError(f"{project.file or 'project'}: missing input {some}{more}{fetch}")
+
+
+def _bytes(project: Project, rows: int) -> int:
+    per_base = _BYTES_PER_BASE["sequence"] + (
+        _BYTES_PER_BASE["codes"] if project.store.codes else 0
+    )
+    return round(rows * (project.windows.stored * per_base + _BYTES_PER_ROW))
+
+
+def _status(entry: dict[str, Any] | None, digest: str | None) -> str:
+    if entry is None:
+        return "missing"
+    if entry["status"] not in (COMPLETE, YANKED):
+        return "partial"
+    return str(entry["status"]) if digest is None or entry["digest"] == digest else "stale"
+
+
+def _homologue_rows(
+    project: Project, built: ReferenceRows, target: TargetInputs
+) -> tuple[int, int]:
+    """Return about how many rows and training positives a genome will have.
+
+    They are its lifted sources, in bins.
+    """
+    lifted, _ = target.lift(built.sources, identity=False)
+    mapped = lifted.status == Status.MAPPED
+    positive = mapped & built.sources.label.any(axis=1)
+    if project.windows.mode == "lift-bins":
+        rows = int(positive.sum())
+    else:
+        bases = (lifted.end - lifted.start)[positive]
+        rows = int(np.maximum(np.rint(bases / project.windows.size), 1).sum())
+    train = int((positive & (built.sources.split == TRAIN)).sum())
+    return rows + _lifted_negatives(project, train), round(rows * train / max(1, positive.sum()))
+
+
+def _span(rows: tuple[int, int]) -> int:
+    return rows[1] - rows[0]
+
+
+def _lifted_negatives(project: Project, positives: int) -> int:
+    if project.negatives.source == "reference":
+        return 0
+    return round(positives * project.negatives.ratio)
+
+
+def plan_project(project: Project) -> Plan:
+    """Work out what ``build`` would do. Only the cache folder may be written to.
+
+    Raises
+    ------
+    CrosslabelError
+        An input that exists is wrong. Missing inputs are listed, not raised.
+    """
+    missing = missing_inputs(project)
+    steps: list[Step] = []
+    gone = set(missing)
+    reference = (
+        None
+        if project.reference.sequence in gone
+        else open_genome(project.reference.sequence, aliases=project.reference.aliases)
+    )
+    targets = {
+        genome.name: open_target(project, genome.name, reference=reference)
+        for genome in project.genomes
+        if reference is not None and not {genome.sequence, genome.chain} & gone
+    }
+    reckoned = expected_rows(project, reference) if missing else {}
+    for name in store_names(project):
+        path = project.store.path / f"{name}.zarr"
+        ledger = (read_root_attributes(path) or {"ledger": {}})["ledger"]
+        peaks = {project.experiment(e).peaks for e in experiments_of(project, name)}
+        built = inputs = None
+        if reference is not None and not peaks & gone:
+            inputs = open_inputs(project, name, genome=reference)
+            built = reference_rows(project, inputs.experiments, reference, inputs.peaks)
+        guess = reckoned.get(name)
+        rows = positives = test = None
+        if built:
+            rows = len(built.rows)
+            positives, test = (_span(built.ranges[part]) for part in ("positive", "test"))
+        elif guess:
+            rows, positives, test = guess.reference, guess.positives, guess.test
+        steps.append(
+            Step(
+                name,
+                REFERENCE,
+                _status(ledger.get(REFERENCE), inputs.digest if inputs else None),
+                rows,
+                _bytes(project, rows) if rows is not None else None,
+                positives,
+                test,
+                assumed=built is None and guess is not None,
+            )
+        )
+        for genome in project.genomes:
+            target = targets.get(genome.name)
+            group = f"{HOMOLOGUES}/{genome.name}"
+            digest = rows = positives = None
+            assumed = False
+            if target is not None and inputs is not None and built is not None:
+                digest = digest_of(target.parts | {"reference rows": inputs.digest})
+                rows, positives = _homologue_rows(project, built, target)
+            elif guess:
+                positives = round(guess.pseudo / len(project.genomes))
+                rows, assumed = positives + _lifted_negatives(project, positives), True
+            steps.append(
+                Step(
+                    name,
+                    group,
+                    _status(ledger.get(group), digest),
+                    rows,
+                    _bytes(project, rows) if rows is not None else None,
+                    positives,
+                    assumed=assumed,
+                )
+            )
+    return Plan(
+        project=project.name,
+        stores=str(project.store.path),
+        steps=steps,
+        missing=[str(path) for path in missing],
+        memory_per_worker=memory_per_worker(project),
+        assumptions=assumptions(project) if any(step.assumed for step in steps) else [],
+    )

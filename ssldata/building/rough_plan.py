@@ -1,0 +1,172 @@
+"""What a plan reckons with while inputs are missing: rows from stated assumptions."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ssldata.base.errors import InputError, MissingInputError
+from ssldata.building.build_inputs import experiments_of, store_names
+from ssldata.genomes.genome import Genome
+from ssldata.project.project_file import Project
+from ssldata.rows.windows import kept_contigs
+
+#: Columns of a table of published counts.
+COUNT_COLUMNS = ("experiment", "positives", "pseudo_labelled")
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Rows of one store, reckoned without its inputs.
+
+    Attributes
+    ----------
+    positives, pseudo
+        Training positives of the labelled genome, and of all others together.
+    held_out, test
+        Bins of the validation and test contigs together, and of the test contigs.
+    pool
+        Training negatives kept.
+    """
+
+    positives: int
+    pseudo: int
+    held_out: int
+    test: int
+    pool: int
+
+    @property
+    def reference(self) -> int:
+        """Rows of the labelled genome."""
+        return self.positives + self.held_out + self.pool
+
+
+def read_sizes(path: Path) -> dict[str, int]:
+    """Read contig lengths: two tab-separated columns, as UCSC's ``chrom.sizes``.
+
+    Raises
+    ------
+    MissingInputError
+        No such file.
+    InputError
+        A line is something else.
+    """
+    sizes: dict[str, int] = {}
+    for number, row in _rows(path, "reference.sizes", "\t"):
+        if len(row) != 2 or not _is_whole(row[1]):
+            raise InputError(f"{path}, line {number}: expected a contig and its length in bases")
+        if row[0] in sizes:
+            raise InputError(f"{path}, line {number}: contig {row[0]!r} occurs twice")
+        sizes[row[0]] = int(row[1])
+    return sizes
+
+
+def read_counts(path: Path) -> dict[str, tuple[int, int]]:
+    """Read published counts: experiment → labelled and pseudo-labelled positives.
+
+    Raises
+    ------
+    MissingInputError
+        No such file.
+    InputError
+        It is no such table.
+    """
+    rows = _rows(path, "training.published_counts", ",")
+    if tuple(next(rows, (1, []))[1]) != COUNT_COLUMNS:
+        raise InputError(f"{path}, line 1: expected the columns {','.join(COUNT_COLUMNS)}")
+    counts: dict[str, tuple[int, int]] = {}
+    for number, row in rows:
+        if len(row) != 3 or not (_is_whole(row[1]) and _is_whole(row[2])):
+            raise InputError(f"{path}, line {number}: expected an experiment and two whole numbers")
+        if row[0] in counts:
+            raise InputError(f"{path}, line {number}: experiment {row[0]!r} occurs twice")
+        counts[row[0]] = int(row[1]), int(row[2])
+    return counts
+
+
+def _is_whole(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def _rows(path: Path, key: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield number and fields of the lines that are not empty."""
+    if not path.is_file():
+        raise MissingInputError(f"{path}: no such file; see {key}")
+    with path.open(encoding="utf-8", newline="") as handle:
+        reader = csv.reader(handle, delimiter=delimiter)
+        try:
+            yield from ((reader.line_num, row) for row in reader if row)
+        except UnicodeDecodeError as exc:
+            raise InputError(
+                f"{path}: not a text file ({exc.reason} at byte {exc.start}); see {key}"
+            ) from exc
+
+
+def expected_rows(project: Project, reference: Genome | None) -> dict[str, Expected]:
+    """Return what is expected of every store, as far as the project file lets it be said.
+
+    Parameters
+    ----------
+    project
+        With ``training.published_counts``, and ``reference.sizes`` unless the sequence is there.
+    reference
+        The labelled genome, if its sequence is there.
+
+    Returns
+    -------
+    dict
+        Store → rows; without those of which nothing is known.
+    """
+    sizes = _sizes(project, reference)
+    if project.training.published_counts is None or not sizes:
+        return {}
+    counts = read_counts(project.training.published_counts)
+    bins = {name: length // project.windows.size for name, length in sizes.items()}
+    kept = kept_contigs(list(bins), project.windows.exclude)
+    bins = {name: count for (name, count), keep in zip(bins.items(), kept, strict=True) if keep}
+    test = sum(bins.get(name, 0) for name in project.split.test)
+    validation = sum(bins.get(name, 0) for name in project.split.validation)
+    rest = sum(bins.values()) - test - validation
+    if not project.split.validation:
+        validation = round(project.split.validation_fraction * rest)
+        rest -= validation
+    made = {}
+    for store in store_names(project):
+        members = experiments_of(project, store)
+        if all(name in counts for name in members):
+            made[store] = Expected(
+                positives=sum(counts[name][0] for name in members),
+                pseudo=sum(counts[name][1] for name in members),
+                held_out=test + validation,
+                test=test,
+                pool=min(project.negatives.pool, rest),
+            )
+    return made
+
+
+def _sizes(project: Project, reference: Genome | None) -> Mapping[str, int]:
+    if reference is not None:
+        lengths = np.asarray(reference.sizes).tolist()
+        return dict(zip(reference.names, lengths, strict=True))
+    return {} if project.reference.sizes is None else read_sizes(project.reference.sizes)
+
+
+def assumptions(project: Project) -> list[str]:
+    """Return in words what :func:`expected_rows` assumes."""
+    held_out = ", ".join([*project.split.test, *project.split.validation])
+    counts = project.training.published_counts
+    name = counts.name if counts else "unknown"
+    return [
+        (
+            f"training positives as published ({name}), those of the "
+            f"other genomes in equal parts from each of the {len(project.genomes)}"
+        ),
+        (
+            f"every bin of {held_out} is stored, as if none had an N; beside them "
+            f"{project.negatives.pool:,} training negatives at most"
+        ),
+    ]

@@ -1,0 +1,404 @@
+"""Chain files as sorted block arrays: the index that every liftover searches.
+
+"Target" is the old genome, whose intervals are lifted; "query" is the new one (UCSC's words).
+Coordinates are 0-based half-open. The parsed index is cached by the content of the chain file and
+memory-mapped, so many workers share one copy.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssldata.base.errors import MissingInputError
+from ssldata.base.files import cache_dir, file_digest
+from ssldata.chains import chain_index_file, chain_text
+from ssldata.chains.chain_text import ChainTable
+
+#: Unpacked chain text beyond which loading the compiled parser pays.
+_COMPILED_FROM_BYTES = 2_000_000
+_PLUS = ord("+")
+_MINUS = ord("-")
+
+
+@dataclass(frozen=True, eq=False)
+class ChainIndex:
+    """Aligned blocks of every chain of a file, sorted by target position.
+
+    Attributes
+    ----------
+    target_names, query_names
+        Contig names; the integer codes used everywhere are positions in these.
+    target_sizes, query_sizes
+        int64, as the first chain that names the contig gives them.
+    digest
+        sha256 of the chain file's bytes (of the arrays, for an index made in memory).
+    offsets
+        int64 (targets + 1): the blocks of target contig i are offsets[i]:offsets[i + 1].
+    block_start, block_end
+        int32, target span of each block, ascending starts within a contig.
+    block_reach
+        int32, running maximum of `block_end` within a contig: one binary search finds the first
+        block that can overlap an interval even where chains overlap.
+    block_query
+        int32, query start on the strand of the chain.
+    block_chain
+        int32, number of the chain. Chains are numbered along the target: by contig, then in the
+        order in which the UCSC tool lists them (target start, the finer bin of its index first,
+        later in the file first). Neighbours in the genome are so neighbours in memory.
+    chain_target, chain_start, chain_end, chain_query, chain_query_size, chain_query_start,
+    chain_query_end
+        int32 per chain: contig codes, spans and query size. Query positions are on the strand of
+        the chain.
+    chain_strand
+        uint8 per chain: the character of the query strand.
+    chain_position
+        int32 per chain: its position in the file, 0-based.
+    chain_id
+        int64 per chain: the id in the file, −1 without one. Ids need not be unique.
+    source
+        The cached index file this one is mapped from, if any.
+    """
+
+    target_names: tuple[str, ...]
+    query_names: tuple[str, ...]
+    target_sizes: NDArray[np.int64]
+    query_sizes: NDArray[np.int64]
+    digest: str
+    offsets: NDArray[np.int64]
+    block_start: NDArray[np.int32]
+    block_end: NDArray[np.int32]
+    block_reach: NDArray[np.int32]
+    block_query: NDArray[np.int32]
+    block_chain: NDArray[np.int32]
+    chain_target: NDArray[np.int32]
+    chain_start: NDArray[np.int32]
+    chain_end: NDArray[np.int32]
+    chain_query: NDArray[np.int32]
+    chain_query_size: NDArray[np.int32]
+    chain_query_start: NDArray[np.int32]
+    chain_query_end: NDArray[np.int32]
+    chain_strand: NDArray[np.uint8]
+    chain_position: NDArray[np.int32]
+    chain_id: NDArray[np.int64]
+    source: Path | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        """Make the arrays read-only: workers share them, and compiled code exists once."""
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, np.ndarray):
+                value.setflags(write=False)
+
+    @property
+    def chains(self) -> int:
+        """Number of chains."""
+        return len(self.chain_id)
+
+    @property
+    def blocks(self) -> int:
+        """Number of aligned blocks."""
+        return len(self.block_start)
+
+    @cached_property
+    def target_codes(self) -> dict[str, int]:
+        """Code of each target contig name."""
+        return {name: code for code, name in enumerate(self.target_names)}
+
+    @cached_property
+    def mirrored(self) -> NDArray[np.bool_]:
+        """Chains whose query positions count from the end of the contig (not on '+')."""
+        return read_only(self.chain_strand != _PLUS)
+
+    @cached_property
+    def flipped(self) -> NDArray[np.bool_]:
+        """Chains whose query strand is exactly '-': what turns a BED strand over."""
+        return read_only(self.chain_strand == _MINUS)
+
+    def encode(self, contig: Any) -> NDArray[np.int32]:
+        """Return target contig codes: integers as they are, names looked up, −1 where unknown.
+
+        Names match exactly, as in UCSC: ``1`` is not ``chr1``.
+
+        Parameters
+        ----------
+        contig
+            Array of names (any string type, objects, a pandas column) or of integer codes.
+        """
+        if isinstance(contig, list) and contig and isinstance(contig[0], str):
+            return self._look_up(contig)  # an array of text would be built only to be taken apart
+        values = np.asarray(contig)
+        if values.dtype.kind in "iu":
+            codes = values.astype(np.int64, copy=False)
+            known = (codes >= 0) & (codes < len(self.target_names))
+            return np.where(known, codes, -1).astype(np.int32)
+        return self._look_up(values.tolist())
+
+    def _look_up(self, names: list[Any]) -> NDArray[np.int32]:
+        look_up = _Codes(self.target_codes)
+        return np.fromiter(map(look_up.__getitem__, names), dtype=np.int32, count=len(names))
+
+    def inverted(self) -> ChainIndex:
+        """Return the index of the same alignments in the other direction (query to target)."""
+        return self._inverse
+
+    @cached_property
+    def _inverse(self) -> ChainIndex:
+        return build_index(invert_table(self), digest=f"inverted:{self.digest}")
+
+    def __reduce__(self) -> tuple[Callable[..., ChainIndex], tuple[Any, ...]]:
+        """Pickle a cached index as its file name: a worker on this machine maps the same pages."""
+        arrays, meta = _split(self)
+        if self.source is None:
+            return _join, (arrays, meta, None)
+        return _reopen, (str(self.source), self.digest)
+
+
+class _Codes(dict[Any, int]):
+    """Codes by name; each spelling is looked into once."""
+
+    def __missing__(self, name: Any) -> int:
+        text = name.decode("utf-8", "replace") if isinstance(name, bytes) else name
+        code = self[name] = self.get(text, -1)
+        return code
+
+
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a view that cannot be written.
+
+    Numba compiles a function anew for writable and for read-only arrays; what only is read is
+    always passed like this.
+    """
+    view = array.view()
+    view.setflags(write=False)
+    return view
+
+
+def _split(index: ChainIndex) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Return the arrays of an index and the rest of it."""
+    arrays: dict[str, NDArray[Any]] = {}
+    meta: dict[str, Any] = {}
+    for item in fields(index):
+        value = getattr(index, item.name)
+        if isinstance(value, np.ndarray):
+            arrays[item.name] = value
+        elif item.name != "source":
+            meta[item.name] = value
+    return arrays, meta
+
+
+def _join(arrays: dict[str, NDArray[Any]], meta: dict[str, Any], source: Path | None) -> ChainIndex:
+    """Undo :func:`_split`; missing or unknown parts raise TypeError."""
+    names = {key: tuple(meta[key]) for key in ("target_names", "query_names")}
+    parts: dict[str, Any] = {**arrays, **meta, **names, "source": source}
+    return ChainIndex(**parts)
+
+
+def _reopen(path: str, digest: str) -> ChainIndex:
+    """Map a cached index in another process."""
+    index = _from_cache(Path(path), digest)
+    if index is None:
+        raise MissingInputError(
+            f"{path}: this cached chain index is gone or damaged; call load_chain in the worker, "
+            "or share the cache folder (CROSSLABEL_CACHE) between machines"
+        )
+    return index
+
+
+def _from_cache(path: Path, digest: str) -> ChainIndex | None:
+    """Return a cached index, or None when there is none that can be trusted."""
+    try:
+        arrays, meta = chain_index_file.open_index(path)
+        index = _join(arrays, meta, path)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return index if index.digest == digest else None
+
+
+def load_chain(path: str | Path, *, cache: bool = True, verify: bool = False) -> ChainIndex:
+    """Return the index of a chain file (plain, gzip, bgzip, bzip2 or zip), cached.
+
+    Parameters
+    ----------
+    path
+        The chain file.
+    cache
+        Use and fill the cache folder. The entry is keyed by the content of the file and by the
+        format of the index; a damaged entry is built again.
+    verify
+        Hash the file even if a file of this path, size and time was hashed before.
+
+    Raises
+    ------
+    MissingInputError
+        No such file.
+    InputError
+        The file is no chain file; the message names the line.
+    """
+    path = Path(path)
+    if str(path) in {"stdin", "-", "/dev/stdin"}:
+        return build_index(parse(chain_text.read_bytes(path), where="stdin"), digest="")
+    if not path.is_file():
+        raise MissingInputError(f"{path}: no such chain file")
+    digest = file_digest(path, verify=verify)
+    if not cache:
+        return build_index(parse(chain_text.read_bytes(path), where=str(path)), digest=digest)
+    entry = cache_dir("chains") / f"{digest}-{chain_index_file.FORMAT_VERSION}.index"
+    index = _from_cache(entry, digest)
+    if index is None:
+        made = build_index(parse(chain_text.read_bytes(path), where=str(path)), digest=digest)
+        chain_index_file.write_index(entry, *_split(made))
+        index = _from_cache(entry, digest) or made
+    return index
+
+
+def parse(data: bytes, *, where: str) -> ChainTable:
+    """Parse the text of a chain file; the compiled parser where it pays, the strict one else."""
+    if len(data) >= _COMPILED_FROM_BYTES or "numba" in sys.modules:
+        from ssldata.chains import chain_text_kernels  # costs a third of a second
+
+        table = chain_text_kernels.parse_chain(data, where=where)
+        if table is not None:
+            return table
+    return chain_text.parse_chain(data, where=where)
+
+
+def build_index(table: ChainTable, *, digest: str) -> ChainIndex:
+    """Sort the blocks of a parsed chain file by target position.
+
+    Blocks with the same target start keep the order of the file, so that equal files give equal
+    arrays.
+    """
+    head = table.header
+    chains = len(head)
+    targets = len(table.target_names)
+    bounds = np.append(head[:, chain_text.FIRST_BLOCK], len(table.blocks))
+    place = _tool_order(head)
+    number = np.empty(chains, np.int32)
+    number[place] = np.arange(chains, dtype=np.int32)
+    chain = np.repeat(number, np.diff(bounds))
+    head = head[place]
+    target = head[chain, chain_text.TARGET]
+    start = table.blocks[:, 0]
+    # One 64-bit key sorts by contig, then start; stable, so ties keep the order of the file.
+    order = np.argsort((target << 32) | start, kind="stable")
+    offsets = np.zeros(targets + 1, np.int64)
+    np.cumsum(np.bincount(target, minlength=targets), out=offsets[1:])
+    block_start = np.ascontiguousarray(start[order])
+    block_end = block_start + table.blocks[order, 2]
+    block_chain = chain[order]
+    column: dict[str, Any] = {
+        name: np.ascontiguousarray(head[:, which].astype(np.int32))
+        for name, which in (
+            ("chain_target", chain_text.TARGET),
+            ("chain_start", chain_text.TARGET_START),
+            ("chain_end", chain_text.TARGET_END),
+            ("chain_query", chain_text.QUERY),
+            ("chain_query_size", chain_text.QUERY_SIZE),
+            ("chain_query_start", chain_text.QUERY_START),
+            ("chain_query_end", chain_text.QUERY_END),
+        )
+    }
+    return ChainIndex(
+        target_names=table.target_names,
+        query_names=table.query_names,
+        target_sizes=_first(table.header, chain_text.TARGET, chain_text.TARGET_SIZE, targets),
+        query_sizes=_first(
+            table.header, chain_text.QUERY, chain_text.QUERY_SIZE, len(table.query_names)
+        ),
+        digest=digest,
+        offsets=offsets,
+        block_start=block_start,
+        block_end=block_end,
+        block_reach=_running_maximum(block_end, offsets),
+        block_query=np.ascontiguousarray(table.blocks[order, 1]),
+        block_chain=block_chain,
+        chain_strand=head[:, chain_text.QUERY_STRAND].astype(np.uint8),
+        chain_position=place.astype(np.int32),
+        chain_id=np.ascontiguousarray(head[:, chain_text.IDENTIFIER]),
+        **column,
+    )
+
+
+def _first(head: NDArray[np.int64], name: int, value: int, count: int) -> NDArray[np.int64]:
+    """Return, per name, the value that its first chain in the file gives."""
+    out = np.zeros(count, np.int64)
+    out[head[::-1, name]] = head[::-1, value]  # the last assignment stays
+    return out
+
+
+def _running_maximum(ends: NDArray[np.int32], offsets: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Return the running maximum of block ends, started anew at each contig."""
+    out = np.empty_like(ends)
+    for begin, end in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
+        np.maximum.accumulate(ends[begin:end], out=out[begin:end])
+    return out
+
+
+def _tool_order(head: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the positions of the chains in the order of the UCSC tool, contig by contig.
+
+    The tool walks its bins from the finest (128 kb) to the coarsest and prepends, then sorts
+    stably by target start: so ties go finest bin first, then later in the file first.
+    """
+    start = head[:, chain_text.TARGET_START]
+    last = head[:, chain_text.TARGET_END] - 1
+    level = np.full(len(head), 5, np.int64)
+    for depth, bits in reversed(list(enumerate((17, 20, 23, 26, 29)))):
+        level[(start >> bits) == (last >> bits)] = depth
+    place = np.arange(len(head), dtype=np.int64)
+    return np.lexsort((-place, level, start, head[:, chain_text.TARGET]))
+
+
+def invert_table(index: ChainIndex) -> ChainTable:
+    """Return the chains of `index` with target and query exchanged, as a parsed file.
+
+    A chain on the minus strand is turned round, since a target is always given forwards: its
+    blocks come in reverse order and count from the other end.
+    """
+    turned = index.mirrored
+    tsize = index.target_sizes[index.chain_target]
+    qsize = index.chain_query_size.astype(np.int64)
+    head = np.empty((index.chains, chain_text.HEADER_COLUMNS), np.int64)
+
+    def mirror(
+        begin: NDArray[Any], end: NDArray[Any], size: NDArray[Any], where: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        return np.where(where, size - end, begin), np.where(where, size - begin, end)
+
+    new_start, new_end = mirror(index.chain_query_start, index.chain_query_end, qsize, turned)
+    old_start, old_end = mirror(index.chain_start, index.chain_end, tsize, turned)
+    for number, values in (
+        (chain_text.TARGET, index.chain_query),
+        (chain_text.TARGET_SIZE, qsize),
+        (chain_text.TARGET_START, new_start),
+        (chain_text.TARGET_END, new_end),
+        (chain_text.QUERY, index.chain_target),
+        (chain_text.QUERY_SIZE, tsize),
+        (chain_text.QUERY_STRAND, index.chain_strand),
+        (chain_text.QUERY_START, old_start),
+        (chain_text.QUERY_END, old_end),
+        (chain_text.IDENTIFIER, index.chain_id),
+        (chain_text.LINE, np.arange(1, index.chains + 1)),
+    ):
+        head[:, number] = values
+    head = head[np.argsort(index.chain_position)]
+    chain = index.chain_position[index.block_chain]
+    size = index.block_end.astype(np.int64) - index.block_start
+    query = index.block_query.astype(np.int64)
+    which = index.block_chain
+    flip = turned[which]
+    new_target, _ = mirror(query, query + size, qsize[which], flip)
+    new_query, _ = mirror(index.block_start, index.block_end, tsize[which], flip)
+    order = np.lexsort((new_target, chain))
+    counts = np.bincount(chain, minlength=index.chains)
+    head[:, chain_text.FIRST_BLOCK] = np.concatenate(([0], np.cumsum(counts)[:-1]))[: index.chains]
+    blocks = np.stack([new_target, new_query, size], axis=1)[order].astype(np.int32)
+    return ChainTable(index.query_names, index.target_names, head, blocks)

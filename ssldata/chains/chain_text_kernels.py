@@ -1,0 +1,245 @@
+"""Compiled parser of chain files: the same table as :func:`ssldata.chains.chain_text.parse_chain`.
+
+It reads only what is plainly right. Anything else (a minus sign, a comment inside, a wrong end)
+makes it give up, and the strict parser decides whether that is legal and names the line if not.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from ssldata.chains.chain_text import HEADER_COLUMNS, MAX_POSITION, ChainTable, decode_names
+
+_NEWLINE, _RETURN, _SPACE, _TAB, _HASH = 10, 13, 32, 9, 35
+_ZERO, _NINE = 48, 57
+
+
+@numba.njit(cache=True, nogil=True)
+def _sizes(text: NDArray[np.uint8]) -> tuple[int, int]:
+    """Count the lines that start with 'c' and all lines: bounds for the tables."""
+    chains = 0
+    lines = 1
+    fresh = True
+    for byte in text:
+        if fresh and byte == 99:
+            chains += 1
+        fresh = byte == _NEWLINE
+        if fresh:
+            lines += 1
+    return chains, lines
+
+
+@numba.njit(cache=True, nogil=True)
+def _name_code(
+    text: NDArray[np.uint8],
+    start: int,
+    end: int,
+    table: NDArray[np.int32],
+    first: NDArray[np.int64],
+    length: NDArray[np.int64],
+    known: int,
+) -> tuple[int, int]:
+    """Return (code of the name text[start:end], number of known names), adding a new name.
+
+    `table` is an open-addressing hash table over the codes; its size is a power of two.
+    """
+    value = np.uint64(14695981039346656037)  # FNV-1a
+    for position in range(start, end):
+        value = (value ^ np.uint64(text[position])) * np.uint64(1099511628211)
+    mask = table.size - 1
+    slot = np.int64(value & np.uint64(mask))
+    while table[slot] >= 0:
+        code = table[slot]
+        if length[code] == end - start:
+            same = True
+            for offset in range(end - start):
+                if text[first[code] + offset] != text[start + offset]:
+                    same = False
+                    break
+            if same:
+                return code, known
+        slot = (slot + 1) & mask
+    table[slot] = known
+    first[known] = start
+    length[known] = end - start
+    return known, known + 1
+
+
+@numba.njit(cache=True, nogil=True)
+def _parse(
+    text: NDArray[np.uint8],
+    header: NDArray[np.int64],
+    blocks: NDArray[np.int32],
+    target_names: NDArray[np.int64],
+    query_names: NDArray[np.int64],
+    target_sizes: NDArray[np.int64],
+) -> tuple[int, int, int, int]:
+    """Fill the tables; return (chains, blocks, target names, query names), or −1 to give up."""
+    failed = (-1, 0, 0, 0)
+    capacity = 16
+    while capacity < 2 * header.shape[0] + 2:
+        capacity *= 2
+    target_table = np.full(capacity, -1, np.int32)
+    query_table = np.full(capacity, -1, np.int32)
+    word_start = np.zeros(16, np.int64)
+    word_end = np.zeros(16, np.int64)
+    numbers = np.zeros(16, np.int64)
+    chains = 0
+    done = 0
+    targets = 0
+    queries = 0
+    inside = False
+    target = 0
+    query = 0
+    position = 0
+    line = 0
+    size = text.size
+    while position < size:
+        line += 1
+        if text[position] == _HASH:
+            while position < size and text[position] != _NEWLINE:
+                position += 1
+            position += 1
+            continue
+        # Words of the line, each with its value as a number (−1: not one).
+        words = 0
+        while position < size and text[position] != _NEWLINE:
+            byte = text[position]
+            if byte <= _SPACE:
+                if byte not in (_SPACE, _TAB, _RETURN):
+                    return failed
+                position += 1
+                continue
+            begin = position
+            value = 0
+            while position < size:
+                byte = text[position]
+                if byte <= _SPACE:
+                    break
+                if value >= 0:
+                    if _ZERO <= byte <= _NINE and value <= MAX_POSITION:
+                        value = value * 10 + (byte - _ZERO)
+                    else:
+                        value = -1
+                position += 1
+            if words < 16:
+                word_start[words] = begin
+                word_end[words] = position
+                numbers[words] = value if value <= MAX_POSITION else -1
+            words += 1
+        position += 1
+        if words == 0:
+            continue
+        if not inside:
+            at = word_start[0]
+            if words < 12 or word_end[0] - at != 5:
+                return failed
+            # 'chain'
+            if not (
+                text[at] == 99
+                and text[at + 1] == 104
+                and text[at + 2] == 97
+                and text[at + 3] == 105
+                and text[at + 4] == 110
+            ):
+                return failed
+            if chains >= header.shape[0]:
+                return failed
+            for word in (3, 5, 6, 8, 10, 11):
+                if numbers[word] < 0:
+                    return failed
+            if numbers[5] >= numbers[6] or numbers[6] > numbers[3]:
+                return failed
+            if numbers[10] >= numbers[11] or numbers[11] > numbers[8]:
+                return failed
+            known = targets
+            code, targets = _name_code(
+                text, word_start[2], word_end[2], target_table, target_names[0], target_names[1],
+                targets,
+            )  # fmt: skip
+            if targets > known:
+                target_sizes[code] = numbers[3]
+            elif numbers[6] > target_sizes[code]:
+                return failed
+            row = header[chains]
+            row[0] = code
+            row[1] = numbers[3]
+            row[2] = numbers[5]
+            row[3] = numbers[6]
+            code, queries = _name_code(
+                text, word_start[7], word_end[7], query_table, query_names[0], query_names[1],
+                queries,
+            )  # fmt: skip
+            row[4] = code
+            row[5] = numbers[8]
+            row[6] = text[word_start[9]]
+            row[7] = numbers[10]
+            row[8] = numbers[11]
+            row[9] = -1
+            if words > 12:
+                row[9] = numbers[12]
+                if numbers[12] < 0:  # no number, or a large one: left to the strict parser
+                    return failed
+            row[10] = done
+            row[11] = line
+            target = numbers[5]
+            query = numbers[10]
+            chains += 1
+            inside = True
+            continue
+        length = numbers[0]
+        row = header[chains - 1]
+        if words == 2 or length < 0 or target + length > row[3] or query + length > row[8]:
+            return failed
+        blocks[done, 0] = target
+        blocks[done, 1] = query
+        blocks[done, 2] = length
+        done += 1
+        target += length
+        query += length
+        if words == 1:
+            if target != row[3] or query != row[8]:
+                return failed
+            inside = False
+            continue
+        if numbers[1] < 0 or numbers[2] < 0:
+            return failed
+        target += numbers[1]
+        query += numbers[2]
+        if target > row[3] or query > row[8]:
+            return failed
+    if inside:
+        return failed
+    return chains, done, targets, queries
+
+
+def parse_chain(data: bytes, *, where: str) -> ChainTable | None:
+    """Parse the text of a chain file, or return None where the strict parser must decide.
+
+    The table is that of :func:`ssldata.chains.chain_text.parse_chain`.
+    """
+    text = np.frombuffer(data, dtype=np.uint8)
+    if b"\n" not in data:
+        return None  # lone CR, or a file of one line
+    chains, lines = _sizes(text)
+    header = np.zeros((chains, HEADER_COLUMNS), np.int64)
+    blocks = np.zeros((max(lines - chains, 0), 3), np.int32)
+    target_names = np.zeros((2, max(chains, 1)), np.int64)
+    query_names = np.zeros((2, max(chains, 1)), np.int64)
+    sizes = np.zeros(max(chains, 1), np.int64)
+    found, done, targets, queries = _parse(text, header, blocks, target_names, query_names, sizes)
+    if found != chains:
+        return None
+
+    def names(spans: NDArray[np.int64], count: int) -> tuple[str, ...]:
+        words = [data[at : at + size] for at, size in spans[:, :count].T.tolist()]
+        return decode_names(words, where)
+
+    return ChainTable(
+        target_names=names(target_names, targets),
+        query_names=names(query_names, queries),
+        header=header,
+        blocks=blocks[:done].copy() if done < len(blocks) else blocks,
+    )

@@ -1,0 +1,143 @@
+"""Checks of what a store says about itself: ledger, root attributes, consolidated metadata.
+
+Each check yields (name of the check, one line); none reads a row. The rules are those of
+``docs/store-format.md``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ssldata.base.files import digest_of
+from ssldata.checking.row_checks import Found
+from ssldata.sharing.card import README
+from ssldata.store.published_weights import stale_groups
+from ssldata.store.store import (
+    COMPLETE,
+    HOMOLOGUES,
+    REFERENCE,
+    REMOVING,
+    WEIGHTS,
+    WRITING,
+    YANKED,
+    Store,
+    belongs,
+)
+
+#: What the entry of a whole group says beside what opening a store has checked.
+_KEYS = ("inputs", "checksums", "ranges", "counts")
+
+
+def check_ledger(store: Store) -> Iterator[Found]:
+    """Check the ledger against itself and against the root attributes."""
+    rows_digest = store.ledger[REFERENCE]["digest"]
+    for name, entry in store.ledger.items():
+        status = entry["status"]
+        if status not in (WRITING, COMPLETE, YANKED, REMOVING):
+            yield "ledger", f"{name}: no such status {status!r}"
+        if name != REFERENCE and not name.startswith(f"{HOMOLOGUES}/"):
+            yield "ledger", f"{name}: no such kind of group"
+        if status not in (COMPLETE, YANKED):
+            continue
+        lacking = [key for key in _KEYS if not entry.get(key)]
+        if lacking:
+            yield "ledger", f"{name} has no {', '.join(lacking)}"
+            continue
+        inputs = entry["inputs"]
+        if entry["content"] != digest_of(entry["checksums"]):
+            yield "ledger", f"{name}: content is not the digest of its checksums"
+        if entry["digest"] != digest_of(inputs):
+            yield "ledger", f"{name}: digest is not that of its inputs"
+        if name != REFERENCE and inputs.get("reference rows") != rows_digest:
+            yield "ledger", f"{name} was built for other reference rows"
+    if inputs := store.ledger[REFERENCE].get("inputs"):
+        yield from _check_root(store, inputs)
+
+
+def _check_root(store: Store, inputs: Mapping[str, Any]) -> Iterator[Found]:
+    """Check the root attributes against what the reference rows were built from."""
+    root = store.attributes
+    said: dict[str, Any] = {"reference sequence": root["reference"]["digest"]}
+    said |= {f"peaks of {name}": value["sha256"] for name, value in root["peaks"].items()}
+    built = {key: inputs[key] for key in inputs if key == "reference sequence" or "peaks" in key}
+    # Genomes written later may have brought keys that the reference rows do not depend on.
+    for section in ("windows", "split"):
+        for key, value in inputs[section].items():
+            said[f"{section}.{key}"], built[f"{section}.{key}"] = root[section].get(key), value
+    for key, value in inputs["store"].items():
+        said[key], built[key] = root.get(key), value
+    wrong = sorted(key for key in {*said, *built} if said.get(key) != built.get(key))
+    if wrong:
+        yield "ledger", f"the root attributes and the ledger give other {', '.join(wrong)}"
+    if sorted(store.experiments) != sorted(root["peaks"]):
+        yield "ledger", "the root attributes list other experiments than they have peaks of"
+
+
+def check_metadata(store: Store) -> Iterator[tuple[str, Found]]:
+    """Check the consolidated metadata of a local store; yield (group, finding)."""
+    folder = Path(store.location)
+    if not folder.is_dir():
+        return
+
+    def problem(name: str, message: str) -> tuple[str, Found]:
+        parts = name.split("/")
+        group = "/".join(parts[:2]) if parts[0] == HOMOLOGUES else parts[0]
+        return "" if group == HOMOLOGUES else group, ("metadata", message)
+
+    root = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))
+    consolidated = (root.get("consolidated_metadata") or {}).get("metadata", {})
+    complete = [name for name, entry in store.ledger.items() if entry["status"] == COMPLETE]
+    on_disk = {}
+    for name in [*complete, "sources"]:
+        for file in (folder / name).rglob("zarr.json"):
+            if belongs(file.relative_to(folder / name), name, store.weights):
+                on_disk[str(file.parent.relative_to(folder))] = file
+    if (folder / HOMOLOGUES / "zarr.json").is_file() and store.genomes:
+        on_disk[HOMOLOGUES] = folder / HOMOLOGUES / "zarr.json"
+    for name in sorted(set(on_disk) - set(consolidated)):
+        yield problem(name, f"consolidated metadata lacks {name}")
+    for name in sorted(set(on_disk) & set(consolidated)):
+        try:
+            found = json.loads(on_disk[name].read_bytes())
+        except ValueError:
+            yield problem(name, f"{name}/zarr.json is no JSON")
+            continue
+        listed = dict(consolidated[name])
+        for value in (found, listed):
+            value.pop("consolidated_metadata", None)
+        if found != listed:
+            yield problem(name, f"consolidated metadata of {name} is stale")
+    for name in sorted(set(consolidated) - set(on_disk)):
+        yield problem(name, f"consolidated metadata lists {name}, which is not there")
+
+
+def check_leftovers(store: Store) -> Iterator[Found]:
+    """Unfinished groups, and files that no complete build leaves."""
+    for name, entry in store.ledger.items():
+        if entry["status"] in (WRITING, REMOVING):
+            yield "ledger", f"{name} is unfinished ({entry['status']}); `crosslabel build` ends it"
+        elif entry["status"] == YANKED:
+            yield "ledger", f"{name} is yanked and was not checked"
+    for name in store.weights:
+        if stale := stale_groups(store, name):
+            yield "weights", f"{name} were made for other rows of {', '.join(stale)}; not used"
+    folder = Path(store.location)
+    if not folder.is_dir():
+        return
+    for item in sorted(folder.glob(f"{HOMOLOGUES}/*/{WEIGHTS}/*/zarr.json")):
+        group = item.parents[2]
+        if not belongs(item.relative_to(group), str(group.relative_to(folder)), store.weights):
+            place = item.parent.relative_to(folder)
+            yield "leftovers", f"{place}: not published; the next build sweeps it"
+    for pattern in ("*.partial", ".*.deleting"):
+        for item in sorted(folder.rglob(pattern)):
+            yield "leftovers", f"{item.relative_to(folder)}: the next build sweeps it"
+    card = folder / README
+    if card.is_file() and store.digest not in card.read_text(encoding="utf-8"):
+        yield "card", f"{README} is of other rows; `crosslabel store card` writes it anew"
+    for item in sorted((folder / HOMOLOGUES).glob("[!.]*/")):
+        if f"{HOMOLOGUES}/{item.name}" not in store.ledger:
+            yield "leftovers", f"{HOMOLOGUES}/{item.name} is not in the ledger"

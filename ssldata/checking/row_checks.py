@@ -1,0 +1,330 @@
+"""Checks of what a store says about its rows: every column against the rules of the format.
+
+Each check yields (name of the check, one line with the number of offending rows and the first).
+The rules are those of ``docs/store-format.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssldata.base.files import digest_of
+from ssldata.genomes.genome import Genome
+from ssldata.liftover.lift import Status
+from ssldata.rows.intervals import Intervals, merge
+from ssldata.rows.splits import SPLIT_NAMES, TEST, TRAIN, VALIDATION
+from ssldata.rows.windows import by_contig, is_positive, touches
+from ssldata.store.store import RANGES, REFERENCE
+
+Found = tuple[str, str]
+
+#: Column → (dtype, has an experiment axis).
+COLUMNS: dict[str, tuple[str, bool]] = {
+    "contig": ("int32", False),
+    "start": ("int64", False),
+    "end": ("int64", False),
+    "strand": ("int8", False),
+    "split": ("int8", False),
+    "source": ("int64", False),
+    "locus": ("int64", False),
+    "weight": ("float32", False),
+    "label": ("uint8", True),
+    "coverage": ("int32", True),
+}
+#: Of homologous rows only.
+HOMOLOGUE_COLUMNS: dict[str, tuple[str, bool]] = {
+    "aligned_fraction": ("float32", False),
+    "identity": ("float32", False),
+}
+#: Which split each range holds.
+_SPLIT_OF_RANGE = dict(zip(RANGES, (TRAIN, TRAIN, VALIDATION, TEST), strict=True))
+
+
+@dataclass(frozen=True)
+class Group:
+    """One group as read: its columns, and what the store says of it.
+
+    Attributes
+    ----------
+    name
+        ``reference`` or ``homologs/<genome>``.
+    columns
+        Every per-row array.
+    attributes
+        Of the group: ``contigs``, ``contig_sizes``, ``ranges``, ``bin_size``.
+    entry
+        Of the ledger.
+    settings
+        Root attributes of the store.
+    length
+        Bases stored per row.
+    """
+
+    name: str
+    columns: Mapping[str, NDArray[Any]]
+    attributes: Mapping[str, Any]
+    entry: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    length: int
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether these are rows of the labelled genome."""
+        return self.name == REFERENCE
+
+
+def offending(bad: NDArray[np.bool_], what: str, *, first: int = 0) -> Iterator[str]:
+    """Yield one line when any row is bad: how many, and which (`bad` starts at row `first`)."""
+    rows = np.flatnonzero(bad.any(axis=tuple(range(1, bad.ndim))))
+    if len(rows):
+        number = f"{len(rows)} rows, the first is row" if len(rows) > 1 else "row"
+        yield f"{what}: {number} {first + int(rows[0])}"
+
+
+def check_shapes(group: Group) -> Iterator[Found]:
+    """Check that every column is there, with its type and as many rows as the ledger says."""
+    rows = int(group.entry["rows"])
+    experiments = len(group.settings["experiments"])
+    expected = COLUMNS | ({} if group.is_reference else HOMOLOGUE_COLUMNS)
+    for name, (dtype, wide) in expected.items():
+        array = group.columns.get(name)
+        shape = (rows, experiments) if wide else (rows,)
+        if array is None:
+            yield "arrays", f"{name} is missing"
+        elif array.dtype != dtype or array.shape != shape:
+            found = f"{array.dtype} {array.shape}"
+            yield "arrays", f"{name} is {found}, the ledger and the format say {dtype} {shape}"
+
+
+def check_contigs(
+    attributes: Mapping[str, Any], entry: Mapping[str, Any], genome: Genome | None = None
+) -> Iterator[Found]:
+    """Check the contigs that the column ``contig`` refers to: those of the genome, in its order.
+
+    Sizes are in no digest; they are compared with the genome when it is given.
+    """
+    order = entry.get("inputs", {}).get("contig order")
+    if order is not None and digest_of(list(attributes["contigs"])) != order:
+        yield "coordinates", "contigs are not those of the genome the rows were cut from"
+    elif genome is not None and list(attributes["contig_sizes"]) != genome.sizes.tolist():
+        yield "coordinates", f"contig_sizes are not those of {genome.path}"
+
+
+def check_counts(group: Group) -> Iterator[Found]:
+    """Check the counts of the ledger that the rows themselves tell."""
+    columns, said = group.columns, group.entry.get("counts", {})
+    positive = columns["label"].any(axis=1)
+    counts = {"rows": len(columns["label"])} | {
+        f"positive_{name}": int((positive & (columns["split"] == split)).sum())
+        for split, name in enumerate(SPLIT_NAMES)
+    }
+    if wrong := [key for key, count in counts.items() if said.get(key) != count]:
+        yield "ledger", f"the ledger counts other {', '.join(wrong)}"
+
+
+def check_ranges(group: Group) -> Iterator[Found]:
+    """Check that the ranges tile the rows, and each holds the rows it names."""
+    ranges = {key: tuple(value) for key, value in group.attributes["ranges"].items()}
+    if ranges != {key: tuple(value) for key, value in group.entry["ranges"].items()}:
+        yield "ranges", "the group and the ledger give other ranges"
+        return
+    split, label = group.columns["split"], group.columns["label"]
+    position = 0
+    for key in RANGES:
+        first, end = ranges[key]
+        if first != position or end < first:
+            yield "ranges", f"{key} is [{first}, {end}), expected to start at {position}"
+            return
+        position = end
+        for line in offending(split[first:end] != _SPLIT_OF_RANGE[key], f"in {key} of other split"):
+            yield "splits", f"{line} of the range"
+        if key in ("positive", "negative"):
+            wrong = label[first:end].any(axis=1) != (key == "positive")
+            for line in offending(wrong, f"label does not fit the range {key}"):
+                yield "labels", f"{line} of the range"
+        else:
+            step = np.diff(group.columns["contig"][first:end])
+            along = np.diff(group.columns["start"][first:end])
+            if ((step < 0) | ((step == 0) & (along < 0))).any():
+                yield "order", f"{key} rows are not in genome order"
+    if position != group.entry["rows"]:
+        yield "ranges", f"end at {position}, expected {group.entry['rows']}"
+
+
+def check_values(group: Group) -> Iterator[Found]:
+    """Check the ranges of labels, weights, strands, fractions; labels follow the coverage."""
+    columns, windows = group.columns, group.settings["windows"]
+    label = columns["label"]
+    for line in offending(label > 1, "label is neither 0 nor 1"):
+        yield "labels", line
+    covered = is_positive(
+        columns["coverage"], size=windows["size"], min_overlap=windows["min_overlap"]
+    )
+    for line in offending(covered != (label > 0), "label does not follow the coverage"):
+        yield "labels", line
+    for name in ("weight", "aligned_fraction", "identity"):
+        if name in columns:
+            value = columns[name]
+            for line in offending(~((value >= 0) & (value <= 1)), f"{name} is not in [0, 1]"):
+                yield "weights" if name == "weight" else "values", line
+    strand = columns["strand"]
+    wrong = strand != 1 if group.is_reference else (strand != 1) & (strand != -1)
+    for line in offending(wrong, f"strand is not {'+1' if group.is_reference else '±1'}"):
+        yield "values", line
+
+
+def check_coordinates(group: Group) -> Iterator[Found]:
+    """Check that every stored window lies inside its contig."""
+    contig, start, end = (group.columns[key] for key in ("contig", "start", "end"))
+    sizes = np.asarray(group.attributes["contig_sizes"], np.int64)
+    if len(sizes) != len(group.attributes["contigs"]):
+        yield "coordinates", "contigs and contig_sizes have other lengths"
+        return
+    unknown = (contig < 0) | (contig >= len(sizes))
+    for line in offending(unknown, "no such contig"):
+        yield "coordinates", line
+    size = int(group.attributes["bin_size"])
+    for line in offending(end - start != size, f"bin is not {size} b"):
+        yield "coordinates", line
+    pad = (group.length - size) // 2
+    limit = np.append(sizes, 0)[np.where(unknown, len(sizes), contig)]
+    outside = ~unknown & ((start < pad) | (start - pad + group.length > limit))
+    for line in offending(outside, "stored window leaves its contig"):
+        yield "coordinates", line
+    if group.is_reference:
+        order = np.lexsort((start, contig))
+        twice = np.zeros(len(start), bool)
+        twice[order[1:]] = (np.diff(start[order]) == 0) & (np.diff(contig[order]) == 0)
+        for line in offending(twice, "bin is there twice"):
+            yield "coordinates", line
+
+
+def split_by_contig(
+    contig: NDArray[np.int32], names: list[str], rule: Mapping[str, Any]
+) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
+    """Return the split the held-out contigs dictate, and where they dictate it.
+
+    Without named validation contigs a row outside the test contigs may be train or validation.
+    """
+    by_name = np.full(len(names), TRAIN, np.int8)
+    for index, name in enumerate(names):
+        if name in rule["test"]:
+            by_name[index] = TEST
+        elif name in rule["validation"]:
+            by_name[index] = VALIDATION
+    split = by_name[contig]
+    return split, (split == TEST) | bool(rule["validation"])
+
+
+def check_splits(group: Group, sources: Mapping[str, Any]) -> Iterator[Found]:
+    """Check that a row is of the split of its source interval in the labelled genome."""
+    columns, rule = group.columns, group.settings["split"]
+    names = list(sources["contigs"])
+    source, split = columns["source"], columns["split"]
+    count = len(sources["start"])
+    lowest = -1 if group.is_reference else 0
+    bad = (source < lowest) | (source >= count)
+    for line in offending(bad, "no such source"):
+        yield "sources", line
+    if bad.any():
+        return
+    has = source >= 0
+    origin = np.where(has, sources["contig"][source], -1)
+    if group.is_reference:
+        origin = columns["contig"]
+    expected, certain = split_by_contig(origin, names, rule)
+    wrong = certain & (split != expected)
+    what = "split is not the one of its contig" if group.is_reference else "source is held out"
+    for line in offending(wrong, f"{what} (leak)"):
+        yield "splits", line
+    uncertain_test = ~certain & (split == TEST)
+    for line in offending(uncertain_test, "test row that no held-out contig explains"):
+        yield "splits", line
+    for key in ("split", "locus"):
+        differs = has & (columns[key] != sources[key][source])
+        for line in offending(differs, f"{key} is not that of its source"):
+            yield "splits" if key == "split" else "sources", line
+
+
+def check_liftover(
+    group: Group, lifted: Mapping[str, NDArray[Any]], sources: Mapping[str, Any]
+) -> Iterator[Found]:
+    """Check for one result per source interval; rows come from mapped sources only."""
+    count = len(sources["start"])
+    wrong = [key for key, value in lifted.items() if len(value) != count]
+    if wrong or "status" not in lifted:
+        yield "liftover", f"{', '.join(wrong) or 'status'}: expected {count} rows, one per source"
+        return
+    status, contig = lifted["status"], lifted["contig"]
+    for line in offending(~np.isin(status, [int(s) for s in Status]), "no such status"):
+        yield "liftover", line
+    mapped = status == Status.MAPPED
+    sizes = np.append(np.asarray(group.attributes["contig_sizes"], np.int64), 0)
+    known = (contig >= 0) & (contig < len(sizes) - 1)
+    for line in offending(mapped & ~known, "mapped to no contig"):
+        yield "liftover", line
+    inside = (lifted["start"] >= 0) & (lifted["start"] < lifted["end"])
+    inside &= lifted["end"] <= sizes[np.where(known, contig, -1)]
+    for line in offending(mapped & known & ~inside, "mapped outside its contig"):
+        yield "liftover", line
+    positive = sources["label"].any(axis=1)
+    counts = {s.name.lower(): int((status[positive] == s).sum()) for s in Status}
+    if {key: n for key, n in counts.items() if n} != dict(group.entry["liftover"]):
+        yield "liftover", "the ledger counts other statuses"
+    source = group.columns["source"]
+    if len(source) and source.min() >= 0 and source.max() < count:
+        for line in offending(~mapped[source], "row of a source that did not map"):
+            yield "liftover", line
+
+
+def check_sources(
+    sources: Mapping[str, Any], settings: Mapping[str, Any], expected: str | None, found: str
+) -> Iterator[Found]:
+    """Check that source intervals lie inside the labelled genome and keep its split."""
+    if expected is not None and expected != found:
+        yield "checksums", "the arrays of sources/ are not those that were written"
+    sizes = np.asarray(sources["contig_sizes"], np.int64)
+    contig, start, end = (sources[key] for key in ("contig", "start", "end"))
+    unknown = (contig < 0) | (contig >= len(sizes))
+    limit = np.append(sizes, 0)[np.where(unknown, len(sizes), contig)]
+    for line in offending(
+        unknown | (start < 0) | (end <= start) | (end > limit), "source leaves its contig"
+    ):
+        yield "coordinates", line
+    if unknown.any():
+        return
+    split, certain = split_by_contig(contig, list(sources["contigs"]), settings["split"])
+    for line in offending(certain & (sources["split"] != split), "source is of another split"):
+        yield "splits", line
+    for line in offending(sources["label"] > 1, "label is neither 0 nor 1"):
+        yield "labels", line
+
+
+def shared_loci(group: Group) -> dict[str, int]:
+    """Count train rows whose bin shares bases with a held-out row of the same genome.
+
+    Paralogues: source intervals of two splits that lift to one place. Not an error of the store,
+    yet worth knowing, for such rows show the model (a part of) a held-out homologue.
+    """
+    columns = group.columns
+    train = columns["split"] == TRAIN
+    bins = Intervals(columns["contig"], columns["start"], columns["end"])
+    found = {}
+    for split in (VALIDATION, TEST):
+        held = merge(bins.take(columns["split"] == split))
+        runs = {contig: held.take(here) for contig, here in by_contig(held.contig)}
+        count = 0
+        for contig, here in by_contig(columns["contig"]):
+            if contig in runs:
+                rows = here[train[here]]
+                on = runs[contig]
+                hits = touches(bins.start[rows], bins.end[rows], on.start, on.end)
+                count += int(hits.sum())
+        if count:
+            found[SPLIT_NAMES[split]] = count
+    return found

@@ -1,0 +1,106 @@
+"""What differs between two stores, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ssldata.store.store import REFERENCE, Store
+
+#: Settings in the root attributes that shape rows.
+_SETTINGS = (
+    "format_version",
+    "experiments",
+    "reference",
+    "peaks",
+    "windows",
+    "split",
+    "negatives",
+    "liftover",
+    "seed",
+    "codes",
+)
+
+
+def diff_stores(left: Store, right: Store) -> dict[str, Any]:
+    """Compare two stores by their ledgers and settings; no row is read.
+
+    Parameters
+    ----------
+    left, right
+        The stores.
+
+    Returns
+    -------
+    dict
+        ``same``: whether readers see the same rows and published weights. ``settings``: dotted
+        key → the two values. ``weights``: dotted name → the two values, of what differs.
+        ``groups``: per group ``status`` (``same``, ``only in the first``, ``only in the second``,
+        ``differs``), and for those that differ ``inputs`` (which of them, with both values),
+        ``versions`` (libraries that differ), ``arrays`` (which checksums differ), ``rows`` and
+        ``counts`` (both values where they differ).
+    """
+    settings: dict[str, list[Any]] = {}
+    for key in _SETTINGS:
+        settings |= _changes(left.attributes.get(key), right.attributes.get(key), key)
+    groups = {}
+    for name in sorted({*left.ledger, *right.ledger}, key=lambda name: (name != REFERENCE, name)):
+        groups[name] = _group(left.ledger.get(name), right.ledger.get(name))
+    weights: dict[str, list[Any]] = {}
+    for name in sorted({*left.weights, *right.weights}):
+        both = left.weights.get(name), right.weights.get(name)
+        if None in both:
+            weights[name] = ["published" if entry else None for entry in both]
+        else:
+            weights |= _changes(*both, name)
+    return {
+        "same": left.digest == right.digest and not weights,
+        "digests": [left.digest, right.digest],
+        "settings": settings,
+        "weights": weights,
+        "groups": groups,
+    }
+
+
+def _group(left: Mapping[str, Any] | None, right: Mapping[str, Any] | None) -> dict[str, Any]:
+    if left is None or right is None:
+        return {"status": f"only in the {'second' if left is None else 'first'}"}
+    result: dict[str, Any] = {}
+    if left["status"] != right["status"]:
+        result["state"] = [left["status"], right["status"]]
+    if left.get("content") != right.get("content"):
+        result |= {
+            "inputs": _changes(left.get("inputs"), right.get("inputs")),
+            "versions": _changes(left.get("provenance"), right.get("provenance")),
+            "arrays": _arrays(left.get("checksums", {}), right.get("checksums", {})),
+            "rows": [left.get("rows"), right.get("rows")],
+            "counts": _changes(left.get("counts"), right.get("counts")),
+        }
+    return {"status": "differs", **result} if result else {"status": "same"}
+
+
+def _arrays(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[str]:
+    """Name the parts whose checksums differ; of sequences, how many shards."""
+    found = []
+    for key in sorted({*left, *right}):
+        a, b = left.get(key), right.get(key)
+        if a == b:
+            continue
+        if isinstance(a, list) and isinstance(b, list):
+            same = sum(x == y for x, y in zip(a, b, strict=False))
+            found.append(f"{key} ({max(len(a), len(b)) - same} of {max(len(a), len(b))} shards)")
+        else:
+            found.append(key)
+    return found
+
+
+def _changes(left: Any, right: Any, key: str = "") -> dict[str, list[Any]]:
+    """Return dotted key → [left, right] of every leaf that differs."""
+    if isinstance(left, Mapping) or isinstance(right, Mapping):
+        left, right = left or {}, right or {}
+        found: dict[str, list[Any]] = {}
+        for name in sorted({*left, *right}):
+            dotted = f"{key}.{name}" if key else str(name)
+            found |= _changes(left.get(name), right.get(name), dotted)
+        return found
+    return {} if left == right else {key: [left, right]}

@@ -1,0 +1,442 @@
+"""Genomes: contig names and sizes, and fast gathers of many windows.
+
+A genome is a FASTA (plain, gzip or bgzip) or a 2bit file; which one is decided by its bytes, not
+by its name. Coordinates are 0-based and half-open; sequences come as base codes
+(:mod:`ssldata.genomes.onehot`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ssldata.base.errors import InputError, MissingInputError
+from ssldata.base.files import cache_dir, write_json_atomic
+from ssldata.genomes.fasta import FastaSource
+from ssldata.genomes.gather_kernels import codes_to_letters
+from ssldata.genomes.genome_cache import cache_key, unpack
+from ssldata.genomes.memory_map import MappedFile
+from ssldata.genomes.onehot import n_runs
+from ssldata.genomes.twobit import BYTE_ORDER_OF_MAGIC, TwoBitSource
+
+#: Version of the rule behind :attr:`Genome.digest`; part of remembered digests.
+_DIGEST_VERSION = 1
+
+#: Bases decoded at a time in a pass over a whole genome; they fit into a core's cache.
+_PASS_BASES = 2**20
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_OTHER_MAGICS = {
+    b"BZh": "a bzip2 file",
+    b"\xfd7zXZ": "an xz file",
+    b"\x28\xb5\x2f\xfd": "a zstd file",
+    b"PK\x03\x04": "a zip file",
+}
+
+
+class _Source(Protocol):
+    """What a file format gives: contigs, and unchecked reads of them."""
+
+    names: tuple[str, ...]
+    sizes: NDArray[np.int64]
+    mapped: MappedFile
+
+    def positions(
+        self, contig: NDArray[np.int64], start: NDArray[np.int64]
+    ) -> NDArray[np.int64]: ...
+
+    def gather(
+        self,
+        contig: NDArray[np.int64],
+        start: NDArray[np.int64],
+        length: NDArray[np.int64],
+        strand: NDArray[np.int8],
+        rows: NDArray[np.int64],
+        place: NDArray[np.int64],
+        out: NDArray[np.uint8],
+    ) -> None: ...
+
+    def soft_mask(self, contig: int, start: int, end: int) -> NDArray[np.bool_]: ...
+
+
+def open_genome(path: Path | str, *, aliases: Mapping[str, str] | None = None) -> Genome:
+    """Open a FASTA (plain, gzip, bgzip) or 2bit file.
+
+    The first time, a FASTA is indexed and a compressed one unpacked, both into the cache; later
+    and in other processes it is only mapped.
+
+    Parameters
+    ----------
+    path
+        The file. Nothing is written beside it.
+    aliases
+        Other names of contigs, alias → name.
+
+    Raises
+    ------
+    MissingInputError
+        No such file.
+    InputError
+        Empty, cut short, neither FASTA nor 2bit, repeated contig names, or an alias that names no
+        contig or hides one.
+    """
+    genome = Genome(path, aliases=aliases)
+    _ = genome.names
+    return genome
+
+
+class Genome:
+    """One opened genome; made by :func:`open_genome`.
+
+    It pickles as path and aliases, and the file is mapped again on first use: cheap to send to and
+    open in every worker.
+    """
+
+    def __init__(self, path: Path | str, *, aliases: Mapping[str, str] | None = None) -> None:
+        self.path = Path(path).absolute()
+        self.aliases = dict(aliases or {})
+        self._n_runs: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, (self.path, self.aliases)
+
+    def __repr__(self) -> str:
+        return f"Genome({str(self.path)!r})"
+
+    @functools.cached_property
+    def _source(self) -> _Source:
+        source = _open_source(self.path)
+        if not source.names:
+            raise InputError(f"{self.path}: no contigs in it; expected at least one sequence")
+        return source
+
+    @functools.cached_property
+    def _index_of(self) -> dict[str, int]:
+        index_of = {name: i for i, name in enumerate(self._source.names)}
+        if len(index_of) != len(self._source.names):
+            (twice, _), *_ = Counter(self._source.names).most_common(1)
+            raise InputError(
+                f"{self.path}: contig {twice!r} occurs twice; names must be unique, rename or "
+                "remove one"
+            )
+        known = dict(index_of)
+        for alias, name in self.aliases.items():
+            if name not in index_of:
+                raise InputError(
+                    f"{self.path}: alias {alias!r} stands for {name!r}, which is no contig of this "
+                    f"genome{self._suggestion(name)}"
+                )
+            if index_of.get(alias, index_of[name]) != index_of[name]:
+                raise InputError(
+                    f"{self.path}: alias {alias!r} for {name!r} is itself a contig of this genome; "
+                    "remove the alias"
+                )
+            known[alias] = index_of[name]
+        return known
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Contig names in the order of the file."""
+        _ = self._index_of  # refuses repeated names before anyone sees them
+        return self._source.names
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """Contig sizes in bases, int64, in the order of :attr:`names`."""
+        return self._source.sizes
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """sha256 of names, sizes and upper-case sequences; the same for FASTA, gzip and 2bit.
+
+        Contigs in the order of their names' UTF-8 bytes, each as name, NUL, size in decimal, NUL,
+        sequence with everything but A, C, G, T as N. A full pass, remembered in the cache by
+        (path, size, modification time).
+        """
+        return self.sequence_digest()
+
+    def sequence_digest(self, *, verify: bool = False) -> str:
+        """Return :attr:`digest`, computed again with `verify` even if one is remembered."""
+        note = cache_dir("hashes") / f"sequence-{_DIGEST_VERSION}-{cache_key(self.path)}.json"
+        if not verify:
+            try:
+                remembered = json.loads(note.read_text(encoding="utf-8"))
+                if remembered["path"] == str(self.path.resolve()):
+                    return str(remembered["digest"])
+            except (OSError, ValueError, KeyError, TypeError):
+                pass  # never computed, or a damaged note
+        digest = hashlib.sha256()
+        for i in sorted(range(len(self.names)), key=lambda i: self.names[i].encode()):
+            size = int(self.sizes[i])
+            digest.update(f"{self.names[i]}\0{size}\0".encode())
+            for start in range(0, size, _PASS_BASES):
+                letters = self.codes(i, start, min(start + _PASS_BASES, size))
+                codes_to_letters(letters)
+                digest.update(letters.data)
+        value = digest.hexdigest()
+        write_json_atomic(note, {"path": str(self.path.resolve()), "digest": value})
+        return value
+
+    def find(self, contig: str) -> int:
+        """Return the index of a contig by name or alias, −1 when there is none."""
+        return self._index_of.get(contig, -1)
+
+    def index(self, contig: str) -> int:
+        """Return the index of a contig by name or alias.
+
+        Raises
+        ------
+        InputError
+            No such contig; the message names similar ones.
+        """
+        found = self.find(contig)
+        if found < 0:
+            raise InputError(
+                f"{self.path}: no contig {contig!r}{self._suggestion(contig)}; contigs that go by "
+                "another name elsewhere are listed under 'aliases'"
+            )
+        return found
+
+    def _suggestion(self, contig: str) -> str:
+        names = self._source.names
+        other = contig.removeprefix("chr") if contig.startswith("chr") else f"chr{contig}"
+        close = [other] if other in names else difflib.get_close_matches(contig, names, n=3)
+        if close:
+            return f"; did you mean {' or '.join(close)}?"
+        shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+        return f"; its {len(names)} contigs are {shown}"
+
+    def _interval(self, contig: str | int, start: int, end: int | None) -> tuple[int, int, int]:
+        index = self.index(contig) if isinstance(contig, str) else int(contig)
+        if not 0 <= index < len(self.names):
+            raise InputError(
+                f"{self.path}: contig index {index} is outside 0..{len(self.names) - 1}"
+            )
+        size = int(self.sizes[index])
+        end = size if end is None else int(end)
+        if not 0 <= start <= end <= size:
+            raise InputError(
+                f"{self.path}: {self.names[index]}:{start}-{end} is not inside the contig, which "
+                f"has {size} b"
+            )
+        return index, int(start), end
+
+    def codes(self, contig: str | int, start: int = 0, end: int | None = None) -> NDArray[np.uint8]:
+        """Return the base codes of one interval, forward strand.
+
+        Parameters
+        ----------
+        contig
+            Name, alias or index.
+        start, end
+            0-based, half-open; the whole contig by default.
+
+        Returns
+        -------
+        numpy.ndarray
+            uint8, shape ``(end - start,)``.
+
+        Raises
+        ------
+        InputError
+            Unknown contig, or an interval that is not inside it.
+        """
+        index, start, end = self._interval(contig, start, end)
+        out = np.empty(end - start, dtype=np.uint8)
+        number, zero, forward = np.array([index]), np.zeros(1, np.int64), np.ones(1, np.int8)
+        # Piece by piece: the mapped pages stay few on a whole chromosome.
+        for a in range(start, end, _PASS_BASES):
+            size = min(_PASS_BASES, end - a)
+            piece = out[a - start : a - start + size]
+            where, length = np.array([a]), np.array([size])
+            self._source.gather(number, where, length, forward, zero, zero, piece)
+            self._source.mapped.touched(size)
+        return out
+
+    def n_runs(self, contig: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return starts and ends of the maximal runs of N in a contig; remembered.
+
+        int64, sorted; found a portion at a time.
+        """
+        if contig not in self._n_runs:
+            size = int(self.sizes[contig])
+            edges = [np.empty(0, np.int64)]
+            for first in range(0, size, _PASS_BASES):
+                runs = n_runs(self.codes(contig, first, min(first + _PASS_BASES, size)))
+                edges.append(np.stack(runs, axis=1).ravel() + first)
+            every, times = np.unique(np.concatenate(edges), return_counts=True)
+            kept = every[times == 1]  # a run over the end of a portion ends and starts there
+            self._n_runs[contig] = kept[::2], kept[1::2]
+        return self._n_runs[contig]
+
+    def soft_mask(
+        self, contig: str | int, start: int = 0, end: int | None = None
+    ) -> NDArray[np.bool_]:
+        """Return where the bases of one interval are soft-masked (lower case in the file).
+
+        Parameters and errors are those of :meth:`codes`; the result is bool, ``(end - start,)``.
+        """
+        index, start, end = self._interval(contig, start, end)
+        return self._source.soft_mask(index, start, end)
+
+    def gather(
+        self,
+        contig: NDArray[np.integer] | Sequence[int],
+        start: NDArray[np.integer] | Sequence[int],
+        length: int,
+        strand: NDArray[np.integer] | Sequence[int] | None = None,
+    ) -> NDArray[np.uint8]:
+        """Return the base codes of many windows of one length.
+
+        Parameters
+        ----------
+        contig
+            Index of each window's contig, shape ``(n,)``.
+        start
+            0-based start of each window on the forward strand, shape ``(n,)``.
+        length
+            Bases per window.
+        strand
+            +1 or −1 per window; −1 gives the reverse complement. All +1 by default.
+
+        Returns
+        -------
+        numpy.ndarray
+            uint8, shape ``(n, length)``. Fastest when sorted by contig and start.
+
+        Raises
+        ------
+        InputError
+            A window that is not inside its contig: callers drop and count those first.
+        """
+        if length < 0:
+            raise ValueError(f"length must not be negative, found {length}")
+        lengths = np.full(len(contig), length, dtype=np.int64)
+        return self.gather_flat(contig, start, lengths, strand).reshape(len(contig), length)
+
+    def gather_flat(
+        self,
+        contig: NDArray[np.integer] | Sequence[int],
+        start: NDArray[np.integer] | Sequence[int],
+        length: NDArray[np.integer] | Sequence[int],
+        strand: NDArray[np.integer] | Sequence[int] | None = None,
+    ) -> NDArray[np.uint8]:
+        """Return the base codes of windows of any lengths, one after the other.
+
+        Parameters and errors are those of :meth:`gather`, but `length` is one per window; the
+        result is uint8, ``(sum of lengths,)``.
+        """
+        contigs = _integers(contig, "contig")
+        starts = _integers(start, "start")
+        lengths = _integers(length, "length")
+        strands = np.ones(contigs.size, dtype=np.int64)
+        if strand is not None:
+            strands = _integers(strand, "strand")
+        if not contigs.shape == starts.shape == lengths.shape == strands.shape:
+            raise ValueError(
+                f"contig, start, length and strand differ in length: {contigs.size}, "
+                f"{starts.size}, {lengths.size}, {strands.size}"
+            )
+        self._check_windows(contigs, starts, lengths, strands)
+        place = np.cumsum(lengths) - lengths
+        out = np.empty(int(lengths.sum()), dtype=np.uint8)
+        if out.size == 0:
+            return out
+        strands8 = strands.astype(np.int8)
+        for rows in self._source.mapped.blocks(self._source.positions(contigs, starts)):
+            self._source.gather(contigs, starts, lengths, strands8, rows, place, out)
+        return out
+
+    def release(self) -> None:
+        """Give the mapped pages of the file back, after the last use for some time."""
+        if "_source" in vars(self):
+            self._source.mapped.release()
+
+    def _check_windows(
+        self,
+        contig: NDArray[np.int64],
+        start: NDArray[np.int64],
+        length: NDArray[np.int64],
+        strand: NDArray[np.int64],
+    ) -> None:
+        unknown = np.flatnonzero((contig < 0) | (contig >= len(self.names)))
+        if unknown.size:
+            row = int(unknown[0])
+            raise InputError(
+                f"{self.path}: window {row} has contig index {contig[row]}, outside "
+                f"0..{len(self.names) - 1} ({unknown.size} such windows)"
+            )
+        outside = np.flatnonzero((start < 0) | (length < 0) | (start > self.sizes[contig] - length))
+        if outside.size:
+            row = int(outside[0])
+            name, size = self.names[contig[row]], self.sizes[contig[row]]
+            first, end = start[row], start[row] + length[row]
+            raise InputError(
+                f"{self.path}: window {row}, {name}:{first}-{end}, is not "
+                f"inside the contig, which has {size} b ({outside.size} such windows); drop and "
+                "count them first"
+            )
+        wrong = np.flatnonzero(np.abs(strand) != 1)
+        if wrong.size:
+            row = int(wrong[0])
+            raise InputError(
+                f"window {row} has strand {strand[row]}; expected +1 or -1 ({wrong.size} such "
+                "windows)"
+            )
+
+
+def _integers(values: ArrayLike, what: str) -> NDArray[np.int64]:
+    array = np.asarray(values)
+    if array.size == 0:
+        array = array.astype(np.int64)
+    if array.dtype.kind not in "iu" or array.ndim != 1:
+        raise TypeError(
+            f"{what} must be a flat array of integers, found {array.dtype} of shape {array.shape}"
+        )
+    return np.ascontiguousarray(array, dtype=np.int64)
+
+
+def _reopen(path: Path, aliases: dict[str, str]) -> Genome:
+    return Genome(path, aliases=aliases)
+
+
+def _open_source(path: Path) -> _Source:
+    """Open a file as what its first bytes say it is."""
+    label = str(path)
+    if not path.exists():
+        raise MissingInputError(f"{label}: no such file; expected a FASTA or 2bit file")
+    if not path.is_file():
+        raise InputError(f"{label}: is a folder or device; expected a FASTA or 2bit file")
+    key = cache_key(path)
+    magic = _first_bytes(path, label)
+    if magic.startswith(_GZIP_MAGIC):
+        path = unpack(path, label, key)
+        magic = _first_bytes(path, f"{label} (unpacked)")
+    for start, what in _OTHER_MAGICS.items():
+        if magic.startswith(start):
+            raise InputError(
+                f"{label}: is {what}; expected FASTA (plain, gzip, bgzip) or 2bit, unpack it first"
+            )
+    if magic[:4] in BYTE_ORDER_OF_MAGIC:
+        return TwoBitSource(path, label)
+    return FastaSource(path, label, key)
+
+
+def _first_bytes(path: Path, label: str) -> bytes:
+    try:
+        with path.open("rb") as handle:
+            magic = handle.read(8)
+    except OSError as exc:
+        raise InputError(f"{label}: cannot be read ({exc.strerror})") from exc
+    if not magic:
+        raise InputError(f"{label}: is empty (0 bytes); expected a FASTA or 2bit file")
+    return magic

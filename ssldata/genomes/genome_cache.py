@@ -1,0 +1,128 @@
+"""What genomes keep in the cache: unpacked copies and indexes.
+
+Names carry path, size and modification time of the user's file, so a changed file is a new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import glob
+import gzip
+import hashlib
+import os
+import shutil
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from ssldata.base.errors import CrosslabelError, InputError
+from ssldata.base.files import atomic_path, cache_dir
+
+#: Part of every cache name; raise it when what is cached changes.
+_CACHE_VERSION = 1
+
+#: An empty BGZF block: the end-of-file mark of every whole bgzip file (SAM specification, §4.1.2).
+_BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+
+
+def cache_key(path: Path) -> str:
+    """Return the name under which the cache knows a file: its name, and path, size and time."""
+    path = path.resolve()
+    stat = path.stat()
+    text = f"{_CACHE_VERSION}\0{path}\0{stat.st_size}\0{stat.st_mtime_ns}"
+    return f"{path.name[:60]}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def cache_file(key: str, suffix: str) -> Path:
+    """Return the path of one cached file of a genome."""
+    return cache_dir("genomes") / f"{key}{suffix}"
+
+
+@contextlib.contextmanager
+def one_at_a_time(key: str) -> Iterator[None]:
+    """Let one process prepare a file while the others that want the same one wait."""
+    with (cache_dir("locks") / f"{key}.lock").open("w") as handle:
+        # Some network filesystems have no locks: then two may do the same work, harmlessly,
+        # because files become visible whole.
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def cache_write(path: Path, label: str) -> Iterator[Path]:
+    """Give a temporary file that becomes `path`; a full disk is reported in one line.
+
+    To be used under the lock of :func:`one_at_a_time`.
+    """
+    for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.partial"):
+        leftover.unlink(missing_ok=True)  # of a process that was killed: we hold its lock
+    try:
+        with atomic_path(path) as temporary:
+            yield temporary
+    except OSError as exc:
+        if isinstance(exc, CrosslabelError):
+            raise
+        raise CrosslabelError(
+            f"{label}: cannot put its unpacked copy or index into the cache folder "
+            f"{path.parent} ({exc.strerror or exc}); free space there or set CROSSLABEL_CACHE to "
+            "another folder"
+        ) from exc
+
+
+def unpack(path: Path, label: str, key: str) -> Path:
+    """Return the unpacked copy of a gzip or bgzip file, made in the cache the first time.
+
+    bgzip is unpacked whole, like gzip, not read block by block: the rows of a shard lie all over
+    the genome, so every shard would decode every block. One sequential pass and a file that all
+    workers map and share are faster and smaller in memory. The price is the disk space.
+
+    Parameters
+    ----------
+    path
+        The compressed file.
+    label
+        What messages call it.
+    key
+        From :func:`cache_key`.
+
+    Raises
+    ------
+    InputError
+        The file is cut short or damaged; nothing of it stays in the cache.
+    """
+    target = cache_file(key, ".fa")
+    with one_at_a_time(key):
+        if target.exists():
+            return target
+        _check_bgzf_end(path, label)
+        with cache_write(target, label) as temporary:
+            try:
+                with gzip.open(path, "rb") as packed, temporary.open("wb") as plain:
+                    shutil.copyfileobj(packed, plain, 2**20)
+            except EOFError as exc:
+                raise _cut_short(label) from exc
+            except (gzip.BadGzipFile, zlib.error) as exc:
+                raise InputError(
+                    f"{label}: this gzip file is damaged ({exc}); fetch it again"
+                ) from exc
+    return target
+
+
+def _cut_short(label: str) -> InputError:
+    return InputError(
+        f"{label}: this gzip file is cut short (its end is missing); fetch it again and check it "
+        "with `gzip -t`"
+    )
+
+
+def _check_bgzf_end(path: Path, label: str) -> None:
+    # A bgzip file cut between two blocks is valid gzip; only the end mark tells.
+    with path.open("rb") as handle:
+        head = handle.read(18)
+        if len(head) < 18 or not head[3] & 4 or head[12:14] != b"BC":
+            return
+        handle.seek(-min(len(_BGZF_END), path.stat().st_size), os.SEEK_END)
+        if handle.read() != _BGZF_END:
+            raise _cut_short(label)

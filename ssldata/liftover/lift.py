@@ -1,0 +1,415 @@
+"""Liftover: intervals of one genome → where they lie in another, one row per interval, always.
+
+Three modes behind one function (docs/liftover.md draws them):
+
+``blocks``
+    Every aligned block of every chain under the interval gives a piece; pieces less than ``gap``
+    bases apart on a contig merge; exactly one locus left is the homologue.
+``ucsc``
+    What the UCSC liftOver tool answers, exactly.
+``ucsc-multiple``
+    What it answers with ``-multiple``: every chain that covers enough gives a region; regions
+    merge by the same ``gap``, and exactly one locus left is the homologue.
+
+A row never aborts the run: an interval that is wrong, unknown or lost has a status that says so.
+Coordinates are 0-based half-open, on the forward strand.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from enum import IntEnum
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ssldata.base.errors import ConfigError, InputError
+from ssldata.chains.chain_index import ChainIndex
+from ssldata.liftover import blocks_mode, lift_filters, ucsc_mode
+
+Kernel = Literal["auto", "numba", "numpy"]
+#: Intervals from which starting the compiled kernel (a third of a second) pays.
+_COMPILED_FROM_ROWS = 100_000
+
+
+class Status(IntEnum):
+    """What became of an interval."""
+
+    MAPPED = 0  #: exactly one locus
+    DELETED = 1  #: nothing aligned, or its contig is not in the chain file
+    PARTIAL = 2  #: too little of it is aligned
+    SPLIT = 3  #: ucsc: two or more chains, each with too little
+    DUPLICATED = 4  #: ucsc: two or more chains, each with enough
+    DISTANT = 5  #: two or more loci on one contig
+    MULTI_CONTIG = 6  #: loci on two or more contigs
+    INVALID = 7  #: the interval is empty or ends before it starts
+    NOT_RECIPROCAL = 8  #: lifting back does not lead to the interval
+    SUMMIT_LOST = 9  #: the base of the summit is not aligned inside the locus
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiftOptions:
+    """How intervals are lifted.
+
+    Attributes
+    ----------
+    mode
+        ``blocks``, ``ucsc`` or ``ucsc-multiple``.
+    gap
+        Pieces less than this many bases apart on a query contig merge (not in ``ucsc``).
+    min_aligned
+        ``blocks``: smallest fraction of the interval that must be aligned.
+    min_match
+        ucsc modes: smallest fraction a chain must cover (``-minMatch``).
+    compat
+        ``ucsc-multiple``: which release of the tool to agree with. v492 (December 2025) measures
+        ``min_match`` against the whole interval, v491 and before against the part of the
+        interval inside the span of the chain.
+    float32_min_match
+        Compare with ``min_match`` rounded to 32 bits, as the command line tool does.
+    min_chain_t, min_chain_q, min_size_q
+        ``ucsc-multiple``: smallest target and query span of a chain, smallest region.
+    reciprocal
+        Lift every mapped locus back, and refuse it (NOT_RECIPROCAL) unless that maps and covers
+        at least this fraction of the interval. None: do not check.
+    """
+
+    mode: Literal["blocks", "ucsc", "ucsc-multiple"] = "blocks"
+    gap: int = 20
+    min_aligned: float = 0.0
+    min_match: float = 0.95
+    compat: Literal["v491", "v492"] = "v492"
+    float32_min_match: bool = True
+    min_chain_t: int = 0
+    min_chain_q: int = 0
+    min_size_q: int = 0
+    reciprocal: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what has no meaning."""
+        for name, known in (
+            ("mode", ("blocks", "ucsc", "ucsc-multiple")),
+            ("compat", ("v491", "v492")),
+        ):
+            if getattr(self, name) not in known:
+                raise ConfigError(
+                    f"liftover {name} must be one of {', '.join(known)}, "
+                    f"found {getattr(self, name)!r}"
+                )
+        if not self.min_match > 0:
+            raise ConfigError(
+                f"liftover min_match must be above 0, found {self.min_match}: at 0 the UCSC tool "
+                "counts a gap as mapped and then stops"
+            )
+        if self.reciprocal is not None and not 0 <= self.reciprocal <= 1:
+            raise ConfigError(
+                f"liftover reciprocal must be a fraction from 0 to 1, found {self.reciprocal}"
+            )
+        for name in ("gap", "min_aligned", "min_chain_t", "min_chain_q", "min_size_q"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"liftover {name} must not be negative")
+
+    @property
+    def threshold(self) -> float:
+        """The fraction that is compared with: `min_match`, rounded as the tool rounds it."""
+        return float(np.float32(self.min_match)) if self.float32_min_match else self.min_match
+
+
+class Chains(NamedTuple):
+    """The chains of each row, as one flat array.
+
+    Those of row i are ``ids[offsets[i]:offsets[i + 1]]``: numbers of chains in the index.
+    """
+
+    ids: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+
+    def of(self, row: int) -> NDArray[np.int32]:
+        """Return the chains of one row."""
+        return self.ids[self.offsets[row] : self.offsets[row + 1]]
+
+
+@dataclass(frozen=True, eq=False)
+class LiftResult:
+    """One row per input interval, in the order of the input.
+
+    Attributes
+    ----------
+    status
+        int8, a :class:`Status`.
+    contig
+        int32 code into the query names of the index; −1 unless mapped.
+    start, end
+        int64, the locus, on the forward strand; −1 unless mapped.
+    strand
+        int8, strand of the interval (+1 where none was given) turned by the strand of the
+        majority of its aligned bases; a tie counts as +. 0 unless mapped.
+    aligned
+        int64, bases of the interval under `chains`, each counted once.
+    pieces
+        int32, ``blocks``: aligned blocks under the interval; ucsc modes: chains that cover enough.
+    loci
+        int32, what is left of the pieces after merging.
+    summit
+        int64, where the summit lies; −1 without one.
+    chains
+        Chains that gave the pieces (those that cover too little, when none covers enough).
+    """
+
+    status: NDArray[np.int8]
+    contig: NDArray[np.int32]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    strand: NDArray[np.int8]
+    aligned: NDArray[np.int64]
+    pieces: NDArray[np.int32]
+    loci: NDArray[np.int32]
+    summit: NDArray[np.int64]
+    chains: Chains
+
+    def __len__(self) -> int:
+        return len(self.status)
+
+    @property
+    def mapped(self) -> NDArray[np.bool_]:
+        """Rows with exactly one locus that passed every filter."""
+        return np.asarray(self.status == Status.MAPPED)
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of rows of each status that occurs, by lower-case name."""
+        numbers = np.bincount(self.status, minlength=len(Status)).tolist()
+        return {s.name.lower(): numbers[s] for s in Status if numbers[s]}
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Return the columns with one value per row, by name (all but `chains`)."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "chains"}
+
+
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """Every aligned block under every interval, clipped to it; sorted by interval, target start.
+
+    ``interval`` int64 (row of the input), ``chain`` int32, ``target_start`` int64, ``length``
+    int32, ``query_contig`` int32, ``query_start`` int64 (forward strand), ``strand`` int8 (±1).
+    """
+
+    interval: NDArray[np.int64]
+    chain: NDArray[np.int32]
+    target_start: NDArray[np.int64]
+    length: NDArray[np.int32]
+    query_contig: NDArray[np.int32]
+    query_start: NDArray[np.int64]
+    strand: NDArray[np.int8]
+
+    def __len__(self) -> int:
+        return len(self.interval)
+
+
+def empty_columns(rows: int) -> dict[str, NDArray[Any]]:
+    """Return the columns of a result in which nothing is mapped yet."""
+    return {
+        "status": np.zeros(rows, np.int8),
+        "contig": np.full(rows, -1, np.int32),
+        "start": np.full(rows, -1, np.int64),
+        "end": np.full(rows, -1, np.int64),
+        "strand": np.zeros(rows, np.int8),
+        "aligned": np.zeros(rows, np.int64),
+        "pieces": np.zeros(rows, np.int32),
+        "loci": np.zeros(rows, np.int32),
+        "summit": np.full(rows, -1, np.int64),
+    }
+
+
+def check_intervals(
+    index: ChainIndex, contig: ArrayLike, start: ArrayLike, end: ArrayLike
+) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
+    """Return contig codes, starts and ends as arrays of one length.
+
+    Raises
+    ------
+    InputError
+        The columns have different lengths, or positions are no integers.
+    """
+    columns = []
+    for name, values in (("start", start), ("end", end)):
+        array = np.asarray(values)
+        if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+            raise InputError(
+                f"liftover: {name} must be one column of integers, found {array.dtype} of shape "
+                f"{array.shape}"
+            )
+        columns.append(np.ascontiguousarray(array, dtype=np.int64))
+    code = index.encode(contig)
+    if not len(code) == len(columns[0]) == len(columns[1]):
+        raise InputError(
+            f"liftover: contig, start and end have {len(code)}, {len(columns[0])} and "
+            f"{len(columns[1])} rows; they must have equally many"
+        )
+    return code, columns[0], columns[1]
+
+
+def use_compiled(kernel: Kernel, rows: int) -> bool:
+    """Return whether to use the compiled kernel: for many rows, or where it is loaded already."""
+    if kernel not in ("auto", "numba", "numpy"):
+        raise ConfigError(f"liftover kernel must be auto, numba or numpy, found {kernel!r}")
+    if kernel == "auto":
+        return rows >= _COMPILED_FROM_ROWS or "numba" in sys.modules
+    return kernel == "numba"
+
+
+def _implementation(compiled: bool) -> Any:
+    """Return the module that computes `blocks` mode."""
+    if compiled:
+        from ssldata.liftover import blocks_kernels  # costs a third of a second
+
+        return blocks_kernels
+    return blocks_mode
+
+
+def lift(
+    index: ChainIndex,
+    contig: ArrayLike,
+    start: ArrayLike,
+    end: ArrayLike,
+    strand: ArrayLike | None = None,
+    *,
+    options: LiftOptions | Mapping[str, Any] | None = None,
+    summit: ArrayLike | None = None,
+    back: ChainIndex | None = None,
+    kernel: Kernel = "auto",
+) -> LiftResult:
+    """Lift intervals; one row each, in order, never an error for a bad one.
+
+    Parameters
+    ----------
+    index
+        From :func:`ssldata.chains.chain_index.load_chain`.
+    contig
+        Names, or int codes into ``index.target_names`` (−1: not in the chain). A contig the chain
+        file does not know gives DELETED, as in the UCSC tool.
+    start, end
+        int64, 0-based half-open. They may reach beyond the contig; end ≤ start gives INVALID.
+    strand
+        int8 ±1 (0: none), default +1.
+    options
+        How; default: ``blocks``.
+    summit
+        int64 position of the summit of each interval, −1 where there is none: a mapped interval
+        whose summit is not aligned inside the locus becomes SUMMIT_LOST.
+    back
+        The chain from the new genome to the old one, for ``options.reciprocal``; default: the
+        chains of `index` read the other way, which finds loci that several intervals claim.
+    kernel
+        ``numba`` (compiled), ``numpy`` (the readable reference), or ``auto``. All answer alike.
+
+    Raises
+    ------
+    InputError
+        Columns of different lengths or of the wrong type.
+    ConfigError
+        Options without a meaning.
+    """
+    if options is None:
+        options = LiftOptions()
+    elif isinstance(options, Mapping):
+        options = LiftOptions(**options)
+    code, begin, finish = check_intervals(index, contig, start, end)
+    columns = empty_columns(len(code))
+    compiled = use_compiled(kernel, len(code))
+    if options.mode == "blocks":
+        offsets, ids = _implementation(compiled).lift_blocks(
+            index, code, begin, finish,
+            gap=options.gap, min_aligned=options.min_aligned, columns=columns,
+        )  # fmt: skip
+    else:
+        offsets, ids = ucsc_mode.lift_ucsc(
+            index, code, begin, finish, options=options, compiled=compiled, columns=columns
+        )
+    chains = Chains(ids, offsets)
+    if summit is not None:
+        at = _column(summit, "summit", len(code))
+        lift_filters.require_summit(
+            index, code, begin, finish, at,
+            columns=columns, chains=chains, compute=_implementation(compiled),
+        )  # fmt: skip
+    if options.reciprocal is not None:
+        _require_way_back(index, back, code, begin, finish, columns, options, kernel)
+    if strand is not None:
+        given = np.sign(_column(strand, "strand", len(code)))
+        columns["strand"] = (columns["strand"] * given).astype(np.int8)
+    return LiftResult(**columns, chains=chains)
+
+
+def _column(values: ArrayLike, name: str, rows: int) -> NDArray[np.int64]:
+    """Return a further column of integers, one per interval."""
+    array = np.asarray(values)
+    if array.shape != (rows,) or (rows and array.dtype.kind not in "iu"):
+        raise InputError(
+            f"liftover: {name} must be {rows} integers, found {array.dtype} of shape {array.shape}"
+        )
+    return array.astype(np.int64)
+
+
+def _require_way_back(
+    index: ChainIndex,
+    back: ChainIndex | None,
+    code: NDArray[np.int32],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    columns: dict[str, NDArray[Any]],
+    options: LiftOptions,
+    kernel: Kernel,
+) -> None:
+    """Lift the mapped loci back and withdraw those that do not lead to their interval."""
+    assert options.reciprocal is not None
+    if back is None:
+        back = index.inverted()
+    rows = np.flatnonzero(columns["status"] == Status.MAPPED)
+    there = back.encode(index.query_names)[columns["contig"][rows]]
+    found = lift(
+        back, there, columns["start"][rows], columns["end"][rows],
+        options=replace(options, reciprocal=None, min_aligned=0.0), kernel=kernel,
+    ).columns()  # fmt: skip
+    # Codes of the old genome in `index`; −1, no contig of it, for rows that are not mapped.
+    names = np.append(index.encode(back.query_names), np.int32(-1))
+    found["contig"] = names[found["contig"]]
+    lift_filters.require_way_back(
+        start, end, code, options.reciprocal, columns=columns, back=found, rows=rows
+    )
+
+
+def pieces(
+    index: ChainIndex,
+    contig: ArrayLike,
+    start: ArrayLike,
+    end: ArrayLike,
+    *,
+    kernel: Kernel = "auto",
+) -> Pieces:
+    """Return every aligned block under every interval, clipped to it.
+
+    Parameters are those of :func:`lift`. Empty, wrong and unknown intervals have no pieces.
+    """
+    code, begin, finish = check_intervals(index, contig, start, end)
+    compute = _implementation(use_compiled(kernel, len(code)))
+    interval, block = compute.overlapping_blocks(index, code, begin, finish)
+    block_start = index.block_start[block].astype(np.int64)
+    target = np.maximum(block_start, begin[interval])
+    length = np.minimum(index.block_end[block], finish[interval]) - target
+    chain = index.block_chain[block]
+    mirrored = index.mirrored[chain]
+    query = index.block_query[block] + (target - block_start)
+    return Pieces(
+        interval=interval,
+        chain=chain,
+        target_start=target,
+        length=length.astype(np.int32),
+        query_contig=index.chain_query[chain],
+        query_start=np.where(
+            mirrored, index.chain_query_size[chain] - query - length, query
+        ).astype(np.int64),
+        strand=np.where(mirrored, -1, 1).astype(np.int8),
+    )

@@ -1,0 +1,256 @@
+"""The list of target genomes in a file: read it, enter a genome, strike one out.
+
+The list is either a registry file of its own (``genomes: {registry: FILE}`` in the project) or the
+key ``genomes`` of the project file. Edits change the lines of one genome only: comments and layout
+of the rest stay, and the result is read back before it replaces the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ssldata.base.errors import ConfigError, MissingInputError
+from ssldata.base.files import write_text_atomic
+from ssldata.base.yaml_text import parse, read_text
+
+#: Key of the list in a project file.
+_KEY = "genomes"
+#: Keys of a genome that are paths, relative to the folder of the file they stand in.
+_PATHS = ("sequence", "chain")
+
+
+def read_registry(path: Path) -> list[Any]:
+    """Return the entries of a registry file, with absolute paths; they are not checked further.
+
+    Raises
+    ------
+    MissingInputError
+        No such file.
+    ConfigError
+        Not YAML, or not a list.
+    """
+    if not path.is_file():
+        raise MissingInputError(
+            f"{path}: no such registry of genomes; make a file with [] in it to start one"
+        )
+    entries = parse(path, read_text(path))
+    entries = [] if entries is None else entries
+    if not isinstance(entries, list):
+        raise ConfigError(
+            f"{path}: expected a list of genomes (- name: …), found {type(entries).__name__}"
+        )
+    return [
+        {
+            key: str(path.parent.resolve() / value)
+            if key in _PATHS and isinstance(value, str)
+            else value
+            for key, value in entry.items()
+        }
+        if isinstance(entry, dict)
+        else entry
+        for entry in entries
+    ]
+
+
+def enter_genome(path: Path, entry: Mapping[str, Any], *, replace: bool = False) -> bool:
+    """Put a genome into the list of a registry or project file.
+
+    Parameters
+    ----------
+    path
+        The registry or project file.
+    entry
+        ``name``, ``sequence``, ``chain`` and what else the project file allows; paths absolute.
+    replace
+        Overwrite an entry of this name that says something else.
+
+    Returns
+    -------
+    bool
+        False when the file says so already.
+
+    Raises
+    ------
+    ConfigError
+        Another genome of this name is there and `replace` is not set, or the file cannot be edited
+        without touching other lines.
+    """
+    new = {key: _relative(path, value) if key in _PATHS else value for key, value in entry.items()}
+    with _locked(path):
+        text = read_text(path)
+        before = _entries(path, text)
+        names = [item.get("name") if isinstance(item, dict) else None for item in before]
+        if new["name"] not in names:
+            return _write(path, text, _insert(path, text, new), [*before, new])
+        position = names.index(new["name"])
+        if _absolute(path, before[position]) == _absolute(path, new):
+            return False
+        if not replace:
+            raise ConfigError(
+                f"{path}: has another genome {new['name']!r}; pass --replace or choose another name"
+            )
+        after = [*before[:position], new, *before[position + 1 :]]
+        return _write(path, text, _exchange(path, text, position, new), after)
+
+
+def strike_genome(path: Path, name: str) -> bool:
+    """Take a genome out of the list of a registry or project file; False when it is not there."""
+    with _locked(path):
+        text = read_text(path)
+        before = _entries(path, text)
+        names = [item.get("name") if isinstance(item, dict) else None for item in before]
+        if name not in names:
+            return False
+        position = names.index(name)
+        after = before[:position] + before[position + 1 :]
+        return _write(path, text, _exchange(path, text, position, None), after)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the one editor's place of a folder; the kernel frees it when the process ends."""
+    handle = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _entries(path: Path, text: str) -> list[Any]:
+    """Return the list as it stands in the file."""
+    value = parse(path, text)
+    if isinstance(value, dict):
+        value = value.get(_KEY)
+    if value is not None and not isinstance(value, list):
+        raise ConfigError(f"{path}: expected a list of genomes, found {type(value).__name__}")
+    return value or []
+
+
+def _relative(path: Path, value: Any) -> str:
+    """Write a path below the file's folder relative to it: the folder can be moved."""
+    target, folder = Path(value).absolute(), path.parent.resolve()
+    return str(target.relative_to(folder)) if target.is_relative_to(folder) else str(target)
+
+
+def _absolute(path: Path, entry: Any) -> Any:
+    """Return what an entry means: absolute paths, nothing that is a default."""
+    if not isinstance(entry, dict):
+        return entry
+    return {
+        key: str(path.parent.resolve() / value) if key in _PATHS else value
+        for key, value in entry.items()
+        if value not in (None, {})
+    }
+
+
+def _node(path: Path, text: str) -> yaml.Node | None:
+    """Return where the list stands in the text."""
+    root = yaml.compose(text)
+    if isinstance(root, yaml.MappingNode):
+        return next((value for key, value in root.value if key.value == _KEY), None)
+    return root if isinstance(root, yaml.Node) else None
+
+
+def _last_line(node: yaml.Node) -> int:
+    """Return the last line of a node's own text; end marks of blocks lie beyond comments."""
+    if isinstance(node, yaml.MappingNode) and node.value and not node.flow_style:
+        return max(_last_line(value) for _, value in node.value)
+    if isinstance(node, yaml.SequenceNode) and node.value and not node.flow_style:
+        return max(_last_line(item) for item in node.value)
+    return int(node.end_mark.line)
+
+
+def _flow(entry: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(
+        dict(entry), default_flow_style=True, sort_keys=False, allow_unicode=True, width=2**31
+    ).strip()
+
+
+def _block(entry: Mapping[str, Any], indent: int) -> list[str]:
+    body = yaml.safe_dump(dict(entry), sort_keys=False, allow_unicode=True, width=2**31)
+    lines = body.splitlines()
+    return [" " * indent + ("- " if i == 0 else "  ") + line + "\n" for i, line in enumerate(lines)]
+
+
+def _lines(text: str) -> list[str]:
+    lines = text.splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):
+        lines[-1] += "\n"
+    return lines
+
+
+def _insert(path: Path, text: str, entry: Mapping[str, Any]) -> str:
+    """Return the text with one entry more at the end of the list."""
+    node = _node(path, text)
+    if isinstance(node, yaml.SequenceNode) and node.flow_style and node.value:
+        end = node.end_mark.index - 1
+        return text[:end].rstrip() + ", " + _flow(entry) + text[end:]
+    if isinstance(node, yaml.SequenceNode) and node.value:
+        lines = _lines(text)
+        at = _last_line(node) + 1
+        return "".join([*lines[:at], *_block(entry, node.start_mark.column), *lines[at:]])
+    in_project = isinstance(parse(path, text), dict)
+    new = "".join(_block(entry, 2 if in_project else 0))
+    if node is None:
+        head = text if not text or text.endswith("\n") else text + "\n"
+        return head + (f"{_KEY}:\n" if in_project else "") + new
+    # [] or null: take it away, and put the block on the lines that follow.
+    rest = text[node.end_mark.index :]
+    comment, newline, after = rest.partition("\n")
+    head = text[: node.start_mark.index].rstrip(" ")
+    if (not head or head.endswith("\n")) and not comment.strip():
+        return head + new + after  # it has a line of its own
+    return (head + comment).rstrip(" ") + (newline or "\n") + new + after
+
+
+def _exchange(path: Path, text: str, position: int, entry: Mapping[str, Any] | None) -> str:
+    """Return the text with one entry of the list replaced, or taken out (None)."""
+    node = _node(path, text)
+    assert isinstance(node, yaml.SequenceNode)
+    item = node.value[position]
+    if len(node.value) == 1 and entry is None:
+        start = node.start_mark.index
+        if node.flow_style:
+            return text[:start] + "[]" + text[node.end_mark.index :]
+        # On a line of its own: the line of the key may end in a comment.
+        in_project = isinstance(parse(path, text), dict)
+        empty = " " * max(node.start_mark.column, 2 if in_project else 0) + "[]\n"
+        lines = _lines(text)
+        return "".join([*lines[: node.start_mark.line], empty, *lines[_last_line(node) + 1 :]])
+    if node.flow_style:
+        start, end = item.start_mark.index, item.end_mark.index
+        if entry is not None:
+            return text[:start] + _flow(entry) + text[end:]
+        if position:
+            start = node.value[position - 1].end_mark.index
+        else:
+            end = node.value[1].start_mark.index
+        return text[:start] + text[end:]
+    lines = _lines(text)
+    new = [] if entry is None else _block(entry, node.start_mark.column)
+    return "".join([*lines[: item.start_mark.line], *new, *lines[_last_line(item) + 1 :]])
+
+
+def _write(path: Path, before: str, after: str, expected: list[Any]) -> bool:
+    """Replace the file when the edited text means what it should, and nothing else changed."""
+    old = parse(path, before)
+    try:
+        new = parse(path, after)
+    except ConfigError:
+        new = None
+    wanted = {**old, _KEY: expected} if isinstance(old, dict) else expected
+    if new != wanted:
+        raise ConfigError(
+            f"{path}: the list of genomes is written in a way that cannot be edited safely; "
+            f"make it say: {_flow({_KEY: expected})}"
+        )
+    write_text_atomic(path, after)
+    return True

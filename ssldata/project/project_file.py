@@ -1,0 +1,478 @@
+"""The project file: one YAML, checked whole before any work starts.
+
+Every key has a default except the inputs. Unknown keys, wrong values and contradictions are
+reported in one line that names the key, the file and what is allowed (:class:`ConfigError`).
+Relative paths are relative to the folder of the YAML.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
+
+from ssldata.base.errors import ConfigError, MissingInputError
+from ssldata.base.yaml_text import parse, read_text
+from ssldata.project.genome_list import read_registry
+from ssldata.project.section import Fraction, Name, Section
+from ssldata.project.training_section import HOMOLOGOUS, Training
+
+S = TypeVar("S", bound=Section)
+
+#: Name of the store of a joint project, and of a run with an output per experiment.
+JOINT = "joint"
+
+
+class Reference(Section):
+    """The labelled genome."""
+
+    name: Name = Field(description="Name of the assembly, for example sacCer3.")
+    sequence: Path = Field(description="FASTA (plain, gzip, bgzip) or 2bit.")
+    aliases: dict[str, str] = Field(
+        default_factory=dict,
+        description="Other names of contigs, alias: name, used to read peaks and chains "
+        "(peaks that say chr4 where the genome says chrIV).",
+    )
+    sizes: Path | None = Field(
+        default=None,
+        description="Contigs and their lengths (chrom.sizes): what `plan` reckons with while the "
+        "sequence is missing.",
+    )
+
+
+class Experiment(Section):
+    """One set of peaks measured in the labelled genome."""
+
+    name: Name = Field(description="For example the transcription factor.")
+    peaks: Path = Field(description="BED or narrowPeak, plain or gzip.")
+    width: Annotated[int, Field(gt=0)] | None = Field(
+        default=None,
+        description="Replace every peak by this many bases around its summit (narrowPeak column "
+        "10, else the middle of the interval). Needed when peaks are 1 b summits.",
+    )
+
+
+class Genome(Section):
+    """A related genome that peaks are lifted to."""
+
+    name: Name = Field(description="Name of the assembly; names its group in every store.")
+    sequence: Path = Field(description="FASTA (plain, gzip, bgzip) or 2bit.")
+    chain: Path = Field(description="UCSC chain file from the reference to this genome.")
+    distance: Annotated[float, Field(ge=0)] | None = Field(
+        default=None, description="Substitutions per site from the reference, if known."
+    )
+    aliases: dict[str, str] = Field(
+        default_factory=dict,
+        description="Contig names in the chain that the sequence spells otherwise.",
+    )
+
+
+class Windows(Section):
+    """How genomes are cut into rows."""
+
+    size: Annotated[int, Field(gt=0)] = Field(default=200, description="Width of a bin in bases.")
+    context: Annotated[int, Field(gt=0)] | None = Field(
+        default=None,
+        description="Bases stored per row, centred on the bin (default: the bin itself).",
+    )
+    min_overlap: Fraction = Field(
+        default=0.5,
+        description="A bin is positive when MORE than this fraction of it is covered by peaks.",
+    )
+    mode: Literal["rebin", "lift-bins"] = Field(
+        default="rebin",
+        description="rebin: tile the target against the lifted peaks; lift-bins: lift every "
+        "positive bin and centre a window on the result.",
+    )
+    exclude: list[str] = Field(
+        default=["*_*", "chrM", "chrMT", "MT", "chrY", "Y"],
+        description="Contigs of the reference left out (shell patterns).",
+    )
+    exclude_target: list[str] = Field(
+        default_factory=list, description="Contigs of target genomes left out (shell patterns)."
+    )
+    n_policy: Literal["drop", "keep"] = Field(
+        default="drop",
+        description="drop rows whose stored sequence has any N; keep stores N as four zeros.",
+    )
+    partial_in_test: bool = Field(
+        default=True,
+        description="Keep bins that peaks cover too little to be positive as negatives of the "
+        "validation and test sets (they are never training negatives).",
+    )
+
+    @property
+    def stored(self) -> int:
+        """Bases stored per row."""
+        return self.context or self.size
+
+    @model_validator(mode="after")
+    def _context_holds_bin(self) -> Windows:
+        if self.context is not None and (
+            self.context < self.size or (self.context - self.size) % 2
+        ):
+            raise ValueError(
+                f"context ({self.context}) must be size ({self.size}) plus an even number of bases"
+            )
+        return self
+
+
+class Liftover(Section):
+    """How intervals are lifted."""
+
+    mode: Literal["blocks", "ucsc", "ucsc-multiple"] = Field(
+        default="blocks",
+        description="blocks: every aligned block, merged (the paper); ucsc*: as the UCSC tool.",
+    )
+    gap: Annotated[int, Field(ge=1)] = Field(
+        default=20, description="Pieces less than this many bases apart are merged."
+    )
+    min_aligned: Fraction = Field(
+        default=0.0, description="Smallest fraction of the interval that must be aligned."
+    )
+    min_match: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.1, description="UCSC -minMatch, for the ucsc modes."
+    )
+    compat: Literal["v491", "v492"] = Field(
+        default="v492", description="Which UCSC release ucsc-multiple agrees with."
+    )
+
+
+class Split(Section):
+    """Which source intervals are train, validation and test."""
+
+    test: list[str] = Field(
+        min_length=1, description="Contigs of the reference held out for the test."
+    )
+    validation: list[str] = Field(
+        default_factory=list, description="Contigs for validation; empty: a fraction of the loci."
+    )
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.1, description="Used when no validation contig is named."
+    )
+    seed: int = Field(default=0, description="Of the draw of a validation fraction.")
+
+    @model_validator(mode="after")
+    def _disjoint(self) -> Split:
+        both = sorted(set(self.test) & set(self.validation))
+        if both:
+            raise ValueError(f"contigs {', '.join(both)} are in both test and validation")
+        return self
+
+
+class Negatives(Section):
+    """Rows with label 0."""
+
+    pool: Annotated[int, Field(gt=0)] = Field(
+        default=2_000_000, description="Largest number of training negatives kept in the store."
+    )
+    ratio: Annotated[float, Field(gt=0)] = Field(
+        default=1.0, description="Negatives per positive drawn in training."
+    )
+    source: Literal["reference", "lifted", "both"] = Field(
+        default="reference",
+        description="Negatives of pre-training: reference (the paper), lifted from the target "
+        "genomes, or half and half.",
+    )
+    redraw: bool = Field(
+        default=False, description="Draw new negatives every epoch, not once per fit."
+    )
+    seed: int = Field(default=0, description="Of the draw of negatives in training.")
+
+
+class Store(Section):
+    """Where and how rows are stored."""
+
+    path: Path = Field(default=Path("store"), description="Folder that holds <experiment>.zarr.")
+    joint: bool = Field(
+        default=False, description="One joint.zarr with a label column per experiment."
+    )
+    codes: bool = Field(
+        default=True,
+        description="Also store base codes (a quarter of the memory traffic in reading).",
+    )
+    seed: int = Field(
+        default=0, description="Seed of the row permutation and of the negative pool."
+    )
+
+
+class Project(Section):
+    """A whole project file."""
+
+    name: Name = Field(description="Name of the project, for reports and stores.")
+    reference: Reference
+    experiments: list[Experiment] = Field(min_length=1)
+    genomes: list[Genome] = Field(
+        default_factory=list,
+        description="Or `registry: FILE`: a file with such a list, shared by projects and kept by "
+        "`crosslabel store add`.",
+    )
+    sources: Path | None = Field(
+        default=None, description="Table of public files that `crosslabel fetch` brings."
+    )
+    windows: Windows = Field(default_factory=Windows)
+    liftover: Liftover = Field(default_factory=Liftover)
+    split: Split
+    negatives: Negatives = Field(default_factory=Negatives)
+    store: Store = Field(default_factory=Store)
+    training: Training = Field(default_factory=Training)
+
+    _file: Path | None = PrivateAttr(default=None)
+    _genomes_file: Path | None = PrivateAttr(default=None)
+
+    @property
+    def file(self) -> Path | None:
+        """The YAML this was read from."""
+        return self._file
+
+    @property
+    def genomes_file(self) -> Path | None:
+        """The file that lists the genomes: the registry, or the project file itself."""
+        return self._genomes_file
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Project:
+        for what, names in (
+            ("experiments", [e.name for e in self.experiments]),
+            ("genomes", [g.name for g in self.genomes]),
+        ):
+            seen: set[str] = set()
+            for name in names:
+                # Names become folders; two that differ in case alone collide on some disks.
+                if name.lower() in seen:
+                    raise ValueError(f"{what}: the name {name!r} is used twice")
+                seen.add(name.lower())
+        if self.reference.name in {g.name for g in self.genomes}:
+            raise ValueError(f"genomes: {self.reference.name!r} is the reference itself")
+        if "reference" in {g.name for g in self.genomes}:
+            raise ValueError(
+                "genomes: 'reference' means the labelled genome everywhere; choose another name"
+            )
+        known = {e.name for e in self.experiments}
+        for name in self.training.experiments:
+            if name not in known:
+                raise ValueError(
+                    f"training.experiments: {name!r} is not an experiment; "
+                    f"there are {', '.join(sorted(known))}"
+                )
+        if self.training.outputs != "each" and not self.store.joint:
+            raise ValueError(
+                f"training.outputs: {self.training.outputs!r} needs one store of all experiments; "
+                "set store.joint to true"
+            )
+        if self.store.joint and JOINT in {name.lower() for name in known}:
+            raise ValueError(
+                f"experiments: in a joint store {JOINT!r} names the run of all outputs; "
+                "rename the experiment"
+            )
+        far = [g.name for g in self.genomes if g.distance is None]
+        if self.training.sampling.genomes == "distance" and far:
+            raise ValueError(
+                f"training.sampling.genomes: 'distance' needs the distance of every genome; "
+                f"missing: {', '.join(far)}"
+            )
+        if not self.genomes:
+            homologous = [r for r in self.training.regimes if r in HOMOLOGOUS]
+            if homologous:
+                raise ValueError(
+                    f"training.regimes: {', '.join(homologous)} need at least one genome "
+                    "under 'genomes'"
+                )
+        return self
+
+    def experiment(self, name: str) -> Experiment:
+        """Return one experiment by name, or raise :class:`ConfigError` that lists them."""
+        for experiment in self.experiments:
+            if experiment.name == name:
+                return experiment
+        raise ConfigError(
+            f"{self._file or 'project'}: no experiment {name!r}; there are "
+            + ", ".join(e.name for e in self.experiments)
+        )
+
+    def trained_experiments(self) -> list[str]:
+        """Names of the experiments the grid trains."""
+        return list(self.training.experiments) or [e.name for e in self.experiments]
+
+    def cells(self) -> list[str]:
+        """Names under which the grid trains: of experiments, and of the run of all outputs."""
+        each, joint = self.trained_experiments(), [JOINT]
+        return {"each": each, "joint": joint, "both": [*each, *joint]}[self.training.outputs]
+
+    def is_joint(self, cell: str) -> bool:
+        """Whether a name of the grid is that of the run with an output per experiment."""
+        return self.store.joint and cell == JOINT
+
+    def outputs_of(self, cell: str) -> list[str]:
+        """Return the experiments that are the outputs of a run.
+
+        Raises
+        ------
+        ConfigError
+            `cell` is neither an experiment nor, in a joint project, the run of all outputs.
+        """
+        if self.is_joint(cell):
+            return self.trained_experiments()
+        return [self.experiment(cell).name]
+
+    def store_path(self, experiment: str) -> Path:
+        """Path of the store that holds an experiment, or all outputs of a run."""
+        self.outputs_of(experiment)
+        return self.store.path / f"{JOINT if self.store.joint else experiment}.zarr"
+
+
+def _absolute(project: Project, folder: Path) -> Project:
+    """Resolve every relative path of the project against the YAML's folder."""
+
+    def walk(value: Any) -> Any:
+        if isinstance(value, Path):
+            return value if value.is_absolute() else (folder / value).resolve()
+        if isinstance(value, BaseModel):
+            return value.model_copy(
+                update={name: walk(getattr(value, name)) for name in type(value).model_fields}
+            )
+        if isinstance(value, list):
+            return [walk(item) for item in value]
+        return value
+
+    return Project.model_validate(walk(project).model_dump())
+
+
+def _section_of(location: Iterable[str | int]) -> type[BaseModel] | None:
+    """Return the section class that holds the key at `location`."""
+    section: type[BaseModel] | None = Project
+    for part in location:
+        if isinstance(part, int):
+            continue
+        if section is None or part not in section.model_fields:
+            return None
+        annotation = section.model_fields[part].annotation
+        section = None
+        for candidate in (annotation, *get_args(annotation)):
+            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+                section = candidate
+    return section
+
+
+def _dotted(location: Iterable[str | int]) -> str:
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else (f".{part}" if text else part)
+    return text or "(top level)"
+
+
+def explain(error: ValidationError, where: str) -> str:
+    """Turn pydantic's report into one line: key, file, what is allowed."""
+    first = error.errors(include_url=False)[0]
+    location = first["loc"]
+    key = _dotted(location)
+    kind = first["type"]
+    rest = error.error_count() - 1
+    more = f" (and {rest} more)" if rest else ""
+    if kind == "extra_forbidden":
+        section = _section_of(location[:-1])
+        known = list(section.model_fields) if section else []
+        near = difflib.get_close_matches(str(location[-1]), known, n=1)
+        if near:
+            return f"{where}: unknown key {key!r}; did you mean {near[0]!r}?{more}"
+        return f"{where}: unknown key {key!r}; allowed here: {', '.join(known) or 'nothing'}{more}"
+    if kind == "missing":
+        return f"{where}: key {key!r} is missing{more}"
+    message = first["msg"].removeprefix("Value error, ")
+    if kind == "literal_error":
+        expected = first.get("ctx", {}).get("expected", "")
+        return f"{where}: key {key!r} is {first['input']!r}; allowed: {expected}{more}"
+    if kind == "value_error":
+        return (
+            f"{where}: {message}{more}"
+            if key == "(top level)"
+            else f"{where}: key {key!r}: {message}{more}"
+        )
+    return f"{where}: key {key!r} is {first['input']!r}: {message[0].lower()}{message[1:]}{more}"
+
+
+def checked(section: type[S], value: Any, where: str) -> S:
+    """Return a section made from plain values.
+
+    Raises
+    ------
+    ConfigError
+        A key is unknown, missing or wrong; `where` says of which file.
+    """
+    try:
+        return section.model_validate(value)
+    except ValidationError as exc:
+        raise ConfigError(explain(exc, where)) from exc
+
+
+def load_project(path: Path | str) -> Project:
+    """Read and check a project file.
+
+    Parameters
+    ----------
+    path
+        The YAML file, or a folder that holds ``project.yaml``.
+
+    Returns
+    -------
+    Project
+        With every path absolute.
+
+    Raises
+    ------
+    MissingInputError
+        No such file.
+    ConfigError
+        Not YAML, or a key is unknown, missing, wrong or contradicts another.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "project.yaml"
+    if not path.is_file():
+        raise MissingInputError(
+            f"{path}: no such project file; `crosslabel init DIR` writes a commented one"
+        )
+    raw = parse(path, read_text(path))
+    if not isinstance(raw, dict):
+        found = "nothing" if raw is None else type(raw).__name__
+        raise ConfigError(f"{path}: expected a mapping of keys, found {found}")
+    genomes_file = path.resolve()
+    if isinstance(raw.get("genomes"), dict):
+        genomes_file, raw["genomes"] = _registered(raw["genomes"], path)
+    project = _absolute(checked(Project, raw, str(path)), path.resolve().parent)
+    project._file, project._genomes_file = path.resolve(), genomes_file
+    return project
+
+
+def _registered(value: dict[Any, Any], path: Path) -> tuple[Path, list[Any]]:
+    """Read ``genomes: {registry: FILE}``; return the file and its checked entries."""
+    if list(value) != ["registry"] or not isinstance(value["registry"], str):
+        raise ConfigError(f"{path}: key 'genomes' is a list of genomes, or registry: FILE")
+    file = (path.resolve().parent / value["registry"]).resolve()
+    entries = read_registry(file)
+    for number, entry in enumerate(entries, start=1):
+        checked(Genome, entry, f"{file}, genome {number}")
+    return file, entries
+
+
+def dump_project(project: Project) -> str:
+    """Return the resolved project as YAML text, defaults included."""
+    return yaml.safe_dump(project.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of the project file (draft 2020-12)."""
+    schema = Project.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "crosslabel project file"
+    # A list, or {registry: FILE}, which load_project replaces by the list in the file.
+    schema["properties"]["genomes"] |= {
+        "type": ["array", "object"],
+        "properties": {"registry": {"type": "string", "format": "path"}},
+        "additionalProperties": False,
+    }
+    return schema

@@ -1,0 +1,182 @@
+"""The table of a project's public files: where each goes, where it comes from, what it must be."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from ssldata.base.errors import InputError, MissingInputError
+from ssldata.base.files import write_text_atomic
+
+#: Columns of the table, tab-separated with a header line; all but the first two may be empty.
+COLUMNS = ("path", "mirror", "bytes", "sha256", "sequence_digest", "url", "licence", "note")
+
+#: Columns of the lock file: what files of unknown checksum were when they were first fetched.
+LOCK_COLUMNS = ("path", "bytes", "sha256", "origin")
+
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One public file.
+
+    Attributes
+    ----------
+    path
+        Where it goes, relative to the project's folder.
+    mirror
+        Where it lies in a mirror.
+    bytes
+        Its size; None: unknown.
+    sha256
+        Of the file. Empty: unknown; the first fetch writes it to the lock file, and later ones
+        hold the file to it.
+    sequence_digest
+        For a genome whose file may differ: the digest of its sequences
+        (:attr:`ssldata.genomes.genome.Genome.digest`) also identifies it. Empty for none.
+    url
+        The public address; empty: none is known, `note` says where to look.
+    licence, note
+        For people.
+    """
+
+    path: str
+    mirror: str
+    bytes: int | None
+    sha256: str
+    sequence_digest: str
+    url: str
+    licence: str
+    note: str
+
+    @property
+    def name(self) -> str:
+        """The file's name without folders."""
+        return PurePosixPath(self.path).name
+
+
+def read_sources(table: Path) -> list[Source]:
+    """Read and check a table of sources.
+
+    Parameters
+    ----------
+    table
+        Tab-separated, with the columns of :data:`COLUMNS`.
+
+    Raises
+    ------
+    MissingInputError
+        No such table.
+    InputError
+        A missing column, or a row whose values make no sense; named by line.
+    """
+    if not table.is_file():
+        raise MissingInputError(
+            f"{table}: no such table of sources; the key 'sources' of the project names it"
+        )
+    try:
+        lines = table.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as exc:
+        raise InputError(f"{table}: not a text file ({exc.reason} at byte {exc.start})") from exc
+    reader = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+    header = next(reader, [])
+    missing = [column for column in COLUMNS if column not in header]
+    if missing:
+        raise InputError(
+            f"{table}, line 1: no column {', '.join(missing)}; expected the tab-separated columns "
+            + ", ".join(COLUMNS)
+        )
+    sources: list[Source] = []
+    for number, row in enumerate(reader, start=2):
+        if row:
+            sources.append(_source(row, header, f"{table}, line {number}"))
+            if sources[-1].path in {s.path for s in sources[:-1]}:
+                raise InputError(f"{table}, line {number}: path {sources[-1].path!r} occurs twice")
+    if not sources:
+        raise InputError(f"{table}: no files in it; expected a row for each")
+    known = _locked(lock_file(table))
+    return [
+        source if source.sha256 or source.path not in known else _filled(source, known[source.path])
+        for source in sources
+    ]
+
+
+def lock_file(table: Path) -> Path:
+    """Return the file beside a table that remembers checksums the table does not know."""
+    return table.with_name(f"{table.stem}.lock.tsv")
+
+
+def write_lock(table: Path, found: Mapping[str, tuple[int, str, str]]) -> None:
+    """Add files to the lock file.
+
+    Parameters
+    ----------
+    table
+        The table of sources.
+    found
+        Path → bytes, sha256, and where the file came from.
+    """
+    rows = {**_locked(lock_file(table)), **found}
+    lines = ["\t".join(LOCK_COLUMNS)]
+    lines += ["\t".join([path, *map(str, rows[path])]) for path in sorted(rows)]
+    write_text_atomic(lock_file(table), "\n".join(lines) + "\n")
+
+
+def _locked(lock: Path) -> dict[str, tuple[int, str, str]]:
+    if not lock.is_file():
+        return {}
+    lines = lock.read_text(encoding="utf-8").splitlines()
+    rows = [line.split("\t") for line in lines if line]
+    for number, row in enumerate(rows[1:], start=2):
+        if not (len(row) == len(LOCK_COLUMNS) and _is_whole(row[1]) and _HASH.fullmatch(row[2])):
+            raise InputError(
+                f"{lock}, line {number}: expected path, bytes, sha256 and origin; remove the file "
+                "to record the checksums anew"
+            )
+    return {path: (int(size), sha256, origin) for path, size, sha256, origin in rows[1:]}
+
+
+def _is_whole(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def _filled(source: Source, known: tuple[int, str, str]) -> Source:
+    return replace(source, bytes=known[0], sha256=known[1])
+
+
+def _source(row: list[str], header: list[str], where: str) -> Source:
+    if len(row) != len(header):
+        raise InputError(f"{where}: expected {len(header)} columns, found {len(row)}")
+    value = {column: text.strip() for column, text in zip(header, row, strict=True)}
+    for column in ("path", "mirror"):
+        path = PurePosixPath(value[column])
+        # The table may come from someone else: it must not reach outside the project's folder.
+        if not value[column] or path.is_absolute() or ".." in path.parts or "\\" in value[column]:
+            raise InputError(
+                f"{where}: {column} is {value[column]!r}; expected a relative path without '..'"
+            )
+    size = value["bytes"]
+    if size and not _is_whole(size):
+        raise InputError(f"{where}: bytes is {size!r}; expected a whole number or nothing")
+    for column in ("sha256", "sequence_digest"):
+        value[column] = value[column].lower()
+        if value[column] and not _HASH.fullmatch(value[column]):
+            raise InputError(
+                f"{where}: {column} is {value[column]!r}; expected 64 hex digits or nothing"
+            )
+    if value["url"] and not value["url"].startswith(("https://", "http://")):
+        raise InputError(f"{where}: url is {value['url']!r}; expected http://, https:// or nothing")
+    return Source(
+        path=value["path"],
+        mirror=value["mirror"],
+        bytes=int(size) if size else None,
+        sha256=value["sha256"],
+        sequence_digest=value["sequence_digest"],
+        url=value["url"],
+        licence=value["licence"],
+        note=value["note"],
+    )

@@ -1,0 +1,395 @@
+"""The section ``training`` of the project file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import (
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
+
+from ssldata.project.section import Fraction, Name, Section
+
+Regime = Literal[
+    "sl", "ssl", "ssl-ns", "two-stage", "homolog-sampling", "pretrain-only", "ssl-plus"
+]
+REGIMES: tuple[str, ...] = get_args(Regime)
+
+#: What layers compute in; weights are float32.
+Precision = Literal["float32", "mixed_float16", "mixed_bfloat16"]
+
+
+def _one_message(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """Say in one sentence what pydantic says of each member of a union; 1 is ``one``."""
+    try:
+        return "one" if (found := validate(value)) == 1 else found
+    except ValidationError:
+        raise ValueError(f"{value!r}; expected one, all or a number from 1 on") from None
+
+
+#: Devices that share each batch.
+Devices = Annotated[
+    Literal["one", "all"] | Annotated[int, Field(ge=1)], WrapValidator(_one_message)
+]
+
+#: What records runs beside their folders; each is an extra of the package.
+Tracker = Literal["mlflow", "wandb"]
+
+#: Regimes that need homologues.
+HOMOLOGOUS: frozenset[str] = frozenset(REGIMES) - {"sl", "two-stage"}
+
+
+class Weighting(Section):
+    """Weights of homologues in pre-training, by what is known before; see docs/training.md."""
+
+    distance_scale: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        description="A homologue weighs exp(-distance / scale) of its genome (needs the genomes' "
+        "`distance`); null: all genomes alike.",
+    )
+    identity_power: Annotated[float, Field(ge=0)] = Field(
+        default=0.0,
+        description="A homologue weighs its share of identical bases to this power; 0: alike.",
+    )
+    normalise: bool = Field(
+        default=True,
+        description="Divide by the mean: homologues together count as without, and the balance "
+        "of the classes stays.",
+    )
+
+
+class NoisyStudent(Section):
+    """Options of the ssl-ns regime."""
+
+    iterations: Annotated[int, Field(ge=1)] = Field(
+        default=5, description="Students trained one after the other; each teaches the next."
+    )
+    noise_sd: Annotated[float, Field(ge=0)] = Field(
+        default=0.1, description="Standard deviation of the noise added to the weights."
+    )
+    clip: bool = Field(default=True, description="Clip noisy weights to [0, 1].")
+    redraw: bool = Field(default=True, description="Draw the noise anew every epoch.")
+    noise_on_negatives: bool = Field(
+        default=False, description="Add the noise to the weights of negatives too."
+    )
+    student: Literal["fresh", "teacher"] = Field(
+        default="fresh", description="Start each student from new weights or from its teacher."
+    )
+    calibration: Literal["none", "temperature", "platt"] = Field(
+        default="none",
+        description="Calibrate the teacher on the validation rows before its probabilities become "
+        "weights: one parameter (temperature) or two (platt).",
+    )
+
+
+class HomologSampling(Section):
+    """Options of the homolog-sampling regime (Duncan, Mitchell, Moses 2024)."""
+
+    rate: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.7,
+        description="How often a sequence is replaced by one drawn from itself and its "
+        "homologues; the published optimum is between 0.5 and 0.9.",
+    )
+    steps: Literal["own", "ssl"] = Field(
+        default="own",
+        description="Steps per epoch, after which validation is looked at: a pass over the loci, "
+        "or as many as in ssl's pre-training; with few peaks own is soon out of patience.",
+    )
+
+
+class Plus(Section):
+    """Options of the ssl-plus regime, for few peaks; every part can be switched off."""
+
+    ratio: Annotated[float, Field(gt=0)] = Field(
+        default=5.0, description="Negatives per positive, in place of negatives.ratio."
+    )
+    redraw: bool = Field(default=True, description="Draw new negatives every epoch.")
+    labelled: bool = Field(
+        default=True, description="Pre-train on the labelled positives among the homologues."
+    )
+    one_per_locus: bool = Field(
+        default=False,
+        description="An epoch has one sequence per locus, drawn among its homologues.",
+    )
+    reverse_complement: bool = Field(
+        default=True, description="Train on a random strand; average both in scoring."
+    )
+    finetune: bool = Field(default=True, description="Fine-tune on the labelled rows.")
+    weighting: Weighting = Field(
+        default_factory=Weighting, description="In place of training.weighting."
+    )
+    validation_negatives: Annotated[float, Field(gt=0)] = Field(
+        default=50.0, description="In place of training.validation_negatives."
+    )
+
+
+class Augment(Section):
+    """Random changes of training sequences, in every regime (EvoAug, Lee et al. 2023)."""
+
+    reverse_complement: Fraction = Field(
+        default=0.0, description="Share of sequences read from the other strand, in all phases."
+    )
+    mutation: Fraction = Field(default=0.0, description="Share of bases replaced.")
+    insertion: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Longest random insertion in bases; 0: none."
+    )
+    deletion: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Longest deletion in bases; 0: none."
+    )
+    inversion: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Longest inverted segment in bases; 0: none."
+    )
+    translocation: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Longest segment moved to the other end, in bases; 0: none."
+    )
+    shift: Annotated[int, Field(ge=0)] = Field(
+        default=0,
+        description="Furthest random shift to either side, in bases; the store must hold them "
+        "beside what the model reads (windows.context).",
+    )
+    noise: Annotated[float, Field(ge=0)] = Field(
+        default=0.0,
+        description="Standard deviation of Gaussian noise added to the one-hot input.",
+    )
+    finetuning: bool = Field(
+        default=False,
+        description="Also in fine-tuning, which otherwise sees only originals (but for "
+        "reverse_complement).",
+    )
+
+
+class Lora(Section):
+    """Low-rank adapters of DNABERT-2."""
+
+    rank: Annotated[int, Field(ge=1)] = Field(default=8, description="Rank of the adapters.")
+    alpha: Annotated[float, Field(gt=0)] = Field(
+        default=32.0, description="Adapters are scaled by alpha / rank."
+    )
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.05, description="On the input of the adapters."
+    )
+    targets: list[Literal["Wqkv", "attention.output.dense", "gated_layers", "wo"]] = Field(
+        default=["Wqkv"], min_length=1, description="Layers that get adapters."
+    )
+
+
+class Dnabert2(Section):
+    """Options of the model dnabert2; see docs/dnabert2.md."""
+
+    folder: Path | None = Field(
+        default=None, description="Holds config.json, tokenizer.json and the weights."
+    )
+    url: str | None = Field(default=None, description="The same, as an http(s) address.")
+    pretrained: bool = Field(default=True, description="False: start at random.")
+    pooling: Literal["cls", "mean", "max"] = Field(
+        default="cls", description="What of the encoder the head reads."
+    )
+    lora: Lora | None = Field(default_factory=Lora, description="null: train everything.")
+    train_pooler: bool = Field(default=True, description="Train the pooler too (with cls).")
+    tokens: Annotated[int, Field(ge=3)] | None = Field(
+        default=None, description="Tokens per row; default: enough for real DNA."
+    )
+    sha256: dict[str, str] = Field(
+        default_factory=dict, description="File name: checksum it must have."
+    )
+
+
+class Sampling(Section):
+    """How often rows are used in training; see docs/reading.md."""
+
+    genomes: Literal["rows", "genomes", "distance"] = Field(
+        default="rows",
+        description="Rate of each genome in phases on homologues: every row as often; every "
+        "genome as often; or rows less often the farther their genome is (needs the genomes' "
+        "`distance`). homolog-sampling has a rate of its own.",
+    )
+    halving: Annotated[float, Field(gt=0)] = Field(
+        default=0.5,
+        description="With `genomes: distance`: substitutions per site at which a row is used half "
+        "as often as one at distance 0.",
+    )
+    one_per_locus: bool = Field(
+        default=False,
+        description="In phases on homologues an epoch has one row per locus, drawn anew each "
+        "epoch among its homologues; validation is looked at as often as without.",
+    )
+    balance: Literal["batch", "none"] = Field(
+        default="batch",
+        description="batch: every batch has its share of positives (1 / (1 + ratio)) to within "
+        "one row; none: classes fall as in random batches. In every phase.",
+    )
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> Sampling:
+        if self.genomes == "genomes" and self.one_per_locus:
+            raise ValueError(
+                "genomes: genomes does not go with one_per_locus, which draws one row among the "
+                "homologues of a locus; use rows or distance"
+            )
+        return self
+
+
+class Sweeps(Section):
+    """Series of runs beside the grid, for ``--report paper``; empty: none.
+
+    Each value is one more run of every experiment, model and seed of the grid, in the regimes that
+    the key concerns; a value the grid has itself is no more work.
+    """
+
+    models: list[str] = Field(
+        default_factory=list, description="Models of the grid that are swept; empty: all."
+    )
+    nearest: list[Annotated[int, Field(ge=1)]] = Field(
+        default_factory=list, description="Numbers of nearest genomes; ssl."
+    )
+    labelled_peaks: list[Annotated[int, Field(ge=1)]] = Field(
+        default_factory=list,
+        description="Numbers of labelled loci, where an experiment has as many; the regimes of "
+        "the grid but ssl-ns.",
+    )
+    iterations: list[Annotated[int, Field(ge=1)]] = Field(
+        default_factory=list, description="Of the noisy student; ssl-ns."
+    )
+    noise_sd: list[Annotated[float, Field(ge=0)]] = Field(
+        default_factory=list, description="Of the noisy student; ssl-ns."
+    )
+
+
+class Training(Section):
+    """The grid ``crosslabel run`` trains, and how every fit is done."""
+
+    experiments: list[Name] = Field(default_factory=list, description="Empty: all.")
+    outputs: Literal["each", "joint", "both"] = Field(
+        default="each",
+        description="each: a run per experiment, of one output; joint: one run named joint, with "
+        "an output per experiment (needs store.joint); both: all of these.",
+    )
+    models: list[str] = Field(
+        default=["cnn-27k"],
+        min_length=1,
+        description="Names of `crosslabel model list`, or my_package.module:function.",
+    )
+    regimes: list[Regime] = Field(
+        default=["sl", "ssl", "ssl-ns"],
+        min_length=1,
+        description="sl: labelled rows only; ssl: pre-trained on homologues; ssl-ns: noisy "
+        "student; two-stage: control that pre-trains on labelled rows; homolog-sampling: "
+        "sequences replaced by homologues at random; pretrain-only: ssl without fine-tuning; "
+        "ssl-plus: recipe for few peaks.",
+    )
+    seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field(
+        default=[0], min_length=1, description="One run each: initial weights, draws and order."
+    )
+    runs: Path = Field(default=Path("runs"), description="Folder of the run folders.")
+    batch_size: Annotated[int, Field(gt=0)] = Field(default=256, description="Rows per step.")
+    epochs: Annotated[int, Field(gt=0)] = Field(default=100, description="At most, per phase.")
+    patience: Annotated[int, Field(gt=0)] = Field(
+        default=8, description="Epochs without a better validation loss before a phase stops."
+    )
+    plateau_patience: Annotated[int, Field(ge=0)] = Field(
+        default=0,
+        description="Halve the learning rate after this many epochs without gain; 0: never.",
+    )
+    monitor: Literal["val_loss", "val_aupr"] = Field(
+        default="val_loss", description="What of the validation rows decides when to stop."
+    )
+    learning_rate: Annotated[float, Field(gt=0)] = Field(
+        default=1e-3, description="Of Adam, in sl and in pre-training."
+    )
+    finetune_learning_rate: Annotated[float, Field(gt=0)] = Field(
+        default=5e-4, description="Of Adam, in fine-tuning."
+    )
+    validation_negatives: Annotated[float, Field(gt=0)] = Field(
+        default=5.0, description="Validation negatives per validation positive."
+    )
+    two_stage_steps: Literal["own", "ssl"] = Field(
+        default="ssl",
+        description="Steps per epoch of the control's first stage: those of sl, or those of "
+        "ssl's pre-training, in passes over the rows of sl.",
+    )
+    both_strands: bool = Field(
+        default=False,
+        description="Models score both strands and average; ssl-plus always does with its "
+        "reverse_complement.",
+    )
+    nearest: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="Homologues of only so many genomes, nearest first (by their distance, else "
+        "in the order of the list).",
+    )
+    labelled_peaks: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="Train on only so many loci with peaks, drawn by the seed, and their "
+        "homologues.",
+    )
+    model_options: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="Name of a model: its options, for example deep-cnn-64: {dilations: [1, 2]}; "
+        "`crosslabel model list` names them.",
+    )
+    sampling: Sampling = Field(default_factory=Sampling)
+    weights: Name | None = Field(
+        default=None,
+        description="Published weights of the homologues in pre-training (`crosslabel weights "
+        "publish`); ssl-ns makes its own.",
+    )
+    weighting: Weighting = Field(default_factory=Weighting)
+    precision: Precision = Field(
+        default="float32",
+        description="mixed_float16 or mixed_bfloat16: layers compute in half precision, for GPUs; "
+        "weights, probabilities and the saved model stay float32.",
+    )
+    jit_compile: bool = Field(
+        default=False,
+        description="Compile training steps with XLA; without TensorFlow's deterministic kernels.",
+    )
+    devices: Devices = Field(
+        default="one",
+        description="GPUs that share each batch: one, all or a number (of CPUs where there is no "
+        "GPU).",
+    )
+    trackers: list[Tracker] = Field(
+        default_factory=list,
+        description="Record runs with mlflow or wandb too; each needs its extra.",
+    )
+    augment: Augment = Field(default_factory=Augment)
+    noisy_student: NoisyStudent = Field(default_factory=NoisyStudent)
+    homolog_sampling: HomologSampling = Field(default_factory=HomologSampling)
+    ssl_plus: Plus = Field(default_factory=Plus)
+    dnabert2: Dnabert2 = Field(default_factory=Dnabert2)
+    sweeps: Sweeps = Field(default_factory=Sweeps)
+    published: Path | None = Field(
+        default=None,
+        description="CSV with columns experiment, model, regime, aupr that --report paper shows "
+        "beside your own results.",
+    )
+    published_counts: Path | None = Field(
+        default=None,
+        description="CSV with columns experiment, positives, pseudo_labelled: shown beside your "
+        "own counts, and what `plan` reckons with while inputs are missing.",
+    )
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Training:
+        for what in ("models", "regimes", "seeds", "trackers"):
+            values = getattr(self, what)
+            if len(set(values)) < len(values):
+                raise ValueError(f"training.{what}: the same value is listed twice")
+        for name in self.sweeps.models:
+            if name not in self.models:
+                raise ValueError(f"training.sweeps.models: {name!r} is not in training.models")
+        if self.ssl_plus.one_per_locus and self.sampling.genomes == "genomes":
+            raise ValueError(
+                "training.sampling.genomes: 'genomes' does not go with ssl_plus.one_per_locus"
+            )
+        if self.jit_compile and self.devices != "one":
+            raise ValueError(
+                "training.jit_compile: TensorFlow does not compile steps that several devices "
+                "share; use devices: one, or jit_compile: false"
+            )
+        return self

@@ -1,0 +1,201 @@
+"""How fast a store is read here, and whether a training waits for it: what ``store bench`` says."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ssldata.base.errors import StoreError
+from ssldata.reading.mixture import Mixture, Segment
+from ssldata.reading.reader import Encoding, TrainingReader
+from ssldata.store.store import HOMOLOGUES, REFERENCE, Store
+
+#: Share of a training step spent waiting from which on we call it data-bound.
+BOUND = 0.05
+_WARM_UP = 20
+
+
+def whole_mixture(store: Store, *, seed: int = 0) -> Mixture:
+    """Return all positives of a store and as many negatives of the reference.
+
+    Raises
+    ------
+    StoreError
+        There are no positives or no negatives to train on.
+    """
+    names = [REFERENCE, *(f"{HOMOLOGUES}/{genome}" for genome in store.genomes)]
+    segments = [Segment(name, *store.group(name).ranges["positive"]) for name in names]
+    positives = tuple(segment for segment in segments if len(segment))
+    negatives = (Segment(REFERENCE, *store.group(REFERENCE).ranges["negative"]),)
+    if not positives or not len(negatives[0]):
+        raise StoreError(f"{store.location}: no rows to train on; `crosslabel plan` shows counts")
+    return Mixture(positives, negatives, seed=seed)
+
+
+def resident_bytes() -> int:
+    """Return the memory of this process, in bytes; where /proc is missing, its highest so far."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def peak_memory(store: Store, *, batch_size: int) -> int:
+    """Return the megabytes that reading one epoch takes beyond what TensorFlow itself does."""
+    import numpy as np
+
+    from ssldata.reading.reader import tiny_pipeline
+
+    tiny_pipeline()  # what TensorFlow loads at its first use is not ours
+    before = peak = resident_bytes()
+    reader = TrainingReader(store, whole_mixture(store), batch_size=batch_size)
+    for step, batch in enumerate(reader.dataset().take(reader.steps_per_epoch)):
+        del batch
+        if step % 10 == 0:
+            peak = max(peak, resident_bytes())
+    return int(np.ceil((peak - before) / 1e6))
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchReport:
+    """What was measured.
+
+    Attributes
+    ----------
+    rows, length, batch_size
+        Of the epoch that was read, bases per row, rows per batch.
+    direct
+        Whether chunks were read without zarr-python.
+    codes_per_s, codes_per_cpu_s
+        Rows per second of wall and of CPU time (all threads), as base codes.
+    onehot_per_s, onehot_per_cpu_s
+        The same as float32 one-hot.
+    memory_mb
+        Growth of the process while reading, in MB.
+    step_ms, waiting_ms
+        Of one training step, and how long it waited for its batch (means: what a training takes);
+        None without a model.
+    verdict
+        ``data-bound`` when a step waits more than 5 % of its time, else ``model-bound``.
+    """
+
+    rows: int
+    length: int
+    batch_size: int
+    direct: bool
+    codes_per_s: float
+    codes_per_cpu_s: float
+    onehot_per_s: float
+    onehot_per_cpu_s: float
+    memory_mb: int
+    step_ms: float | None = None
+    waiting_ms: float | None = None
+    verdict: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report for JSON."""
+        return asdict(self)
+
+
+def _speed(reader: TrainingReader, seconds: float) -> tuple[float, float, int]:
+    batches = iter(reader.dataset())
+    for _ in range(_WARM_UP):
+        next(batches)
+    wall, cpu, rows, peak = time.perf_counter(), time.process_time(), 0, 0
+    while time.perf_counter() - wall < seconds:
+        # The last batch of an epoch is smaller, and a small epoch is a batch.
+        rows += sum(int(next(batches)[0].shape[0]) for _ in range(10))
+        peak = max(peak, resident_bytes())
+    return rows / (time.perf_counter() - wall), rows / (time.process_time() - cpu), peak
+
+
+def _steps(
+    reader: TrainingReader, train: Callable[[Any], None], seconds: float
+) -> tuple[float, float]:
+    """Return the mean time of a step and of its waiting, in seconds."""
+    batches = iter(reader.dataset())
+    for _ in range(3):  # the first step compiles the model
+        train(next(batches))
+    waits: list[float] = []
+    steps: list[float] = []
+    began = time.perf_counter()
+    while time.perf_counter() - began < seconds or len(steps) < 3:
+        start = time.perf_counter()
+        batch = next(batches)
+        got = time.perf_counter()
+        train(batch)
+        waits.append(got - start)
+        steps.append(time.perf_counter() - start)
+    return sum(steps) / len(steps), sum(waits) / len(waits)
+
+
+def verdict_of(step: float, waiting: float) -> str:
+    """Return ``data-bound`` when a step waits more than 5 % of its time, else ``model-bound``."""
+    return "data-bound" if waiting > BOUND * step else "model-bound"
+
+
+def bench(
+    store: Store,
+    *,
+    batch_size: int = 256,
+    context: int | None = None,
+    seconds: float = 3.0,
+    train: Callable[[Any], None] | None = None,
+) -> BenchReport:
+    """Measure reading, and the waiting of a training step.
+
+    Parameters
+    ----------
+    store
+        What to read; its training rows of all genomes.
+    batch_size, context
+        Of the batches.
+    seconds
+        Per measurement.
+    train
+        Trains on one batch and returns when done.
+
+    Returns
+    -------
+    BenchReport
+        Rates, memory, waiting, verdict.
+    """
+    mixture = whole_mixture(store)
+    from ssldata.reading.reader import tiny_pipeline
+
+    tiny_pipeline()
+    before = resident_bytes()
+
+    def reader(encoding: Encoding) -> TrainingReader:
+        return TrainingReader(
+            store, mixture, batch_size=batch_size, context=context, encoding=encoding
+        )
+
+    first = reader(Encoding())
+    codes = _speed(first, seconds)
+    onehot = _speed(reader(Encoding(kind="onehot")), seconds)
+    step = waiting = None
+    if train is not None:
+        step, waiting = _steps(reader(Encoding()), train, seconds)
+    return BenchReport(
+        rows=mixture.rows,
+        length=first.length,
+        batch_size=batch_size,
+        direct=first.is_direct,
+        codes_per_s=codes[0],
+        codes_per_cpu_s=codes[1],
+        onehot_per_s=onehot[0],
+        onehot_per_cpu_s=onehot[1],
+        memory_mb=round(max(0, codes[2] - before) / 1e6),
+        step_ms=None if step is None else step * 1e3,
+        waiting_ms=None if waiting is None else waiting * 1e3,
+        verdict=None if step is None or waiting is None else verdict_of(step, waiting),
+    )

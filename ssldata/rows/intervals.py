@@ -1,0 +1,278 @@
+"""BED and narrowPeak in, checked; merging through pyranges.
+
+Coordinates are 0-based half-open. This is the only module that imports pyranges.
+"""
+
+from __future__ import annotations
+
+import difflib
+import gzip
+import io
+import math
+import zlib
+from array import array
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pyranges.methods.merge import find_clusters
+
+from ssldata.base.errors import InputError, MissingInputError
+
+#: Columns of a narrowPeak line; the last is the summit's offset from start, or -1.
+NARROWPEAK_COLUMNS = 10
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Intervals of one genome.
+
+    Attributes
+    ----------
+    contig
+        int32 (n,), index into the genome's contig names.
+    start, end
+        int64 (n,), 0-based half-open.
+    """
+
+    contig: NDArray[np.int32]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Return the number of intervals."""
+        return len(self.start)
+
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Intervals:
+        """Return the intervals at `rows` (indices or a mask), in that order."""
+        return Intervals(self.contig[rows], self.start[rows], self.end[rows])
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """Peaks of one experiment, sorted by contig, start, end, then file order.
+
+    Attributes
+    ----------
+    intervals
+        After the fixed-width extension, clipped to the contig.
+    score
+        float32 (n,), BED column 5, 0 where there is none.
+    counts
+        What was read and what was left out: ``lines``, ``kept``, ``unknown_contig``, ``clipped``.
+    unknown
+        Contigs of the file that the genome does not have, with their number of lines.
+    """
+
+    intervals: Intervals
+    score: NDArray[np.float32]
+    counts: Mapping[str, int]
+    unknown: Mapping[str, int] = field(default_factory=dict)
+
+
+def read_text(path: Path) -> str:
+    """Read a text file that may be gzip (told by its first bytes, not by its name).
+
+    Raises
+    ------
+    MissingInputError
+        No such file.
+    InputError
+        The gzip stream is damaged or cut off, or the bytes are not text.
+    """
+    if not path.is_file():
+        raise MissingInputError(f"{path}: no such file")
+    data = path.read_bytes()
+    if data[:2] == b"\x1f\x8b":
+        try:
+            data = gzip.decompress(data)
+        except (EOFError, OSError, zlib.error) as exc:
+            raise InputError(
+                f"{path}: gzip data damaged or cut off ({exc}); fetch or copy the file again"
+            ) from exc
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        raise InputError(f"{path}: not a text file (byte {exc.start} is not UTF-8)") from exc
+
+
+def _integer(text: str, what: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{what} is {text!r}, expected a whole number") from None
+
+
+def _span(fields: list[str], *, empty: bool) -> tuple[int, int]:
+    """Return start and end of a BED line; a ValueError says what is wrong with it."""
+    if len(fields) < 3:
+        raise ValueError(f"{len(fields)} columns, expected contig, start, end")
+    start, end = _integer(fields[1], "start"), _integer(fields[2], "end")
+    if end < start:
+        raise ValueError(f"end {end} lies before start {start}")
+    if start < 0:
+        raise ValueError(f"start {start} is negative")
+    if end == start and not empty:
+        raise ValueError(f"empty interval at {start}; set 'width' to widen summits")
+    return start, end
+
+
+def _check_end(end: int, contig: str, size: int) -> None:
+    if end > size:
+        raise ValueError(
+            f"end {end} lies beyond {contig}, which has {size} b "
+            "(are the peaks of another assembly?)"
+        )
+
+
+def _score(fields: list[str]) -> float:
+    """Return column 5 of a BED line, 0 where there is none."""
+    if len(fields) < 5 or fields[4] in {"", "."}:
+        return 0.0
+    try:
+        score = float(fields[4])
+    except ValueError:
+        raise ValueError(f"score is {fields[4]!r}, expected a number") from None
+    return 0.0 if math.isnan(score) else score
+
+
+def _summit(fields: list[str], start: int, end: int) -> int:
+    """Return the position of the summit: narrowPeak column 10, else the middle."""
+    if len(fields) == NARROWPEAK_COLUMNS:
+        offset = _integer(fields[9], "summit (column 10)")
+        if offset >= 0:
+            if start + offset >= end:
+                raise ValueError(f"summit offset {offset} lies outside the peak of {end - start} b")
+            return start + offset
+    return (start + end) // 2 if end - start > 1 else start
+
+
+def read_peaks(
+    path: Path,
+    *,
+    names: Sequence[str],
+    sizes: NDArray[np.int64],
+    aliases: Mapping[str, str] | None = None,
+    width: int | None = None,
+) -> Peaks:
+    """Read the peaks of one experiment.
+
+    Parameters
+    ----------
+    path
+        BED (3 columns or more) or narrowPeak, plain or gzip. Header lines (``#``, ``track``,
+        ``browser``) and blank lines are passed over; LF or CRLF; tab, or white space without tabs.
+    names, sizes
+        Contigs of the labelled genome, and their sizes in bases.
+    aliases
+        Other names of contigs, alias → name.
+    width
+        When given, each peak becomes `width` bases: [summit − width // 2, … + width), clipped to
+        the contig.
+
+    Returns
+    -------
+    Peaks
+
+    Raises
+    ------
+    MissingInputError
+        No such file.
+    InputError
+        A line is malformed, ends before it starts, or leaves its contig; no peak at all; or no
+        peak lies on a known contig.
+    """
+    index = {name: i for i, name in enumerate(names)}
+    for alias, name in (aliases or {}).items():
+        if name in index:
+            index.setdefault(alias, index[name])
+    length_of = sizes.tolist()
+    contigs, starts, ends, scores = array("i"), array("q"), array("q"), array("f")
+    unknown: Counter[str] = Counter()
+    lines = clipped = 0
+    for number, line in enumerate(io.StringIO(read_text(path)), start=1):
+        text = line.rstrip("\r\n")
+        if not text.strip() or text.startswith(("#", "track", "browser")):
+            continue
+        lines += 1
+        fields = text.split("\t") if "\t" in text else text.split()
+        try:
+            start, end = _span(fields, empty=width is not None)
+            contig = index.get(fields[0])
+            if contig is None:
+                unknown[fields[0]] += 1
+                continue
+            size = length_of[contig]
+            _check_end(end, names[contig], size)
+            score = _score(fields)
+            if width is not None:
+                first = _summit(fields, start, end) - width // 2
+                start, end = max(0, first), min(size, first + width)
+                clipped += end - start < width
+        except ValueError as exc:
+            raise InputError(f"{path}, line {number}: {exc}") from None
+        contigs.append(contig)
+        starts.append(start)
+        ends.append(end)
+        scores.append(score)
+    if not lines:
+        raise InputError(f"{path}: no peaks in the file")
+    if not starts:
+        example = next(iter(unknown))
+        near = difflib.get_close_matches(example, names, n=3) or list(names[:3])
+        raise InputError(
+            f"{path}: none of {lines} peaks is on a contig of the genome: the file says "
+            f"{example!r}, the genome has {', '.join(near)}, …; map the names under "
+            "'reference.aliases'"
+        )
+    intervals = Intervals(
+        np.array(contigs, np.int32), np.array(starts, np.int64), np.array(ends, np.int64)
+    )
+    # lexsort is stable, so equal intervals keep the order of the file.
+    order = np.lexsort((intervals.end, intervals.start, intervals.contig))
+    return Peaks(
+        intervals=intervals.take(order),
+        score=np.array(scores, np.float32)[order],
+        counts={
+            "lines": lines,
+            "kept": len(starts),
+            "unknown_contig": sum(unknown.values()),
+            "clipped": clipped,
+        },
+        unknown=dict(sorted(unknown.items())),
+    )
+
+
+def merge(intervals: Intervals) -> Intervals:
+    """Return the union of intervals: overlapping and abutting ones merged, sorted."""
+    if not len(intervals):
+        return intervals
+    # All contigs on one axis, with room between them; and the compiled loop of pyranges without its
+    # data frames, which cost 5 ms a call.
+    low = min(0, int(intervals.start.min()))
+    reach = np.zeros(int(intervals.contig.max()) + 1, np.int64)
+    np.maximum.at(reach, intervals.contig, intervals.end)
+    first = np.concatenate(([0], np.cumsum(reach + 1 - low))) - low
+    start, end = intervals.start + first[intervals.contig], intervals.end + first[intervals.contig]
+    order = np.argsort(start)
+    start, end, _ = find_clusters(start[order], end[order], 0)
+    contig = (np.searchsorted(first + low, start, side="right") - 1).astype(np.int32)
+    return Intervals(contig, start - first[contig], end - first[contig])
+
+
+def containing(merged: Intervals, intervals: Intervals) -> NDArray[np.int64]:
+    """Return for each interval the index of the merged interval that contains its start, or −1."""
+    order_key = merged.contig.astype(np.int64) << 40 | merged.start
+    key = intervals.contig.astype(np.int64) << 40 | intervals.start
+    found = np.searchsorted(order_key, key, side="right") - 1
+    inside = (
+        (found >= 0)
+        & (merged.contig[found] == intervals.contig)
+        & (intervals.start < merged.end[found])
+        if len(merged)
+        else np.zeros(len(intervals), bool)
+    )
+    return np.where(inside, found, -1)

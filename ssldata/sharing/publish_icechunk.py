@@ -1,0 +1,245 @@
+"""Publish a store as a commit of an Icechunk repository: only what changed is written."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
+
+from ssldata.base.errors import InputError, StoreError
+from ssldata.base.files import digest_of
+from ssldata.base.progress import NoProgress, Progress
+from ssldata.sharing.card import licence_of
+from ssldata.sharing.share import members_of, shared_root, unchanging
+from ssldata.store.icechunk_repository import BRANCH, Address, address_of, open_repository, told
+from ssldata.store.store import (
+    ATTRIBUTE,
+    COMPLETE,
+    HOMOLOGUES,
+    REFERENCE,
+    WEIGHTS,
+    Store,
+    open_store,
+)
+from ssldata.store.store_writer import writer_lock
+
+#: Values on their way at a time.
+_AT_ONCE = 8
+
+
+def publish(
+    path: Path, to: str | Path, *, licence: str | None = None, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Write the complete groups of a store as one commit, with a tag: see :func:`tag_for`.
+
+    A group that is in the newest commit already is left alone there. A commit is visible whole or
+    not at all; the card's files stay behind, for a repository takes Zarr's own files only.
+
+    Parameters
+    ----------
+    path
+        A local store.
+    to
+        The repository, see :func:`ssldata.store.icechunk_repository.address_of`; created when there
+        is none.
+    licence
+        Of the data, kept with the commit; default: that of the store's card.
+    progress
+        Who is told.
+
+    Returns
+    -------
+    dict
+        ``address`` to open it by, ``tag``, ``status`` (``published`` or ``unchanged``),
+        ``written``, ``kept`` and ``removed`` groups, ``files`` and ``bytes`` written, ``left_out``
+        (groups that are not complete).
+
+    Raises
+    ------
+    InputError
+        `to` names a state, or lies inside the store.
+    StoreError
+        The repository holds another store or something else; another process published meanwhile.
+    CrosslabelError
+        The store cannot be opened, or the repository cannot be reached.
+    """
+    address = address_of(to)
+    if address.tag is not None:
+        raise InputError(f"{to}: a commit gets its tag from what it holds; leave @… away")
+    open_store(path)  # where no store is, neither a lock nor a repository is made
+    with contextlib.ExitStack() as held:
+        if not address.is_remote:
+            place = Path(address.place).resolve()
+            if path.resolve() in (place, *place.parents):
+                raise InputError(f"{to}: lies inside the store; write it elsewhere")
+            # On a disk Icechunk cannot tell two commits at once apart.
+            held.enter_context(writer_lock(place))
+        held.enter_context(unchanging(path))
+        store = open_store(path)
+        if not path.is_dir():
+            raise StoreError(f"{path}: not a folder; publish the store it was made of")
+        repository = open_repository(address, create=True)
+        new = shared_root(store)
+        with told(address):
+            session = repository.writable_session(BRANCH)
+            old = _root_of(session, address, store.experiments)
+            kept, removed = _compare(old, new)
+            complete = [name for name, e in store.ledger.items() if e["status"] == COMPLETE]
+            tag = tag_for(store)
+            value: dict[str, Any] = {
+                "address": str(Address(address.place, tag)),
+                "tag": tag,
+                "status": "unchanged",
+                "written": sorted(set(complete) - set(kept)),
+                "kept": sorted(kept),
+                "removed": sorted(removed),
+                "files": 0,
+                "bytes": 0,
+                "left_out": sorted(set(store.ledger) - set(complete)),
+            }
+            if value["written"] or value["removed"]:
+                found = dict(members_of(store))
+                changed = [key for key in found if not _below(key, kept)]
+                files = {key: found[key] for key in changed}
+                value["files"], value["bytes"] = _write(
+                    session,
+                    gone=[name for name in _groups(old) if name not in kept],
+                    root=new,
+                    files=files,
+                    progress=progress or NoProgress(),
+                    name=path.name,
+                )
+                licence = licence or licence_of(path)
+                session.commit(
+                    _message(path.stem, value),
+                    metadata={"digest": store.digest} | ({"license": licence} if licence else {}),
+                )
+                value["status"] = "published"
+            if tag not in repository.list_tags():
+                repository.create_tag(tag, repository.lookup_branch(BRANCH))
+    return value
+
+
+def tag_for(store: Store) -> str:
+    """Return the tag of a state: the store's digest, with weights a dash and 12 digits of theirs.
+
+    The digest is that of the rows alone, and a tag means the same bytes for ever.
+    """
+    return f"{store.digest}-{digest_of(store.weights)[:12]}" if store.weights else store.digest
+
+
+def _message(name: str, value: Mapping[str, Any]) -> str:
+    said = [f"{name} {value['tag'][:12]}"]
+    for verb, key in (("wrote", "written"), ("removed", "removed")):
+        if value[key]:
+            said.append(f"{verb} {', '.join(value[key])}")
+    return "; ".join(said)
+
+
+def _root_of(session: Any, address: Address, experiments: list[str]) -> dict[str, Any] | None:
+    """Return the root metadata of the newest commit; None when it is the empty first one."""
+    found = sync(session.store.get("zarr.json", default_buffer_prototype()))
+    if found is None:
+        return None
+    root: dict[str, Any] = json.loads(found.to_bytes())
+    ours = root.get("attributes", {}).get(ATTRIBUTE)
+    if ours is None:
+        raise StoreError(f"{address}: holds something else than a crosslabel store")
+    if ours["experiments"] != experiments:
+        raise StoreError(
+            f"{address}: holds the store of {', '.join(ours['experiments'])}; "
+            "give each store a repository of its own"
+        )
+    return root
+
+
+def _groups(root: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+    return {} if root is None else dict(root["attributes"][ATTRIBUTE]["ledger"])
+
+
+def _compare(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Return the groups that need not be written, and those that are no longer there."""
+    before, after = _groups(old), _groups(new)
+
+    def metadata(root: Mapping[str, Any], name: str) -> dict[str, Any]:
+        listed = root["consolidated_metadata"]["metadata"]
+        # The sources are written with the labelled genome, and their checksum is in its content.
+        names = [name, "sources"] if name == REFERENCE else [name]
+        return {key: value for key, value in listed.items() if _below(key, names)}
+
+    def weights(root: Mapping[str, Any], name: str) -> dict[str, Any]:
+        said = root["attributes"][ATTRIBUTE].get(WEIGHTS, {})
+        return {key: e["groups"][name] for key, e in said.items() if name in e["groups"]}
+
+    kept = [
+        name
+        for name in after
+        if old is not None
+        and name in before
+        and before[name]["content"] == after[name]["content"]
+        and metadata(old, name) == metadata(new, name)
+        and weights(old, name) == weights(new, name)
+    ]
+    return kept, [name for name in before if name not in after]
+
+
+def _below(key: str, groups: Iterable[str]) -> bool:
+    """Return whether a key belongs to one of the groups; the sources go with the reference."""
+    return any(
+        key == name
+        or key.startswith(f"{name}/")
+        or (name == REFERENCE and _below(key, ["sources"]))
+        for name in groups
+    )
+
+
+def _write(
+    session: Any,
+    *,
+    gone: list[str],
+    root: Mapping[str, Any],
+    files: Mapping[str, Path],
+    progress: Progress,
+    name: str,
+) -> tuple[int, int]:
+    """Write the files of changed groups into a session; return their number and bytes."""
+    store, prototype = session.store, default_buffer_prototype()
+
+    async def put(key: str, data: bytes) -> int:
+        await store.set(key, prototype.buffer.from_bytes(data))
+        return len(data)
+
+    async def put_all(keys: list[str], advance: Callable[[float], None]) -> int:
+        slots, total = asyncio.Semaphore(_AT_ONCE), 0
+
+        async def one(key: str) -> None:
+            nonlocal total
+            async with slots:
+                total += await put(key, await asyncio.to_thread(files[key].read_bytes))
+            advance(1)
+
+        await asyncio.gather(*(one(key) for key in keys))
+        return total
+
+    async def everything(advance: Callable[[float], None]) -> int:
+        for group in gone:
+            for folder in [group, "sources"] if group == REFERENCE else [group]:
+                await store.delete_dir(folder)
+        if not any(group.startswith(f"{HOMOLOGUES}/") for group in _groups(root)):
+            await store.delete_dir(HOMOLOGUES)
+        total = await put("zarr.json", (json.dumps(root) + "\n").encode())
+        # An array must be known before its chunks: metadata first, parents before children.
+        described = sorted(key for key in files if key.endswith("zarr.json"))
+        for key in sorted(described, key=lambda key: key.count("/")):
+            total += await put(key, files[key].read_bytes())
+            advance(1)
+        return total + await put_all([key for key in files if key not in set(described)], advance)
+
+    with progress.task(f"publish {name}", len(files)) as advance:
+        return len(files) + 1, sync(everything(advance))

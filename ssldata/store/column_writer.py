@@ -1,0 +1,121 @@
+"""Small whole arrays, one per column of a group, and groups: Zarr of a plain layout.
+
+The bytes are those zarr-python would write (a test compares them); written here because a group
+has some twenty columns, and each costs zarr-python several milliseconds however few its rows.
+
+Format: https://zarr-specs.readthedocs.io/en/latest/v3/core/index.html
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numcodecs import blosc
+from numpy.typing import NDArray
+
+from ssldata.base.errors import StoreError
+from ssldata.base.files import write_text_atomic
+from ssldata.store.shard_writer import one_thread
+
+#: Rows per chunk: columns are read whole.
+COLUMN_CHUNK = 1_048_576
+#: Blosc compressor and level.
+_CODEC, _LEVEL = "zstd", 3
+
+
+def put_group(path: Path, attributes: Mapping[str, Any]) -> None:
+    """Make a Zarr group, or add attributes to one that is there.
+
+    The bytes are those of zarr-python, which takes ten times as long.
+    """
+    file = path / "zarr.json"
+    found: dict[str, Any] = {}
+    if file.is_file():
+        if not attributes:
+            return
+        found = json.loads(file.read_bytes())["attributes"]
+    node = {"attributes": found | dict(attributes), "zarr_format": 3, "node_type": "group"}
+    path.mkdir(parents=True, exist_ok=True)
+    write_text_atomic(file, json.dumps(node, indent=2))
+
+
+def write_column(folder: Path, values: NDArray[Any], dims: tuple[str, ...]) -> None:
+    """Write one array whole, and check that it reads back.
+
+    Parameters
+    ----------
+    folder
+        Of the array; what was there is replaced.
+    values
+        Integers or floats; the first axis is the row.
+    dims
+        Names of the dimensions.
+
+    Raises
+    ------
+    StoreError
+        It reads back other than written, or is of a type that columns do not have.
+    """
+    if values.dtype.kind not in "iuf":
+        raise StoreError(f"{folder}: a column holds integers or floats, found {values.dtype}")
+    values = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
+    shape = (max(1, min(COLUMN_CHUNK, values.shape[0])), *values.shape[1:])
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    metadata = json.dumps(_metadata(values, shape, dims), indent=2)
+    (folder / "zarr.json").write_text(metadata, encoding="utf-8")
+    for number, first in enumerate(range(0, len(values), shape[0])):
+        part = values[first : first + shape[0]]
+        if len(part) < shape[0]:  # a chunk at the end is stored whole
+            chunk = np.zeros(shape, values.dtype)
+            chunk[: len(part)] = part
+        else:
+            chunk = part
+        if not chunk.view(np.uint8).any():
+            continue  # reads as zeros
+        file = folder.joinpath("c", str(number), *["0"] * (values.ndim - 1))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with one_thread():
+            file.write_bytes(
+                blosc.compress(
+                    chunk,
+                    _CODEC.encode(),
+                    _LEVEL,
+                    shuffle=blosc.SHUFFLE,
+                    typesize=values.itemsize,
+                )
+            )
+            back = np.frombuffer(blosc.decompress(file.read_bytes()), np.uint8)
+        if not np.array_equal(back, chunk.view(np.uint8).ravel()):
+            raise StoreError(f"{file}: reads back other than written")
+
+
+def _metadata(values: NDArray[Any], chunk: tuple[int, ...], dims: tuple[str, ...]) -> dict:
+    """Return the metadata of an array, in the order in which zarr-python writes them."""
+    order = {"configuration": {"endian": "little"}} if values.itemsize > 1 else {}
+    packing = {
+        "typesize": values.itemsize,
+        "cname": _CODEC,
+        "clevel": _LEVEL,
+        "shuffle": "shuffle",
+        "blocksize": 0,
+    }
+    return {
+        "shape": list(values.shape),
+        "data_type": values.dtype.name,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(chunk)}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": 0.0 if values.dtype.kind == "f" else 0,
+        "codecs": [{"name": "bytes", **order}, {"name": "blosc", "configuration": packing}],
+        "attributes": {},
+        "dimension_names": list(dims),
+        "zarr_format": 3,
+        "node_type": "array",
+        "storage_transformers": [],
+    }

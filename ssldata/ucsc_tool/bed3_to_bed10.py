@@ -1,0 +1,279 @@
+"""BED files of up to ten BED columns through a chain, as the UCSC tool does it.
+
+This is the strict, readable path: line by line, every error with its line. Large regular files
+take :mod:`ssldata.ucsc_tool.bulk_bed`, which must write the same bytes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ssldata.base.errors import InputError
+from ssldata.chains.chain_index import ChainIndex
+from ssldata.liftover.lift import Status
+from ssldata.liftover.ucsc_mode import Regions, find_regions
+from ssldata.ucsc_tool.bed_rows import REASONS, BedOptions, BedReader, Text, bin_number, turned
+from ssldata.ucsc_tool.thick_parts import map_thick
+
+#: Lines per round: bounds the memory a large file needs.
+_CHUNK = 200_000
+
+
+class _Rows(NamedTuple):
+    """A round of rows."""
+
+    lines: list[int]
+    words: list[list[bytes]]
+    code: NDArray[np.int32]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    strand: list[bytes]
+    thick: NDArray[np.int64] | None
+
+
+def lift_small(reader: BedReader, index: ChainIndex, options: BedOptions) -> Iterator[Text]:
+    """Lift the rows of a BED file of up to ten BED columns; yield the text of each round.
+
+    Raises
+    ------
+    InputError
+        Ragged rows, positions that are no numbers, an interval that ends before it starts; thick
+        columns with ``-ends``.
+    """
+    if options.ends and reader.columns >= 8 and not 0 < options.bed_plus < 8:
+        raise InputError(
+            f"{reader.where}: -ends does not move the thick columns 7 and 8; give -bedPlus=6 to "
+            "copy them as they are"
+        )
+    for rows in _rounds(reader, index, options):
+        if options.ends:
+            yield _lift_ends(rows, index, options)
+        else:
+            yield _lift_rows(rows, index, options, reader.where)
+
+
+def _rounds(reader: BedReader, index: ChainIndex, options: BedOptions) -> Iterator[_Rows]:
+    plus = options.bed_plus
+    stranded = reader.columns >= 6 and (plus == 0 or plus >= 6)
+    thick = reader.columns >= 8 and (plus == 0 or plus >= 8)
+    names = {name.encode("utf-8"): code for code, name in enumerate(index.target_names)}
+    lines: list[int] = []
+    words: list[list[bytes]] = []
+    numbers: list[tuple[int, ...]] = []
+    for line, row in reader.rows():
+        start = reader.number(row, 1, line)
+        end = reader.number(row, 2, line)
+        if start > end:
+            raise InputError(
+                f"{reader.where}, line {line}: the start {start} is after the end {end}"
+            )
+        if thick:
+            numbers.append((start, end, reader.number(row, 6, line), reader.number(row, 7, line)))
+        else:
+            numbers.append((start, end))
+        lines.append(line)
+        words.append(row)
+        if len(lines) == _CHUNK:
+            yield _round(lines, words, numbers, names, stranded)
+            lines, words, numbers = [], [], []
+    if lines:
+        yield _round(lines, words, numbers, names, stranded)
+
+
+def _round(
+    lines: list[int],
+    words: list[list[bytes]],
+    numbers: list[tuple[int, ...]],
+    names: dict[bytes, int],
+    stranded: bool,
+) -> _Rows:
+    table = np.array(numbers, dtype=np.int64)
+    return _Rows(
+        lines=lines,
+        words=words,
+        code=np.array([names.get(row[0], -1) for row in words], dtype=np.int32),
+        start=np.ascontiguousarray(table[:, 0]),
+        end=np.ascontiguousarray(table[:, 1]),
+        strand=[row[5][:1] for row in words] if stranded else [b"."] * len(words),
+        thick=table[:, 2:] if table.shape[1] == 4 else None,
+    )
+
+
+def refuse_gaps(
+    found: Regions, rows: _Rows, index: ChainIndex, options: BedOptions, where: str
+) -> NDArray[np.int8]:
+    """Return the statuses for ``-minMatch=0``, at which a chain counts wherever it spans.
+
+    The UCSC tool then takes a chain with a gap over the whole interval for a hit, and stops.
+    """
+    status = found.status.copy()
+    length = np.maximum(rows.end - rows.start, 1)
+    spans = np.zeros(len(status), np.int64)
+    for contig in np.unique(rows.code[rows.code >= 0]).tolist():
+        mine = rows.code == contig
+        of = index.chain_target == contig
+        if options.multiple:
+            of &= index.chain_end - index.chain_start >= options.min_chain_t
+            of &= index.chain_query_end - index.chain_query_start >= options.min_chain_q
+        begins = np.sort(index.chain_start[of])
+        ends = np.sort(index.chain_end[of])
+        stop = rows.start[mine] + length[mine]
+        spans[mine] = np.searchsorted(begins, stop, side="left") - np.searchsorted(
+            ends, rows.start[mine], side="right"
+        )
+    if options.min_size_q:  # regions that were dropped as too small are no gaps
+        search = replace(options.lift_options(), min_size_q=0)
+        found = find_regions(index, rows.code, rows.start, rows.end, options=search, compiled=False)
+    gap = spans > np.diff(found.offsets)
+    duplicated = (spans > 1) & (not options.multiple)
+    status[duplicated] = Status.DUPLICATED
+    wrong = np.flatnonzero(gap & ~duplicated)
+    if len(wrong):
+        raise InputError(
+            f"{where}, line {rows.lines[wrong[0]]}: with -minMatch=0 an interval inside a gap of a "
+            "chain would count as mapped; use a value above 0, such as 0.000001"
+        )
+    return status
+
+
+def _lift_rows(rows: _Rows, index: ChainIndex, options: BedOptions, where: str) -> Text:
+    """Lift a round of whole intervals."""
+    # Where the compiled search is not there yet, starting it costs more than it saves here.
+    found = find_regions(
+        index, rows.code, rows.start, rows.end,
+        options=options.lift_options(), compiled="numba" in sys.modules,
+    )  # fmt: skip
+    status = found.status
+    if options.min_match <= 0:
+        status = refuse_gaps(found, rows, index, options, where)
+    thick = None
+    if rows.thick is not None:
+        thick = map_thick(
+            index, found, rows.thick, ratio=0.0 if options.multiple else options.ratio
+        )
+    names = [name.encode("utf-8") for name in index.query_names]
+    contig = index.chain_query[found.chain].tolist()
+    minus = index.flipped[found.chain].tolist()
+    begin, finish = found.start.tolist(), found.end.tolist()
+    offsets = found.offsets.tolist()
+    mapped: list[bytes] = []
+    unmapped: list[bytes] = []
+    plus = options.bed_plus
+    for row, (words, result) in enumerate(zip(rows.words, status.tolist(), strict=True)):
+        strand = rows.strand[row]
+        if options.preserve_input:
+            _keep_input(words, rows, row)
+        if result != Status.MAPPED:
+            unmapped.append(_unmapped_line(REASONS[Status(result)], words, rows, row))
+            continue
+        region = b""
+        if options.multiple:
+            region = words[3] if len(words) > 3 else _position(rows, row)
+        for serial, at in enumerate(range(offsets[row], offsets[row + 1]), start=1):
+            fields = _place(names[contig[at]], begin[at], finish[at], options)
+            if options.multiple:
+                fields.append(region)
+                if not options.no_serial:
+                    fields.append(b"%d" % serial)
+            tail = words[3:]
+            if len(words) >= 6 and (plus == 0 or plus >= 6):
+                tail[2] = turned(strand) if minus[at] else strand
+            if thick is not None:
+                tail[3:5] = (b"%d" % value for value in thick[at])
+            if options.multiple:
+                # The serial takes the place of the score, unless that is not a BED column.
+                skip = 1 if options.no_serial or 0 < plus < 5 else 2
+                tail = tail[skip:]
+            mapped.append(b"\t".join(fields + tail))
+    return _text(mapped, unmapped, status)
+
+
+def _lift_ends(rows: _Rows, index: ChainIndex, options: BedOptions) -> Text:
+    """Lift the first and the last bases of each interval and join what they give (``-ends``)."""
+    search = options.lift_options()
+    parts = [
+        find_regions(index, rows.code, begin, finish, options=search, compiled=False)
+        for begin, finish in (
+            (rows.start, rows.start + options.ends),
+            (rows.end - options.ends, rows.end),
+        )
+    ]
+    names = [name.encode("utf-8") for name in index.query_names]
+    mapped: list[bytes] = []
+    unmapped: list[bytes] = []
+    status = np.where(parts[0].status != Status.MAPPED, parts[0].status, parts[1].status)
+    plus = options.bed_plus
+    for row, (words, result) in enumerate(zip(rows.words, status.tolist(), strict=True)):
+        if options.preserve_input:
+            _keep_input(words, rows, row)
+        if result != Status.MAPPED:
+            reason = REASONS[Status(result)] + b" on one or both ends"
+            unmapped.append(_unmapped_line(reason, words, rows, row))
+            continue
+        left, right = (part.offsets[row] for part in parts)
+        chains = [part.chain[at] for part, at in zip(parts, (left, right), strict=True)]
+        first, last = (
+            (int(part.start[at]), int(part.end[at]))
+            for part, at in zip(parts, (left, right), strict=True)
+        )
+        minus = bool(index.flipped[chains[0]])
+        if index.mirrored[chains[0]]:
+            first, last = last, first
+        if (
+            index.chain_query[chains[0]] != index.chain_query[chains[1]]
+            or minus != bool(index.flipped[chains[1]])
+            or first[0] >= last[1]
+        ):
+            status[row] = Status.SPLIT
+            unmapped.append(
+                _unmapped_line(b"ends mapped differently or incompletely", words, rows, row)
+            )
+            continue
+        fields = _place(names[index.chain_query[chains[0]]], first[0], last[1], options)
+        tail = words[3:]
+        if len(words) >= 6 and (plus == 0 or plus >= 6):
+            tail[2] = turned(rows.strand[row]) if minus else rows.strand[row]
+        mapped.append(b"\t".join(fields + tail))
+    return _text(mapped, unmapped, status)
+
+
+def _place(name: bytes, start: int, end: int, options: BedOptions) -> list[bytes]:
+    """Return the first columns of a mapped line."""
+    fields = [name, b"%d" % start, b"%d" % end]
+    if options.has_bin:
+        fields.insert(0, b"%d" % bin_number(start, end))
+    return fields
+
+
+def _position(rows: _Rows, row: int) -> bytes:
+    """Return the interval as a browser position, 1-based."""
+    return b"%b:%d-%d" % (rows.words[row][0], rows.start[row] + 1, rows.end[row])
+
+
+def _keep_input(words: list[bytes], rows: _Rows, row: int) -> None:
+    """Put the input position before the name (``-preserveInput``)."""
+    if len(words) > 3:
+        words[3] = _position(rows, row) + b":" + words[3]
+
+
+def _unmapped_line(reason: bytes, words: list[bytes], rows: _Rows, row: int) -> bytes:
+    """Return the two lines of an interval that did not map."""
+    fields = [words[0], b"%d" % rows.start[row], b"%d" % rows.end[row], *words[3:]]
+    if len(fields) > 5:
+        fields[5] = rows.strand[row]
+    return b"#" + reason + b"\n" + b"\t".join(fields)
+
+
+def _text(mapped: list[bytes], unmapped: list[bytes], status: NDArray[np.int8]) -> Text:
+    numbers = np.bincount(status, minlength=len(Status)).tolist()
+    return Text(
+        b"".join(line + b"\n" for line in mapped),
+        b"".join(line + b"\n" for line in unmapped),
+        {s.name.lower(): numbers[s] for s in Status if numbers[s]},
+    )

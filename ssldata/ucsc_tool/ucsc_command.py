@@ -1,0 +1,290 @@
+"""``crosslabel liftover OLD CHAIN NEW UNMAPPED``: a drop-in for the UCSC liftOver tool.
+
+Same options (one dash, ``-name=value``), same bytes in both files. It starts fast: neither pandas
+nor a framework is imported, and the compiled kernels only where the input is large enough.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Protocol
+
+from ssldata.base.errors import ConfigError, CrosslabelError
+from ssldata.base.files import atomic_path
+from ssldata.chains.chain_index import load_chain
+from ssldata.chains.chain_text import read_bytes
+from ssldata.ucsc_tool.bed3_to_bed10 import lift_small
+from ssldata.ucsc_tool.bed12 import lift_blocked
+from ssldata.ucsc_tool.bed_rows import BedOptions, BedReader, Text
+
+USAGE = """\
+usage: crosslabel liftover OLD CHAIN NEW UNMAPPED [options]
+
+Move the intervals of OLD (BED3 to BED12, and BED with further columns) through CHAIN (a UCSC
+chain file from the old genome to the new one). What maps is written to NEW, the rest with its
+reason to UNMAPPED: the same bytes as the UCSC liftOver tool writes. OLD and CHAIN may be
+compressed; stdin and stdout may be given for file names.
+
+options (of the UCSC tool, with its defaults):
+  -minMatch=0.95     least fraction of bases that must map
+  -minBlocks=1.0     BED12: least fraction of blocks that must map
+  -fudgeThick        BED12: move unmapped thick ends to the closest mapped base
+  -multiple          allow several output regions for an interval
+  -noSerial          with -multiple: do not put a serial number in the 5th column
+  -minChainT=0 -minChainQ=0   with -multiple: least size of a chain in the old, new genome
+  -minSizeQ=0        with -multiple: least size of a region
+  -minSizeT=0        accepted, without effect (as in the tool)
+  -bedPlus=N         only the first N columns are BED, the others are copied (narrowPeak: 6)
+  -tab               columns are separated by tabs only (with -bedPlus)
+  -hasBin            the first column is a bin number (with -bedPlus)
+  -ends=N            lift the first and last N bases and join them
+  -preserveInput     put the old position before the name
+options of crosslabel:
+  --compat v491|v492 -multiple as before or since release 492 of December 2025 (default v492)
+  --quiet            no summary on standard error
+"""
+
+#: Size of a BED file from which starting the compiled reader pays.
+COMPILED_FROM_BYTES = 5_000_000
+
+
+class BinaryWriter(Protocol):
+    """Something bytes are written to."""
+
+    def write(self, data: bytes | memoryview, /) -> int:
+        """Write and return how many bytes were taken."""
+        ...
+
+
+_FLAGS = {
+    "multiple": "multiple",
+    "noSerial": "no_serial",
+    "hasBin": "has_bin",
+    "tab": "tab",
+    "fudgeThick": "fudge_thick",
+    "preserveInput": "preserve_input",
+    "quiet": "quiet",
+}
+_VALUES: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "minMatch": ("min_match", float),
+    "minBlocks": ("min_blocks", float),
+    "minChainT": ("min_chain_t", int),
+    "minChainQ": ("min_chain_q", int),
+    "minSizeT": ("min_size_t", int),
+    "minSizeQ": ("min_size_q", int),
+    "bedPlus": ("bed_plus", int),
+    "ends": ("ends", int),
+    "compat": ("compat", str),
+}
+_OTHER_FORMATS = ("gff", "genePred", "sample", "pslT", "positions", "pslt", "chainTable")
+
+
+def parse_arguments(arguments: list[str]) -> tuple[list[str], BedOptions, bool]:
+    """Return the four file names, the options, and whether to be quiet.
+
+    Raises
+    ------
+    ConfigError
+        An unknown option, a value that does not fit, options that exclude each other, or not
+        four file names.
+    """
+    files: list[str] = []
+    found: dict[str, Any] = {}
+    waiting = iter(arguments)
+    for argument in waiting:
+        if not argument.startswith("-") or argument == "-":
+            files.append(argument)
+            continue
+        name, equals, value = argument.lstrip("-").partition("=")
+        if name in _FLAGS:
+            if equals:
+                raise ConfigError(f"{argument}: this option has no value")
+            found[_FLAGS[name]] = True
+        elif name in _VALUES:
+            key, convert = _VALUES[name]
+            if not equals:
+                if not argument.startswith("--"):
+                    raise ConfigError(f"{argument}: give the value as -{name}=VALUE")
+                value = next(waiting, "")
+            try:
+                found[key] = convert(value)
+            except ValueError:
+                kind = "a whole number" if convert is int else "a number"
+                raise ConfigError(f"-{name} needs {kind}, found {value!r}") from None
+        elif name in _OTHER_FORMATS:
+            raise ConfigError(
+                f"{argument}: not supported; only BED is read (use the UCSC tool for "
+                "gff, genePred, psl and positions)"
+            )
+        else:
+            known = " ".join(f"-{key}" for key in (*_VALUES, *_FLAGS))
+            raise ConfigError(f"{argument}: unknown option; known are {known}")
+    quiet = bool(found.pop("quiet", False))
+    options = BedOptions(**found)
+    check_options(options, set(found))
+    if len(files) != 4:
+        raise ConfigError(
+            f"expected 4 file names (OLD CHAIN NEW UNMAPPED), found {len(files)}; "
+            "see crosslabel liftover --help"
+        )
+    return files, options, quiet
+
+
+def check_options(options: BedOptions, given: set[str]) -> None:
+    """Refuse options that mean nothing or exclude each other, as the UCSC tool does.
+
+    Raises
+    ------
+    ConfigError
+    """
+    names = {key: f"-{name}" for name, (key, _) in _VALUES.items()}
+    names.update({key: f"-{name}" for name, key in _FLAGS.items()})
+    if options.compat not in ("v491", "v492"):
+        raise ConfigError(f"--compat must be v491 or v492, found {options.compat!r}")
+    for field in fields(options):
+        value = getattr(options, field.name)
+        # NaN is not ≥ 0 either.
+        if isinstance(value, (int, float)) and not value >= 0:
+            raise ConfigError(f"{names[field.name]} must not be negative, found {value}")
+    for key in ("min_chain_t", "min_chain_q", "min_size_q", "no_serial"):
+        if key in given and not options.multiple:
+            raise ConfigError(f"{names[key]} has a meaning only with -multiple")
+    for key in ("tab", "has_bin"):
+        if key in given and not options.bed_plus:
+            raise ConfigError(f"{names[key]} can be used only with -bedPlus")
+    if options.ends and options.multiple:
+        raise ConfigError("-ends cannot be used with -multiple")
+
+
+@contextlib.contextmanager
+def open_output(name: str) -> Iterator[BinaryWriter]:
+    """Open a file for writing; it appears only when the block ends well.
+
+    ``stdout`` and ``-`` are standard output. A name that ends in .gz is compressed. Devices and
+    pipes are written directly.
+    """
+    path = Path(name)
+    if name in {"stdout", "-", "/dev/stdout"}:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    elif path.exists() and not path.is_file():
+        with path.open("wb") as handle:
+            yield handle
+    else:
+        if not path.parent.is_dir():
+            raise ConfigError(f"{name}: there is no folder {path.parent}")
+        with atomic_path(path) as temporary, temporary.open("wb") as handle:
+            if path.suffix == ".gz":
+                with gzip.GzipFile("", "wb", 6, handle, mtime=0) as packed:
+                    yield packed
+            else:
+                yield handle
+
+
+def compiled_pays(data: bytes) -> bool:
+    """Return whether the compiled reader is worth its start, or is there anyway."""
+    return len(data) >= COMPILED_FROM_BYTES or "numba" in sys.modules
+
+
+def lift_file(data: bytes, chain: str, options: BedOptions, *, where: str) -> Iterator[Text]:
+    """Lift the text of a BED file; yield the text of both outputs by rounds."""
+    index = load_chain(chain)
+    reader = BedReader(data, options=options, where=where)
+    if reader.columns == 0:
+        return
+    if (options.bed_plus or reader.columns) > 10:
+        yield from lift_blocked(reader, index, options)
+        return
+    if compiled_pays(data):
+        from ssldata.ucsc_tool import bulk_bed  # costs half a second
+
+        if bulk_bed.can_read(reader, options):
+            yield from bulk_bed.lift_regular(reader, index, options)
+    yield from lift_small(reader, index, options)
+
+
+def run(files: list[str], options: BedOptions) -> dict[str, int]:
+    """Lift a file; return how many intervals became what.
+
+    Raises
+    ------
+    CrosslabelError
+        Bad input; neither output is then written.
+    """
+    old, chain, new, unmapped = files
+    if new == unmapped and new not in {"/dev/null", "stdout", "-"}:
+        raise ConfigError(f"NEW and UNMAPPED are the same file: {new}")
+    data = read_bytes(old)
+    counts: Counter[str] = Counter()
+    with open_output(new) as mapped_file, open_output(unmapped) as unmapped_file:
+        for text in lift_file(data, chain, options, where=old):
+            mapped_file.write(text.mapped)
+            unmapped_file.write(text.unmapped)
+            counts.update(text.counts)
+    return dict(counts)
+
+
+@contextlib.contextmanager
+def light_compiler(wanted: bool) -> Iterator[None]:
+    """Let Numba start without SciPy, which it looks for to offer linear algebra we do not use.
+
+    That halves the time to the first compiled call (0.15 s of CPU). Numba remembers what it
+    found, so this is for a process that does nothing else.
+    """
+    if not wanted or "numba" in sys.modules or "scipy" in sys.modules:
+        yield
+        return
+    blocked: dict[str, Any] = {"scipy": None}
+    sys.modules.update(blocked)
+    try:
+        yield
+    finally:
+        del sys.modules["scipy"]
+
+
+def main(arguments: list[str] | None = None, *, own_process: bool = False) -> int:
+    """Run the command; return its exit code: 0, or 2 with one line on standard error.
+
+    Parameters
+    ----------
+    arguments
+        Without the name of the command; default: those of the process.
+    own_process
+        The process does nothing but this: start-up may be cut short for it.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if any(argument in {"-h", "-help", "--help"} for argument in arguments):
+        sys.stdout.write(USAGE)
+        return 0
+    if not arguments:
+        sys.stderr.write(USAGE)
+        return 2
+    try:
+        files, options, quiet = parse_arguments(arguments)
+        with light_compiler(own_process):
+            counts = run(files, options)
+    except CrosslabelError as error:
+        print(f"crosslabel liftover: error: {error}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        print(f"crosslabel liftover: error: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
+    if not quiet:
+        total = sum(counts.values())
+        rest = ", ".join(f"{count} {name}" for name, count in counts.items() if name != "mapped")
+        print(
+            f"{counts.get('mapped', 0)} of {total} intervals mapped"
+            + (f" ({rest})" if rest else ""),
+            file=sys.stderr,
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(own_process=True))

@@ -1,0 +1,175 @@
+"""How much computing a project's grid and sweeps take, from stated assumptions. No TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from ssldata.project.project_file import Project
+from ssldata.project.training_section import Regime
+
+#: Epochs of a phase until early stopping: the mean of a few hundred phases on yeast is 17.
+EPOCHS = 20
+#: Floating-point operations per second of one CPU core, in thousand millions: measured 46 to 87
+#: while the models of the zoo trained (AMD EPYC, TensorFlow 2.21).
+GFLOPS_PER_CORE = 70.0
+#: Core seconds of a build per stored base, without opening the inputs (docs/results/build.md).
+BUILD_SECONDS_PER_BASE = 1.1e-7
+#: Two operations per multiply-add; the gradients cost twice the forward pass.
+_SCORE, _TRAIN = 2, 6
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Training positives of an experiment, labelled and pseudo-labelled, and its test bins."""
+
+    labelled: float
+    pseudo: float
+    test: float
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What all runs of one model take.
+
+    Attributes
+    ----------
+    runs
+        Of the grid and the sweeps.
+    rows
+        Rows that pass through training, all epochs of all runs.
+    flop
+        Floating-point operations; None: of a model that is not known here.
+    """
+
+    model: str
+    runs: int
+    rows: float
+    flop: float | None
+
+
+def multiply_adds(model: str, *, size: int, stored: int) -> int | None:
+    """Return the multiply-adds of one row through the convolutions and dense layers of a model.
+
+    Parameters
+    ----------
+    model
+        Name; default options are meant.
+    size, stored
+        Bases of the bin, and of the stored window.
+
+    Returns
+    -------
+    int or None
+        None for models that are not of the zoo or depend on files.
+    """
+    filters = {"cnn-7k": 64, "cnn-27k": 256, "deep-cnn-64": 64, "deep-cnn-256": 256, "deepbind": 16}
+    if model == "deepsea":
+        first = stored - 7
+        second = first // 4 - 7
+        third = second // 4 - 7
+        convolutions = 8 * (first * 4 * 320 + second * 320 * 480 + third * 480 * 960)
+        return convolutions + third * 960 * 925 + 925
+    if model not in filters:
+        return None
+    wide, positions = filters[model], size - 23
+    total = positions * 24 * 4 * wide
+    if model.startswith("deep-cnn"):
+        total += 5 * positions * 3 * wide * wide
+    hidden = 32 if model == "deepbind" else 10
+    return total + (wide + 1) * hidden
+
+
+def trained_rows(project: Project, regime: Regime, rows: Rows) -> tuple[float, float]:
+    """Return the rows one run trains on, all epochs together, and those it scores.
+
+    Validation rows are left out: they are few beside the others.
+    """
+    training = project.training
+    both = 1 + project.negatives.ratio
+    labelled, pseudo = both * rows.labelled, both * rows.pseudo
+    scored = rows.test
+    epoch: float
+    if regime == "sl":
+        epoch = labelled
+    elif regime == "two-stage":
+        epoch = labelled + (pseudo if training.two_stage_steps == "ssl" and pseudo else labelled)
+    elif regime == "ssl":
+        epoch = pseudo + labelled
+    elif regime == "pretrain-only":
+        epoch = pseudo
+    elif regime == "homolog-sampling":
+        epoch = 2 * labelled
+    elif regime == "ssl-plus":
+        plus = training.ssl_plus
+        epoch = (1 + plus.ratio) * (
+            rows.pseudo + rows.labelled * (int(plus.labelled) + int(plus.finetune))
+        )
+    else:
+        students = training.noisy_student.iterations
+        epoch = students * (pseudo + labelled)
+        scored += students * rows.pseudo
+        if "sl" not in training.regimes:
+            epoch += labelled
+    return epoch * min(EPOCHS, training.epochs), scored
+
+
+def _variants(project: Project, model: str) -> Iterator[tuple[Project, Regime, float, float]]:
+    """Yield what one experiment and seed of a model runs: project, regime, and parts of rows used.
+
+    The parts are of the pseudo-labelled rows, and, when above 1, the number of labelled loci.
+    """
+    training = project.training
+    for regime in training.regimes:
+        yield project, regime, 1.0, 0.0
+    if training.sweeps.models and model not in training.sweeps.models:
+        return
+    for number in training.sweeps.nearest:
+        own = number == (training.nearest or len(project.genomes)) and "ssl" in training.regimes
+        if number <= len(project.genomes) and not own:
+            yield project, "ssl", number / len(project.genomes), 0.0
+    for loci in training.sweeps.labelled_peaks:
+        for regime in training.regimes:
+            if regime != "ssl-ns":
+                yield project, regime, 1.0, float(loci)
+    student, trained = training.noisy_student, "ssl-ns" in training.regimes
+    for iterations in training.sweeps.iterations:
+        if not (trained and iterations == student.iterations):
+            changed = student.model_copy(update={"iterations": iterations})
+            varied = training.model_copy(update={"noisy_student": changed})
+            yield project.model_copy(update={"training": varied}), "ssl-ns", 1.0, 0.0
+    for sd in training.sweeps.noise_sd:
+        if not (trained and sd == student.noise_sd):
+            yield project, "ssl-ns", 1.0, 0.0
+
+
+def grid_effort(project: Project, rows: Mapping[str, Rows]) -> list[Effort]:
+    """Return what the grid and the sweeps take, one entry per model.
+
+    Parameters
+    ----------
+    project
+        Its ``training`` says what is run.
+    rows
+        Experiment → its rows; experiments that are missing are left out.
+    """
+    training, made = project.training, []
+    for model in training.models:
+        runs, total, flop = 0, 0.0, 0.0
+        cost = multiply_adds(model, size=project.windows.size, stored=project.windows.stored)
+        for of_experiment in rows.values():
+            for varied, regime, share, loci in _variants(project, model):
+                if loci > of_experiment.labelled:
+                    continue
+                part = loci / of_experiment.labelled if loci else 1.0
+                used = Rows(
+                    labelled=part * of_experiment.labelled,
+                    pseudo=part * share * of_experiment.pseudo,
+                    test=of_experiment.test,
+                )
+                trained, scored = trained_rows(varied, regime, used)
+                runs += len(training.seeds)
+                total += len(training.seeds) * trained
+                flop += len(training.seeds) * (_TRAIN * trained + _SCORE * scored) * (cost or 0)
+        made.append(Effort(model, runs, total, flop if cost else None))
+    return made

@@ -1,0 +1,372 @@
+"""Checkpoints of DNABERT-2: strict loading from PyTorch and safetensors files, and writing.
+
+This is the only module that imports ``safetensors``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from ssldata.base.errors import ConfigError, InputError, MissingInputError
+from ssldata.base.files import atomic_path
+from sslmodels.dnabert2.bert_layers import Tensor
+from sslmodels.dnabert2.bert_model import DnabertBackbone, DnabertClassifier, DnabertMaskedLm
+from sslmodels.dnabert2.checkpoint_shards import is_index, tensors_of_shards
+from sslmodels.dnabert2.torch_checkpoint import read_pytorch, widen
+
+Model = DnabertBackbone | DnabertMaskedLm | DnabertClassifier
+
+#: The decoder of the masked LM is the word embedding; files hold either name, or both.
+_DECODER = "cls.predictions.decoder.weight"
+_WORDS = "bert.embeddings.word_embeddings.weight"
+
+_SHOWN = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadReport:
+    """What came out of a checkpoint.
+
+    Attributes
+    ----------
+    path
+        The file.
+    loaded
+        Names of the tensors that were loaded; the shared decoder matrix counts as loaded.
+    missing
+        Tensors of the model that the file lacks and may lack; they keep their initial values.
+    unexpected
+        Tensors of the file that the model has no use for and may ignore.
+    parameters
+        Numbers loaded, those of the shared matrix once.
+    """
+
+    path: Path
+    loaded: tuple[str, ...]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    parameters: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path}: {len(self.loaded)} tensors loaded ({self.parameters:,} parameters), "
+            f"{len(self.missing)} missing, {len(self.unexpected)} unexpected"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as JSON-able values."""
+        return {
+            "path": str(self.path),
+            "loaded": len(self.loaded),
+            "missing": list(self.missing),
+            "unexpected": list(self.unexpected),
+            "parameters": self.parameters,
+        }
+
+
+def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
+    """Return the tensors of a checkpoint, PyTorch zip or safetensors, by content not by name.
+
+    The index of a checkpoint in several files (``*.index.json``) stands for all of them.
+
+    Raises
+    ------
+    MissingInputError
+        No such file.
+    InputError
+        Neither format, damaged, or a PyTorch file that would run code; or a file has other
+        tensors than its index says.
+    """
+    if not path.is_file():
+        raise MissingInputError(f"{path}: no such checkpoint")
+    if is_index(path):
+        return _read_shards(path)
+    with path.open("rb") as handle:
+        start = handle.read(16)
+    if start.startswith(b"PK"):
+        return read_pytorch(path)
+    if start[8:9] == b"{":
+        return read_safetensors(path)[0]
+    hint = (
+        "the file is a Git LFS pointer: fetch the real file with `git lfs pull`"
+        if start.startswith(b"version https://")
+        else "files of PyTorch before 1.6 are bare pickles and are not read"
+        if start.startswith(b"\x80")
+        else "download it again"
+    )
+    raise InputError(f"{path}: neither a PyTorch zip checkpoint nor safetensors; {hint}")
+
+
+def _read_shards(index: Path) -> dict[str, NDArray[Any]]:
+    tensors: dict[str, NDArray[Any]] = {}
+    for path, names in tensors_of_shards(index).items():
+        found = read_tensors(path)
+        if different := sorted(found.keys() ^ set(names)):
+            raise InputError(
+                f"{path}: {len(different)} tensors are here or in {index.name}, not in both: "
+                f"{', '.join(different[:_SHOWN])}; download both again"
+            )
+        tensors |= found
+    return tensors
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """Return the tensors (bfloat16 as float32) and the metadata of a safetensors file.
+
+    Raises
+    ------
+    InputError
+        Damaged, or numbers of a type that is not read.
+    """
+    safetensors = _library()
+    try:
+        # The library checks the whole header; NumPy has no bfloat16, so those are read as bits.
+        with safetensors.safe_open(path, framework="numpy") as opened:
+            metadata = dict(opened.metadata() or {})
+            kinds = {name: opened.get_slice(name).get_dtype() for name in opened.keys()}  # noqa: SIM118 - not a mapping
+            tensors = {
+                name: opened.get_tensor(name) for name, kind in kinds.items() if kind != "BF16"
+            }
+    except (safetensors.SafetensorError, OSError) as exc:
+        raise InputError(f"{path}: damaged safetensors file ({exc}); download it again") from exc
+    except AttributeError as exc:  # what the library says of types that NumPy lacks
+        raise InputError(
+            f"{path}: holds {', '.join(sorted(set(kinds.values())))}; save it as F32, F16 or BF16"
+        ) from exc
+    wide = [name for name, kind in kinds.items() if kind == "BF16"]
+    if wide:
+        tensors.update(_read_bfloat16(path, wide))
+    return {name: tensors[name] for name in kinds}, metadata
+
+
+def _read_bfloat16(path: Path, names: Iterable[str]) -> dict[str, NDArray[np.float32]]:
+    """Read tensors straight from the file: 8 bytes of header length, JSON, data."""
+    with path.open("rb") as handle:
+        (length,) = struct.unpack("<Q", handle.read(8))
+        header = json.loads(handle.read(length))
+    data: NDArray[np.uint8] = np.memmap(path, np.uint8, "r", offset=8 + length)
+    found = {}
+    for name in names:
+        first, stop = header[name]["data_offsets"]
+        found[name] = widen(data[first:stop].view("<u2")).reshape(header[name]["shape"])
+    return found
+
+
+def _library() -> Any:
+    try:
+        import safetensors
+    except ImportError as exc:
+        raise ConfigError(
+            "safetensors files need the package 'safetensors'; install crosslabel[dnabert2]"
+        ) from exc
+    return safetensors
+
+
+def write_safetensors(
+    path: Path, tensors: Mapping[str, NDArray[np.float32]], metadata: Mapping[str, str]
+) -> None:
+    """Write float32 tensors as a safetensors file, whole or not at all.
+
+    Equal contents give equal bytes, which the library does not promise (it shuffles metadata).
+
+    Raises
+    ------
+    TypeError
+        A tensor of another type.
+    """
+    if any(value.dtype != np.float32 for value in tensors.values()):
+        raise TypeError("only float32 tensors are written")
+    header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
+    place = 0
+    for name, value in tensors.items():
+        stop = place + 4 * value.size
+        header[name] = {"dtype": "F32", "shape": value.shape, "data_offsets": [place, stop]}
+        place = stop
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # data start at a multiple of 8
+    with atomic_path(path) as temporary, temporary.open("wb") as handle:
+        handle.write(struct.pack("<Q", len(text)) + text)
+        for value in tensors.values():
+            handle.write(np.ascontiguousarray(value, "<f4").data)
+
+
+def load_checkpoint(
+    model: Model,
+    path: Path,
+    *,
+    may_lack: Iterable[str] | None = None,
+    may_ignore: Iterable[str] | None = None,
+) -> LoadReport:
+    """Load a checkpoint into a model, strictly: everything fits, or nothing is changed.
+
+    Parameters
+    ----------
+    model
+        Any of the models; adapters keep their values.
+    path
+        ``pytorch_model.bin``, ``model.safetensors``, or the index of one in several files.
+    may_lack
+        Prefixes of names of which the file may lack all tensors. Default: a classifier's pooler
+        and head, which the pre-trained checkpoint does not have; nothing else.
+    may_ignore
+        Prefixes of names the file may have and the model not. Default: for classifiers and bare
+        encoders the head of the masked LM (and a pooler where there is none); nothing else.
+
+    Returns
+    -------
+    LoadReport
+        Counts and names.
+
+    Raises
+    ------
+    InputError
+        A tensor is missing, unexpected, of another shape or type, or not finite; all are named.
+    """
+    tensors = {tensor.name: tensor for tensor in model.tensors()}
+    found = read_tensors(path)
+    shared = _shared_decoder(path, found, ignored=not isinstance(model, DnabertMaskedLm))
+    lack = tuple(getattr(model, "may_lack", ()) if may_lack is None else may_lack)
+    if may_ignore is None:
+        may_ignore = (
+            ("cls.predictions.", "bert.pooler.", "classifier.")
+            if isinstance(model, DnabertBackbone)
+            else model.may_ignore
+        )
+    ignore = tuple(may_ignore)
+    missing = [name for name in tensors if name not in found]
+    # A prefix may be absent as a whole; half a pooler is a damaged file.
+    whole = tuple(p for p in lack if not any(name.startswith(p) for name in found))
+    unexpected = [name for name in found if name not in tensors]
+    problems = [
+        *_listed(
+            "missing", (f"{n} {tensors[n].shape}" for n in missing if not n.startswith(whole))
+        ),
+        *_listed(
+            "unexpected",
+            (f"{n} {found[n].shape}" for n in unexpected if not n.startswith(ignore)),
+        ),
+        *_listed("of another shape", _other_shapes(tensors, found)),
+        *_listed("not finite floating-point numbers", _not_numbers(tensors, found)),
+    ]
+    if problems:
+        raise InputError(
+            f"{path}: does not fit the model, nothing was loaded: {'; '.join(problems)}; "
+            f"{_advice(found)}"
+        )
+    for name, tensor in tensors.items():
+        if name in found:
+            value = np.asarray(found[name], np.float32)
+            tensor.variable.assign(value.T if tensor.transposed else value)
+    loaded = [name for name in tensors if name in found]
+    return LoadReport(
+        path=path,
+        loaded=(*loaded, *shared),
+        missing=tuple(missing),
+        unexpected=tuple(unexpected),
+        parameters=sum(found[name].size for name in loaded),
+    )
+
+
+def _advice(found: Mapping[str, Any]) -> str:
+    """Return what to do about a checkpoint that does not fit."""
+    stem = _WORDS.removeprefix("bert.")
+    place = next((name.removesuffix(stem) for name in found if name.endswith(stem)), "bert.")
+    if place == "":
+        return "its names lack 'bert.': save the whole model, not its encoder alone"
+    if place != "bert.":
+        wrapper = place.removesuffix("bert.")
+        return f"its names begin with {wrapper!r}: save the model that is wrapped in it"
+    return "use the config.json beside the file, or say what may be missing or ignored"
+
+
+def _shared_decoder(
+    path: Path, found: dict[str, NDArray[Any]], *, ignored: bool
+) -> tuple[str, ...]:
+    """Take the decoder matrix out of `found`: it is the word embedding under another name."""
+    if _DECODER not in found or (ignored and _WORDS in found):
+        return ()
+    decoder = found.pop(_DECODER)
+    words = found.setdefault(_WORDS, decoder)
+    if words.shape != decoder.shape or not np.array_equal(words, decoder):
+        raise InputError(
+            f"{path}: {_DECODER} {decoder.shape} differs from {_WORDS} {words.shape}; DNABERT-2 "
+            "has one matrix for both"
+        )
+    return (_DECODER,)
+
+
+def _listed(what: str, names: Iterable[str]) -> list[str]:
+    found = list(names)
+    if not found:
+        return []
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return [f"{len(found)} {what}: {', '.join(found[:_SHOWN])}{more}"]
+
+
+def _other_shapes(tensors: dict[str, Tensor], found: dict[str, NDArray[Any]]) -> list[str]:
+    return [
+        f"{name} {found[name].shape}, expected {tensor.shape}"
+        for name, tensor in tensors.items()
+        if name in found and found[name].shape != tensor.shape
+    ]
+
+
+def _not_numbers(tensors: dict[str, Tensor], found: dict[str, NDArray[Any]]) -> list[str]:
+    return [
+        f"{name} ({found[name].dtype})"
+        for name, tensor in tensors.items()
+        if name in found
+        and found[name].shape == tensor.shape
+        and (found[name].dtype.kind != "f" or not np.isfinite(found[name]).all())
+    ]
+
+
+def checkpoint_tensors(model: Model, *, adapters: bool = True) -> dict[str, NDArray[np.float32]]:
+    """Return a model's parameters as a checkpoint has them.
+
+    Parameters
+    ----------
+    model
+        Any of the models.
+    adapters
+        With LoRA adapters folded into their matrices; else without them.
+    """
+    backbone = model if isinstance(model, DnabertBackbone) else model.backbone
+    merged = {
+        f"{linear.checkpoint}.weight": linear.merged_kernel().T
+        for linear in backbone.linears()
+        if adapters and linear.lora is not None
+    }
+    values = {}
+    for tensor in model.tensors():
+        value = merged.get(tensor.name)
+        if value is None:
+            value = np.asarray(ops.convert_to_numpy(tensor.variable.value), np.float32)
+            value = value.T if tensor.transposed else value
+        values[tensor.name] = np.ascontiguousarray(value)
+    return values
+
+
+def save_checkpoint(model: Model, path: Path) -> None:
+    """Write a model as safetensors under the names of the stock model, adapters folded in."""
+    write_safetensors(path, checkpoint_tensors(model), {"format": "pt"})
+
+
+def base_digest(model: Model) -> str:
+    """Return the sha256 of the encoder's parameters, adapters left out."""
+    backbone = model if isinstance(model, DnabertBackbone) else model.backbone
+    digest = hashlib.sha256()
+    for name, value in checkpoint_tensors(backbone, adapters=False).items():
+        digest.update(f"{name}{value.shape}".encode())
+        digest.update(np.ascontiguousarray(value, "<f4").data)
+    return digest.hexdigest()

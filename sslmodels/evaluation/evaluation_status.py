@@ -1,0 +1,81 @@
+"""What an evaluation is made from, and whether it is there already. No TensorFlow."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ssldata.base.errors import StoreError
+from ssldata.base.files import digest_of, file_digest
+from ssldata.store.store import REFERENCE, Store, open_store
+from sslmodels.runs.run_folder import RunFolder, complete_record, store_place
+
+#: Raised when an evaluation gives other files than the release before.
+EVALUATION_FORMAT = 1
+_FILES = ("metrics.json", "curves.csv", "scores.csv.gz", "pr.png", "roc.png")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A complete run, and the store whose test rows judge it."""
+
+    folder: RunFolder
+    record: dict[str, Any]
+    store: Store
+
+    @property
+    def outputs(self) -> list[str] | None:
+        """Experiments of a run of several outputs; None: the run is of one experiment."""
+        return self.record["identity"].get("outputs")
+
+    @cached_property
+    def digest(self) -> str:
+        """Identity of the evaluation: model, test rows, experiment or outputs."""
+        return digest_of(
+            {
+                "format": EVALUATION_FORMAT,
+                "model": file_digest(self.folder.model),
+                "content": self.store.ledger[REFERENCE]["content"],
+                "experiment": self.record["experiment"],
+                **({} if self.outputs is None else {"outputs": self.outputs}),
+            }
+        )
+
+    def known(self) -> dict[str, Any] | None:
+        """Return the metrics on disk when they are those of `digest` and no file is missing."""
+        folder = self.folder.evaluation
+        try:
+            found = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        whole = all((folder / name).is_file() for name in _FILES)
+        same = isinstance(found, dict) and found.get("digest") == self.digest
+        return found if whole and same else None
+
+
+def subject(run_folder: Path) -> Subject:
+    """Open a run and its store.
+
+    Raises
+    ------
+    MissingInputError
+        There is no run, or its store is gone.
+    ConfigError
+        The run is not complete.
+    StoreError
+        The store's labelled rows are not those the run was trained on.
+    """
+    record = complete_record(run_folder)
+    folder = RunFolder(run_folder)
+    store = open_store(store_place(folder, record))
+    trained_on = record["identity"]["content"][REFERENCE]
+    content = store.ledger[REFERENCE]["content"]
+    if content != trained_on:
+        raise StoreError(
+            f"{store.location}: its labelled rows changed since {run_folder} was trained on them "
+            f"(content {content[:12]}, was {trained_on[:12]}); train again with --replace"
+        )
+    return Subject(folder, record, store)

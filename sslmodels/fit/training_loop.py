@@ -1,0 +1,284 @@
+"""One fit: early stopping, learning-rate cuts, history, and checkpoints.
+
+The same model, data and options give the same weights, bit for bit, on the same machine and
+software, whether or not the run was killed and continued.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from ssldata.base.errors import ConfigError
+from ssldata.base.files import atomic_path
+from ssldata.base.progress import NoProgress, Progress
+from ssldata.project.training_section import Precision
+from ssldata.reading.reader import reading_errors
+from sslmodels.fit import devices
+from sslmodels.fit.callback import EpochEnd, EpochLog, epochs_of
+from sslmodels.fit.checkpoint import FitState, read_checkpoint
+from sslmodels.layers.losses import crossentropy
+
+Monitor = Literal["val_loss", "val_aupr"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitOptions:
+    """How one fit is done (see ``training`` of the project file).
+
+    Attributes
+    ----------
+    checkpoint_seconds
+        Least time between two checkpoints at the end of epochs; 0: every epoch. Checkpoints never
+        change the result.
+    within_seconds
+        Time without a checkpoint after which one is written within an epoch.
+    precision
+        What the layers compute in; see :func:`sslmodels.fit.devices.computing_in`.
+    jit_compile
+        Compile steps with XLA. Keras on JAX always does.
+    """
+
+    learning_rate: float = 1e-3
+    epochs: int = 100
+    patience: int = 8
+    plateau_patience: int = 0
+    monitor: Monitor = "val_loss"
+    checkpoint_seconds: float = 5.0
+    within_seconds: float = 300.0
+    precision: Precision = "float32"
+    jit_compile: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batches:
+    """Endless training batches.
+
+    Attributes
+    ----------
+    open
+        Step → endless ``tf.data.Dataset`` that starts with the batch of that step, of
+        (codes (B, L), label (B, outputs), weight (B,), or (B, outputs) with several outputs).
+    steps_per_epoch
+        Batches of one epoch of the fit.
+    state
+        Step → where the reader is then, a few integers. It is kept in the checkpoint, and a fit
+        continues only when the reader is at the same place again.
+    rows_per_epoch
+        For the logged speed; 0: not known.
+    """
+
+    open: Callable[[int], Any]
+    steps_per_epoch: int
+    state: Callable[[int], dict[str, int]] = field(default=lambda step: {"step": step})
+    rows_per_epoch: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validation:
+    """Rows that decide when to stop: codes uint8 (n, L) and labels float32 (n, outputs).
+
+    `known` tells which labels count, bool (n, outputs); None: all.
+    """
+
+    codes: NDArray[np.uint8]
+    labels: NDArray[np.float32]
+    known: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitResult:
+    """What a fit did.
+
+    `history` has one record per epoch: epoch (1-based), loss, val_loss, val_aupr, learning_rate.
+    """
+
+    history: list[dict[str, float]]
+    epochs: int
+    best_epoch: int
+    best_value: float
+    steps: int
+    wall_s: float
+    cpu_s: float
+
+
+def _assign(variables: Sequence[Any], values: Sequence[NDArray[Any]]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def weights_digest(model: keras.Model) -> str:
+    """Return the sha256 of a model's weights: equal exactly when all bits are."""
+    digest = hashlib.sha256()
+    for array in model.get_weights():
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def save_model(model: keras.Model, path: Path) -> None:
+    """Write a ``.keras`` file whose bytes depend on architecture and weights alone.
+
+    Keras stamps the file with the time of writing, and adds the optimiser's state, two thirds of
+    the file and of no use once trained.
+    """
+    bare = type(model).from_config(model.get_config())
+    bare.set_weights(model.get_weights())
+    with atomic_path(path) as temporary:
+        stamped = temporary.with_suffix(".keras")
+        try:
+            bare.save(stamped)
+            with zipfile.ZipFile(stamped) as source, zipfile.ZipFile(temporary, "w") as target:
+                for name in sorted(source.namelist()):
+                    content = source.read(name)
+                    if name == "metadata.json":
+                        metadata = json.loads(content)
+                        metadata["date_saved"] = "1980-01-01@00:00:00"
+                        content = json.dumps(metadata, sort_keys=True).encode()
+                    target.writestr(zipfile.ZipInfo(name), content)
+        finally:
+            stamped.unlink(missing_ok=True)
+
+
+def fit(
+    model: keras.Model,
+    batches: Batches,
+    validation: Validation,
+    *,
+    options: FitOptions,
+    checkpoint: Path | None = None,
+    identity: str = "",
+    description: str = "training",
+    progress: Progress | None = None,
+    log: EpochLog | None = None,
+) -> FitResult:
+    """Train until the validation stops getting better; leave the best weights in the model.
+
+    Parameters
+    ----------
+    model
+        Any Keras model from codes (B, L) to probabilities (B, outputs). Compiled here: Adam,
+        binary cross-entropy with the weights.
+    batches
+        The training data.
+    validation
+        Rows watched at the end of every epoch.
+    options
+        Epochs, patience, learning rate, what is watched.
+    checkpoint
+        File of the fit's state. When it holds an unfinished fit of the same `identity` that fit
+        continues; when it holds a finished one its weights are taken and nothing is trained.
+    identity
+        What is being fitted, for `checkpoint`.
+    description
+        What the progress line and errors call the fit.
+    progress
+        Told of every epoch.
+    log
+        Given the epochs so far when the fit begins or continues, and after every epoch.
+
+    Returns
+    -------
+    FitResult
+        History and the best epoch.
+
+    Raises
+    ------
+    ConfigError
+        The training loss stopped being a number; the reader is not where the checkpoint was
+        written.
+    """
+    state, best, running = FitState(), list[NDArray[Any]](), list[NDArray[Any]]()
+    found = read_checkpoint(checkpoint, identity=identity) if checkpoint else None
+    if found is not None and found[0].finished:
+        _assign(model.variables, found[1])
+        model.set_weights(found[3])
+        if log is not None:
+            log(epochs_of(found[0]))
+        return _result(found[0], batches)
+    if found is not None:
+        state, variables, optimizer, best, running = found
+        _check_reader(state, batches, description)
+    with (
+        (progress or NoProgress()).task(description, total=options.epochs) as advance,
+        devices.scope_of(model),
+        devices.computing_in(model, options.precision),
+    ):
+        model.compile(
+            optimizer=keras.optimizers.Adam(options.learning_rate),
+            loss=crossentropy(validation.labels.shape[1]),
+            # "auto" is false in deterministic TensorFlow, and true in JAX, which needs it.
+            jit_compile=options.jit_compile or "auto",
+        )
+        if found is not None:
+            model.optimizer.build(model.trainable_variables)
+            _assign(model.variables, variables)
+            _assign(model.optimizer.variables, optimizer)
+        devices.different_draws(model)
+        if state.epoch:
+            advance(state.epoch)
+        if log is not None:
+            log(epochs_of(state))
+        callback = EpochEnd(
+            state=state,
+            best_weights=best,
+            running=running,
+            validation=validation,
+            options=options,
+            batches=batches,
+            checkpoint=checkpoint,
+            identity=identity,
+            advance=advance,
+            log=log,
+            what=description,
+        )
+
+        def train(epochs: int) -> None:
+            done = state.epoch * batches.steps_per_epoch + state.steps
+            model.fit(
+                devices.divided(batches.open(done), model),
+                steps_per_epoch=batches.steps_per_epoch - state.steps,
+                initial_epoch=state.epoch,
+                epochs=epochs,
+                shuffle=False,
+                verbose=0,
+                callbacks=[callback],
+            )
+
+        with reading_errors():
+            if state.steps:  # the rest of the epoch that was cut
+                train(state.epoch + 1)
+            if not state.finished:
+                train(options.epochs)
+    model.set_weights(callback.best_weights)
+    return _result(state, batches)
+
+
+def _check_reader(state: FitState, batches: Batches, what: str) -> None:
+    now = batches.state(state.epoch * batches.steps_per_epoch + state.steps)
+    if state.reader != now:
+        raise ConfigError(
+            f"{what}: the checkpoint was written with the reader at {state.reader}, where it would "
+            f"now continue at {now}: rows or sampling have changed; train again with --replace"
+        )
+
+
+def _result(state: FitState, batches: Batches) -> FitResult:
+    return FitResult(
+        history=state.history,
+        epochs=state.epoch,
+        best_epoch=state.best_epoch,
+        best_value=state.best_value,
+        steps=state.epoch * batches.steps_per_epoch,
+        wall_s=state.wall_s,
+        cpu_s=state.cpu_s,
+    )

@@ -1,0 +1,147 @@
+"""What models there are, what they read, how large they are. No Keras: it takes seconds to load."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from ssldata.base.errors import ConfigError
+from sslmodels.models import own_model
+
+#: What a model reads of a stored row: the bin, or the bin and its context.
+Reads = Literal["bin", "context"]
+
+#: Reads tokens; built by :mod:`sslmodels.dnabert2.pretrained` with options of the project file.
+DNABERT2 = "dnabert2"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """One model.
+
+    Attributes
+    ----------
+    name
+        What the project file calls it.
+    description
+        One line.
+    reads
+        ``bin``: the central ``windows.size`` bases of a row; ``context``: all stored bases.
+    min_length
+        Shortest input the layers allow, in bases.
+    parameters
+        With one output; None: it depends on the options or files.
+    """
+
+    name: str
+    description: str
+    reads: Reads = "bin"
+    min_length: int = 1
+    parameters: int | None = None
+
+
+MODELS = {
+    model.name: model
+    for model in (
+        Listed(
+            name="cnn-7k",
+            description="one convolution, 64 filters of 24 bases",
+            min_length=24,
+            parameters=6_869,
+        ),
+        Listed(
+            name="cnn-27k",
+            description="one convolution, 256 filters of 24 bases",
+            min_length=24,
+            parameters=27_413,
+        ),
+        Listed(
+            name="deep-cnn-64",
+            description="64 filters of 24 bases, 5 dilated residual convolutions",
+            min_length=24,
+            parameters=68_629,
+        ),
+        Listed(
+            name="deep-cnn-256",
+            description="256 filters of 24 bases, 5 dilated residual convolutions",
+            min_length=24,
+            parameters=1_011_733,
+        ),
+        Listed(
+            name="deepbind",
+            description="DeepBind: one convolution, 16 filters of 24 bases",
+            min_length=24,
+            parameters=2_129,
+        ),
+        Listed(
+            name="deepsea",
+            description="DeepSEA: three convolutions of 8 bases, dense 925; "
+            "reads the context, 1 kb",
+            reads="context",
+            # Each convolution takes 7 positions and each pooling leaves a quarter: 163 b end in
+            # one.
+            min_length=163,
+            parameters=51_993_051,
+        ),
+        Listed(
+            name=DNABERT2,
+            description="DNABERT-2 with adapters; reads tokens, see docs/dnabert2.md",
+        ),
+    )
+}
+
+
+def model_names() -> tuple[str, ...]:
+    """Return the names of the models, sorted."""
+    return tuple(sorted(MODELS))
+
+
+def listed(name: str) -> Listed:
+    """Return one model.
+
+    Raises
+    ------
+    ConfigError
+        There is none of this name.
+    """
+    if name not in MODELS:
+        near = difflib.get_close_matches(name, MODELS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(
+            f"no model {name!r}; there are {', '.join(model_names())}{hint} (a model of your own "
+            "is named my_package.module:function)"
+        )
+    return MODELS[name]
+
+
+def check_models(names: Iterable[str]) -> None:
+    """Refuse models that do not exist; a user's own are imported.
+
+    Raises
+    ------
+    ConfigError
+        There is no such model.
+    """
+    for name in names:
+        if own_model.is_own(name):
+            own_model.load_function(name)
+        else:
+            listed(name)
+
+
+def input_length(name: str, *, size: int, stored: int) -> int:
+    """Return how many bases of a stored row a model reads.
+
+    Parameters
+    ----------
+    name
+        A model of the table, or a user's own, which is imported.
+    size
+        Width of the bin (``windows.size``).
+    stored
+        Bases stored per row (``windows.context``, or the bin).
+    """
+    reads = own_model.reads(name) if own_model.is_own(name) else listed(name).reads
+    return size if reads == "bin" else stored

@@ -1,0 +1,278 @@
+"""What the report shows, read from stores and run folders; nothing here draws.
+
+A report must come out whatever is missing: a run without an evaluation, a store that is not
+complete, a damaged file. What could not be read is collected as plain sentences.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ssldata.base.errors import CrosslabelError
+from ssldata.project.project_file import Project
+from ssldata.store.store import HOMOLOGUES, REFERENCE, RowGroup, open_store
+from sslmodels.report.svg_figures import Curve, History
+from sslmodels.scores.metrics import COLLAPSED_BELOW, by_experiment
+
+#: Quantities of the training history that are drawn, in this order.
+_DRAWN = ("loss", "val_loss", "aupr", "val_aupr")
+
+
+@dataclass
+class Run:
+    """One run folder.
+
+    Attributes
+    ----------
+    folder
+        Where it is.
+    experiment, model, regime, seed
+        The cell of the grid.
+    record
+        ``run.json``; empty when it could not be read.
+    metrics
+        ``evaluation/metrics.json``, or None.
+    """
+
+    folder: Path
+    experiment: str
+    model: str
+    regime: str
+    seed: int
+    record: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] | None = None
+
+    @property
+    def name(self) -> str:
+        """The cell in one line."""
+        return f"{self.experiment} / {self.model} / {self.regime} / seed {self.seed}"
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether the model ranks the test rows hardly better than guessing."""
+        metrics = self.metrics or {}
+        aupr, prevalence = metrics.get("aupr"), metrics.get("prevalence")
+        return aupr is not None and prevalence is not None and aupr < COLLAPSED_BELOW * prevalence
+
+
+@dataclass
+class GroupRows:
+    """Rows of one group of a store.
+
+    Attributes
+    ----------
+    name
+        Name of the genome.
+    status
+        Of the ledger.
+    rows
+        ``positive``, ``negative``, ``validation``, ``test`` → number of rows.
+    size
+        Bytes on disk.
+    digest
+        Of the content.
+    liftover
+        Status → number of positive source intervals; empty for the reference.
+    aligned, identity
+        Means over the rows: share of the source that is aligned, and identity; None unknown.
+    """
+
+    name: str
+    status: str
+    rows: dict[str, int] = field(default_factory=dict)
+    size: int = 0
+    digest: str = ""
+    liftover: dict[str, int] = field(default_factory=dict)
+    aligned: float | None = None
+    identity: float | None = None
+
+
+@dataclass
+class StoreView:
+    """One store: its name, place, digest and groups, reference first."""
+
+    name: str
+    path: Path
+    digest: str = ""
+    sources: int | None = None
+    groups: list[GroupRows] = field(default_factory=list)
+
+
+def read_run(folder: Path, problems: list[str]) -> Run:
+    """Read one run folder; what is wrong with it is appended to `problems`."""
+    # The path says what a run is even when its record is gone.
+    parts = folder.resolve().parts[-4:]
+    record = _read_json(folder / "run.json")
+    seed = str(record.get("seed", parts[-1].removeprefix("seed-")))
+    run = Run(
+        folder=folder,
+        experiment=str(record.get("experiment", parts[0])),
+        model=str(record.get("model", parts[-3])),
+        regime=str(record.get("regime", parts[-2])),
+        seed=int(seed) if seed.isdigit() else 0,
+        record=record,
+        metrics=_read_json(folder / "evaluation" / "metrics.json") or None,
+    )
+    if record.get("status") != "complete":
+        problems.append(f"{run.name}: training is not complete ({folder})")
+    elif run.metrics is None:
+        problems.append(f"{run.name}: not evaluated; run `crosslabel evaluate {folder}`")
+    return run
+
+
+def by_output(runs: Iterable[Run]) -> list[Run]:
+    """Return the runs with each evaluated run of several outputs as one per experiment.
+
+    They share the folder and the record; the model is marked as joint.
+    """
+    made: list[Run] = []
+    for run in runs:
+        if run.metrics is None or "outputs" not in run.metrics:
+            made.append(run)
+            continue
+        for numbers in by_experiment(run.metrics):
+            named = {"experiment": numbers["experiment"], "model": numbers["model"]}
+            made.append(replace(run, **named, metrics=numbers))
+    return made
+
+
+def read_curve(run: Run, problems: list[str]) -> Curve | None:
+    """Read the precision-recall curve of an evaluated run, or None."""
+    if run.metrics is None:
+        return None
+    path = run.folder / "evaluation" / "curves.csv"
+    try:
+        table = pd.read_csv(path)
+        table = table[table["curve"] == "pr"] if "curve" in table else table
+        if "experiment" in table:
+            table = table[table["experiment"] == run.experiment]
+        recall, precision = (
+            table[name].to_numpy(dtype=np.float64) for name in ("recall", "precision")
+        )
+    except (OSError, ValueError, KeyError) as exc:
+        problems.append(f"{run.name}: its curve cannot be read ({path}: {exc})")
+        return None
+    return Curve(run.regime, run.seed, recall, precision, float(run.metrics.get("aupr", math.nan)))
+
+
+def read_history(run: Run, problems: list[str]) -> History | None:
+    """Read the training history of a run, or None."""
+    path = run.folder / "history.csv"
+    try:
+        table = pd.read_csv(path)
+        names = (
+            table["phase"].astype(str) if "phase" in table else pd.Series(["training"] * len(table))
+        )
+        series = {name: table[name].to_numpy(dtype=np.float64) for name in _DRAWN if name in table}
+    except (OSError, ValueError, KeyError) as exc:
+        problems.append(f"{run.name}: its training history cannot be read ({path}: {exc})")
+        return None
+    if not len(table):
+        return None
+    starts = [0, *(i for i in range(1, len(names)) if names[i] != names[i - 1]), len(names)]
+    phases = [(names[first], end - first) for first, end in pairwise(starts)]
+    return History(phases, {k: v for k, v in series.items() if np.isfinite(v).any()})
+
+
+def summarise(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Return one line per experiment × model × regime: mean and SD over seeds.
+
+    Each line has ``experiment``, ``model``, ``regime``, ``n`` (evaluated runs), ``collapsed``
+    (how many of them), ``auprs`` (one per run), and for ``aupr``, ``auroc``, ``prevalence``,
+    ``lift`` a pair (mean, SD); SD is None for one run. Collapsed runs are part of the mean.
+    """
+    lines = []
+    cells = dict.fromkeys((run.experiment, run.model, run.regime) for run in runs)
+    for experiment, model, regime in cells:
+        group = [
+            run
+            for run in runs
+            if (run.experiment, run.model, run.regime) == (experiment, model, regime)
+            and run.metrics is not None
+        ]
+        if not group:
+            continue
+        line: dict[str, Any] = {
+            "experiment": experiment,
+            "model": model,
+            "regime": regime,
+            "n": len(group),
+            "collapsed": sum(run.collapsed for run in group),
+            "auprs": [(run.seed, run.metrics["aupr"]) for run in group if run.metrics],
+        }
+        for key in ("aupr", "auroc", "prevalence", "lift"):
+            line[key] = _mean_sd((run.metrics or {}).get(key) for run in group)
+        lines.append(line)
+    return lines
+
+
+def read_stores(project: Project, problems: list[str]) -> list[StoreView]:
+    """Read the ledger, the row counts and the liftover statuses of every store of a project."""
+    paths = dict.fromkeys(project.store_path(e.name) for e in project.experiments)
+    return [_read_store(path, project.reference.name, problems) for path in paths]
+
+
+def _read_store(path: Path, reference: str, problems: list[str]) -> StoreView:
+    view = StoreView(name=path.stem, path=path)
+    try:
+        store = open_store(path)
+        view.digest = store.digest
+        names = sorted(store.ledger, key=lambda name: (name != REFERENCE, name))
+        for name in names:
+            entry = store.ledger[name]
+            group = GroupRows(
+                name=reference if name == REFERENCE else name.removeprefix(f"{HOMOLOGUES}/"),
+                status=str(entry["status"]),
+                digest=str(entry.get("content", "")),
+                size=folder_size(path / name),
+            )
+            view.groups.append(group)
+            if group.status != "complete":
+                problems.append(f"{path.name}: {name} is not complete ({group.status})")
+                continue
+            rows = store.group(name)
+            group.rows = {key: end - first for key, (first, end) in rows.ranges.items()}
+            if name != REFERENCE:
+                group.liftover = {key: int(n) for key, n in entry.get("liftover", {}).items()}
+                group.aligned = _mean_of(rows, "aligned_fraction")
+                group.identity = _mean_of(rows, "identity")
+                view.sources = sum(group.liftover.values())
+    except (CrosslabelError, KeyError) as exc:
+        problems.append(str(exc))
+    return view
+
+
+def _mean_of(rows: RowGroup, column: str) -> float | None:
+    values = np.asarray(rows.column(column), dtype=np.float64)
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else None
+
+
+def folder_size(folder: Path) -> int:
+    """Return the bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _mean_sd(values: Iterable[float | None]) -> tuple[float, float | None] | None:
+    known = [float(value) for value in values if value is not None]
+    if not known:
+        return None
+    return fmean(known), (stdev(known) if len(known) > 1 else None)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,332 @@
+"""The HTML report: one page that holds everything it shows and asks no other host for anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import resources
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from ssldata.base.files import write_text_atomic
+from ssldata.project.project_file import Project, dump_project
+from sslmodels.report.report_data import (
+    Run,
+    StoreView,
+    by_output,
+    read_curve,
+    read_history,
+    read_run,
+    read_stores,
+    summarise,
+)
+from sslmodels.report.svg_figures import precision_recall, style_of, training_curves
+from sslmodels.scores.metrics import COLLAPSED_BELOW
+
+#: Colours of the liftover statuses, in the order they are stacked.
+STATUS_COLOURS = {
+    "mapped": "#2a9d8f",
+    "deleted": "#8d99a6",
+    "partial": "#e3b341",
+    "split": "#ee8f4a",
+    "duplicated": "#d65f5f",
+    "distant": "#8f6bc9",
+    "multi_contig": "#4a7fb5",
+    "invalid": "#5b4b49",
+    "not_reciprocal": "#b5739d",
+    "summit_lost": "#a0a83d",
+}
+
+#: What the regimes are, for a reader who opens the report first.
+REGIME_TEXTS = {
+    "sl": "supervised: labelled rows of the reference only",
+    "two-stage": "control: both phases of ssl, on the labelled rows alone",
+    "ssl": "pre-trained on the homologous rows, then fine-tuned on the labelled ones",
+    "ssl-ns": "noisy student: ssl whose homologous rows are weighted by a teacher, repeated",
+    "ssl-plus": "for few peaks: ssl with other negatives every epoch, both strands, labelled rows "
+    "among the homologues",
+    "homolog-sampling": "sequences replaced by homologues at random, then fine-tuned on originals",
+    "pretrain-only": "control: ssl without fine-tuning",
+}
+
+#: Packages whose versions shape a result.
+_PACKAGES = ("crosslabel", "keras", "tensorflow", "zarr", "numpy", "pandas", "scikit-learn")
+
+
+def write_report(
+    path: Path,
+    *,
+    title: str,
+    project: Project,
+    build_summaries: Mapping[str, Any] | None = None,
+    run_folders: Sequence[Path] = (),
+    created: datetime | None = None,
+) -> Path:
+    """Write one self-contained HTML page about the stores and runs of a project.
+
+    The page comes out whatever is missing, and says what that is.
+
+    Parameters
+    ----------
+    path
+        The page; written whole or not at all.
+    title
+        Its headline.
+    project
+        Whose stores are described.
+    build_summaries
+        Store name → summary of its build; what is shown is read from the stores themselves, so
+        these only serve to name stores the project no longer has.
+    run_folders
+        Runs to show, in this order.
+    created
+        Time printed on the page; by default that of the newest store or run, so that the same
+        results give the same page.
+
+    Returns
+    -------
+    Path
+        `path`.
+    """
+    del build_summaries
+    problems: list[str] = []
+    runs = [read_run(Path(folder), problems) for folder in run_folders]
+    stores = read_stores(project, problems)
+    shown = by_output(runs)
+    lines = summarise(shown)
+    page = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            title=title,
+            style=Markup(_asset("report.css")),
+            created=(created or _newest(project, runs)).strftime("%-d %B %Y, %H:%M UTC"),
+            version=_version("crosslabel"),
+            project=project,
+            genomes=[genome.name for genome in project.genomes],
+            tiles=_tiles(lines, stores),
+            lines=_result_lines(lines),
+            many_seeds=any(line["n"] > 1 for line in lines),
+            any_collapsed=any(line["collapsed"] for line in lines),
+            collapsed_below=f"{COLLAPSED_BELOW:g}",
+            regimes=[
+                (name, text)
+                for name, text in REGIME_TEXTS.items()
+                if name in {line["regime"] for line in lines}
+            ],
+            curves=_curve_figures(shown, problems),
+            stores=[_store_lines(store) for store in stores],
+            **_training(runs, problems),
+            versions=[(name, _version(name)) for name in _PACKAGES],
+            configuration=dump_project(project),
+            problems=problems,
+        )
+    )
+    write_text_atomic(path, page)
+    return path
+
+
+def render_page(template: str, values: Mapping[str, Any]) -> str:
+    """Return a page of the report's style from a template of the package.
+
+    Parameters
+    ----------
+    template
+        Name of a file below ``templates``.
+    values
+        What it shows; ``style`` and ``version`` are added.
+    """
+    common = {"style": Markup(_asset("report.css")), "version": _version("crosslabel")}
+    return _environment().get_template(template).render(**common, **values)
+
+
+def _newest(project: Project, runs: Sequence[Run]) -> datetime:
+    """Return when the newest of what the page shows was written; now when there is nothing."""
+    files = [run.folder / name for run in runs for name in ("run.json", "evaluation/metrics.json")]
+    files += [project.store_path(e.name) / "zarr.json" for e in project.experiments]
+    times = [file.stat().st_mtime for file in files if file.is_file()]
+    return datetime.fromtimestamp(max(times), UTC) if times else datetime.now(UTC)
+
+
+def _result_lines(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Add to every line of results its colour and where its dots lie on the common scale."""
+    top = max((aupr for line in lines for _, aupr in line["auprs"]), default=1.0) or 1.0
+    shown: list[dict[str, Any]] = []
+    for line in lines:
+        cell = (line["experiment"], line["model"])
+        shown.append(
+            {
+                **line,
+                "first": not shown or (shown[-1]["experiment"], shown[-1]["model"]) != cell,
+                "colour": style_of(line["regime"])[0],
+                "dots": [round(100 * aupr / top, 2) for _, aupr in line["auprs"]],
+                "base": round(min(100.0, 100 * (line["prevalence"] or (0,))[0] / top), 2),
+            }
+        )
+    return shown
+
+
+def _tiles(lines: Sequence[Mapping[str, Any]], stores: Sequence[StoreView]) -> list[dict[str, str]]:
+    """Return the few numbers a reader looks for first."""
+    tiles = []
+    if lines:
+        best = max(lines, key=lambda line: line["aupr"][0])
+        where = f"{best['experiment']}, {best['model']}, {best['regime']}"
+        tiles.append({"label": "Best AUPR", "value": f"{best['aupr'][0]:.3f}", "note": where})
+        plain = [
+            line
+            for line in lines
+            if line["regime"] == "sl"
+            and (line["experiment"], line["model"]) == (best["experiment"], best["model"])
+        ]
+        if plain and best["regime"] != "sl" and plain[0]["aupr"][0] > 0:
+            gain = best["aupr"][0] / plain[0]["aupr"][0]
+            note = f"over sl, {best['experiment']} and {best['model']}"
+            tiles.append({"label": "Gain", "value": f"{gain:.2f} ×", "note": note})
+    labelled = sum(g.rows.get("positive", 0) for s in stores for g in s.groups[:1])
+    lifted = sum(g.rows.get("positive", 0) for s in stores for g in s.groups[1:])
+    if labelled:
+        of = f"in {len(stores)} store{'s' if len(stores) > 1 else ''}"
+        tiles.append(
+            {"label": "Labelled positives", "value": f"{labelled:,}", "note": f"training rows {of}"}
+        )
+        note = f"{lifted / labelled:.1f} × the labelled ones"
+        tiles.append({"label": "Homologous positives", "value": f"{lifted:,}", "note": note})
+    return tiles
+
+
+def _curve_figures(runs: Sequence[Run], problems: list[str]) -> list[dict[str, Any]]:
+    """Draw one figure per experiment and model, all regimes and seeds in it."""
+    figures = []
+    for experiment, model in dict.fromkeys((run.experiment, run.model) for run in runs):
+        group = [run for run in runs if (run.experiment, run.model) == (experiment, model)]
+        read = [(run, read_curve(run, problems)) for run in group]
+        curves = [curve for _, curve in read if curve is not None]
+        if not curves:
+            continue
+        bases = [(run.metrics or {}).get("prevalence") for run, curve in read if curve is not None]
+        title = f"{experiment} / {model}"
+        svg = precision_recall(curves, prevalence=bases[0], salt=f"pr {title}")
+        figures.append({"title": title, "svg": Markup(svg)})
+    return figures
+
+
+def _training(runs: Sequence[Run], problems: list[str]) -> dict[str, Any]:
+    """Return the lines and figures of the section on training."""
+    lines, figures = [], []
+    for run in runs:
+        history = read_history(run, problems)
+        if history is not None:
+            svg = training_curves(history, salt=f"history {run.name}")
+            figures.append({"title": run.name, "svg": Markup(svg)})
+        metrics = run.metrics or {}
+        lines.append(
+            {
+                "name": run.name,
+                "epochs": "+".join(str(n) for _, n in history.phases) if history else "–",
+                "parameters": _count(run.record.get("parameters")),
+                "steps": _count(run.record.get("steps")),
+                "time": _time(run.record.get("wall_s")),
+                "aupr": _number(metrics.get("aupr")),
+                "auroc": _number(metrics.get("auroc")),
+            }
+        )
+    return {"runs": lines, "histories": figures}
+
+
+def _store_lines(store: StoreView) -> dict[str, Any]:
+    """Return what the page shows of one store."""
+    used = {key for group in store.groups for key in group.liftover}
+    statuses = [key for key in STATUS_COLOURS if key in used]
+    lifted = []
+    for group in store.groups:
+        total = sum(group.liftover.values())
+        if not total:
+            continue
+        parts = [
+            {
+                "name": key.replace("_", " "),
+                "count": f"{group.liftover[key]:,}",
+                "colour": STATUS_COLOURS[key],
+                "width": round(100 * group.liftover[key] / total, 3),
+            }
+            for key in statuses
+            if group.liftover.get(key)
+        ]
+        share = _percent(group.liftover.get("mapped", 0) / total)
+        lifted.append(
+            {"name": group.name, "liftover": group.liftover, "parts": parts, "mapped_share": share}
+        )
+    return {
+        "name": store.name,
+        "path": store.path,
+        "digest": store.digest,
+        "sources": store.sources,
+        "groups": store.groups,
+        "lifted": lifted,
+        "statuses": [
+            {"key": key, "name": key.replace("_", " "), "colour": STATUS_COLOURS[key]}
+            for key in statuses
+        ],
+    }
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_asset),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(mean_sd=_mean_sd, percent=_percent, bytes=_bytes)
+    return environment
+
+
+def _asset(name: str) -> str:
+    return (resources.files("sslmodels.report") / "templates" / name).read_text("utf-8")
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _count(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return "–"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.1f} s"
+
+
+def _mean_sd(pair: tuple[float, float | None] | None, digits: int, with_sd: bool = True) -> str:
+    if pair is None:
+        return "–"
+    mean, sd = pair
+    return _number(mean, digits) + (f" ± {sd:.{digits}f}" if with_sd and sd is not None else "")
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f} %"
+
+
+def _bytes(amount: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} GB"

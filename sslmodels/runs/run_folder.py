@@ -1,0 +1,241 @@
+"""The run folder: where its files are, and the record that says what made them."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import platform
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ssldata.base.errors import ConfigError, MissingInputError
+from ssldata.base.files import write_json_atomic
+from ssldata.base.versions import library_versions
+
+_LOG = logging.getLogger(__name__)
+
+#: Raised when equal settings would give another result than the release before.
+RUN_FORMAT = 3
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Names of the files of one run."""
+
+    path: Path
+
+    @property
+    def record(self) -> Path:
+        """``run.json``."""
+        return self.path / "run.json"
+
+    @property
+    def config(self) -> Path:
+        """The project file, resolved."""
+        return self.path / "config.yaml"
+
+    @property
+    def history(self) -> Path:
+        """One row per epoch and phase."""
+        return self.path / "history.csv"
+
+    @property
+    def model(self) -> Path:
+        """The trained model."""
+        return self.path / "model.keras"
+
+    @property
+    def weights(self) -> Path:
+        """Teacher weights of every iteration (ssl-ns); see :mod:`ssldata.store.run_weights`."""
+        return self.path / "weights.zarr"
+
+    @property
+    def logs(self) -> Path:
+        """Event files of TensorBoard, and what trackers write."""
+        return self.path / "logs"
+
+    @property
+    def evaluation(self) -> Path:
+        """Folder of the evaluation."""
+        return self.path / "evaluation"
+
+    @property
+    def work(self) -> Path:
+        """Checkpoints; gone when the run is complete."""
+        return self.path / "work"
+
+    def others(self) -> list[str]:
+        """Return the names of files that a folder without a record should not hold."""
+        known = {"evaluation", ".lock"}
+        found = self.path.iterdir() if self.path.is_dir() else ()
+        # Partial files are of a writer that was killed.
+        return sorted(p.name for p in found if p.name not in known and ".partial" not in p.name)
+
+    def is_complete(self, record: Mapping[str, Any]) -> bool:
+        """Return whether its `record` calls the run complete, and its model is there."""
+        return record.get("status") == "complete" and self.model.exists()
+
+    def clear(self) -> None:
+        """Remove every file of a run, and nothing else."""
+        self.record.unlink(missing_ok=True)  # first: without it nothing else counts
+        for path in (self.config, self.history, self.model):
+            path.unlink(missing_ok=True)
+        for path in (self.weights, self.evaluation, self.logs, self.work):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def run_lock(folder: RunFolder) -> Iterator[None]:
+    """Hold the run folder for one writer; others wait, and say so.
+
+    The kernel frees it when we die.
+    """
+    folder.path.mkdir(parents=True, exist_ok=True)
+    with (folder.path / ".lock").open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _LOG.warning("%s: another process trains this run; waiting for it", folder.path)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Return the record of a run folder.
+
+    Raises
+    ------
+    MissingInputError
+        There is none.
+    ConfigError
+        It is damaged.
+    """
+    path = RunFolder(folder).record
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise MissingInputError(
+            f"{folder}: not a run folder (no run.json); train one with `crosslabel train`"
+        ) from None
+    except (OSError, ValueError) as exc:
+        raise ConfigError(f"{path}: cannot be read ({exc}); train again with --replace") from exc
+    if not isinstance(record, dict):
+        raise ConfigError(f"{path}: expected a mapping; train again with --replace")
+    return record
+
+
+def complete_record(folder: Path) -> dict[str, Any]:
+    """Return the record of a complete run.
+
+    Raises
+    ------
+    MissingInputError
+        There is no run.
+    ConfigError
+        It is not complete, or damaged.
+    """
+    record = read_record(folder)
+    if record.get("status") != "complete":
+        raise ConfigError(
+            f"{folder}: this run is not complete; continue it with `crosslabel train`"
+        )
+    return record
+
+
+def store_place(folder: RunFolder, record: Mapping[str, Any]) -> Path | str:
+    """Return where the store of a run is: as seen from the run, else where it was trained.
+
+    A path, or an address as it was given.
+    """
+    path, relative = record["store"]["path"], record["store"]["relative"]
+    if relative is None:
+        return str(path)
+    beside = (folder.path / relative).resolve()
+    return beside if beside.exists() else Path(path)
+
+
+def write_record(folder: RunFolder, record: Mapping[str, Any]) -> None:
+    """Write ``run.json`` whole or not at all."""
+    write_json_atomic(folder.record, dict(record))
+
+
+def differences(old: Any, new: Any, *, at: str = "") -> list[str]:
+    """Say which values of two nested mappings differ, as ``key: old → new``."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [
+            line
+            for key in sorted(old.keys() | new.keys())
+            for line in differences(old.get(key), new.get(key), at=f"{at}.{key}" if at else key)
+        ]
+    return [] if old == new else [f"{at}: {_short(old)} → {_short(new)}"]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 24 else f"{text[:12]}…"
+
+
+def claim(folder: RunFolder, *, digest: str, identity: Mapping[str, Any], replace: bool) -> bool:
+    """Decide what to do with a run folder: True: it is complete as asked; False: train.
+
+    With `replace` a run of other settings or data, or a damaged one, is removed; what is as asked
+    is kept, and continued if it is not complete.
+
+    Raises
+    ------
+    ConfigError
+        It holds something else, or a run of other settings or data, and `replace` is false.
+    """
+    for leftover in folder.path.glob("*.partial*"):
+        leftover.unlink()  # of a writer that was killed; the lock is ours
+    if not folder.record.exists():
+        others = folder.others()
+        if others and not replace:
+            raise ConfigError(
+                f"{folder.path}: not a run folder but holds {', '.join(others[:3])}; "
+                "choose another training.runs or remove it"
+            )
+        folder.clear()
+        return False
+    try:
+        record = read_record(folder.path)
+    except ConfigError:
+        if not replace:
+            raise
+        record = {}
+    if record.get("digest") != digest:
+        if replace:
+            folder.clear()
+            return False
+        changed = differences(record.get("identity", {}), dict(identity))
+        raise ConfigError(
+            f"{folder.path}: holds a run of other settings or data "
+            f"({'; '.join(changed[:3]) or 'another release'}); train again with --replace "
+            "or choose another training.runs"
+        )
+    return folder.is_complete(record)
+
+
+def machine() -> dict[str, Any]:
+    """Return what the run was made on: system, processors, threads, accelerators."""
+    import tensorflow as tf
+
+    return {
+        "system": platform.platform(),
+        "processor": platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        # Of TensorFlow; its own choice is one per core.
+        "threads": tf.config.threading.get_intra_op_parallelism_threads()
+        or len(os.sched_getaffinity(0)),
+        "accelerators": [
+            tf.config.experimental.get_device_details(device).get("device_name", device.name)
+            for device in tf.config.list_physical_devices("GPU")
+        ],
+        "versions": library_versions("tensorflow", "keras", "scikit-learn"),
+    }

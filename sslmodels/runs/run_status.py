@@ -1,0 +1,84 @@
+"""How the runs of a project stand, without training or evaluating anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ssldata.base.errors import (
+    ConfigError,
+    FetchError,
+    MissingInputError,
+    StoreError,
+    UnreachableError,
+)
+from ssldata.base.files import digest_of
+from ssldata.project.project_file import Project
+from ssldata.store.store import open_store
+from sslmodels.runs.run_folder import RunFolder, differences, read_record
+from sslmodels.runs.run_identity import run_folder, run_identity
+
+Status = Literal["missing", "complete", "partial", "changed", "damaged", "unknown"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How one run stands.
+
+    Attributes
+    ----------
+    folder
+        The run folder.
+    status
+        ``missing`` (to be trained), ``complete`` (as asked), ``partial`` (cut; will continue),
+        ``changed`` (made from other settings or rows: refused without ``--replace``), ``damaged``
+        (its record cannot be read, or the folder holds something else: refused too), ``unknown``
+        (its store must be built, or the files of DNABERT-2 downloaded, before one can say).
+    reasons
+        What differs, as ``key: old → new``, or what is wrong.
+    """
+
+    folder: Path
+    status: Status
+    reasons: tuple[str, ...] = ()
+
+
+def standing(project: Project, **cell: Any) -> Standing:
+    """Say how the run of one cell stands.
+
+    Parameters
+    ----------
+    project
+        The project.
+    cell
+        experiment, model, regime and seed.
+
+    Raises
+    ------
+    ConfigError
+        No such experiment or model, or a setting that no run of this project can have.
+    """
+    folder = RunFolder(run_folder(project, **cell))
+    try:
+        record = read_record(folder.path)
+    except MissingInputError:
+        others = folder.others()
+        if others:
+            return Standing(folder.path, "damaged", (f"no run.json, but {', '.join(others[:3])}",))
+        return Standing(folder.path, "missing")
+    except ConfigError as exc:
+        return Standing(folder.path, "damaged", (str(exc),))
+    try:
+        store = open_store(project.store_path(cell["experiment"]))
+        # Who only asks how things stand wants nothing downloaded.
+        identity = run_identity(project, store, offline=True, **cell)
+    except UnreachableError:
+        reason = "DNABERT-2 is not here yet; the run downloads it"
+        return Standing(folder.path, "unknown", (reason,))
+    except (MissingInputError, StoreError, FetchError) as exc:
+        return Standing(folder.path, "unknown", (str(exc),))
+    if record.get("digest") != digest_of(identity):
+        changed = differences(record.get("identity", {}), identity)
+        return Standing(folder.path, "changed", tuple(changed) or ("made by another release",))
+    return Standing(folder.path, "complete" if folder.is_complete(record) else "partial")

@@ -1,0 +1,111 @@
+"""How often rows are used: ``training.sampling`` as options of a mixture. No fitting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ssldata.base.errors import ConfigError
+from ssldata.project.project_file import Project
+from ssldata.project.training_section import Sampling
+from ssldata.reading.epoch_order import Segment, rates
+from ssldata.reading.read_window import loci_of
+from ssldata.store.store import Store
+
+#: Every row as often.
+PLAIN = Sampling()
+
+
+def shares(
+    sizes: Sequence[int], sampling: Sampling, distances: Sequence[float] | None
+) -> tuple[float, ...]:
+    """Return how often the rows of each segment are used, all together; relative numbers."""
+    found = rates(sizes, by=sampling.genomes, distances=distances, halving=sampling.halving)
+    return tuple(float(size) for size in sizes) if found is None else found
+
+
+def positive_options(
+    store: Store,
+    positives: Sequence[Segment],
+    sampling: Sampling,
+    distances: Sequence[float] | None,
+    *,
+    first_share: float = 1.0,
+) -> dict[str, Any]:
+    """Return the options of a mixture that say how often positives are used.
+
+    `first_share`: with one row per locus, how much more often that of the first segment is drawn.
+    """
+    if sampling.one_per_locus:
+        # Among the homologues of a locus a share is of one row, not of all rows of a genome.
+        own = shares([1] * len(positives), sampling, distances)
+        loci = tuple(locus.astype(np.int64) for locus in loci_of(store, positives))
+        return {"loci": loci, "positive_shares": (own[0] * first_share, *own[1:])}
+    if sampling.genomes == "rows":
+        return {}
+    sizes = [len(segment) for segment in positives]
+    return {"positive_shares": shares(sizes, sampling, distances)}
+
+
+def distances_used(
+    project: Project, genomes: Sequence[str], sampling: Sampling
+) -> list[float] | None:
+    """Return the distance of every genome, when rates depend on it; else None.
+
+    Raises
+    ------
+    ConfigError
+        The store holds a genome whose distance the project does not give.
+    """
+    if sampling.genomes != "distance":
+        return None
+    why = "training.sampling.genomes is 'distance'"
+    return list(known_distances(project, genomes, why).values())
+
+
+def known_distances(project: Project, genomes: Sequence[str], why: str) -> dict[str, float]:
+    """Return the distance of every genome; `why` says in the error what needs them.
+
+    Raises
+    ------
+    ConfigError
+        The project does not give one.
+    """
+    known = {genome.name: genome.distance for genome in project.genomes}
+    found = {name: known.get(name) for name in genomes}
+    missing = [name for name, distance in found.items() if distance is None]
+    if missing:
+        raise ConfigError(
+            f"{why}, but the project gives no distance of {', '.join(missing)}; "
+            "add it under 'genomes' or take the genome out of the store"
+        )
+    return {name: distance for name, distance in found.items() if distance is not None}
+
+
+def sampling_identity(
+    project: Project, genomes: Sequence[str], *, on_homologues: bool
+) -> dict[str, Any]:
+    """Return what the result of a run depends on in ``training.sampling``, but for defaults.
+
+    Parameters
+    ----------
+    project, genomes
+        The project, and the target genomes used.
+    on_homologues
+        The run has a phase on homologues that takes its rates from there.
+    """
+    sampling, plain = project.training.sampling, PLAIN
+    used: dict[str, Any] = {}
+    if sampling.balance != plain.balance:
+        used["balance"] = sampling.balance
+    if on_homologues and sampling.one_per_locus:
+        used["one_per_locus"] = True
+    if on_homologues and sampling.genomes != plain.genomes:
+        used["genomes"] = sampling.genomes
+        distances = distances_used(project, genomes, sampling)
+        if distances is not None:
+            used["halving"] = sampling.halving
+            used["distances"] = dict(zip(genomes, distances, strict=True))
+    return used

@@ -1,0 +1,164 @@
+"""Peaks in, checked; unions of intervals against a base-by-base oracle."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ssldata.base.errors import InputError, MissingInputError
+from ssldata.rows.intervals import Intervals, containing, merge, read_peaks
+
+NAMES = ("chrI", "chrII", "chrIII")
+SIZES = np.array([1000, 500, 300], np.int64)
+
+
+def read(path: Path, **options: object):
+    return read_peaks(path, names=NAMES, sizes=SIZES, **options)  # type: ignore[arg-type]
+
+
+def put(folder: Path, text: str) -> Path:
+    path = folder / "peaks.bed"
+    path.write_bytes(text.encode())
+    return path
+
+
+def test_sorted_by_contig_of_the_genome_then_start(tmp_path: Path) -> None:
+    path = put(tmp_path, "chrII\t10\t20\ta\t3\nchrI\t50\t60\nchrI\t5\t60\tb\t7.5\n")
+    peaks = read(path)
+    assert peaks.intervals.contig.tolist() == [0, 0, 1]
+    assert peaks.intervals.start.tolist() == [5, 50, 10]
+    assert peaks.intervals.end.tolist() == [60, 60, 20]
+    assert peaks.score.tolist() == [7.5, 0, 3]
+
+
+def test_every_ugly_line_that_is_still_bed(tmp_path: Path) -> None:
+    text = "# comment\r\ntrack name=x\r\nbrowser position\r\n\r\nchrI 1 2\r\nchrI\t3\t4\t.\t.\r\n"
+    peaks = read(put(tmp_path, text))
+    assert peaks.intervals.start.tolist() == [1, 3]
+    assert peaks.counts["lines"] == 2
+
+
+def test_gzip_is_told_by_its_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "peaks.bed"
+    path.write_bytes(gzip.compress(b"chrI\t1\t2\n"))
+    assert len(read(path).intervals) == 1
+
+
+def test_cut_gzip_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "peaks.bed.gz"
+    path.write_bytes(gzip.compress(b"chrI\t1\t2\n" * 1000)[:-12])
+    with pytest.raises(InputError, match="damaged or cut off"):
+        read(path)
+
+
+def test_width_around_a_summit_of_one_base(tmp_path: Path) -> None:
+    peaks = read(put(tmp_path, "chrI\t500\t501\n"), width=200)
+    assert (peaks.intervals.start[0], peaks.intervals.end[0]) == (400, 600)
+
+
+def test_width_uses_the_narrowpeak_summit_else_the_middle(tmp_path: Path) -> None:
+    lines = [
+        "chrI\t100\t200\tp\t0\t.\t1\t1\t1\t30",  # summit at 130
+        "chrI\t300\t400\tp\t0\t.\t1\t1\t1\t-1",  # none called: the middle, 350
+    ]
+    peaks = read(put(tmp_path, "\n".join(lines)), width=10)
+    assert peaks.intervals.start.tolist() == [125, 345]
+
+
+def test_width_is_clipped_and_counted(tmp_path: Path) -> None:
+    peaks = read(put(tmp_path, "chrI\t5\t6\nchrI\t998\t999\nchrI\t500\t501\n"), width=100)
+    assert peaks.intervals.start.tolist() == [0, 450, 948]
+    assert peaks.intervals.end.tolist() == [55, 550, 1000]
+    assert peaks.counts["clipped"] == 2
+
+
+def test_aliases_and_unknown_contigs(tmp_path: Path) -> None:
+    path = put(tmp_path, "chr1\t1\t2\nchrX\t1\t2\nchrX\t5\t6\n")
+    peaks = read(path, aliases={"chr1": "chrI"})
+    assert len(peaks.intervals) == 1
+    assert peaks.unknown == {"chrX": 2}
+    assert peaks.counts["unknown_contig"] == 2
+
+
+def test_all_contigs_unknown_is_an_error_with_both_spellings(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"'chr1'.*chrI.*reference.aliases"):
+        read(put(tmp_path, "chr1\t1\t2\n"))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("chrI\t9\t5", "line 1: end 5 lies before start 9"),
+        ("chrI\t-1\t5", "line 1: start -1 is negative"),
+        ("chrI\t5\t1001", "end 1001 lies beyond chrI, which has 1000 b"),
+        ("chrI\t5\t5", "empty interval at 5"),
+        ("chrI\t5", "2 columns"),
+        ("chrI\tfive\t9", "start is 'five'"),
+        ("chrI\t1\t9\ta\thigh", "score is 'high'"),
+    ],
+)
+def test_bad_lines(tmp_path: Path, line: str, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read(put(tmp_path, line + "\n"))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_summit_outside_its_peak(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="summit offset 50 lies outside the peak of 10 b"):
+        read(put(tmp_path, "chrI\t1\t11\tp\t0\t.\t1\t1\t1\t50"), width=10)
+
+
+def test_empty_and_missing_files(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no peaks in the file"):
+        read(put(tmp_path, "# nothing\n\n"))
+    with pytest.raises(MissingInputError, match="no such file"):
+        read(tmp_path / "none.bed")
+
+
+spans = st.lists(
+    st.tuples(st.integers(0, 2), st.integers(0, 60), st.integers(1, 15)), min_size=1, max_size=25
+)
+
+
+def intervals_of(rows: list[tuple[int, int, int]]) -> Intervals:
+    contig, start, length = (np.array(column) for column in zip(*rows, strict=True))
+    return Intervals(
+        contig.astype(np.int32), start.astype(np.int64), (start + length).astype(np.int64)
+    )
+
+
+@given(spans)
+def test_merge_is_the_union_of_bases(rows: list[tuple[int, int, int]]) -> None:
+    intervals = intervals_of(rows)
+    merged = merge(intervals)
+    covered = {(c, p) for c, s, n in rows for p in range(s, s + n)}
+    found = [
+        (int(c), p)
+        for c, s, e in zip(merged.contig, merged.start, merged.end, strict=True)
+        for p in range(s, e)
+    ]
+    assert sorted(covered) == found  # sorted, disjoint, complete
+    for i in range(1, len(merged)):
+        # Abutting intervals are one.
+        assert merged.contig[i] != merged.contig[i - 1] or merged.start[i] > merged.end[i - 1]
+    where = containing(merged, intervals)
+    assert (merged.start[where] <= intervals.start).all()
+    assert (merged.end[where] >= intervals.end).all()
+    assert (merged.contig[where] == intervals.contig).all()
+
+
+def test_merge_keeps_the_order_of_the_genome_with_many_contigs() -> None:
+    # Names of contigs sort as 0, 1, 10, 11, 2, …; the result must sort by number.
+    n = 12
+    merged = merge(
+        Intervals(
+            np.arange(n, dtype=np.int32)[::-1], np.zeros(n, np.int64), np.full(n, 5, np.int64)
+        )
+    )
+    assert merged.contig.tolist() == list(range(n))

@@ -1,0 +1,317 @@
+"""What is handed to others: zips of the same bytes, a server of ranges, the card."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import http.client
+import io
+import json
+import logging
+import shutil
+import threading
+import warnings
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+import yaml
+import zarr
+
+from ssldata.base.errors import CrosslabelError, InputError, StoreError
+from ssldata.building.genomes_in_store import remove_genome, yank_genome
+from ssldata.checking.validate import validate_store
+from ssldata.sharing.card import card_files, croissant, write_card
+from ssldata.sharing.share import RangeServer, share_zip
+from ssldata.store.store import open_store
+
+
+@pytest.fixture
+def path(built_world: Path, tmp_path: Path) -> Path:
+    """Return a store of its own."""
+    path = tmp_path / "alpha.zarr"
+    shutil.copytree(built_world / "store" / "alpha.zarr", path)
+    return path
+
+
+# -- zip -----------------------------------------------------------------------------------------
+
+
+def test_equal_stores_give_equal_zips(path: Path, tmp_path: Path) -> None:
+    other = tmp_path / "elsewhere" / "renamed.zarr"
+    shutil.copytree(path, other)
+    for file in other.rglob("*"):
+        file.touch()
+    (other / "reference" / "zarr.json.77.partial").write_text("x")
+    (path.parent / "alpha.zarr.lock").touch()
+    first = share_zip(path, tmp_path / "a.zip")
+    second = share_zip(other, tmp_path / "b.zip")
+    assert first["sha256"] == second["sha256"]
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+    digest = hashlib.sha256((tmp_path / "a.zip").read_bytes()).hexdigest()
+    assert (tmp_path / "a.zip.sha256").read_text() == f"{digest}  a.zip\n"
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert archive.testzip() is None
+        assert {m.compress_type for m in archive.infolist()} == {zipfile.ZIP_STORED}
+        names = archive.namelist()
+    assert len(names) == len(set(names)) == first["files"]
+    assert not [name for name in names if ".partial" in name or ".lock" in name]
+    assert {"zarr.json", "README.md", "croissant.json", "sources.csv"} <= set(names)
+
+
+def test_a_zip_holds_the_store(path: Path, tmp_path: Path) -> None:
+    share_zip(path, tmp_path / "a.zip")
+    inside, outside = open_store(tmp_path / "a.zip"), open_store(path)
+    assert inside.digest == outside.digest
+    assert validate_store(inside, deep=True).valid
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        archive.extractall(tmp_path / "unpacked.zarr")
+    assert validate_store(open_store(tmp_path / "unpacked.zarr"), deep=True).valid
+
+
+def test_plain_zarr_and_xarray_read_the_zip(path: Path, tmp_path: Path) -> None:
+    share_zip(path, tmp_path / "a.zip")
+    with zarr.storage.ZipStore(tmp_path / "a.zip", mode="r") as store:
+        data = xr.open_zarr(store, group="reference")
+        codes = data["sequence_codes"].to_numpy()
+    assert (codes == open_store(path).group("reference").codes(0, len(codes))).all()
+
+
+def test_yanked_genomes_stay_at_home(path: Path, tmp_path: Path) -> None:
+    yank_genome(path, "relative2", reason="not for others")
+    shared = share_zip(path, tmp_path / "a.zip")
+    assert shared["left_out"] == ["homologs/relative2"]
+    store = open_store(tmp_path / "a.zip")
+    assert store.genomes == ["relative1", "relative3"]
+    assert "homologs/relative2" not in store.ledger
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert not [name for name in archive.namelist() if "relative2" in name]
+
+
+def test_a_zip_is_not_written_into_its_store(path: Path) -> None:
+    with pytest.raises(InputError, match="inside the store"):
+        share_zip(path, path / "a.zip")
+
+
+def test_nothing_is_made_where_no_store_is(path: Path, tmp_path: Path) -> None:
+    none = tmp_path / "none" / "a.zarr"
+    share_zip(path, tmp_path / "a.zip")
+    before = sorted(tmp_path.iterdir())
+    for act in (
+        lambda: share_zip(none, tmp_path / "b.zip"),
+        lambda: write_card(none),
+        lambda: share_zip(tmp_path / "a.zip", tmp_path / "b.zip"),
+    ):
+        with pytest.raises(CrosslabelError):
+            act()
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_zips_that_are_no_stores(path: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "packed.zip"
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(path / "zarr.json", "zarr.json")
+    with pytest.raises(StoreError, match=r"zarr\.json is compressed in the zip"):
+        open_store(packed)
+    share_zip(path, tmp_path / "whole.zip")
+    cut = tmp_path / "cut.zip"
+    cut.write_bytes((tmp_path / "whole.zip").read_bytes()[:-50])
+    with pytest.raises(StoreError, match="not a zip, or cut short"):
+        open_store(cut)
+    nested = tmp_path / "nested.zip"
+    with zipfile.ZipFile(nested, "w") as archive:
+        archive.write(path / "zarr.json", "alpha.zarr/zarr.json")
+    with pytest.raises(StoreError, match="not a crosslabel store"):
+        open_store(nested)
+
+
+# -- card ----------------------------------------------------------------------------------------
+
+
+def test_the_card_travels_with_the_store_and_stays_current(path: Path) -> None:
+    assert write_card(path) == []
+    text = (path / "README.md").read_text()
+    front = yaml.safe_load(text.split("---")[1])
+    assert "genomics" in front["tags"]
+    store = open_store(path)
+    assert store.digest in text
+    for genome in store.genomes:
+        assert genome in text
+    remove_genome(path, "relative3")
+    assert "relative3" not in (path / "README.md").read_text()
+    assert open_store(path).digest in (path / "README.md").read_text()
+    report = validate_store(open_store(path))
+    assert report.warnings == []
+    (path / "README.md").write_text(text)
+    assert [w.check for w in validate_store(open_store(path)).warnings] == ["card"]
+
+
+def test_the_licence_is_kept(path: Path, tmp_path: Path) -> None:
+    write_card(path, licence="CC-BY-4.0")
+    yank_genome(path, "relative1")
+    for file in (path / "croissant.json", path / "README.md"):
+        assert "CC-BY-4.0" in file.read_text()
+    share_zip(path, tmp_path / "a.zip")
+    described = json.loads((tmp_path / "a.zip.croissant.json").read_text())
+    assert described["license"] == "CC-BY-4.0"
+
+
+def test_sources_as_a_table(path: Path) -> None:
+    store = open_store(path)
+    rows = list(csv.DictReader(io.StringIO(card_files(store)["sources.csv"])))
+    sources = store.sources()
+    assert [int(row["start"]) for row in rows] == sources["start"].tolist()
+    assert {row["split"] for row in rows} == {"train", "validation", "test"}
+    assert [int(row["label_alpha"]) for row in rows] == sources["label"][:, 0].tolist()
+
+
+@pytest.fixture
+def quiet_croissant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Return mlcroissant, whose own dependencies warn of their future."""
+    # Read when it is imported. In the user's cache, what was unpacked before is found by its path.
+    monkeypatch.setenv("CROISSANT_CACHE", str(tmp_path / "croissant"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import mlcroissant
+
+        logging.getLogger("absl").setLevel(logging.ERROR)
+        yield mlcroissant
+
+
+def test_croissant_is_valid_and_its_records_are_the_sources(
+    path: Path, tmp_path: Path, quiet_croissant: Any
+) -> None:
+    share_zip(path, tmp_path / "a.zip", licence="https://creativecommons.org/licenses/by/4.0/")
+    for file in (tmp_path / "a.zip.croissant.json", path / "croissant.json"):
+        dataset = quiet_croissant.Dataset(jsonld=str(file))
+        issues = dataset.metadata.issues
+        assert not issues.errors, file
+        assert not [w for w in issues.warnings if "context" in str(w)]
+        records = list(dataset.records("sources"))
+        starts = open_store(path).sources()["start"].tolist()
+        assert [record["sources/start"] for record in records] == starts
+
+
+def test_croissant_names_every_field_of_the_table(path: Path) -> None:
+    store = open_store(path)
+    header = card_files(store)["sources.csv"].splitlines()[0].split(",")
+    fields = croissant(store)["recordSet"][0]["field"]
+    assert [field["source"]["extract"]["column"] for field in fields] == header
+
+
+# -- server --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def served(path: Path, tmp_path: Path) -> Iterator[http.client.HTTPConnection]:
+    """Serve a store and files beside it that are nobody's business."""
+    (tmp_path / "secret.txt").write_text("secret")
+    (path / "reference" / "zarr.json.1.partial").write_text("half")
+    (path / ".hidden").write_text("hidden")
+    (path / "link").symlink_to(tmp_path / "secret.txt")
+    with RangeServer([path]) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        host, port = server.server_address[:2]
+        connection = http.client.HTTPConnection(str(host), int(port), timeout=600)
+        yield connection
+        connection.close()
+        server.shutdown()
+        thread.join()
+
+
+def ask(
+    connection: http.client.HTTPConnection, target: str, method: str = "GET", **headers: str
+) -> tuple[int, bytes, dict[str, str]]:
+    connection.request(method, target, headers=headers)
+    answer = connection.getresponse()
+    return answer.status, answer.read(), dict(answer.getheaders())
+
+
+@pytest.mark.parametrize(
+    ("header", "part", "status"),
+    [
+        ("bytes=0-9", slice(0, 10), 206),
+        ("bytes=5-", slice(5, None), 206),
+        ("bytes=-7", slice(-7, None), 206),
+        ("bytes=0-99999999", slice(None), 206),
+        ("bytes=-99999999", slice(None), 206),
+        ("bytes=0-1,4-5", slice(None), 200),
+        ("lines=0-1", slice(None), 200),
+        ("bytes=-", slice(None), 200),
+    ],
+)
+def test_ranges(
+    header: str, part: slice, status: int, served: http.client.HTTPConnection, path: Path
+) -> None:
+    whole = (path / "zarr.json").read_bytes()
+    found, body, headers = ask(served, "/alpha.zarr/zarr.json", Range=header)
+    assert (found, body) == (status, whole[part])
+    assert int(headers["Content-Length"]) == len(body)
+    assert ("Content-Range" in headers) == (status == 206)
+    # Only GET has ranges (RFC 9110 §14.2).
+    found, nothing, headers = ask(served, "/alpha.zarr/zarr.json", "HEAD", Range=header)
+    assert (found, nothing, int(headers["Content-Length"])) == (200, b"", len(whole))
+    assert "Content-Range" not in headers
+
+
+@pytest.mark.parametrize("header", ["bytes=99999999-", "bytes=9-3", "bytes=-0"])
+def test_ranges_that_cannot_be_met(
+    header: str, served: http.client.HTTPConnection, path: Path
+) -> None:
+    status, body, headers = ask(served, "/alpha.zarr/zarr.json", Range=header)
+    assert (status, body) == (416, b"")
+    assert headers["Content-Range"] == f"bytes */{(path / 'zarr.json').stat().st_size}"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/",
+        "/alpha.zarr",
+        "/alpha.zarr/",
+        "/alpha.zarr/nothing",
+        "/secret.txt",
+        "/alpha.zarr/../secret.txt",
+        "/alpha.zarr/%2e%2e/secret.txt",
+        "/alpha.zarr/..%2fsecret.txt",
+        "/alpha.zarr//etc/passwd",
+        "/alpha.zarr/link",
+        "/alpha.zarr/.hidden",
+        "/alpha.zarr/reference/zarr.json.1.partial",
+        "/alpha.zarr/%00",
+    ],
+)
+def test_nothing_else_is_served(target: str, served: http.client.HTTPConnection) -> None:
+    assert ask(served, target)[0] == 404
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST", "DELETE", "PATCH"])
+def test_the_server_is_read_only(
+    method: str, served: http.client.HTTPConnection, path: Path
+) -> None:
+    before = (path / "zarr.json").read_bytes()
+    assert ask(served, "/alpha.zarr/zarr.json", method)[0] == 501
+    assert (path / "zarr.json").read_bytes() == before
+
+
+def test_it_listens_on_loopback_only_unless_told(path: Path) -> None:
+    with RangeServer([path]) as server:
+        assert server.server_address[0] == "127.0.0.1"
+        assert server.urls[0].startswith("http://127.0.0.1:")
+        taken = int(server.server_address[1])
+        with pytest.raises(InputError, match="cannot listen there"):
+            RangeServer([path], port=taken)
+
+
+def test_a_served_store_is_the_store(served: http.client.HTTPConnection, path: Path) -> None:
+    store = open_store(f"http://{served.host}:{served.port}/alpha.zarr")
+    assert store.digest == open_store(path).digest
+    rows = store.homologues("relative1")
+    local = open_store(path).homologues("relative1")
+    assert np.array_equal(rows.codes(2, 31), local.codes(2, 31))
+    assert rows.column_names() == local.column_names()

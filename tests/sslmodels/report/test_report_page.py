@@ -1,0 +1,268 @@
+"""The HTML report: complete, self-contained, safe, and there whatever is missing."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ssldata.building.build_store import build_project
+from ssldata.project.project_file import Project, load_project
+from ssldata.simulation.clade import small_clade
+from ssldata.store.store import open_store
+from sslmodels.report.report_data import read_run, summarise
+from sslmodels.report.report_page import write_report
+from sslmodels.report.svg_figures import Curve, History, precision_recall, thinned, training_curves
+from sslmodels.scores.metrics import pr_curve, summary
+
+VOID = {"meta", "link", "br", "hr", "img", "input", "path", "use", "rect"}
+
+
+class Page(HTMLParser):
+    """Collects text, tags and links, and checks that tags are closed in order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.open: list[str] = []
+        self.loaded: list[str] = []
+        self.ids: list[str] = []
+        self.rows: list[list[str]] = []
+        self.hidden = 0
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+        for name, value in attrs:
+            if name in ("src", "href", "xlink:href", "srcset", "data"):
+                self.loaded.append(value or "")
+            if name.startswith("on") or tag == "script":
+                raise AssertionError(f"script in the page: {tag} {name}")
+            if name == "id" and tag in ("h2", "section"):
+                self.ids.append(value or "")
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th") and self.rows:
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" in self.open:
+            assert "url(" not in data
+            assert "@import" not in data
+            return
+        self.words.append(data)
+        if {"td", "th"} & set(self.open):
+            self.rows[-1][-1] += data
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def make_run(
+    project: Project, regime: str, seed: int, *, shift: float, experiment: str = "alpha"
+) -> Path:
+    """Write a run folder as training and evaluation do, from scores drawn around `shift`."""
+    folder = project.training.runs / experiment / "cnn-7k" / regime / f"seed-{seed}"
+    (folder / "evaluation").mkdir(parents=True)
+    rng = np.random.default_rng(seed)
+    labels = (np.arange(2000) % 50 == 0).astype(np.int8)
+    scores = rng.normal(size=2000) + shift * labels
+    cell = {"experiment": experiment, "model": "cnn-7k", "regime": regime, "seed": seed}
+    metrics = {**cell, **summary(labels, scores)}
+    (folder / "evaluation" / "metrics.json").write_text(json.dumps(metrics))
+    curve = pr_curve(labels, scores)
+    lines = [f"pr,0,{x},{y},," for x, y in zip(curve.x, curve.y, strict=True)]
+    head = "curve,threshold,recall,precision,false_positive_rate,true_positive_rate"
+    roc = ["roc,0,,,0,0", "roc,0,,,1,1"]
+    (folder / "evaluation" / "curves.csv").write_text("\n".join([head, *lines, *roc]) + "\n")
+    phases = ["train"] if regime == "sl" else ["pre-train", "fine-tune"]
+    rows = [f"{phase},{e},0.{9 - e},0.{8 - e},0.{e},0.001" for phase in phases for e in (1, 2, 3)]
+    head = "phase,epoch,loss,val_loss,val_aupr,learning_rate"
+    (folder / "history.csv").write_text("\n".join([head, *rows]) + "\n")
+    record = {**cell, "status": "complete", "parameters": 6869, "steps": 1234, "wall_s": 75.2}
+    (folder / "run.json").write_text(json.dumps(record))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report") / "project"
+    small_clade(folder)
+    build_project(load_project(folder))
+    return folder
+
+
+@pytest.fixture
+def project(built: Path, tmp_path: Path) -> Project:
+    shutil.copytree(built, tmp_path / "project")
+    return load_project(tmp_path / "project")
+
+
+def page_of(project: Project, folders: list[Path], **options: Any) -> Page:
+    path = project.training.runs / "report.html"
+    given = {"title": "A & B <i>", **options}
+    assert write_report(path, project=project, run_folders=folders, **given) == path
+    return Page(path.read_text(encoding="utf-8"))
+
+
+def test_the_whole_page(project: Project) -> None:
+    folders = [make_run(project, "sl", seed, shift=shift) for seed, shift in ((0, 1.5), (1, 0.0))]
+    folders += [make_run(project, "ssl", seed, shift=2.5) for seed in (0, 1)]
+    page = page_of(project, folders)
+    assert page.open == []
+    assert "Not in this report" not in page.text
+    # Nothing is loaded from anywhere: figures refer to their own parts only.
+    assert all(link.startswith("#") for link in page.loaded)
+    assert len(page.ids) == len(set(page.ids))
+    # What users wrote is text, not markup.
+    assert "A & B <i>" in page.text
+
+    metrics = {(run.regime, run.seed): run.metrics for run in (read_run(f, []) for f in folders)}
+    auprs = [metrics["sl", seed]["aupr"] for seed in (0, 1)]  # type: ignore[index]
+    line = next(row for row in page.rows if row[:3] == ["alpha", "cnn-7k", "sl"])
+    assert line[3] == f"{np.mean(auprs):.3f} ± {np.std(auprs, ddof=1):.3f}"
+    assert line[-2:] == ["2", "1"]  # two runs, one of them collapsed
+    assert "stays in the mean" in page.text
+    run = next(row for row in page.rows if row[0] == "alpha / cnn-7k / ssl / seed 1")
+    assert run[1:5] == ["6,869", "3+3", "1,234", "1 min 15 s"]
+    assert str(project.training.runs) in page.text
+
+    # One figure of curves with both regimes, one of training per run.
+    html = (project.training.runs / "report.html").read_text()
+    assert html.count("<svg") == 1 + 4
+    assert 'aria-label="Precision-recall curves of alpha / cnn-7k"' in html
+
+    store = open_store(project.store_path("alpha"))
+    for genome in store.genomes:
+        ranges = store.homologues(genome).ranges
+        wanted = [f"{ranges[key][1] - ranges[key][0]:,}" for key in ranges]
+        assert [genome, *wanted] in [row[:5] for row in page.rows]
+        lifted = store.ledger[f"homologs/{genome}"]["liftover"]
+        assert [genome, f"{lifted['mapped']:,}"] in [row[:2] for row in page.rows]
+    assert store.digest in page.text
+    assert "min_overlap: 0.5" in page.text
+
+
+def test_the_same_results_give_the_same_page(project: Project) -> None:
+    folder = make_run(project, "sl", 0, shift=1.0)
+    path = project.training.runs / "report.html"
+    page_of(project, [folder])
+    first = path.read_bytes()
+    page_of(project, [folder])
+    assert path.read_bytes() == first
+    page_of(project, [folder], created=datetime(2030, 1, 2, 3, 4, tzinfo=UTC))
+    assert b"2 January 2030, 03:04 UTC" in path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda run: shutil.rmtree(run / "evaluation"), "not evaluated; run `crosslabel evaluate"),
+        (lambda run: (run / "run.json").unlink(), "training is not complete"),
+        (lambda run: (run / "run.json").write_text("{"), "training is not complete"),
+        (lambda run: (run / "history.csv").unlink(), "its training history cannot be read"),
+        (lambda run: (run / "history.csv").write_text(""), "its training history cannot be read"),
+        (
+            lambda run: (run / "evaluation" / "curves.csv").write_text("a,b\n1,2\n"),
+            "its curve cannot be read",
+        ),
+        (lambda run: shutil.rmtree(run), "training is not complete"),
+    ],
+)
+def test_a_damaged_run_is_named_and_the_rest_is_there(
+    damage: Any, said: str, project: Project
+) -> None:
+    folders = [make_run(project, regime, 0, shift=1.0) for regime in ("sl", "ssl")]
+    damage(folders[1])
+    page = page_of(project, folders)
+    assert "Not in this report" in page.text
+    assert f"alpha / cnn-7k / ssl / seed 0: {said}" in page.text
+    assert ["alpha", "cnn-7k", "sl"] in [row[:3] for row in page.rows]
+
+
+def test_no_runs_and_no_stores(project: Project) -> None:
+    shutil.rmtree(project.store.path)
+    page = page_of(project, [])
+    assert "No run has been evaluated yet." in page.text
+    assert "No genome has been lifted to yet." in page.text
+    assert "No store has been built yet." in page.text
+    assert page.text.count("no such store; run `crosslabel build` first") == 2
+
+
+def test_an_incomplete_genome_is_named(project: Project) -> None:
+    root = project.store_path("beta") / "zarr.json"
+    value = json.loads(root.read_text())
+    value["attributes"]["crosslabel"]["ledger"]["homologs/relative2"]["status"] = "writing"
+    root.write_text(json.dumps(value))
+    page = page_of(project, [])
+    assert "beta.zarr: homologs/relative2 is not complete (writing)" in page.text
+    assert ["relative2", "writing"] in page.rows
+
+
+def test_summary_counts_only_evaluated_runs(project: Project) -> None:
+    runs = [
+        read_run(make_run(project, "sl", seed, shift=1.0, experiment=e), [])
+        for e, seeds in (("alpha", (0, 1, 2)), ("beta", (0,)))
+        for seed in seeds
+    ]
+    runs[2].metrics = None
+    first, second = summarise(runs)
+    values = [runs[seed].metrics["aupr"] for seed in (0, 1)]  # type: ignore[index]
+    assert first["n"] == 2
+    assert first["aupr"] == (pytest.approx(np.mean(values)), pytest.approx(np.std(values, ddof=1)))
+    assert second["aupr"][1] is None
+    assert second["collapsed"] in (0, 1)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=60),
+    st.integers(1, 50),
+)
+def test_thinning_moves_a_curve_by_less_than_a_pixel(
+    points: list[tuple[float, float]], cells: int
+) -> None:
+    x, y = np.array(points).T
+    kept_x, kept_y = thinned(x, y, cells=cells)
+    assert (kept_x[0], kept_y[0], kept_x[-1], kept_y[-1]) == (x[0], y[0], x[-1], y[-1])
+    # Every point that was dropped lies in the pixel of one that was kept.
+    pixels = {tuple(p) for p in np.round(np.stack([kept_x, kept_y], axis=1) * cells)}
+    assert {tuple(p) for p in np.round(np.stack([x, y], axis=1) * cells)} <= pixels
+
+
+def test_figures_are_whole_svg_in_the_colours_of_the_page() -> None:
+    line = np.linspace(0, 1, 10)
+    curves = [Curve("sl", seed, line, 1 - line, 0.5) for seed in (0, 1)]
+    history = History([("pre-train", 6), ("fine-tune", 4)], {"loss": line, "val_aupr": line})
+    for svg in (
+        precision_recall(curves, prevalence=0.1, salt="a"),
+        training_curves(history, salt="b"),
+    ):
+        root = ElementTree.fromstring(svg)
+        assert root.tag.endswith("svg")
+        assert "width" not in root.attrib
+        assert "currentColor" in svg
+        assert "var(--grid)" in svg
+        assert not re.search(r"#01020[0-9]|#04050[0-9]", svg)
+        assert "http" not in re.sub(r'xmlns(:\w+)?="[^"]*"', "", svg)
+    text = precision_recall(curves, prevalence=0.1, salt="a")
+    assert text == precision_recall(curves, prevalence=0.1, salt="a")
+    assert "sl  AUPR 0.500, 2 seeds" in text
+    assert "guessing  0.100" in text
+    assert "pre-train" in training_curves(history, salt="b")

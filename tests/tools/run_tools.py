@@ -1,0 +1,46 @@
+"""What tests of training share: changed settings, records and identities of runs, cutting a run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from ssldata.project.project_file import Project
+from ssldata.store.store import open_store
+from sslmodels.runs.run_identity import run_identity
+
+EXPERIMENT, MODEL = "alpha", "cnn-7k"
+
+
+def changed(project: Project, section: str, **values) -> Project:
+    part = getattr(project, section).model_copy(update=values)
+    return project.model_copy(update={section: part})
+
+
+def record_of(folder: Path) -> dict:
+    return json.loads((folder / "run.json").read_text())
+
+
+def identity_of(project: Project, regime: str) -> dict:
+    store = open_store(project.store_path(EXPERIMENT))
+    return run_identity(project, store, experiment=EXPERIMENT, model=MODEL, regime=regime, seed=0)
+
+
+class StopAfter:
+    """A progress that interrupts after so many epochs."""
+
+    def __init__(self, epochs: int) -> None:
+        self.left = epochs
+
+    @contextlib.contextmanager
+    def task(
+        self, description: str, total: float | None = None
+    ) -> Iterator[Callable[[float], None]]:
+        def advance(amount: float = 1) -> None:
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+
+        yield advance
