@@ -136,7 +136,8 @@ def step_load(folder: Path, order: str) -> dict[str, object]:
 
 def step_memory(folder: Path, order: str, mode: str = "ucsc") -> dict[str, object]:
     from ssldata.chains.chain_index import load_chain
-    from ssldata.liftover.lift import LiftOptions, lift
+    from ssldata.liftover.lift import lift
+    from ssldata.liftover.lift_result import LiftOptions
 
     index = load_chain(folder / "map.chain.gz")
     names, start, end = read_bed(folder / f"{order}.bed")
@@ -150,7 +151,8 @@ def step_memory(folder: Path, order: str, mode: str = "ucsc") -> dict[str, objec
 def step_memory_names(folder: Path, order: str) -> dict[str, object]:
     """As `step_memory`, but contigs are given by name, as the peers get them."""
     from ssldata.chains.chain_index import load_chain
-    from ssldata.liftover.lift import LiftOptions, lift
+    from ssldata.liftover.lift import lift
+    from ssldata.liftover.lift_result import LiftOptions
 
     index = load_chain(folder / "map.chain.gz")
     names, start, end = read_bed(folder / f"{order}.bed")

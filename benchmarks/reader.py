@@ -47,8 +47,9 @@ from numpy.typing import NDArray
 from reader_rivals import GenVarLoader, naive, slices, tfrecord_as_usual, tfrecord_vectorised
 
 from ssldata.genomes.onehot import one_hot
-from ssldata.reading.read_speed import peak_memory, whole_mixture
-from ssldata.reading.read_window import SMALL_BYTES
+from ssldata.reading.chunk_cache import SMALL_BYTES
+from ssldata.reading.mixture import mixture_of
+from ssldata.reading.read_speed import peak_memory
 from ssldata.sharing.export import export_tfrecord
 from ssldata.store.store import Store, open_store
 from ssldata.store.store_writer import CHUNKS_PER_SHARD, StoreWriter, chunk_rows, write_shard
@@ -121,7 +122,7 @@ def in_memory(store: Store) -> tuple[NDArray, NDArray]:
 def reader_of(store: Store, batch: int, **options: Any) -> Any:
     from ssldata.reading.reader import TrainingReader
 
-    return TrainingReader(store, whole_mixture(store), batch_size=batch, **options)
+    return TrainingReader(store, mixture_of(store), batch_size=batch, **options)
 
 
 def ours(store: Store, batch: int, **options: Any) -> Iterator:
@@ -133,7 +134,7 @@ def ours(store: Store, batch: int, **options: Any) -> Iterator:
 
 def check(store: Store) -> None:
     """Compare one epoch of ours with the store, row by row."""
-    mixture = whole_mixture(store)
+    mixture = mixture_of(store)
     expected = sorted(row.tobytes() for row in in_memory(store)[0])
     got: list[bytes] = []
     data = ours(store, 1000)
@@ -288,7 +289,7 @@ def training(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
     """
     import tensorflow as tf
 
-    from sslmodels.models.zoo import build_model
+    from sslmodels.models.model_builder import build_model
 
     lines = []
     for length in options.lengths:

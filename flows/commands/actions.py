@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.output import tables
 from flows.output.plan_view import run_status
 from flows.steps.quiet_tensorflow import muted_import
+from flows.steps.run_checks import (
+    Cluster,
+    check_run,
+    publish_runs,
+    publish_teachers,
+    require_inputs,
+    require_teachers,
+)
 from ssldata.base.errors import ConfigError, MissingInputError
-from ssldata.building.dask_pool import check_one_place
 from ssldata.project.project_file import Project, load_project
 from ssldata.project.training_section import REGIMES
 from sslmodels.models.catalogue import check_models
@@ -32,34 +39,6 @@ Shown = tuple[Any, "list[RenderableType]"]
 _LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Cluster:
-    """Where a build runs: in this process, on local workers, or on a running Dask cluster."""
-
-    workers: int = 0
-    scheduler: str | None = None
-    scheduler_file: Path | str | None = None
-    memory: str | None = None
-
-    def __post_init__(self) -> None:
-        check_one_place(
-            {
-                "--workers": self.workers,
-                "--dask-scheduler": self.scheduler,
-                "--scheduler-file": self.scheduler_file,
-            }
-        )
-
-    def options(self) -> dict[str, Any]:
-        """Return the options :func:`ssldata.building.build_store.build_project` takes."""
-        return {
-            "workers": self.workers,
-            "scheduler": self.scheduler,
-            "scheduler_file": None if self.scheduler_file is None else Path(self.scheduler_file),
-            "memory": self.memory,
-        }
-
-
 def fetch(project: Project, console: Console, *, offline: bool, replace: bool) -> Shown:
     """Bring the public files of a project."""
     from ssldata.project.fetch import fetch as fetch_files
@@ -70,13 +49,6 @@ def fetch(project: Project, console: Console, *, offline: bool, replace: bool) -
         for file in report.files
     ]
     return report.as_dict(), [tables.table("Files", ["file", "status", "size", "from"], rows)]
-
-
-def require_inputs(project: Project) -> None:
-    """Refuse a project whose input files are not all there."""
-    from ssldata.building.build_plan import require_inputs as require
-
-    require(project)
 
 
 def build(
@@ -127,7 +99,7 @@ def build_tables(stores: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
         if "liftover" in step
     ]
     if lifted:
-        from ssldata.liftover.lift import Status
+        from ssldata.liftover.lift_result import Status
 
         used = {key for _, _, counts in lifted for key in counts}
         statuses = [name for name in (s.name.lower() for s in Status) if name in used]
@@ -174,7 +146,7 @@ def train(
     with muted_import():  # a model of one's own imports Keras
         check_models([cell["model"], *project.training.model_options])
     if publish_weights:
-        _require_teachers([cell["regime"]])
+        require_teachers([cell["regime"]])
         if store is not None and not Path(store).is_dir():
             raise ConfigError(
                 f"--publish-weights: {store} is no local store; nothing can be put in"
@@ -186,22 +158,9 @@ def train(
     value: dict[str, Any] = {"run": str(folder), **cell}
     shown: list[RenderableType] = [f"trained {folder}; next: crosslabel evaluate {folder}"]
     if publish_weights:
-        value["weights"] = _publish([folder])
+        value["weights"] = publish_runs([folder])
         shown += [published_line(one) for one in value["weights"]]
     return value, shown
-
-
-def _require_teachers(regimes: Sequence[str]) -> None:
-    if "ssl-ns" not in regimes:
-        raise ConfigError(
-            f"--publish-weights: only ssl-ns runs have teacher weights, not {', '.join(regimes)}"
-        )
-
-
-def _publish(runs: Iterable[Path]) -> list[dict[str, Any]]:
-    from sslmodels.runs.publish_weights import publish_run
-
-    return [publish_run(folder) for folder in runs]
 
 
 def published_line(value: Mapping[str, Any]) -> str:
@@ -289,20 +248,6 @@ def run(
         value["weights"] = publish_teachers(value["runs"])
         shown += [published_line(one) for one in value["weights"]]
     return value, shown
-
-
-def check_run(project: Project, *, publish_weights: bool) -> None:
-    """Refuse a project that cannot be run, before the hours of a build."""
-    if publish_weights:
-        _require_teachers(project.training.regimes)
-    with muted_import():
-        check_models([*project.training.models, *project.training.model_options])
-    require_inputs(project)
-
-
-def publish_teachers(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Put the last teacher weights of the ssl-ns runs among `runs` in their stores."""
-    return _publish(Path(item["run"]) for item in runs if item["regime"] == "ssl-ns")
 
 
 def _flow(project: Project, console: Console, options: Options) -> dict[str, Any]:

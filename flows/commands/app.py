@@ -235,8 +235,8 @@ def plan(
 
     Example: `crosslabel plan my-project`
     """
-    from flows.commands import actions
     from flows.output import plan_view
+    from flows.steps import run_checks
 
     with console(verbose, quiet, as_json) as shown:
         if memory is not None:
@@ -246,7 +246,7 @@ def plan(
         loaded = _load(project)
         value, tables = plan_view.plan(loaded, everything=verbose > 0, gflops=gflops)
         shown.result(value, *tables)
-        actions.require_inputs(loaded)
+        run_checks.require_inputs(loaded)
         if memory is not None:
             check_memory(memory, workers=1, needed=value["memory_per_worker"])
             shown.note(f"--memory {memory} is enough for a worker")
@@ -281,15 +281,16 @@ def build(
     """
     from flows.commands import actions
     from flows.output import plan_view
+    from flows.steps import run_checks
 
     with console(verbose, quiet, as_json) as shown:
         loaded = _load(project)
         if dry_run:
             value, tables = plan_view.plan(loaded, everything=verbose > 0)
             shown.result(value, *tables)
-            actions.require_inputs(loaded)
+            run_checks.require_inputs(loaded)
             return
-        cluster = actions.Cluster(workers, dask_scheduler, scheduler_file, memory)
+        cluster = run_checks.Cluster(workers, dask_scheduler, scheduler_file, memory)
         value, tables = actions.build(
             loaded, shown, experiments=experiment, cluster=cluster, replace=replace, repair=repair
         )
@@ -412,6 +413,7 @@ def run(
     """
     from flows.commands import actions
     from flows.output import plan_view
+    from flows.steps import run_checks
 
     with console(verbose, quiet, as_json) as shown:
         loaded = _load(project)
@@ -436,7 +438,7 @@ def run(
             )
             tables += lines
             shown.result(value, *tables)
-            actions.require_inputs(loaded)
+            run_checks.require_inputs(loaded)
             return
         value, tables = actions.run(loaded, shown, options, publish_weights=publish_weights)
         shown.result(value, *tables)

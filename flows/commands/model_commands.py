@@ -41,8 +41,8 @@ def list_models(
 
     with console(verbose, quiet, as_json) as opened:
         with muted_import():
-            from sslmodels.models import zoo
-        entries = [zoo.entry(one) for one in name or zoo.model_names()]
+            from sslmodels.models import model_builder
+        entries = [model_builder.entry(one) for one in name or model_builder.model_names()]
         value = [
             {
                 "name": entry.name,

@@ -29,7 +29,7 @@ def _training_step(model: str, length: int) -> Callable[[Any], None]:
             "that reads bases"
         )
     with muted_import():
-        from sslmodels.models.zoo import build_model
+        from sslmodels.models.model_builder import build_model
 
     network = build_model(model, length=length, seed=0)
     network.compile(optimizer="adam", loss="binary_crossentropy")

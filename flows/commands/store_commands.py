@@ -130,11 +130,12 @@ def add(
     Example: `crosslabel store add my-project --name N44 --sequence N44.fa.gz --chain N44.chain.gz`
     """
     from flows.commands import actions
+    from flows.steps import run_checks
     from ssldata.building.dask_pool import open_pool
     from ssldata.building.genomes_in_store import add_genome, memory_to_add
 
     with console(verbose, quiet, as_json) as shown:
-        cluster = actions.Cluster(workers, dask_scheduler, scheduler_file, memory)
+        cluster = run_checks.Cluster(workers, dask_scheduler, scheduler_file, memory)
         needed = memory_to_add(place) if memory is not None else 0
         with open_pool(**cluster.options(), needed=needed) as pool:
             value = add_genome(

@@ -13,7 +13,7 @@ from ssldata.project.project_file import Project
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from sslmodels.benchmark.grid_results import Cell
+    from sslmodels.runs.run_grid import Cell
 
 #: What a status means for a reader.
 _WORDS = {
@@ -47,13 +47,13 @@ def runs(
     everything
         A line for each run, however many there are.
     """
-    from sslmodels.benchmark import grid_results
+    from sslmodels.runs import run_grid
 
-    cells = list(grid_results.grid(project))
+    cells = list(run_grid.grid(project))
     shown: list[RenderableType] = []
     if sweeps:
         try:
-            cells += grid_results.sweeps(project)
+            cells += run_grid.sweeps(project)
         except CrosslabelError:
             shown.append("runs of the sweeps: known when the stores are built")
     unsettled = {step["store"] for step in steps if step["status"] not in ("complete", "yanked")}

@@ -15,8 +15,8 @@ from contextvars import ContextVar
 from importlib.metadata import version
 from typing import Any, TypeVar
 
+from ssldata.base.cache_folder import cache_dir
 from ssldata.base.errors import ClusterError, CrosslabelError
-from ssldata.base.files import cache_dir
 from ssldata.base.progress import NoProgress, Progress
 
 Result = TypeVar("Result")

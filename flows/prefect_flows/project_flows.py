@@ -11,8 +11,8 @@ from typing import Any, Literal
 from prefect import flow
 from pydantic import NonNegativeInt, PositiveInt
 
-from flows.commands import actions
 from flows.prefect_flows.prefect_runtime import PROGRESS, log_groups, step, tell_mistakes_plainly
+from flows.steps import run_checks
 from flows.steps.pipeline import Options, Pipeline
 from ssldata.building import build_store
 from ssldata.project.project_file import load_project
@@ -60,11 +60,11 @@ def run_project(
         replace=replace,
         report=report,
     )
-    actions.check_run(loaded, publish_weights=publish_weights)
+    run_checks.check_run(loaded, publish_weights=publish_weights)
     value = Pipeline(loaded, options, step=step, progress=PROGRESS.get()).run()
     log_groups([group for store in value["stores"] for group in store["steps"]])
     if publish_weights:
-        value["weights"] = actions.publish_teachers(value["runs"])
+        value["weights"] = run_checks.publish_teachers(value["runs"])
     return value
 
 
@@ -95,7 +95,7 @@ def build_stores(
     dict
         ``stores``: an account of each, see :func:`ssldata.building.build_store.build_project`.
     """
-    cluster = actions.Cluster(workers, dask_scheduler, scheduler_file, memory)
+    cluster = run_checks.Cluster(workers, dask_scheduler, scheduler_file, memory)
     loaded = load_project(project)
     how = {"experiments": experiment, "replace": replace, "repair": repair, **cluster.options()}
     stores = step("build", loaded.name, build_store.build_project, loaded, **how)

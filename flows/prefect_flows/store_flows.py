@@ -11,8 +11,8 @@ from typing import Any
 from prefect import flow, get_run_logger
 from pydantic import NonNegativeFloat, NonNegativeInt
 
-from flows.commands.actions import Cluster
 from flows.prefect_flows.prefect_runtime import log_groups, step, tell_mistakes_plainly
+from flows.steps.run_checks import Cluster
 from ssldata.base.errors import ConfigError, StoreError
 from ssldata.building.dask_pool import open_pool
 from ssldata.building.genomes_in_store import add_genome, memory_to_add

@@ -23,7 +23,7 @@ from ssldata.building.dask_pool import DaskPool, Pool, check_one_place, open_poo
 from ssldata.project.project_file import Project
 
 if TYPE_CHECKING:
-    from sslmodels.benchmark.grid_results import Cell
+    from sslmodels.runs.run_grid import Cell
 
 _LOG = logging.getLogger(__name__)
 
@@ -159,13 +159,13 @@ class Pipeline:
 
     def _cells(self) -> list[Cell]:
         with self._tensorflow():
-            from sslmodels.benchmark import grid_results
-        return list(grid_results.grid(self.project))
+            from sslmodels.runs import run_grid
+        return list(run_grid.grid(self.project))
 
     def _sweeps(self) -> list[Cell]:
-        from sslmodels.benchmark import grid_results
+        from sslmodels.runs import run_grid
 
-        return list(grid_results.sweeps(self.project))
+        return list(run_grid.sweeps(self.project))
 
     def _tensorflow(self) -> contextlib.AbstractContextManager[None]:
         return muted_import(announce=getattr(self.progress, "draws", False))

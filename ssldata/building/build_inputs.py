@@ -20,7 +20,8 @@ from ssldata.base.errors import ConfigError, InputError
 from ssldata.base.files import digest_of
 from ssldata.chains.chain_index import ChainIndex, load_chain
 from ssldata.genomes.genome import Genome, open_genome
-from ssldata.liftover.lift import LiftOptions, LiftResult, lift
+from ssldata.liftover.lift import lift
+from ssldata.liftover.lift_result import LiftOptions, LiftResult
 from ssldata.project.project_file import JOINT, Project
 from ssldata.project.project_file import Genome as GenomeSettings
 from ssldata.rows.intervals import Peaks, read_peaks

@@ -19,7 +19,7 @@ from ssldata.building.build_inputs import (
 )
 from ssldata.building.rough_plan import assumptions, expected_rows
 from ssldata.genomes.genome import open_genome
-from ssldata.liftover.lift import Status
+from ssldata.liftover.lift_result import Status
 from ssldata.project.project_file import Project
 from ssldata.rows.reference_rows import ReferenceRows, reference_rows
 from ssldata.rows.splits import TRAIN

@@ -14,7 +14,7 @@ from ssldata.base.errors import StoreError
 from ssldata.base.progress import Progress
 from ssldata.building.dask_pool import Pool
 from ssldata.genomes.genome import Genome
-from ssldata.liftover.lift import LiftResult, Status
+from ssldata.liftover.lift_result import LiftResult, Status
 from ssldata.project.project_file import Project
 from ssldata.rows.intervals import Intervals
 from ssldata.rows.row_table import Rows, Sources

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ssldata.base.cache_folder import cache_dir, file_digest
 from ssldata.base.errors import MissingInputError
-from ssldata.base.files import cache_dir, file_digest
 from ssldata.chains import chain_index_file, chain_text
 from ssldata.chains.chain_text import ChainTable
 

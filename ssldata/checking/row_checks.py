@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ssldata.base.files import digest_of
 from ssldata.genomes.genome import Genome
-from ssldata.liftover.lift import Status
+from ssldata.liftover.lift_result import Status
 from ssldata.rows.intervals import Intervals, merge
 from ssldata.rows.splits import SPLIT_NAMES, TEST, TRAIN, VALIDATION
 from ssldata.rows.windows import by_contig, is_positive, touches

@@ -16,6 +16,7 @@ import pyfaidx
 from numpy.typing import NDArray
 
 from ssldata.base.errors import InputError
+from ssldata.base.locks import one_at_a_time
 from ssldata.genomes.gather_kernels import (
     CLASS_OF_BYTE,
     OTHER,
@@ -26,7 +27,7 @@ from ssldata.genomes.gather_kernels import (
     gather_fasta,
     index_contig,
 )
-from ssldata.genomes.genome_cache import cache_file, cache_write, one_at_a_time
+from ssldata.genomes.genome_cache import cache_file, cache_write
 from ssldata.genomes.memory_map import MappedFile
 
 #: pyfaidx goes by these suffixes, whatever the file holds.

@@ -19,8 +19,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ssldata.base.cache_folder import cache_dir
 from ssldata.base.errors import InputError, MissingInputError
-from ssldata.base.files import cache_dir, write_json_atomic
+from ssldata.base.files import write_json_atomic
 from ssldata.genomes.fasta import FastaSource
 from ssldata.genomes.gather_kernels import codes_to_letters
 from ssldata.genomes.genome_cache import cache_key, unpack

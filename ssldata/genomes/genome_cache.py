@@ -6,7 +6,6 @@ Names carry path, size and modification time of the user's file, so a changed fi
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import glob
 import gzip
 import hashlib
@@ -16,8 +15,10 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from ssldata.base.cache_folder import cache_dir
 from ssldata.base.errors import CrosslabelError, InputError
-from ssldata.base.files import atomic_path, cache_dir
+from ssldata.base.files import atomic_path
+from ssldata.base.locks import one_at_a_time
 
 #: Part of every cache name; raise it when what is cached changes.
 _CACHE_VERSION = 1
@@ -37,17 +38,6 @@ def cache_key(path: Path) -> str:
 def cache_file(key: str, suffix: str) -> Path:
     """Return the path of one cached file of a genome."""
     return cache_dir("genomes") / f"{key}{suffix}"
-
-
-@contextlib.contextmanager
-def one_at_a_time(key: str) -> Iterator[None]:
-    """Let one process prepare a file while the others that want the same one wait."""
-    with (cache_dir("locks") / f"{key}.lock").open("w") as handle:
-        # Some network filesystems have no locks: then two may do the same work, harmlessly,
-        # because files become visible whole.
-        with contextlib.suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 @contextlib.contextmanager

@@ -14,9 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssldata.chains.chain_index import ChainIndex, read_only
+from ssldata.liftover.lift_result import Status
 
-_MAPPED, _DELETED, _PARTIAL, _SPLIT, _DUPLICATED, _DISTANT, _MULTI_CONTIG = range(7)
-_INVALID = 7
+_MAPPED = int(Status.MAPPED)
+_DELETED = int(Status.DELETED)
+_PARTIAL = int(Status.PARTIAL)
+_SPLIT = int(Status.SPLIT)
+_DUPLICATED = int(Status.DUPLICATED)
+_DISTANT = int(Status.DISTANT)
+_MULTI_CONTIG = int(Status.MULTI_CONTIG)
+_INVALID = int(Status.INVALID)
 
 
 @numba.njit(cache=True, nogil=True, inline="always")

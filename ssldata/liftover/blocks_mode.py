@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssldata.chains.chain_index import ChainIndex
+from ssldata.liftover.lift_result import Status
 
-_MAPPED, _DELETED, _PARTIAL, _SPLIT, _DUPLICATED, _DISTANT, _MULTI_CONTIG = range(7)
-_INVALID = 7
 #: Groups are told apart in one sorted or accumulated array by adding this per group; positions
 #: are smaller.
 _GROUP = np.int64(1) << 33
@@ -185,13 +184,13 @@ def lift_blocks(
     np.add.at(balance, interval, np.where(index.mirrored[chain], -length, length))
 
     status = columns["status"]
-    status[:] = _MAPPED
-    status[aligned < min_aligned * (end - start)] = _PARTIAL
-    status[found["loci"] > 1] = _DISTANT
-    status[found["contigs"] > 1] = _MULTI_CONTIG
-    status[found["loci"] == 0] = _DELETED
-    status[end <= start] = _INVALID
-    mapped = status == _MAPPED
+    status[:] = Status.MAPPED
+    status[aligned < min_aligned * (end - start)] = Status.PARTIAL
+    status[found["loci"] > 1] = Status.DISTANT
+    status[found["contigs"] > 1] = Status.MULTI_CONTIG
+    status[found["loci"] == 0] = Status.DELETED
+    status[end <= start] = Status.INVALID
+    mapped = status == Status.MAPPED
     for name in ("contig", "start", "end"):
         columns[name][mapped] = found[name][mapped]
     columns["strand"][mapped] = np.where(balance[mapped] >= 0, 1, -1)
@@ -282,17 +281,17 @@ def covering_chains(
     hit = some & (cover >= min_match * length)
     hits = np.bincount(row[hit], minlength=rows)
     partial = np.bincount(row[some & ~hit], minlength=rows)
-    status[:] = _DELETED
-    status[partial == 1] = _PARTIAL
-    status[partial > 1] = _SPLIT
-    status[hits > 0] = _MAPPED
+    status[:] = Status.DELETED
+    status[partial == 1] = Status.PARTIAL
+    status[partial > 1] = Status.SPLIT
+    status[hits > 0] = Status.MAPPED
     if not multiple:
-        status[hits > 1] = _DUPLICATED
+        status[hits > 1] = Status.DUPLICATED
     keep = np.where(hits[row] > 0, hit, some)
     if multiple:
-        keep &= (status[row] != _MAPPED) | (right - left >= min_size_q)
+        keep &= (status[row] != Status.MAPPED) | (right - left >= min_size_q)
     kept = np.bincount(row[keep], minlength=rows)
-    status[kept == 0] = _DELETED
+    status[kept == 0] = Status.DELETED
     used = keep[pair] & (finish > begin)
     aligned[:] = aligned_bases(rows, interval[used], begin[used], finish[used])
     offsets = np.zeros(rows + 1, np.int64)

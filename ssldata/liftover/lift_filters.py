@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssldata.chains.chain_index import ChainIndex
+from ssldata.liftover.lift_result import Status
 
 if TYPE_CHECKING:
-    from ssldata.liftover.lift import Chains
-
-_MAPPED, _NOT_RECIPROCAL, _SUMMIT_LOST = 0, 8, 9
+    from ssldata.liftover.lift_result import Chains
 
 
 def withdraw(columns: dict[str, NDArray[Any]], rows: NDArray[np.int64], status: int) -> None:
@@ -39,7 +38,7 @@ def require_summit(
     ``columns["summit"]`` gets the lifted position. A negative summit means none: not required. A
     summit outside of its interval is lost.
     """
-    rows = np.flatnonzero((columns["status"] == _MAPPED) & (summit >= 0))
+    rows = np.flatnonzero((columns["status"] == Status.MAPPED) & (summit >= 0))
     at = summit[rows]
     inside = (at >= start[rows]) & (at < end[rows])
     interval, block = compute.overlapping_blocks(index, code[rows], at, at + 1)
@@ -57,7 +56,7 @@ def require_summit(
     columns["summit"][row[good][::-1]] = query[good][::-1]
     lost = np.ones(len(rows), bool)
     lost[interval[good]] = False
-    withdraw(columns, rows[lost], _SUMMIT_LOST)
+    withdraw(columns, rows[lost], Status.SUMMIT_LOST)
 
 
 def require_way_back(
@@ -83,6 +82,6 @@ def require_way_back(
     """
     begin, finish = start[rows], end[rows]
     shared = np.minimum(back["end"], finish) - np.maximum(back["start"], begin)
-    good = (back["status"] == _MAPPED) & (back["contig"] == code[rows])
+    good = (back["status"] == Status.MAPPED) & (back["contig"] == code[rows])
     good &= shared >= np.maximum(fraction * (finish - begin), 1)
-    withdraw(columns, rows[~good], _NOT_RECIPROCAL)
+    withdraw(columns, rows[~good], Status.NOT_RECIPROCAL)

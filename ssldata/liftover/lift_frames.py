@@ -20,16 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ssldata.base.errors import ConfigError, InputError
 from ssldata.chains.chain_index import ChainIndex
-from ssldata.liftover.lift import (
-    Chains,
-    Kernel,
-    LiftOptions,
-    LiftResult,
-    Status,
-    check_intervals,
-    empty_columns,
-    lift,
-)
+from ssldata.liftover.lift import Kernel, check_intervals, lift
+from ssldata.liftover.lift_result import Chains, LiftOptions, LiftResult, Status, empty_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -157,7 +149,7 @@ def lift_frame(
     Returns
     -------
     pandas.DataFrame
-        ``status`` (lower-case name of a :class:`~ssldata.liftover.lift.Status`, categorical),
+        ``status`` (lower-case name of a :class:`.Status`, categorical),
         ``contig`` (None unless mapped), ``start``, ``end``, ``strand`` (+, − or .), ``aligned``,
         ``pieces``, ``loci``, ``summit``, ``chains`` (numbers of chains in the index, one array
         per row).

@@ -13,8 +13,13 @@ from ssldata.liftover.blocks_kernels import (
     sorted_order,
     unsorted_runs,
 )
+from ssldata.liftover.lift_result import Status
 
-_MAPPED, _DELETED, _PARTIAL, _SPLIT, _DUPLICATED = range(5)
+_MAPPED = int(Status.MAPPED)
+_DELETED = int(Status.DELETED)
+_PARTIAL = int(Status.PARTIAL)
+_SPLIT = int(Status.SPLIT)
+_DUPLICATED = int(Status.DUPLICATED)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from ssldata.chains.chain_index import ChainIndex
 from ssldata.liftover import blocks_mode
+from ssldata.liftover.lift_result import Status
 
 if TYPE_CHECKING:
-    from ssldata.liftover.lift import LiftOptions
-
-_MAPPED, _DUPLICATED, _DISTANT, _MULTI_CONTIG, _INVALID = 0, 4, 5, 6, 7
+    from ssldata.liftover.lift_result import LiftOptions
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,11 +107,11 @@ def lift_ucsc(
     status[:] = found.status
     columns["aligned"][:] = found.aligned
     columns["pieces"][:] = counts
-    columns["pieces"][(status != _MAPPED) & (status != _DUPLICATED)] = 0
+    columns["pieces"][(status != Status.MAPPED) & (status != Status.DUPLICATED)] = 0
     columns["loci"][:] = columns["pieces"]
 
     # One region: that is the locus.
-    mapped = np.flatnonzero(status == _MAPPED)
+    mapped = np.flatnonzero(status == Status.MAPPED)
     single = mapped if options.mode == "ucsc" else mapped[counts[mapped] == 1]
     first = found.offsets[single]
     chain = found.chain[first]
@@ -123,22 +122,22 @@ def lift_ucsc(
 
     several = mapped[counts[mapped] > 1]
     if len(several) and options.mode == "ucsc-multiple":
-        where = np.flatnonzero(np.repeat((status == _MAPPED) & (counts > 1), counts))
+        where = np.flatnonzero(np.repeat((status == Status.MAPPED) & (counts > 1), counts))
         merged = blocks_mode.merge_loci(
             len(several), np.repeat(np.arange(len(several)), counts[several]),
             index.chain_query[found.chain[where]], found.start[where], found.end[where],
             gap=options.gap,
         )  # fmt: skip
         columns["loci"][several] = merged["loci"]
-        status[several[merged["loci"] > 1]] = _DISTANT
-        status[several[merged["contigs"] > 1]] = _MULTI_CONTIG
+        status[several[merged["loci"] > 1]] = Status.DISTANT
+        status[several[merged["contigs"] > 1]] = Status.MULTI_CONTIG
         one = merged["loci"] == 1
         for name in ("contig", "start", "end"):
             columns[name][several[one]] = merged[name][one]
         columns["strand"][several[one]] = _majority(
             index, code, start, end, found, several[one], compiled
         )
-    status[wrong] = _INVALID
+    status[wrong] = Status.INVALID
     return found.offsets, found.chain
 
 

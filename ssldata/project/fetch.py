@@ -25,11 +25,12 @@ from urllib.parse import quote
 import pooch
 import requests
 
+from ssldata.base.cache_folder import cache_dir, file_digest
 from ssldata.base.errors import ConfigError, CrosslabelError, FetchError, UnreachableError
-from ssldata.base.files import atomic_path, cache_dir, digest_of, file_digest, sha256_of
+from ssldata.base.files import atomic_path, digest_of, sha256_of
+from ssldata.base.locks import one_at_a_time
 from ssldata.base.progress import NoProgress, Progress
 from ssldata.genomes.genome import open_genome
-from ssldata.genomes.genome_cache import one_at_a_time
 from ssldata.project.project_file import Project
 from ssldata.project.source_table import Source, read_sources, write_lock
 

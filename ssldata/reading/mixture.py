@@ -10,7 +10,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ssldata.base.errors import StoreError
 from ssldata.base.keyed_random import uniform_rows
+from ssldata.store.store import HOMOLOGUES, REFERENCE, Store
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,3 +223,20 @@ def rates(
     if not halving > 0 or not all(0 <= d < np.inf for d in distances):
         raise ValueError(f"rates by distance: expected distances of 0 or more, found {distances}")
     return tuple(size * 0.5 ** (d / halving) for size, d in zip(sizes, distances, strict=True))
+
+
+def mixture_of(store: Store, *, seed: int = 0) -> Mixture:
+    """Return all positives of a store and as many negatives of the reference.
+
+    Raises
+    ------
+    StoreError
+        There are no positives or no negatives to train on.
+    """
+    names = [REFERENCE, *(f"{HOMOLOGUES}/{genome}" for genome in store.genomes)]
+    segments = [Segment(name, *store.group(name).ranges["positive"]) for name in names]
+    positives = tuple(segment for segment in segments if len(segment))
+    negatives = (Segment(REFERENCE, *store.group(REFERENCE).ranges["negative"]),)
+    if not positives or not len(negatives[0]):
+        raise StoreError(f"{store.location}: no rows to train on; `crosslabel plan` shows counts")
+    return Mixture(positives, negatives, seed=seed)

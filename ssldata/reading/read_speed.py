@@ -11,31 +11,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ssldata.base.errors import StoreError
-from ssldata.reading.mixture import Mixture, Segment
+from ssldata.reading.mixture import mixture_of
 from ssldata.reading.reader import Encoding, TrainingReader
-from ssldata.store.store import HOMOLOGUES, REFERENCE, Store
+from ssldata.store.store import Store
 
 #: Share of a training step spent waiting from which on we call it data-bound.
 BOUND = 0.05
 _WARM_UP = 20
-
-
-def whole_mixture(store: Store, *, seed: int = 0) -> Mixture:
-    """Return all positives of a store and as many negatives of the reference.
-
-    Raises
-    ------
-    StoreError
-        There are no positives or no negatives to train on.
-    """
-    names = [REFERENCE, *(f"{HOMOLOGUES}/{genome}" for genome in store.genomes)]
-    segments = [Segment(name, *store.group(name).ranges["positive"]) for name in names]
-    positives = tuple(segment for segment in segments if len(segment))
-    negatives = (Segment(REFERENCE, *store.group(REFERENCE).ranges["negative"]),)
-    if not positives or not len(negatives[0]):
-        raise StoreError(f"{store.location}: no rows to train on; `crosslabel plan` shows counts")
-    return Mixture(positives, negatives, seed=seed)
 
 
 def resident_bytes() -> int:
@@ -56,7 +38,7 @@ def peak_memory(store: Store, *, batch_size: int) -> int:
 
     tiny_pipeline()  # what TensorFlow loads at its first use is not ours
     before = peak = resident_bytes()
-    reader = TrainingReader(store, whole_mixture(store), batch_size=batch_size)
+    reader = TrainingReader(store, mixture_of(store), batch_size=batch_size)
     for step, batch in enumerate(reader.dataset().take(reader.steps_per_epoch)):
         del batch
         if step % 10 == 0:
@@ -168,7 +150,7 @@ def bench(
     BenchReport
         Rates, memory, waiting, verdict.
     """
-    mixture = whole_mixture(store)
+    mixture = mixture_of(store)
     from ssldata.reading.reader import tiny_pipeline
 
     tiny_pipeline()

@@ -24,16 +24,11 @@ from numpy.typing import NDArray
 from ssldata.base.errors import ConfigError, CrosslabelError
 from ssldata.base.keyed_random import key_of
 from ssldata.genomes.onehot import N_CODE
+from ssldata.reading.chunk_cache import ChunkCache, cache_for
 from ssldata.reading.epoch_order import EpochOrder, Mixture
 from ssldata.reading.labels import Columns, RowLabels
-from ssldata.reading.read_window import (
-    ChunkCache,
-    Weights,
-    cache_for,
-    lead_of,
-    read_window,
-    take_rows,
-)
+from ssldata.reading.read_window import lead_of, read_window, take_rows
+from ssldata.reading.row_weights import Weights
 from ssldata.store.chunk_reader import ChunkReader
 from ssldata.store.store import Store
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssldata.genomes.genome import Genome
-from ssldata.liftover.lift import LiftResult, Status
+from ssldata.liftover.lift_result import LiftResult, Status
 from ssldata.project.project_file import Project
 from ssldata.rows.intervals import Intervals, merge
 from ssldata.rows.row_table import (

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from ssldata.chains.chain_index import ChainIndex
 from ssldata.genomes.genome import Genome
 from ssldata.genomes.onehot import N_CODE
-from ssldata.liftover.lift import LiftResult, Pieces, Status, pieces
+from ssldata.liftover.lift import pieces
+from ssldata.liftover.lift_result import LiftResult, Pieces, Status
 from ssldata.rows.intervals import Intervals
 
 #: Intervals whose aligned blocks, and bases that, are in memory at a time.

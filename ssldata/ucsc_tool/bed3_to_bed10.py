@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ssldata.base.errors import InputError
 from ssldata.chains.chain_index import ChainIndex
-from ssldata.liftover.lift import Status
+from ssldata.liftover.lift_result import Status
 from ssldata.liftover.ucsc_mode import Regions, find_regions
 from ssldata.ucsc_tool.bed_rows import REASONS, BedOptions, BedReader, Text, bin_number, turned
 from ssldata.ucsc_tool.thick_parts import map_thick

@@ -10,7 +10,7 @@ import numpy as np
 
 from ssldata.base.errors import InputError
 from ssldata.chains.chain_text import MAX_POSITION
-from ssldata.liftover.lift import LiftOptions, Status
+from ssldata.liftover.lift_result import LiftOptions, Status
 
 #: Lines per round: bounds the memory a large file needs.
 _CHUNK = 200_000

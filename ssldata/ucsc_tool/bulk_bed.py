@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssldata.chains.chain_index import ChainIndex
-from ssldata.liftover.lift import Status
+from ssldata.liftover.lift_result import Status
 from ssldata.liftover.ucsc_mode import find_regions
 from ssldata.ucsc_tool import bulk_bed_kernels as kernels
 from ssldata.ucsc_tool.bed_rows import REASONS, BedOptions, BedReader, Text

@@ -2,156 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ssldata.project.project_file import Project
-from ssldata.project.training_section import Regime
-from ssldata.store.store import HOMOLOGUES, REFERENCE, Store, open_store
+from ssldata.store.store import HOMOLOGUES, REFERENCE, open_store
 from sslmodels.runs import training_rows
 from sslmodels.runs.run_folder import complete_record
-from sslmodels.runs.run_identity import run_folder, with_runs
+from sslmodels.runs.run_grid import (
+    CELL,
+    Cell,
+    _labelled_loci,
+)
 from sslmodels.scores.metrics import by_experiment
-
-#: Column of every result that says what was measured.
-CELL = ("experiment", "model", "regime", "seed")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One run of the benchmark.
-
-    Attributes
-    ----------
-    project
-        With what the sweep changes, and a runs folder of the sweep's own.
-    experiment, model, regime, seed
-        The cell of the grid; a run of all outputs has the experiment ``joint``.
-    sweep, value
-        Key of ``training.sweeps`` and its value; empty and NaN for the grid itself.
-    teachers
-        Runs folder of the teacher of ssl-ns, which no sweep changes: that of the grid; None: the
-        project's.
-    """
-
-    project: Project
-    experiment: str
-    model: str
-    regime: Regime
-    seed: int
-    sweep: str = ""
-    value: float = float("nan")
-    teachers: Path | None = None
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """What tells the runs of a project apart."""
-        return {key: getattr(self, key) for key in CELL}
-
-    @property
-    def training(self) -> dict[str, Any]:
-        """What :func:`sslmodels.runs.regimes.train` takes beside the project."""
-        return {**self.arguments, "teachers": self.teachers}
-
-    @property
-    def teacher_folder(self) -> Path:
-        """The run folder of the teacher of ssl-ns."""
-        project = with_runs(self.project, self.teachers)
-        return run_folder(project, **{**self.arguments, "regime": "sl"})
-
-    @property
-    def folder(self) -> Path:
-        """The run folder."""
-        return run_folder(self.project, **self.arguments)
-
-    @property
-    def name(self) -> str:
-        """The cell in one line."""
-        sweep = f" / {self.sweep} {self.value:g}" if self.sweep else ""
-        return f"{self.experiment} / {self.model} / {self.regime} / seed {self.seed}{sweep}"
-
-
-def grid(project: Project) -> Iterator[Cell]:
-    """Yield the cells of the grid: seeds outermost, so that a cut benchmark compares whole sets."""
-    training = project.training
-    for seed, model, experiment, regime in product(
-        training.seeds, training.models, project.cells(), training.regimes
-    ):
-        yield Cell(project, experiment, model, regime, seed)
-
-
-def sweeps(project: Project) -> Iterator[Cell]:
-    """Yield the cells of the sweeps; the stores must be built.
-
-    Values an experiment is too small for are left out: more genomes than its store holds, more
-    labelled loci than it has.
-    """
-    options = project.training.sweeps
-    for value in options.nearest:
-        yield from _series(project, "nearest", value, ("ssl",))
-    for value in options.labelled_peaks:
-        regimes = tuple(r for r in project.training.regimes if r != "ssl-ns")
-        yield from _series(project, "labelled_peaks", value, regimes)
-    for value in options.iterations:
-        yield from _series(project, "iterations", value, ("ssl-ns",))
-    for sd in options.noise_sd:
-        yield from _series(project, "noise_sd", sd, ("ssl-ns",))
-
-
-def _series(
-    project: Project, sweep: str, value: float, regimes: tuple[Regime, ...]
-) -> Iterator[Cell]:
-    training = project.training
-    student = training.noisy_student
-    changes: dict[str, Any] = {"runs": training.runs / "sweeps" / f"{sweep}-{value:g}"}
-    if sweep in ("iterations", "noise_sd"):
-        changes["noisy_student"] = student.model_copy(update={sweep: value})
-    else:
-        changes[sweep] = value
-    varied = project.model_copy(update={"training": training.model_copy(update=changes)})
-    models = training.sweeps.models or training.models
-    for seed, model, experiment, regime in product(
-        training.seeds, models, project.cells(), regimes
-    ):
-        if not _fits(project, experiment, sweep, value):
-            continue
-        # A value that is the grid's own is a run of the grid.
-        same = regime in training.regimes and value == _own_value(project, experiment, sweep)
-        used = project if same else varied
-        yield Cell(used, experiment, model, regime, seed, sweep, float(value), training.runs)
-
-
-def _own_value(project: Project, experiment: str, sweep: str) -> float | None:
-    """Return the value of a sweep that the grid itself is trained with; None: all loci."""
-    training = project.training
-    if sweep == "nearest":
-        genomes = len(open_store(project.store_path(experiment)).genomes)
-        return min(training.nearest or genomes, genomes)
-    if sweep == "labelled_peaks":
-        return training.labelled_peaks
-    return float(getattr(training.noisy_student, sweep))
-
-
-def _fits(project: Project, experiment: str, sweep: str, value: float) -> bool:
-    store = open_store(project.store_path(experiment))
-    if sweep == "nearest":
-        return value <= len(store.genomes)
-    if sweep == "labelled_peaks":
-        return value <= _labelled_loci(project, store, experiment)
-    return True
-
-
-def _labelled_loci(project: Project, store: Store, experiment: str) -> int:
-    """Return how many labelled loci with training peaks of any output there are."""
-    outputs = project.outputs_of(experiment)
-    rows = training_rows.labelled_rows(store, outputs, project.negatives, seed=0).positives[0]
-    return len(np.unique(store.group(REFERENCE).column("locus")[rows.rows(0, len(rows))]))
 
 
 def collect(cells: Iterable[Cell]) -> pd.DataFrame:

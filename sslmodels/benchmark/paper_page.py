@@ -24,6 +24,7 @@ from sslmodels.benchmark.paper_tables import (
 )
 from sslmodels.report.report_page import REGIME_TEXTS, render_page
 from sslmodels.report.svg_figures import file_svg
+from sslmodels.runs import run_grid
 
 
 @dataclass(frozen=True)
@@ -262,7 +263,7 @@ def _sweep_figures(results: pd.DataFrame) -> Iterator[Figure]:
             whole = of_sweep[of_sweep["regime"].isin(runs["regime"])]
             whole = whole.assign(value=whole["loci"].astype(float))
             # A value of the sweep may be the grid's own: the same run.
-            runs = pd.concat([runs, whole]).drop_duplicates([*grid_results.CELL, "value"])
+            runs = pd.concat([runs, whole]).drop_duplicates([*run_grid.CELL, "value"])
         yield Figure(
             series.name,
             series.title,

@@ -20,10 +20,11 @@ from typing import Any, Literal
 
 import requests
 
+from ssldata.base.cache_folder import cache_dir, file_digest
 from ssldata.base.errors import ConfigError, FetchError, MissingInputError, UnreachableError
-from ssldata.base.files import cache_dir, file_digest, sha256_of, write_json_atomic
+from ssldata.base.files import sha256_of, write_json_atomic
+from ssldata.base.locks import one_at_a_time
 from ssldata.base.progress import NoProgress, Progress
-from ssldata.genomes.genome_cache import one_at_a_time
 from sslmodels.dnabert2.checkpoint_shards import INDEX, is_index, tensors_of_shards
 
 #: The published model (Apache-2.0; weights of 468 MB) and where its files are.

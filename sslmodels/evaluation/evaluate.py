@@ -19,7 +19,7 @@ from ssldata.store.store import REFERENCE, RowGroup, Store
 from sslmodels.evaluation.curve_figures import draw_all_pr, draw_all_roc, draw_pr, draw_roc
 from sslmodels.evaluation.evaluation_status import subject
 from sslmodels.fit.devices import make_deterministic
-from sslmodels.models.zoo import load_model
+from sslmodels.models.model_builder import load_model
 from sslmodels.runs.run_folder import RunFolder
 from sslmodels.runs.training_rows import label_columns
 from sslmodels.scores import metrics
@@ -43,8 +43,8 @@ def evaluate_run(run_folder: Path, *, progress: Progress | None = None) -> dict[
     dict
         The numbers of :func:`sslmodels.scores.metrics.summary` and the cell (experiment, model,
         regime, seed), or of :func:`sslmodels.scores.metrics.macro` for a run of several outputs.
-        Beside ``metrics.json`` the folder gets ``curves.csv`` (thinned), ``scores.csv.gz`` (one line
-        per bin, 0-based half-open), ``pr.png`` and ``roc.png``.
+        Beside ``metrics.json`` the folder gets ``curves.csv`` (thinned), ``scores.csv.gz`` (one
+        line per bin, 0-based half-open), ``pr.png`` and ``roc.png``.
 
     Raises
     ------

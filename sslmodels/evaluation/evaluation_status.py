@@ -8,8 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ssldata.base.cache_folder import file_digest
 from ssldata.base.errors import StoreError
-from ssldata.base.files import digest_of, file_digest
+from ssldata.base.files import digest_of
 from ssldata.store.store import REFERENCE, Store, open_store
 from sslmodels.runs.run_folder import RunFolder, complete_record, store_place
 

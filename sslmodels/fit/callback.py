@@ -18,7 +18,7 @@ from sslmodels.scores.metrics import cross_entropy, mean_aupr
 from sslmodels.scores.score_rows import score
 
 if TYPE_CHECKING:
-    from sslmodels.fit.training_loop import Batches, FitOptions, Validation
+    from sslmodels.fit.fit_options import Batches, FitOptions, Validation
 
 #: Told of all epochs of a fit so far whenever one more is done; see :mod:`sslmodels.runs.run_logs`.
 EpochLog = Callable[[Sequence[Mapping[str, float]]], None]

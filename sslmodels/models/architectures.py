@@ -21,7 +21,8 @@ from typing import Any, Literal, get_args
 import keras
 
 from ssldata.base.errors import ConfigError
-from sslmodels.models.zoo import DNABERT2, Seeds, register
+from sslmodels.models.catalogue import DNABERT2
+from sslmodels.models.registry import Seeds, register
 
 Padding = Literal["valid", "same"]
 

@@ -10,7 +10,7 @@ import keras
 from ssldata.project.training_section import Augment
 from sslmodels.layers import augment
 from sslmodels.layers.sequence_model import CHANNELS, SequenceModel
-from sslmodels.models.zoo import Seeds
+from sslmodels.models.registry import Seeds
 
 
 def augmentations(options: Augment, *, seed: int, originals: bool) -> list[augment.Augmentation]:

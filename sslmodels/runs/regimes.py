@@ -43,7 +43,7 @@ from ssldata.store.run_weights import Arrays, kept_weights, write_weights
 from ssldata.store.store import Store, open_store
 from sslmodels.fit import devices
 from sslmodels.fit.training_loop import save_model, weights_digest
-from sslmodels.models.zoo import load_model
+from sslmodels.models.model_builder import load_model
 from sslmodels.runs import training_rows
 from sslmodels.runs.run import Run
 from sslmodels.runs.run_folder import (

@@ -25,10 +25,11 @@ from ssldata.reading.tokens import TokenEncoder
 from ssldata.store.store import HOMOLOGUES, REFERENCE, Store
 from sslmodels.dnabert2.bert_options import options_from
 from sslmodels.dnabert2.pretrained import build_dnabert2, encoding_of
-from sslmodels.fit.training_loop import Batches, FitOptions, Validation, fit
+from sslmodels.fit.fit_options import Batches, FitOptions, Validation
+from sslmodels.fit.training_loop import fit
 from sslmodels.layers.sequence_model import SequenceModel
 from sslmodels.models.augmented_model import Augmented, augmentations
-from sslmodels.models.zoo import DNABERT2, build_model
+from sslmodels.models.model_builder import DNABERT2, build_model
 from sslmodels.runs import sampling_rates, training_rows
 from sslmodels.runs.homologue_weights import genome_distances, homologue_weights
 from sslmodels.runs.multi_output_teacher import at_prior, output_priors

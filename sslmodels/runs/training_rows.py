@@ -20,7 +20,7 @@ from ssldata.store.store import HOMOLOGUES, REFERENCE, Store
 from sslmodels.runs import sampling_rates
 
 if TYPE_CHECKING:
-    from sslmodels.fit.training_loop import Validation
+    from sslmodels.fit.fit_options import Validation
 
 #: The experiment of a run of one output, or those of a run of several, in their order.
 Outputs = str | Sequence[str]
@@ -355,7 +355,7 @@ def validation_rows(
 ) -> Validation:
     """Read the central `length` bases of the rows of :func:`validation_row_numbers`."""
     # TensorFlow, which takes seconds; the rest of this module is also used without.
-    from sslmodels.fit.training_loop import Validation
+    from sslmodels.fit.fit_options import Validation
 
     rows = validation_row_numbers(
         store, outputs, negatives_per_positive=negatives_per_positive, seed=seed

@@ -30,9 +30,9 @@ from ssldata.building.build_store import build_project
 from ssldata.building.dask_pool import DaskPool, open_pool
 from ssldata.project.project_file import Project, load_project
 from ssldata.simulation.clade import small_clade
-from sslmodels.benchmark.grid_results import grid
 from sslmodels.fit.threads import limit_threads
 from sslmodels.runs.run_folder import RunFolder, run_lock
+from sslmodels.runs.run_grid import grid
 from sslmodels.runs.run_status import standing
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -26,8 +26,8 @@ from flows.cli import main
 from flows.commands import app, store_commands
 from flows.prefect_flows import prefect_runtime
 from flows.steps.quiet_tensorflow import muted_import
+from ssldata.base.cache_folder import cache_dir
 from ssldata.base.errors import ClusterError, MissingInputError
-from ssldata.base.files import cache_dir
 from ssldata.building.genomes_in_store import remove_genome
 from ssldata.project.project_file import load_project
 from ssldata.simulation.clade import small_clade

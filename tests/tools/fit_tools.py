@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from sslmodels.fit import callback, training_loop
 from sslmodels.fit.devices import make_deterministic
-from sslmodels.fit.training_loop import Batches, FitOptions, Validation
-from sslmodels.models.zoo import build_model
+from sslmodels.fit.fit_options import Batches, FitOptions, Validation
+from sslmodels.models.model_builder import build_model
 
 LENGTH, BATCH, STEPS = 40, 16, 6
 

@@ -27,7 +27,7 @@ from ssldata.project.source_table import read_sources
 from ssldata.simulation.clade import World, simulate_clade
 from ssldata.store.store import open_store
 from sslmodels.benchmark.compute_estimate import multiply_adds
-from sslmodels.models.zoo import build_model
+from sslmodels.models.model_builder import build_model
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "paper-hg38"
 

@@ -17,7 +17,8 @@ from oracle import Lifted, Oracle, Row
 
 from ssldata.building.build_store import build_project
 from ssldata.chains.chain_index import load_chain
-from ssldata.liftover.lift import LiftOptions, Status, lift
+from ssldata.liftover.lift import lift
+from ssldata.liftover.lift_result import LiftOptions, Status
 from ssldata.project.project_file import Project, load_project
 from ssldata.simulation.clade import World, small_clade
 from ssldata.store.store import RowGroup, Store, open_store

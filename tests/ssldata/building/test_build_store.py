@@ -17,7 +17,7 @@ import yaml
 from ssldata.base.errors import ClusterError, ConfigError, CrosslabelError, InputError, StoreError
 from ssldata.building.build_store import build_genome, build_project, build_reference, plan_project
 from ssldata.building.dask_pool import CONNECT_SECONDS, WORKER_SECONDS
-from ssldata.liftover.lift import Status
+from ssldata.liftover.lift_result import Status
 from ssldata.project.project_file import Project, load_project
 from ssldata.rows.splits import TEST, TRAIN, VALIDATION
 from ssldata.store.store import open_store

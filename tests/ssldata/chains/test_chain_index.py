@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ssldata.base.cache_folder import cache_dir
 from ssldata.base.errors import InputError, MissingInputError
-from ssldata.base.files import cache_dir
 from ssldata.chains import chain_index, chain_index_file, chain_text, chain_text_kernels
 from ssldata.chains.chain_index import ChainIndex, load_chain
 

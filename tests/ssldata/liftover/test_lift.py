@@ -9,8 +9,9 @@ from chain_tools import CHAINS, index_of
 
 from ssldata.base.errors import ConfigError, InputError
 from ssldata.chains.chain_index import ChainIndex
-from ssldata.liftover.lift import LiftOptions, Status, lift, pieces
+from ssldata.liftover.lift import lift, pieces
 from ssldata.liftover.lift_frames import lift_chunks, lift_frame
+from ssldata.liftover.lift_result import LiftOptions, Status
 
 
 @pytest.fixture(scope="module")

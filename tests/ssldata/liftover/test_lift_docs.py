@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from chain_tools import CHAINS, index_of
 
-from ssldata.liftover.lift import LiftOptions, Status, lift
+from ssldata.liftover.lift import lift
+from ssldata.liftover.lift_result import LiftOptions, Status
 
 PAGE = (Path(__file__).parents[3] / "docs" / "liftover.md").read_text(encoding="utf-8")
 

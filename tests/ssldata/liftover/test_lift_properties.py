@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from ssldata.chains.chain_index import ChainIndex, build_index
 from ssldata.chains.chain_text import parse_chain
-from ssldata.liftover.lift import LiftOptions, Status, lift, pieces
+from ssldata.liftover.lift import lift, pieces
+from ssldata.liftover.lift_result import LiftOptions, Status
 from ssldata.liftover.ucsc_mode import find_regions
 
 SIZE = 600  # of every contig

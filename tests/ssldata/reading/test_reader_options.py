@@ -22,10 +22,13 @@ from small_store import LENGTH, write_store
 from ssldata.base.errors import ConfigError, StoreError
 from ssldata.genomes.onehot import one_hot
 from ssldata.reading import read_speed, read_window, reader
+from ssldata.reading.chunk_cache import ChunkCache
 from ssldata.reading.epoch_order import EpochOrder, Mixture, Segment
-from ssldata.reading.read_speed import bench, peak_memory, verdict_of, whole_mixture
-from ssldata.reading.read_window import ChunkCache, Weights, loci_of
+from ssldata.reading.mixture import mixture_of
+from ssldata.reading.read_speed import bench, peak_memory, verdict_of
+from ssldata.reading.read_window import loci_of
 from ssldata.reading.reader import Encoding, TrainingReader, reading_errors, rows_dataset
+from ssldata.reading.row_weights import Weights
 from ssldata.store.store import Store
 
 ROWS = {
@@ -477,7 +480,7 @@ def test_verdicts() -> None:
 def test_a_store_without_training_rows(tmp_path: Path) -> None:
     empty = write_store(tmp_path / "s.zarr", rows={"reference": (0, 9, 2, 2)})
     with pytest.raises(StoreError, match="no rows to train on"):
-        whole_mixture(empty)
+        mixture_of(empty)
 
 
 def test_memory_is_counted(store: Store) -> None:

@@ -18,7 +18,7 @@ from ssldata.building.genomes_in_store import remove_genome, unyank_genome, yank
 from ssldata.checking.store_diff import diff_stores
 from ssldata.checking.validate import validate_store
 from ssldata.project.project_file import load_project
-from ssldata.reading.read_window import Weights
+from ssldata.reading.row_weights import Weights
 from ssldata.sharing.share import members_of, share_zip
 from ssldata.store import published_weights
 from ssldata.store.published_weights import (

@@ -141,7 +141,7 @@ def trained_on(store: Store) -> list[np.ndarray[Any, Any]]:
     import keras
 
     from ssldata.reading.reader import training_dataset
-    from sslmodels.models.zoo import build_model
+    from sslmodels.models.model_builder import build_model
 
     keras.backend.clear_session()
     model = build_model("cnn-7k", length=store.group("reference").length, seed=4)

@@ -15,6 +15,7 @@ from ssldata.project.project_file import Project, load_project
 from ssldata.simulation.clade import simulate_clade
 from sslmodels.benchmark import grid_results
 from sslmodels.evaluation.evaluate import evaluate_run
+from sslmodels.runs import run_grid
 from sslmodels.runs.regimes import train
 
 pytestmark = [
@@ -46,7 +47,7 @@ def configured(folder: Path) -> Project:
 def gains(project: Project) -> dict[int, float]:
     """Return labelled loci → mean AUPR of ssl over that of sl."""
     build_project(project, experiments=["alpha"])
-    cells = list(grid_results.sweeps(project))
+    cells = list(run_grid.sweeps(project))
     for cell in cells:
         evaluate_run(train(cell.project, **cell.arguments))
     results = grid_results.collect(cells)

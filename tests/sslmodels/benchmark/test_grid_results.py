@@ -22,6 +22,7 @@ from sslmodels.benchmark import benchmark_figures as figures
 from sslmodels.benchmark import grid_results, paper_page, paper_tables
 from sslmodels.benchmark import statistics as tables
 from sslmodels.evaluation.evaluate import evaluate_run
+from sslmodels.runs import run_grid
 from sslmodels.runs.regimes import train
 
 # Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.
@@ -54,7 +55,7 @@ def swept(project: Project, **values) -> Project:
 
 
 def test_grid_goes_through_whole_sets(project):
-    cells = list(grid_results.grid(project))
+    cells = list(run_grid.grid(project))
     experiments = project.trained_experiments()
     assert [(c.seed, c.experiment, c.regime) for c in cells] == list(
         product([0, 1], experiments, ["sl", "ssl"])
@@ -65,7 +66,7 @@ def test_grid_goes_through_whole_sets(project):
 
 def test_sweeps_have_folders_and_settings_of_their_own(project):
     project = swept(project, nearest=[1], labelled_peaks=[5], iterations=[2], noise_sd=[0.0, 0.3])
-    cells = list(grid_results.sweeps(project))
+    cells = list(run_grid.sweeps(project))
     assert len({c.folder for c in cells}) == len(cells)
     by = {(c.sweep, c.value): c for c in cells}
     assert set(by) == {
@@ -88,8 +89,8 @@ def test_sweeps_have_folders_and_settings_of_their_own(project):
 
 def test_sweeps_of_the_noisy_student_have_the_teacher_of_the_grid(project):
     project = changed(project, "training", epochs=1)
-    cell = next(grid_results.sweeps(swept(project, iterations=[1])))
-    sl = next(c for c in grid_results.grid(project) if c.regime == "sl")
+    cell = next(run_grid.sweeps(swept(project, iterations=[1])))
+    sl = next(c for c in run_grid.grid(project) if c.regime == "sl")
     teacher = train(sl.project, **sl.training)
     assert cell.teacher_folder == teacher
     written = (teacher / "run.json").stat().st_mtime_ns
@@ -104,8 +105,8 @@ def test_a_value_of_the_grid_is_a_run_of_the_grid(project):
     genomes = len(project.genomes)
     project = changed(project, "training", models=["deepbind", "cnn-7k"])
     project = swept(project, nearest=[1, genomes], noise_sd=[0.1], models=["cnn-7k"])
-    folders = {c.folder for c in grid_results.grid(project)}
-    cells = list(grid_results.sweeps(project))
+    folders = {c.folder for c in run_grid.grid(project)}
+    cells = list(run_grid.sweeps(project))
     assert {c.model for c in cells} == {"cnn-7k"}
     assert all(c.folder in folders for c in cells if c.value == genomes)
     # ssl-ns is not in this grid, so even its own noise is a run more.
@@ -114,7 +115,7 @@ def test_a_value_of_the_grid_is_a_run_of_the_grid(project):
 
 def test_values_too_large_are_left_out(project):
     project = swept(project, nearest=[50], labelled_peaks=[100_000])
-    assert list(grid_results.sweeps(project)) == []
+    assert list(run_grid.sweeps(project)) == []
 
 
 # Statistics -------------------------------------------------------------------------------------
@@ -384,7 +385,7 @@ def test_published_values_stand_beside_ones_own(tmp_path):
 def test_page_of_a_trained_benchmark(project):
     project = changed(project, "training", experiments=["alpha"])
     project = swept(project, nearest=[1], labelled_peaks=[8])
-    cells = [*grid_results.grid(project), *grid_results.sweeps(project)]
+    cells = [*run_grid.grid(project), *run_grid.sweeps(project)]
     for cell in cells:
         evaluate_run(train(cell.project, **cell.arguments))
     results = grid_results.collect(cells)

@@ -264,7 +264,7 @@ def test_heads(activation, outputs):
 
 FRESH = (
     "import sys, json, numpy as np\n"
-    "from sslmodels.models.zoo import load_model\n"
+    "from sslmodels.models.model_builder import load_model\n"
     "import sslmodels.dnabert2.bert_model\n"
     "from pathlib import Path\n"
     "folder = Path(sys.argv[1])\n"

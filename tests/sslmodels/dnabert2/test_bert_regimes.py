@@ -23,7 +23,7 @@ from sslmodels.dnabert2.bert_weights import checkpoint_tensors
 from sslmodels.dnabert2.lora import load_adapter, save_adapter
 from sslmodels.dnabert2.pretrained import build_dnabert2
 from sslmodels.evaluation.evaluate import evaluate_run
-from sslmodels.models.zoo import load_model
+from sslmodels.models.model_builder import load_model
 from sslmodels.runs import regimes
 from sslmodels.runs.run_status import standing
 from sslmodels.scores.score_rows import score

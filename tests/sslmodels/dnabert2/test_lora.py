@@ -31,15 +31,9 @@ from sslmodels.dnabert2.lora import (
     unmerge_lora,
     without_lora,
 )
-from sslmodels.fit.training_loop import (
-    Batches,
-    FitOptions,
-    Validation,
-    fit,
-    save_model,
-    weights_digest,
-)
-from sslmodels.models.zoo import load_model
+from sslmodels.fit.fit_options import Batches, FitOptions, Validation
+from sslmodels.fit.training_loop import fit, save_model, weights_digest
+from sslmodels.models.model_builder import load_model
 
 # Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

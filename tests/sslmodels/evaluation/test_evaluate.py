@@ -19,7 +19,7 @@ from ssldata.base.errors import ConfigError, MissingInputError, StoreError
 from ssldata.project.project_file import load_project
 from ssldata.store.store import REFERENCE, open_store
 from sslmodels.evaluation.evaluate import evaluate_run
-from sslmodels.models.zoo import load_model
+from sslmodels.models.model_builder import load_model
 from sslmodels.runs import regimes
 from sslmodels.scores import metrics
 

@@ -18,8 +18,8 @@ from ssldata.reading.epoch_order import Mixture, Segment
 from ssldata.reading.reader import TrainingReader
 from sslmodels.fit import devices, training_loop
 from sslmodels.fit.checkpoint import read_checkpoint
-from sslmodels.fit.training_loop import Batches, FitOptions, Validation
-from sslmodels.models.zoo import build_model, load_model
+from sslmodels.fit.fit_options import Batches, FitOptions, Validation
+from sslmodels.models.model_builder import build_model, load_model
 from sslmodels.scores import score_rows
 
 LENGTH, BATCH = 40, 16

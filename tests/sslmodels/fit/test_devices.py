@@ -18,8 +18,8 @@ from ssldata.base.errors import ConfigError
 from ssldata.project.training_section import Training
 from sslmodels.fit import devices, training_loop
 from sslmodels.fit.checkpoint import read_checkpoint
-from sslmodels.fit.training_loop import Batches, FitOptions
-from sslmodels.models.zoo import build_model, load_model
+from sslmodels.fit.fit_options import Batches, FitOptions
+from sslmodels.models.model_builder import build_model, load_model
 from sslmodels.scores import score_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -29,8 +29,8 @@ from small_store import write_store
 from ssldata.base.errors import ConfigError, StoreError
 from sslmodels.fit import training_loop
 from sslmodels.fit.checkpoint import FitState, read_checkpoint, write_checkpoint
-from sslmodels.fit.training_loop import FitOptions, Validation
-from sslmodels.models.zoo import build_model, load_model
+from sslmodels.fit.fit_options import FitOptions, Validation
+from sslmodels.models.model_builder import build_model, load_model
 from sslmodels.scores import score_rows
 
 # Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.

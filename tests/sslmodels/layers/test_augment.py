@@ -24,7 +24,7 @@ from sslmodels.layers.augment import (
 )
 from sslmodels.layers.sequence_model import OneHot
 from sslmodels.models.augmented_model import Augmented, augmentations
-from sslmodels.models.zoo import build_model
+from sslmodels.models.model_builder import build_model
 
 ROWS, LENGTH = 400, 30
 SEGMENTS = [Deletion, Insertion, Inversion, Translocation]

@@ -14,7 +14,7 @@ from ssldata.building.build_store import build_project
 from ssldata.project.project_file import Project, load_project
 from ssldata.store.store import open_store
 from sslmodels.evaluation.evaluate import evaluate_run
-from sslmodels.models.zoo import load_model, model_names
+from sslmodels.models.model_builder import load_model, model_names
 from sslmodels.runs.regimes import train
 from sslmodels.scores.score_rows import score
 

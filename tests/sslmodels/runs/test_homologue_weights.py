@@ -18,7 +18,7 @@ from ssldata.reading.epoch_order import Segment
 from ssldata.store.published_weights import publish_weights, remove_weights
 from ssldata.store.run_weights import read_weights
 from ssldata.store.store import Store, open_store
-from sslmodels.models.zoo import load_model
+from sslmodels.models.model_builder import load_model
 from sslmodels.runs import regimes, run, training_rows
 from sslmodels.runs.homologue_weights import (
     distance_weight,

@@ -21,19 +21,19 @@ from ssldata.building.build_store import build_project
 from ssldata.project.project_file import Project, load_project
 from ssldata.reading.epoch_order import Mixture, Segment
 from ssldata.reading.labels import RowLabels
-from ssldata.reading.read_window import Weights
 from ssldata.reading.reader import TrainingReader
+from ssldata.reading.row_weights import Weights
 from ssldata.simulation.clade import simulate_clade
 from ssldata.store.run_weights import read_weights
 from ssldata.store.store import REFERENCE, Store, open_store
 from sslmodels.benchmark import grid_results
 from sslmodels.benchmark.paper_page import write_paper
 from sslmodels.evaluation.evaluate import evaluate_run, read_scores
-from sslmodels.fit.training_loop import FitOptions
+from sslmodels.fit.fit_options import FitOptions
 from sslmodels.layers.losses import OutputCrossentropy
-from sslmodels.models.zoo import load_model
+from sslmodels.models.model_builder import load_model
 from sslmodels.report.report_page import write_report
-from sslmodels.runs import regimes, run, training_rows
+from sslmodels.runs import regimes, run, run_grid, training_rows
 from sslmodels.runs.multi_output_teacher import at_prior, output_priors
 from sslmodels.scores import metrics
 
@@ -335,7 +335,7 @@ def evaluated(joint_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Pr
     project = load_project(joint_world)
     training = {"runs": tmp_path_factory.mktemp("runs"), "regimes": ["sl"]}
     project = project.model_copy(update={"training": project.training.model_copy(update=training)})
-    for cell in grid_results.grid(project):
+    for cell in run_grid.grid(project):
         evaluate_run(regimes.train(project, **cell.arguments))
     return project
 
@@ -365,7 +365,7 @@ def test_numbers_files_and_curves_of_every_output(evaluated, store):
 
 
 def test_outputs_stand_beside_runs_of_their_own(evaluated, tmp_path):
-    results = grid_results.collect(grid_results.grid(evaluated))
+    results = grid_results.collect(run_grid.grid(evaluated))
     assert list(zip(results["experiment"], results["model"], strict=True)) == [
         ("alpha", MODEL),
         ("beta", MODEL),
@@ -379,7 +379,7 @@ def test_outputs_stand_beside_runs_of_their_own(evaluated, tmp_path):
     page = write_paper(tmp_path / "paper", project=evaluated, results=results)
     shown = page.with_name("table_2_aupr.csv").read_text()
     assert f"beta,{MODEL} joint,sl" in shown
-    runs = [cell.folder for cell in grid_results.grid(evaluated)]
+    runs = [cell.folder for cell in run_grid.grid(evaluated)]
     report = write_report(tmp_path / "r.html", title="t", project=evaluated, run_folders=runs)
     text = report.read_text()
     assert f"beta / {MODEL} joint" in text
@@ -387,7 +387,7 @@ def test_outputs_stand_beside_runs_of_their_own(evaluated, tmp_path):
 
 
 def test_seed_ensembles_of_an_output(evaluated):
-    results = grid_results.collect(grid_results.grid(evaluated))
+    results = grid_results.collect(run_grid.grid(evaluated))
     twice = pd.concat([results, results.assign(seed=1)])
     found = grid_results.ensembles(twice).set_index(["experiment", "model"])["aupr"]
     single = results.set_index(["experiment", "model"])["aupr"]

@@ -17,8 +17,8 @@ from ssldata.project.project_file import Project, load_project
 from ssldata.store.run_weights import read_weights
 from ssldata.store.store import REFERENCE, Store, open_store
 from sslmodels.evaluation.evaluate import evaluate_run
-from sslmodels.fit.training_loop import FitOptions
-from sslmodels.models.zoo import load_model
+from sslmodels.fit.fit_options import FitOptions
+from sslmodels.models.model_builder import load_model
 from sslmodels.runs import regimes, run, training_rows
 
 # Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.

@@ -22,11 +22,11 @@ from ssldata.project.training_section import Sampling
 from ssldata.store.store import REFERENCE, Store, open_store
 from sslmodels.dnabert2.bert_weights import checkpoint_tensors
 from sslmodels.evaluation.evaluate import evaluate_run
-from sslmodels.fit.training_loop import FitOptions
+from sslmodels.fit.fit_options import FitOptions
 from sslmodels.layers.augment import Mutation, ReverseComplement
 from sslmodels.models.augmented_model import Augmented, augmentations
+from sslmodels.models.model_builder import build_model, load_model
 from sslmodels.models.own_model import source_digest
-from sslmodels.models.zoo import build_model, load_model
 from sslmodels.runs import regimes, run, training_rows
 
 # Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.

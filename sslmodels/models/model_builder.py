@@ -6,21 +6,23 @@ A user's own function needs no registration: ``my_package.module:function`` name
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import re
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from ssldata.base.errors import ConfigError, MissingInputError
+from sslmodels.dnabert2 import bert_model  # noqa: F401 - a saved DNABERT-2 needs its layers
 from sslmodels.layers.sequence_model import CHANNELS, SequenceModel
-from sslmodels.models import own_model
+from sslmodels.models import (
+    architectures,  # noqa: F401 - they register their builders
+    own_model,
+)
 from sslmodels.models.catalogue import DNABERT2, Listed, input_length, listed, model_names
+from sslmodels.models.registry import BUILDERS, Builder, Seeds, register
 
 __all__ = [
     "DNABERT2",
@@ -36,31 +38,6 @@ __all__ = [
 ]
 
 
-class Seeds:
-    """A stream of independent seeds drawn from one seed.
-
-    Parameters
-    ----------
-    seed
-        Non-negative integer; equal seeds give equal streams on every platform.
-    """
-
-    def __init__(self, seed: int) -> None:
-        self._rng = np.random.Generator(np.random.PCG64(seed))
-
-    def next(self) -> int:
-        """Return the next seed, 0 ≤ seed < 2³¹."""
-        return int(self._rng.integers(2**31))
-
-    def glorot(self) -> keras.initializers.Initializer:
-        """Return a seeded Glorot-uniform initialiser (the Keras default)."""
-        return keras.initializers.GlorotUniform(seed=self.next())
-
-
-#: (one-hot input (B, L, 4), seeds, outputs, **options) → probabilities (B, outputs).
-Builder = Callable[..., Any]
-
-
 @dataclass(frozen=True, kw_only=True)
 class Entry(Listed):
     """One architecture of the registry: a line of the catalogue, and what builds it."""
@@ -71,22 +48,6 @@ class Entry(Listed):
     def options(self) -> tuple[str, ...]:
         """Names of the options the builder takes."""
         return tuple(list(inspect.signature(self.build).parameters)[3:])
-
-
-_BUILDERS: dict[str, Builder] = {}
-
-
-def register(name: str) -> Callable[[Builder], Builder]:
-    """Make a function the builder of a model of :data:`sslmodels.models.catalogue.MODELS`."""
-    listed(name)
-
-    def add(builder: Builder) -> Builder:
-        if name in _BUILDERS:
-            raise ValueError(f"the model name {name!r} is registered twice")
-        _BUILDERS[name] = builder
-        return builder
-
-    return add
 
 
 def entry(name: str) -> Entry:
@@ -100,9 +61,7 @@ def entry(name: str) -> Entry:
     if own_model.is_own(name):
         return _own_entry(name)
     found = listed(name)
-    # They import this module to register themselves.
-    importlib.import_module("sslmodels.models.architectures")
-    return Entry(**asdict(found), build=_BUILDERS[name])
+    return Entry(**asdict(found), build=BUILDERS[name])
 
 
 def _own_entry(name: str) -> Entry:
@@ -206,6 +165,4 @@ def load_model(path: Path) -> SequenceModel:
     """
     if not path.is_file():
         raise MissingInputError(f"{path}: no such model; train one with `crosslabel train`")
-    # The layers of a saved DNABERT-2 are found by name once they are imported.
-    importlib.import_module("sslmodels.dnabert2.bert_model")
     return keras.saving.load_model(path, compile=False)

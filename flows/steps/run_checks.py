@@ -1,0 +1,81 @@
+"""What commands and Prefect flows check before any work, and the weights both publish after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flows.steps.quiet_tensorflow import muted_import
+from ssldata.base.errors import ConfigError
+from ssldata.building.dask_pool import check_one_place
+from ssldata.project.project_file import Project
+from sslmodels.models.catalogue import check_models
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where a build runs: in this process, on local workers, or on a running Dask cluster."""
+
+    workers: int = 0
+    scheduler: str | None = None
+    scheduler_file: Path | str | None = None
+    memory: str | None = None
+
+    def __post_init__(self) -> None:
+        check_one_place(
+            {
+                "--workers": self.workers,
+                "--dask-scheduler": self.scheduler,
+                "--scheduler-file": self.scheduler_file,
+            }
+        )
+
+    def options(self) -> dict[str, Any]:
+        """Return the options :func:`ssldata.building.build_store.build_project` takes."""
+        return {
+            "workers": self.workers,
+            "scheduler": self.scheduler,
+            "scheduler_file": None if self.scheduler_file is None else Path(self.scheduler_file),
+            "memory": self.memory,
+        }
+
+
+def require_inputs(project: Project) -> None:
+    """Refuse a project whose input files are not all there."""
+    from ssldata.building.build_plan import require_inputs as require
+
+    require(project)
+
+
+def require_teachers(regimes: Sequence[str]) -> None:
+    """Refuse `--publish-weights` where no regime has a teacher."""
+    if "ssl-ns" not in regimes:
+        raise ConfigError(
+            f"--publish-weights: only ssl-ns runs have teacher weights, not {', '.join(regimes)}"
+        )
+
+
+def publish_runs(runs: Iterable[Path]) -> list[dict[str, Any]]:
+    """Put the last teacher weights of runs in the stores they were trained from."""
+    from sslmodels.runs.publish_weights import publish_run
+
+    return [publish_run(folder) for folder in runs]
+
+
+def check_run(project: Project, *, publish_weights: bool) -> None:
+    """Refuse a project that cannot be run, before the hours of a build."""
+    if publish_weights:
+        require_teachers(project.training.regimes)
+    with muted_import():
+        check_models([*project.training.models, *project.training.model_options])
+    require_inputs(project)
+
+
+def publish_teachers(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Put the last teacher weights of the ssl-ns runs among `runs` in their stores."""
+    return publish_runs(Path(item["run"]) for item in runs if item["regime"] == "ssl-ns")
