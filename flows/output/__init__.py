@@ -1,0 +1,4 @@
+"""What a person sees on the terminal.
+
+Imports: ssldata, sslmodels, steps.
+"""

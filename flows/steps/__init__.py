@@ -1,0 +1,4 @@
+"""What commands and Prefect flows both do.
+
+Imports: ssldata, sslmodels.
+"""

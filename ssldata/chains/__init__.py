@@ -1,0 +1,4 @@
+"""Chain files parsed into a searchable, cached index.
+
+Imports: base.
+"""

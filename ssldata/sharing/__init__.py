@@ -1,0 +1,4 @@
+"""Cards, zips, the range server, exports and Icechunk.
+
+Imports: base, genomes, rows, store.
+"""

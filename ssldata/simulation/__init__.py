@@ -1,0 +1,4 @@
+"""Simulated clades: small projects whose every answer is known.
+
+Imports: base.
+"""

@@ -1,0 +1,4 @@
+"""The Zarr store: layout, reading, writing, remote places, weights.
+
+Imports: base, genomes.
+"""

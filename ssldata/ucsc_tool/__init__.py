@@ -1,0 +1,4 @@
+"""`crosslabel liftover`, the drop-in for the UCSC tool; no other folder imports it.
+
+Imports: base, chains, liftover.
+"""

@@ -1,0 +1,4 @@
+"""Test bins scored: metrics, curves, figures.
+
+Imports: ssldata, fit, models, runs, scores.
+"""

@@ -1,0 +1,4 @@
+"""One fit: options, callback, checkpoint, devices.
+
+Imports: ssldata, layers, scores.
+"""

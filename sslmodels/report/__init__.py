@@ -1,0 +1,4 @@
+"""The HTML report of a project.
+
+Imports: ssldata, scores.
+"""

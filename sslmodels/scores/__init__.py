@@ -1,0 +1,4 @@
+"""Metrics, calibration, and scores of rows.
+
+Imports: ssldata.
+"""
