@@ -1,1 +1,56 @@
-"""Keras models, training regimes, evaluation and reports built on :mod:`ssldata` stores."""
+"""Keras models of regulatory DNA: training regimes, evaluation and reports on stores.
+
+::
+
+    import ssldata as sd
+    import sslmodels as sm
+
+    project = sd.load_project("my-project")
+    run = sm.train(project, experiment="CTCF", model="cnn-27k", regime="ssl", seed=0)
+    print(sm.evaluate(run)["aupr"])
+    model = sm.load_model(run)
+
+The names in ``__all__`` are the public surface; they are loaded when they are first used, so that
+``import sslmodels`` takes milliseconds and no TensorFlow. Everything else can be imported from its
+folder, and may move between releases.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ssldata.base.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from ssldata.base.versions import VERSION as __version__
+    from sslmodels.evaluation.evaluate import evaluate_run as evaluate
+    from sslmodels.evaluation.evaluate import read_scores
+    from sslmodels.models.catalogue import model_names
+    from sslmodels.models.model_builder import build_model, load_model
+    from sslmodels.report.report_page import write_report
+    from sslmodels.runs.regimes import train
+
+__all__ = [
+    "__version__",
+    "build_model",
+    "evaluate",
+    "load_model",
+    "model_names",
+    "read_scores",
+    "train",
+    "write_report",
+]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "__version__": "ssldata.base.versions:VERSION",
+        "build_model": "sslmodels.models.model_builder:build_model",
+        "evaluate": "sslmodels.evaluation.evaluate:evaluate_run",
+        "load_model": "sslmodels.models.model_builder:load_model",
+        "model_names": "sslmodels.models.catalogue:model_names",
+        "read_scores": "sslmodels.evaluation.evaluate:read_scores",
+        "train": "sslmodels.runs.regimes:train",
+        "write_report": "sslmodels.report.report_page:write_report",
+    },
+)
