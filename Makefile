@@ -6,12 +6,13 @@ BIN := $(VENV)/bin
 # Where the simulated clade goes when the real data cannot be had.
 SIMULATED ?= build/simulated
 
-.PHONY: help demo test test-all check lock clean
+.PHONY: help demo test test-all check modules clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
 	@echo 'make test-all  all tests, the slow ones as well'
 	@echo 'make check  ruff and mypy'
+	@echo 'make modules  renew docs/modules.md'
 	@echo 'make clean  delete the environment and everything the demo made'
 
 $(VENV)/bin/python:
@@ -56,6 +57,10 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# docs/modules.md, from the docstrings.
+modules: $(VENV)/.installed-dev
+	$(BIN)/python tests/tools/module_page.py
 
 clean:
 	rm -rf $(VENV) build examples/yeast/data examples/yeast/store examples/yeast/runs *.egg-info

@@ -1,251 +1,391 @@
-"""Rules of the code base that no other tool checks: who imports what, sizes, docstrings."""
+"""Rules of the code base that no other tool checks: one test for each rule.
+
+``docs/architecture.md`` states the rules; its tables of folders and of late imports are read here.
+"""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
+import sys
+from collections import Counter
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from module_page import PAGE as MODULE_PAGE
+from module_page import module_page
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("ssldata", "sslmodels", "flows")
-MAX_LINES = 500
+PAGE = ROOT / "docs" / "architecture.md"
+#: Top to bottom: a package imports those below it.
+PACKAGES = ("flows", "sslmodels", "ssldata")
 MAX_BYTES = 4_000_000
 
-#: A package may import these.
-ALLOWED = {
-    "ssldata": {"ssldata"},
-    "sslmodels": {"sslmodels", "ssldata"},
-    "flows": {"flows", "sslmodels", "ssldata"},
-}
-
-#: Outside library → the modules that own it; where a job is split over files, all its files.
+#: Outside library → the modules that import it.
 OWNERS = {
+    "dask": ("ssldata.building.dask_pool",),
+    "distributed": ("ssldata.building.dask_pool",),
+    "filelock": ("ssldata.base.locks",),
+    "google_crc32c": ("ssldata.store.shard_writer",),
+    "huggingface_hub": ("sslmodels.dnabert2.bert_files",),
+    "icechunk": ("ssldata.store.icechunk_repository",),
+    "jinja2": ("sslmodels.report.report_page",),
+    "llvmlite": ("ssldata.genomes.prefetch",),
+    "mlflow": ("sslmodels.runs.trackers",),
+    "numcodecs": (
+        *("ssldata.store.shard_writer", "ssldata.store.column_writer"),
+        "ssldata.store.chunk_reader",
+    ),
+    "pooch": ("ssldata.project.fetch",),
+    "prefect": ("flows.prefect_flows.*",),
+    "pyarrow": ("ssldata.sharing.export",),
+    "pydantic": (
+        *("ssldata.project.project_file", "ssldata.project.section"),
+        *("ssldata.project.training_section", "flows.prefect_flows.*"),
+    ),
+    "pyfaidx": ("ssldata.genomes.genome", "ssldata.genomes.fasta"),
+    "pyranges": ("ssldata.rows.intervals",),
+    "rich": ("flows.output.*", "flows.commands.actions"),
+    "safetensors": ("sslmodels.dnabert2.bert_weights",),
+    "starlette": ("ssldata.sharing.share",),
+    "tensorflow": ("sslmodels.*", "ssldata.reading.reader", "ssldata.sharing.export"),
+    "keras": ("sslmodels.*",),
+    "tokenizers": ("ssldata.reading.tokens",),
+    "typer": ("flows.commands.*",),
+    "uvicorn": ("ssldata.sharing.share",),
+    "wandb": ("sslmodels.runs.trackers",),
     "zarr": (
         *("ssldata.store.store", "ssldata.store.store_writer", "ssldata.store.remote_stores"),
         *("ssldata.store.icechunk_repository", "ssldata.sharing.publish_icechunk"),
-    ),
-    "icechunk": ("ssldata.store.icechunk_repository",),
-    # The reader decodes whole chunks itself: three times as fast as through zarr.
-    "numcodecs": (
-        "ssldata.store.shard_writer",
-        "ssldata.store.column_writer",
-        "ssldata.store.chunk_reader",
-    ),
-    "llvmlite": ("ssldata.genomes.prefetch",),
-    "pyranges": ("ssldata.rows.intervals",),
-    "pyfaidx": ("ssldata.genomes.genome", "ssldata.genomes.fasta"),
-    "pooch": ("ssldata.project.fetch",),
-    "pydantic": (
-        *(
-            "ssldata.project.project_file",
-            "ssldata.project.section",
-            "ssldata.project.training_section",
-        ),
-        *("flows.prefect_flows.project_flows", "flows.prefect_flows.store_flows"),
-    ),
-    "distributed": ("ssldata.building.dask_pool",),
-    "dask": ("ssldata.building.dask_pool",),
-    "jinja2": ("sslmodels.report.report_page",),
-    "tokenizers": ("ssldata.reading.tokens",),
-    "safetensors": ("sslmodels.dnabert2.bert_weights",),
-    "pyarrow": ("ssldata.sharing.export",),
-    "mlflow": ("sslmodels.runs.trackers",),
-    "wandb": ("sslmodels.runs.trackers",),
-    "prefect": (
-        "flows.prefect_flows.project_flows",
-        "flows.prefect_flows.store_flows",
-        "flows.prefect_flows.prefect_runtime",
-    ),
-    "typer": (
-        *(
-            "flows.commands.app",
-            "flows.commands.shared_options",
-            "flows.commands.store_commands",
-            "flows.commands.reader_commands",
-        ),
-        *("flows.commands.model_commands", "flows.commands.weights_commands"),
-    ),
-    "rich": (
-        *(
-            "flows.output.console",
-            "flows.output.tables",
-            "flows.commands.actions",
-            "flows.output.plan_view",
-        ),
-        *("flows.output.store_view", "flows.output.run_view"),
     ),
 }
 
 
 class Import(NamedTuple):
-    """One imported name."""
+    """One imported module: `late` by a function, `typed` by type checkers alone."""
 
     name: str
     line: int
-    runs_on_import: bool
-
-    @property
-    def top(self) -> str:
-        return self.name.split(".")[0]
+    late: bool
+    typed: bool
 
 
-def module_name(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+def imports_of(text: str, known: frozenset[str]) -> Iterator[Import]:
+    """Yield the modules that a source text imports; `known` are the modules of this project."""
 
-
-def package_of(path: Path) -> str:
-    return ".".join(path.relative_to(ROOT).parts[:-1])
-
-
-SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-each_source = pytest.mark.parametrize("path", SOURCES, ids=module_name)
-
-
-def imports_of(text: str, package: str) -> Iterator[Import]:
-    """Yield every import of a module in `package`, those inside functions too."""
-
-    def walk(node: ast.AST, runs: bool) -> Iterator[Import]:
+    def walk(node: ast.AST, late: bool, typed: bool) -> Iterator[Import]:
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.Import):
-                yield from (Import(alias.name, child.lineno, runs) for alias in child.names)
+                yield from (Import(a.name, child.lineno, late, typed) for a in child.names)
             elif isinstance(child, ast.ImportFrom):
+                assert not child.level, f"line {child.lineno}: a relative import"
                 base = child.module or ""
-                if child.level:
-                    parts = package.split(".")
-                    parts = parts[: len(parts) - (child.level - 1)]
-                    base = ".".join([*parts, base]).rstrip(".")
-                yield Import(base, child.lineno, runs)
-                # `from flows import steps` imports a module.
-                yield from (
-                    Import(f"{base}.{alias.name}", child.lineno, runs) for alias in child.names
-                )
+                for alias in child.names:
+                    # `from flows.output import tables` imports a module.
+                    whole = f"{base}.{alias.name}"
+                    yield Import(whole if whole in known else base, child.lineno, late, typed)
             else:
-                function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
-                typing = isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"
-                yield from walk(child, runs and not function and not typing)
+                function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+                checking = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+                yield from walk(child, late or function, typed or checking)
 
-    yield from walk(ast.parse(text), True)
+    yield from walk(ast.parse(text), False, False)
 
 
-def imports(path: Path) -> list[Import]:
-    return list(imports_of(path.read_text(encoding="utf-8"), package_of(path)))
+@cache
+def sources() -> dict[str, Path]:
+    """Return every module of the product, folders (``__init__``) by their own name."""
+    found = {}
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+@cache
+def imports() -> dict[str, list[Import]]:
+    """Return the imports of every module."""
+    known = frozenset(sources())
+    return {n: list(imports_of(p.read_text("utf-8"), known)) for n, p in sources().items()}
+
+
+@cache
+def tree(name: str) -> ast.Module:
+    return ast.parse(sources()[name].read_text("utf-8"))
+
+
+def is_folder(name: str) -> bool:
+    return sources()[name].name == "__init__.py"
+
+
+def folder_of(name: str) -> str:
+    """Return ``package.folder`` of a module, or the module itself where it lies in no folder."""
+    return ".".join(name.split(".")[:2])
+
+
+def ours(name: str) -> bool:
+    return name.split(".")[0] in PACKAGES
+
+
+def folders_on_the_page() -> dict[str, str]:
+    """Return folder → what the page says it owns, in the order of the page, top to bottom."""
+    rows = re.findall(
+        r"^\| `((?:flows|sslmodels|ssldata)/\w+)` \| (.+?) \|$", PAGE.read_text(), re.M
+    )
+    assert len(rows) == len(dict(rows)), "a folder stands twice on the page"
+    return {path.replace("/", "."): owns for path, owns in rows}
 
 
 def test_the_walker_sees_every_kind_of_import() -> None:
     text = (
-        "import a.b\nfrom . import c\nfrom .d import e\nfrom ..f import g\n"
+        "import a.b\nfrom p import c, other\n"
         "if TYPE_CHECKING:\n    import h\n"
         "def f():\n    from i import j\n"
+        "class K:\n    def g(self):\n        import l\n"
         "try:\n    import k\nexcept ImportError:\n    pass\n"
     )
-    found = {item.name: item.runs_on_import for item in imports_of(text, "p.q")}
+    found = {(i.name, i.late, i.typed) for i in imports_of(text, frozenset({"p.c"}))}
     assert found == {
-        "a.b": True,
-        "p.q": True,
-        "p.q.c": True,
-        "p.q.d": True,
-        "p.q.d.e": True,
-        "p.f": True,
-        "p.f.g": True,
-        "h": False,
-        "i": False,
-        "i.j": False,
-        "k": True,
+        ("a.b", False, False),
+        ("p.c", False, False),
+        ("p", False, False),
+        ("h", False, True),
+        ("i", True, False),
+        ("l", True, False),
+        ("k", False, False),
     }
 
 
-def test_all_packages_are_checked() -> None:
-    assert {path.relative_to(ROOT).parts[0] for path in SOURCES} == set(PACKAGES)
-    assert len(SOURCES) > 20
+def test_packages_import_only_those_below() -> None:
+    wrong = [
+        f"{name}:{i.line} imports {i.name}"
+        for name, found in imports().items()
+        for i in found
+        if ours(i.name)
+        and PACKAGES.index(i.name.split(".")[0]) < PACKAGES.index(name.split(".")[0])
+    ]
+    assert not wrong
 
 
-@each_source
-def test_imports_follow_the_data(path: Path) -> None:
-    package = package_of(path).split(".")[0]
-    wrong = [i for i in imports(path) if i.top in PACKAGES and i.top not in ALLOWED[package]]
-    assert not wrong, f"{package} must not import these"
+def test_folders_import_only_those_below() -> None:
+    """The order is that of the page. Top modules (``flows.cli``, the packages) stand above all."""
+    order = [*folders_on_the_page()]
+    wrong = []
+    for name, found in imports().items():
+        here = folder_of(name)
+        for i in found:
+            there = folder_of(i.name)
+            if here not in order or not ours(i.name) or there == here:
+                continue
+            if there not in order or order.index(there) < order.index(here):
+                wrong.append(f"{name}:{i.line} imports {i.name}")
+    assert not wrong
 
 
-@each_source
-def test_every_library_has_an_owner(path: Path) -> None:
-    name = module_name(path)
-    wrong = [i for i in imports(path) if i.top in OWNERS and name not in OWNERS[i.top]]
-    assert not wrong, f"{name}: {[(i.name, i.line, OWNERS[i.top]) for i in wrong]}"
+def test_no_circle_of_files() -> None:
+    """Not through late imports nor through those of type checkers either."""
+    graph = {n: {i.name for i in found if ours(i.name)} - {n} for n, found in imports().items()}
+    for name in sources():
+        if is_folder(name):
+            graph[name] = set()  # the packages name what is below them, see their tests
+    TopologicalSorter(graph).prepare()
 
 
-#: Modules of flows that `crosslabel --help` imports.
-LIGHT = (
-    "cli",
-    "commands",
-    "console",
-    "options",
-    "store_commands",
-    "reader_commands",
-    "model_commands",
-    "_tensorflow",
-)
+def test_nothing_is_imported_by_name_to_hide_a_circle() -> None:
+    text = {name: path.read_text("utf-8") for name, path in sources().items()}
+    wrong = [
+        name
+        for name in text
+        if re.search(r"import_module\(\s*[\"'](flows|sslmodels|ssldata)", text[name])
+    ]
+    assert not wrong
 
 
-@each_source
-def test_keras_and_tensorflow_stay_where_models_are(path: Path) -> None:
-    name = module_name(path)
-    found = [i for i in imports(path) if i.top in ("tensorflow", "keras")]
-    assert not found or name.startswith("sslmodels.") or name == "ssldata.reading.reader"
+def test_folders_state_what_they_import() -> None:
+    """``Imports: …`` of every ``__init__``: folders of its package, then packages below."""
+    for folder in folders_on_the_page():
+        package = folder.split(".")[0]
+        inside, below = set(), set()
+        for name, found in imports().items():
+            if folder_of(name) != folder:
+                continue
+            for i in found:
+                top, *rest = i.name.split(".")
+                if top in PACKAGES and top != package:
+                    below.add(top)
+                elif top == package and rest and rest[0] != folder.split(".")[1]:
+                    inside.add(rest[0])
+        expected = ", ".join([*sorted(below), *sorted(inside)]) or "nothing of ours"
+        text = ast.get_docstring(tree(folder)) or ""
+        assert f"\nImports: {expected}." in text, f"{folder}: expected 'Imports: {expected}.'"
+
+
+def test_the_page_has_every_folder() -> None:
+    """Whole paths, and the words of the folder's own docstring."""
+    expected = {
+        name: (ast.get_docstring(tree(name)) or "").splitlines()[0]
+        for name in sources()
+        if is_folder(name) and "." in name
+    }
+    assert folders_on_the_page() == expected
+
+
+def test_the_page_of_modules_is_up_to_date() -> None:
+    assert MODULE_PAGE.read_text("utf-8") == module_page(), "run `make modules`"
+
+
+def test_every_library_has_an_owner() -> None:
+    wrong = []
+    for name, found in imports().items():
+        for i in found:
+            top = i.name.split(".")[0]
+            if top in OWNERS and not any(fnmatchcase(name, owner) for owner in OWNERS[top]):
+                wrong.append(f"{name}:{i.line} imports {top}, which is that of {OWNERS[top]}")
+    assert not wrong
+
+
+def test_no_owner_is_listed_in_vain() -> None:
+    used = {(i.name.split(".")[0], name) for name, found in imports().items() for i in found}
+    idle = [
+        (library, owner)
+        for library, owners in OWNERS.items()
+        for owner in owners
+        if not any(top == library and fnmatchcase(name, owner) for top, name in used)
+    ]
+    assert not idle
+
+
+def late_imports_on_the_page() -> list[tuple[list[str], list[str]]]:
+    """Return the rows of the table of late imports: patterns of modules, patterns of imports."""
+    section = PAGE.read_text("utf-8").partition("## Late imports")[2].partition("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line[:3] == "| `"]
+    assert all(len(row) == 3 and row[2] for row in rows), "where, what, and why"
+    return [
+        (re.findall(r"`([^`]+)`", where), re.findall(r"`([^`]+)`", what)) for where, what, _ in rows
+    ]
+
+
+def test_late_imports_are_listed_with_their_reason() -> None:
+    """Both ways: every import inside a function has its row, and every row its import."""
+    rows = late_imports_on_the_page()
+    used: Counter[tuple[int, str, str]] = Counter()
+    missing = []
+    for name, found in imports().items():
+        for i in (i for i in found if i.late):
+            hits = [
+                (number, where, what)
+                for number, (wheres, whats) in enumerate(rows)
+                for where in wheres
+                for what in whats
+                if fnmatchcase(name, where) and fnmatchcase(i.name, what)
+            ]
+            used.update(hits)
+            if not hits:
+                missing.append(f"{name}:{i.line} imports {i.name}")
+    assert not missing, "no row of docs/architecture.md, Late imports, allows these"
+    for number, (wheres, whats) in enumerate(rows):
+        for where in wheres:
+            assert any(used[number, where, what] for what in whats), f"idle: {where}"
+        for what in whats:
+            assert any(used[number, where, what] for where in wheres), f"idle: {what} for {wheres}"
+
+
+def test_importing_the_packages_is_cheap() -> None:
+    code = (
+        "import sys, ssldata, sslmodels\n"
+        "heavy = {'numpy', 'pandas', 'numba', 'zarr', 'keras', 'tensorflow', 'prefect', 'typer'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+        "ssldata.open_store, ssldata.load_project, ssldata.lift, sslmodels.model_names\n"
+        "print(sorted({'keras', 'tensorflow', 'prefect'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n[]\n"
 
 
 def test_the_command_line_starts_light() -> None:
-    """What `crosslabel --help` imports: typer and our own small modules."""
-    light = {"__future__", "contextlib", "errno", "json", "logging", "os", "re", "sys", "time"}
-    light |= {
-        "threading",
-        "traceback",
-        "warnings",
-        "tempfile",
-        "collections",
-        "pathlib",
-        "typing",
-        "typer",
-    }
-    for name in LIGHT:
-        found = {i.top for i in imports(ROOT / "flows" / f"{name}.py") if i.runs_on_import}
-        assert found <= light | {"flows", "ssldata"}, name
-    ours = {
-        i.name
-        for name in LIGHT
-        for i in imports(ROOT / "flows" / f"{name}.py")
-        if i.runs_on_import and i.top == "ssldata"
-    }
-    assert ours <= {"ssldata.base.errors", "ssldata.base.errors.CrosslabelError"}
+    """What ``crosslabel --help`` imports, in a process of its own."""
+    code = (
+        "import sys\nfrom flows.commands.app import invoke\n"
+        "try:\n    invoke(['--help'])\nexcept SystemExit:\n    pass\n"
+        "heavy = {'numpy', 'pandas', 'numba', 'zarr', 'keras', 'tensorflow', 'prefect', 'dask'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == "[]"
 
 
-@each_source
-def test_files_stay_readable(path: Path) -> None:
-    lines = path.read_text(encoding="utf-8").count("\n")
-    assert lines <= MAX_LINES, f"{lines} lines; split it"
+def test_no_two_modules_and_no_two_classes_share_a_name() -> None:
+    modules = Counter(name.split(".")[-1] for name in sources() if not is_folder(name))
+    classes = Counter(
+        node.name
+        for name in sources()
+        for node in tree(name).body
+        if isinstance(node, ast.ClassDef)
+    )
+    assert not [name for name, count in (modules + classes).items() if count > 1]
 
 
-@each_source
-def test_public_things_have_docstrings(path: Path) -> None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    assert ast.get_docstring(tree), "the module says nothing about itself"
+def test_public_things_have_docstrings() -> None:
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    # A private class is nobody's interface.
-    classes = [n for n in tree.body if isinstance(n, ast.ClassDef) and not n.name.startswith("_")]
-    missing = [
-        f"{node.name} (line {node.lineno})"
-        for holder in (tree, *classes)
-        for node in holder.body
-        if isinstance(node, kinds)
-        and not node.name.startswith("_")
-        and not ast.get_docstring(node)
-        and "overload" not in {ast.unparse(d).split(".")[-1] for d in node.decorator_list}
-    ]
+    missing = []
+    for name in sources():
+        module = tree(name)
+        if not ast.get_docstring(module):
+            missing.append(name)
+        # A private class is nobody's interface.
+        classes = [
+            n for n in module.body if isinstance(n, ast.ClassDef) and not n.name.startswith("_")
+        ]
+        for holder in (module, *classes):
+            for node in holder.body:
+                if not isinstance(node, kinds) or node.name.startswith("_"):
+                    continue
+                overload = any("overload" in ast.unparse(d) for d in node.decorator_list)
+                if not overload and not ast.get_docstring(node):
+                    missing.append(f"{name}.{node.name}")
     assert not missing
+
+
+def test_public_functions_explain_their_parameters() -> None:
+    """Four and more parameters: a section that names every one of them."""
+    missing = []
+    for name in sources():
+        if name.startswith("flows.commands."):
+            continue  # typer makes the help of every parameter from its annotation
+        for holder in (tree(name), *(n for n in tree(name).body if isinstance(n, ast.ClassDef))):
+            if isinstance(holder, ast.ClassDef) and holder.name.startswith("_"):
+                continue
+            for node in holder.body:
+                if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"):
+                    continue
+                every = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                names = [a.arg for a in every if a.arg not in ("self", "cls")]
+                text = ast.get_docstring(node) or ""
+                if len(names) >= 4:
+                    _, found, section = text.partition("Parameters\n---")
+                    missing += [
+                        f"{name}.{node.name}: {argument}"
+                        for argument in names
+                        if not found or not re.search(rf"\b{argument}\b", section)
+                    ]
+    assert not missing
+
+
+def test_tests_mirror_the_folders() -> None:
+    folders = {n for n in sources() if is_folder(n) and n.count(".") == 1 and n[:5] != "flows"}
+    tests = {
+        ".".join(path.parent.relative_to(ROOT / "tests").parts)
+        for package in ("ssldata", "sslmodels")
+        for path in (ROOT / "tests" / package).rglob("test_*.py")
+    }
+    assert tests == folders
 
 
 def tracked() -> list[Path]:
@@ -273,3 +413,23 @@ def test_no_path_of_a_developers_machine_is_tracked() -> None:
         if path.is_file() and any(needle in path.read_bytes() for needle in needles)
     ]
     assert not found
+
+
+@pytest.mark.parametrize("package", ["ssldata", "sslmodels"])
+def test_the_public_surface_is_whole(package: str) -> None:
+    """Names for type checkers, names that are loaded, and ``__all__`` agree."""
+    module = __import__(package)
+    typed = {
+        alias.asname or alias.name
+        for node in ast.walk(tree(package))
+        if isinstance(node, ast.If)
+        for child in node.body
+        if isinstance(child, ast.ImportFrom)
+        for alias in child.names
+    }
+    eager = {name for name in module.__all__ if name in vars(module) and name.endswith("Error")}
+    assert typed | eager == set(module.__all__)
+    assert all(hasattr(module, name) for name in module.__all__)
+    assert set(module.__all__) <= set(dir(module))
+    with pytest.raises(AttributeError, match="no attribute 'nothing_of_that_name'"):
+        module.nothing_of_that_name  # noqa: B018
