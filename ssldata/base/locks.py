@@ -1,20 +1,57 @@
-"""Locks between processes, released by the kernel when their holder dies."""
+"""Locks between processes: the only module that locks files, through the library filelock.
+
+A lock is the kernel's (``flock``) and is released when its holder closes the file or dies, however
+it dies. Lock files therefore stay where they are and mean nothing by themselves.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import logging
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from ssldata.base.cache_folder import cache_dir
 
+_LOG = logging.getLogger(__name__)
+
 
 @contextlib.contextmanager
-def one_at_a_time(key: str) -> Iterator[None]:
-    """Let one process prepare a file while the others that want the same one wait."""
-    with (cache_dir("locks") / f"{key}.lock").open("w") as handle:
-        # Some network filesystems have no locks: then two may do the same work, harmlessly,
-        # because files become visible whole.
-        with contextlib.suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
+def exclusive_lock(path: Path, *, waiting: str = "", required: bool = True) -> Iterator[None]:
+    """Hold the exclusive lock of a file or folder; wait while another process holds it.
+
+    Parameters
+    ----------
+    path
+        A folder, or a file, which is made if it does not exist and is never removed.
+    waiting
+        Warning logged once when another process holds the lock.
+    required
+        Raise :class:`OSError` on a file system without locks; otherwise continue without one.
+    """
+    # 18 ms, which commands that lock nothing need not wait for.
+    from filelock import lock_descriptor
+
+    # On a descriptor of ours filelock never removes the file (which would split those who wait)
+    # and never falls back to locking by existence (which would outlive a killed holder).
+    flags = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT
+    descriptor = os.open(path, flags, 0o666)
+    try:
+        with contextlib.nullcontext() if required else contextlib.suppress(OSError):
+            if not lock_descriptor(descriptor, blocking=False):
+                if waiting:
+                    _LOG.warning("%s", waiting)
+                lock_descriptor(descriptor)
         yield
+    finally:
+        os.close(descriptor)
+
+
+def one_at_a_time(key: str) -> contextlib.AbstractContextManager[None]:
+    """Let one process prepare a file of the cache while others that want the same one wait.
+
+    Without locks (some network file systems) two may do the same work, harmlessly: files become
+    visible whole.
+    """
+    return exclusive_lock(cache_dir("locks") / f"{key}.lock", required=False)

@@ -7,10 +7,7 @@ of the rest stay, and the result is read back before it replaces the file.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ import yaml
 
 from ssldata.base.errors import ConfigError, MissingInputError
 from ssldata.base.files import write_text_atomic
+from ssldata.base.locks import exclusive_lock
 from ssldata.base.yaml_text import parse, read_text
 
 #: Key of the list in a project file.
@@ -83,7 +81,7 @@ def enter_genome(path: Path, entry: Mapping[str, Any], *, replace: bool = False)
         without touching other lines.
     """
     new = {key: _relative(path, value) if key in _PATHS else value for key, value in entry.items()}
-    with _locked(path):
+    with exclusive_lock(path.parent):
         text = read_text(path)
         before = _entries(path, text)
         names = [item.get("name") if isinstance(item, dict) else None for item in before]
@@ -102,7 +100,7 @@ def enter_genome(path: Path, entry: Mapping[str, Any], *, replace: bool = False)
 
 def strike_genome(path: Path, name: str) -> bool:
     """Take a genome out of the list of a registry or project file; False when it is not there."""
-    with _locked(path):
+    with exclusive_lock(path.parent):
         text = read_text(path)
         before = _entries(path, text)
         names = [item.get("name") if isinstance(item, dict) else None for item in before]
@@ -111,17 +109,6 @@ def strike_genome(path: Path, name: str) -> bool:
         position = names.index(name)
         after = before[:position] + before[position + 1 :]
         return _write(path, text, _exchange(path, text, position, None), after)
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the one editor's place of a folder; the kernel frees it when the process ends."""
-    handle = os.open(path.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _entries(path: Path, text: str) -> list[Any]:

@@ -9,9 +9,7 @@ consolidated metadata as well.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -26,6 +24,7 @@ from zarr.codecs import BloscCodec
 
 from ssldata.base.errors import StoreError
 from ssldata.base.files import atomic_path
+from ssldata.base.locks import exclusive_lock
 from ssldata.store.chunk_reader import layout_of
 from ssldata.store.column_writer import put_group, write_column
 from ssldata.store.shard_writer import CODECS, copy, expand, pack_shard
@@ -57,8 +56,6 @@ _CONSOLIDATED = {"kind": "inline", "must_understand": False}
 #: Files handed to the disk at a time; each wait is mostly idle.
 _SYNC_THREADS = 8
 
-_LOG = logging.getLogger(__name__)
-
 
 def chunk_rows(length: int) -> int:
     """Return rows per chunk: the largest power of two whose one-hot form fits ``CHUNK_BYTES``."""
@@ -74,15 +71,11 @@ def shard_count(rows: int, length: int) -> int:
 def writer_lock(path: Path) -> Iterator[None]:
     """Hold the one writer's place of a store; wait for it when another process has it.
 
-    The kernel frees the lock when the process ends, however it ends.
+    See :mod:`ssldata.base.locks`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with Path(f"{path}.lock").open("w", encoding="utf-8") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            _LOG.warning("%s: another process is writing; waiting for it", path)
-            fcntl.flock(handle, fcntl.LOCK_EX)
+    waiting = f"{path}: another process is writing; waiting for it"
+    with exclusive_lock(Path(f"{path}.lock"), waiting=waiting):
         try:
             yield
         except OSError as exc:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import logging
 import os
 import platform
 import shutil
@@ -14,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ssldata.base.differences import described, differences
 from ssldata.base.errors import ConfigError, MissingInputError
 from ssldata.base.files import write_json_atomic
+from ssldata.base.locks import exclusive_lock
 from ssldata.base.versions import library_versions
-
-_LOG = logging.getLogger(__name__)
 
 #: Raised when equal settings would give another result than the release before.
 RUN_FORMAT = 3
@@ -92,17 +90,10 @@ class RunFolder:
 
 @contextlib.contextmanager
 def run_lock(folder: RunFolder) -> Iterator[None]:
-    """Hold the run folder for one writer; others wait, and say so.
-
-    The kernel frees it when we die.
-    """
+    """Hold the run folder for one writer; others log a warning and wait."""
     folder.path.mkdir(parents=True, exist_ok=True)
-    with (folder.path / ".lock").open("a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            _LOG.warning("%s: another process trains this run; waiting for it", folder.path)
-            fcntl.flock(handle, fcntl.LOCK_EX)
+    waiting = f"{folder.path}: another process trains this run; waiting for it"
+    with exclusive_lock(folder.path / ".lock", waiting=waiting):
         yield
 
 
@@ -165,22 +156,6 @@ def write_record(folder: RunFolder, record: Mapping[str, Any]) -> None:
     write_json_atomic(folder.record, dict(record))
 
 
-def differences(old: Any, new: Any, *, at: str = "") -> list[str]:
-    """Say which values of two nested mappings differ, as ``key: old → new``."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        return [
-            line
-            for key in sorted(old.keys() | new.keys())
-            for line in differences(old.get(key), new.get(key), at=f"{at}.{key}" if at else key)
-        ]
-    return [] if old == new else [f"{at}: {_short(old)} → {_short(new)}"]
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 24 else f"{text[:12]}…"
-
-
 def claim(folder: RunFolder, *, digest: str, identity: Mapping[str, Any], replace: bool) -> bool:
     """Decide what to do with a run folder: True: it is complete as asked; False: train.
 
@@ -213,7 +188,7 @@ def claim(folder: RunFolder, *, digest: str, identity: Mapping[str, Any], replac
         if replace:
             folder.clear()
             return False
-        changed = differences(record.get("identity", {}), dict(identity))
+        changed = described(differences(record.get("identity", {}), identity))
         raise ConfigError(
             f"{folder.path}: holds a run of other settings or data "
             f"({'; '.join(changed[:3]) or 'another release'}); train again with --replace "

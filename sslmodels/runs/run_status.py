@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ssldata.base.differences import described, differences
 from ssldata.base.errors import (
     ConfigError,
     FetchError,
@@ -16,7 +17,7 @@ from ssldata.base.errors import (
 from ssldata.base.files import digest_of
 from ssldata.project.project_file import Project
 from ssldata.store.store import open_store
-from sslmodels.runs.run_folder import RunFolder, differences, read_record
+from sslmodels.runs.run_folder import RunFolder, read_record
 from sslmodels.runs.run_identity import run_folder, run_identity
 
 Status = Literal["missing", "complete", "partial", "changed", "damaged", "unknown"]
@@ -79,6 +80,6 @@ def standing(project: Project, **cell: Any) -> Standing:
     except (MissingInputError, StoreError, FetchError) as exc:
         return Standing(folder.path, "unknown", (str(exc),))
     if record.get("digest") != digest_of(identity):
-        changed = differences(record.get("identity", {}), identity)
+        changed = described(differences(record.get("identity", {}), identity))
         return Standing(folder.path, "changed", tuple(changed) or ("made by another release",))
     return Standing(folder.path, "complete" if folder.is_complete(record) else "partial")
