@@ -1,4 +1,4 @@
-"""What ``crosslabel run`` does, stage by stage, whoever records it: Prefect, or nobody.
+"""What ``crosslabel run`` does, stage by stage, recorded by Prefect or not at all.
 
 Every stage is idempotent, so running again continues where it stopped.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,9 +17,10 @@ from flows.steps.quiet_tensorflow import muted_import
 from ssldata.base.errors import CrosslabelError, MissingInputError, RunsFailedError, StoreError
 from ssldata.base.progress import NoProgress, Progress
 from ssldata.building import build_store
-from ssldata.building.build_inputs import StoreInputs, TargetInputs, open_inputs, open_target
+from ssldata.building.build_inputs import open_project
 from ssldata.building.build_plan import memory_per_worker
-from ssldata.building.dask_pool import DaskPool, Pool, check_one_place, open_pool
+from ssldata.building.build_store import StepRunner, plain_step
+from ssldata.building.dask_pool import DaskPool, Pool, SerialPool, check_one_place, open_pool
 from ssldata.project.project_file import Project
 
 if TYPE_CHECKING:
@@ -27,9 +28,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-#: Does one step: kind, label, function, its arguments.
-Step = Callable[..., Any]
-#: Takes what became of a cell: its folder and metrics, or why it failed.
+#: Takes the outcome of a cell: its folder and metrics, or why it failed.
 Settle = Callable[["Cell", "dict[str, Any] | Exception"], None]
 
 
@@ -87,14 +86,6 @@ class Options:
         }
 
 
-def plain_step(
-    kind: str, label: str, function: Callable[..., Any], /, *args: Any, **kw: Any
-) -> Any:
-    """Do one step and record nothing."""
-    del kind, label
-    return function(*args, **kw)
-
-
 @dataclass
 class Pipeline:
     """A project under way.
@@ -104,27 +95,23 @@ class Pipeline:
     project, options
         What to do and how.
     step
-        Does one step.
+        Runs and records one step.
     progress
-        Who is told.
+        Progress reporter.
     """
 
     project: Project
     options: Options
-    step: Step = plain_step
+    step: StepRunner = plain_step
     progress: Progress = field(default_factory=NoProgress)
 
     def __post_init__(self) -> None:
         # Everything is opened and checked before anything is written.
-        names = build_store.store_names(self.project)
-        self._inputs: Mapping[str, StoreInputs] = {n: open_inputs(self.project, n) for n in names}
-        self._targets: Mapping[str, TargetInputs] = {
-            genome.name: open_target(self.project, genome.name) for genome in self.project.genomes
-        }
+        self._inputs = open_project(self.project)
 
     def is_done(self) -> bool:
         """Return whether all stores, runs and evaluations are there as asked."""
-        if not build_store.is_built(self.project, self._inputs, self._targets):
+        if not build_store.is_built(self._inputs):
             return False
         cells = self._cells() + (self._sweeps() if self.options.report == "paper" else [])
         return all(finished(cell) is not None for cell in cells)
@@ -171,55 +158,25 @@ class Pipeline:
         return muted_import(announce=getattr(self.progress, "draws", False))
 
     def _build(self) -> list[dict[str, Any]]:
-        project, options = self.project, self.options
-        stores = []
-        with (
-            self._build_pool() as pool,
-            self.progress.task("build", len(self._inputs) * (1 + len(self._targets))) as advance,
-        ):
-            how: dict[str, Any] = {
-                "pool": pool,
-                "progress": self.progress,
-                "replace": options.replace,
-            }
-            for name, inputs in self._inputs.items():
-                done = [
-                    self.step(
-                        "build-reference",
-                        f"{name} / {project.reference.name}",
-                        *(build_store.build_reference, project, name),
-                        inputs=inputs,
-                        **how,
-                    )
-                ]
-                advance(1)
-                for genome, target in self._targets.items():
-                    done.append(
-                        self.step(
-                            "build-genome",
-                            f"{name} / {genome}",
-                            *(build_store.build_genome, project, name, genome),
-                            target=target,
-                            **how,
-                        )
-                    )
-                    advance(1)
-                account = self.step("finish-store", name, build_store.finish_store, project, name)
-                stores.append({**account, "steps": done})
-        return stores
+        with self._build_pool() as pool:
+            return build_store.build_project(
+                self.project,
+                replace=self.options.replace,
+                pool=pool,
+                progress=self.progress,
+                inputs=self._inputs,
+                step=self.step,
+            )
 
-    @contextlib.contextmanager
-    def _build_pool(self) -> Iterator[Pool | None]:
-        if build_store.is_built(self.project, self._inputs, self._targets):
-            yield None  # nothing to give to workers
-            return
-        with open_pool(
+    def _build_pool(self) -> contextlib.AbstractContextManager[Pool]:
+        if build_store.is_built(self._inputs):
+            return contextlib.nullcontext(SerialPool())  # nothing to give to workers
+        return open_pool(
             workers=self.options.workers,
             memory=self.options.memory,
             needed=memory_per_worker(self.project),
             **self.options.cluster,
-        ) as pool:
-            yield pool
+        )
 
     def _train(
         self, cells: Sequence[Cell]
@@ -346,10 +303,10 @@ def finished(cell: Cell) -> dict[str, Any] | None:
 
 
 def _failed(failures: Mapping[str, Exception], *, runs: int) -> Exception:
-    """Return the one error that stands for all runs that failed; each was told of before."""
+    """Return the one error that stands for all runs that failed; each was logged before."""
     for error in failures.values():
         if not isinstance(error, CrosslabelError):
-            return error  # a full disk, or a bug: told as such
+            return error  # a full disk, or a bug: reported as such
     return RunsFailedError(
         f"{len(failures)} of {runs} runs failed, see above; the same command tries them again"
     )

@@ -1,13 +1,13 @@
-"""Open and check the inputs of a build, and say what identifies them.
+"""Open and check the inputs of a build; the digests that identify them.
 
-Everything a user can get wrong is found here, before anything is written.
+Every mistake of a user is found here, before anything is written.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +34,11 @@ from ssldata.store.store import FORMAT_VERSION
 def store_names(project: Project) -> list[str]:
     """Return the stores of a project: its experiments, or ``joint``."""
     return [JOINT] if project.store.joint else [e.name for e in project.experiments]
+
+
+def path_of_store(project: Project, store_name: str) -> Path:
+    """Return where a store of a project is, or will be."""
+    return project.store.path / f"{store_name}.zarr"
 
 
 def experiments_of(project: Project, store_name: str) -> list[str]:
@@ -82,7 +87,7 @@ class StoreInputs:
     @property
     def path(self) -> Path:
         """Where the store is."""
-        return self.project.store.path / f"{self.name}.zarr"
+        return path_of_store(self.project, self.name)
 
     @cached_property
     def parts(self) -> dict[str, Any]:
@@ -124,8 +129,13 @@ class StoreInputs:
         }
 
 
+def open_labelled(project: Project) -> Genome:
+    """Open the labelled genome of a project."""
+    return open_genome(project.reference.sequence, aliases=project.reference.aliases)
+
+
 def open_inputs(project: Project, store_name: str, *, genome: Genome | None = None) -> StoreInputs:
-    """Open the labelled genome and read the peaks of one store.
+    """Open the labelled genome, unless it is given, and read the peaks of one store.
 
     Raises
     ------
@@ -133,7 +143,7 @@ def open_inputs(project: Project, store_name: str, *, genome: Genome | None = No
         A file is missing or wrong, or a split names a contig the genome does not have.
     """
     experiments = experiments_of(project, store_name)
-    genome = genome or open_genome(project.reference.sequence, aliases=project.reference.aliases)
+    genome = genome or open_labelled(project)
     check_contigs(project.split, genome.names, str(project.file or "project"))
     peaks = {}
     for name in experiments:
@@ -160,7 +170,7 @@ class TargetInputs:
 
     @cached_property
     def parts(self) -> dict[str, Any]:
-        """Everything that decides the bytes of this genome's rows, given the reference rows."""
+        """Everything that decides the bytes of this genome's rows but the reference rows."""
         return {
             "format": FORMAT_VERSION,
             "sequence": self.genome.digest,
@@ -173,6 +183,20 @@ class TargetInputs:
             else None,
             "name": self.settings.name,
         }
+
+    def ledger_inputs(self, reference_rows: str) -> dict[str, Any]:
+        """Return what the ledger records as inputs of this genome's rows in one store.
+
+        Parameters
+        ----------
+        reference_rows
+            Digest of the reference rows of that store.
+        """
+        return self.parts | {"reference rows": reference_rows}
+
+    def digest(self, reference_rows: str) -> str:
+        """Return the identity of this genome's rows; see :meth:`ledger_inputs`."""
+        return digest_of(self.ledger_inputs(reference_rows))
 
     @cached_property
     def _target_codes(self) -> NDArray[np.int32]:
@@ -262,7 +286,7 @@ def _check_side(
 def open_target(
     project: Project, genome_name: str, *, reference: Genome | None = None
 ) -> TargetInputs:
-    """Open one target genome and its chain.
+    """Open one target genome and its chain, and the labelled genome unless it is given.
 
     Raises
     ------
@@ -275,11 +299,46 @@ def open_target(
             f"{project.file or 'project'}: no genome {genome_name!r}; there are "
             f"{', '.join(g.name for g in project.genomes) or 'none'}"
         )
-    reference = reference or open_genome(
-        project.reference.sequence, aliases=project.reference.aliases
-    )
+    reference = reference or open_labelled(project)
     genome = open_genome(settings.sequence, aliases=settings.aliases)
     index = load_chain(settings.chain)
     _check_side("target", settings.chain, index.target_names, index.target_sizes, reference)
     _check_side("query", settings.chain, index.query_names, index.query_sizes, genome)
     return TargetInputs(project, settings, reference, genome, index)
+
+
+@dataclass(frozen=True)
+class ProjectInputs:
+    """The inputs of a project, opened and checked; one labelled genome for all.
+
+    Attributes
+    ----------
+    stores
+        By name of the store.
+    targets
+        By name of the genome.
+    """
+
+    stores: Mapping[str, StoreInputs]
+    targets: Mapping[str, TargetInputs]
+
+
+def open_project(project: Project, names: Sequence[str] | None = None) -> ProjectInputs:
+    """Open the inputs of the stores `names` (default: all) and of every target genome.
+
+    Raises
+    ------
+    CrosslabelError
+        See :func:`open_inputs` and :func:`open_target`.
+    """
+    labelled = open_labelled(project)
+    return ProjectInputs(
+        {
+            name: open_inputs(project, name, genome=labelled)
+            for name in (store_names(project) if names is None else names)
+        },
+        {
+            genome.name: open_target(project, genome.name, reference=labelled)
+            for genome in project.genomes
+        },
+    )

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 
 from ssldata.base.errors import MissingInputError
-from ssldata.base.files import digest_of
 from ssldata.building.build_inputs import (
     TargetInputs,
     experiments_of,
     open_inputs,
+    open_labelled,
     open_target,
+    path_of_store,
     store_names,
 )
 from ssldata.building.rough_plan import assumptions, expected_rows
-from ssldata.genomes.genome import open_genome
 from ssldata.liftover.lift_result import Status
 from ssldata.project.project_file import Project
 from ssldata.rows.reference_rows import ReferenceRows, reference_rows
@@ -174,26 +174,21 @@ def plan_project(project: Project) -> Plan:
     missing = missing_inputs(project)
     steps: list[Step] = []
     gone = set(missing)
-    reference = (
-        None
-        if project.reference.sequence in gone
-        else open_genome(project.reference.sequence, aliases=project.reference.aliases)
-    )
+    reference = None if project.reference.sequence in gone else open_labelled(project)
     targets = {
         genome.name: open_target(project, genome.name, reference=reference)
         for genome in project.genomes
         if reference is not None and not {genome.sequence, genome.chain} & gone
     }
-    reckoned = expected_rows(project, reference) if missing else {}
+    estimated = expected_rows(project, reference) if missing else {}
     for name in store_names(project):
-        path = project.store.path / f"{name}.zarr"
-        ledger = (read_root_attributes(path) or {"ledger": {}})["ledger"]
+        ledger = (read_root_attributes(path_of_store(project, name)) or {"ledger": {}})["ledger"]
         peaks = {project.experiment(e).peaks for e in experiments_of(project, name)}
         built = inputs = None
         if reference is not None and not peaks & gone:
             inputs = open_inputs(project, name, genome=reference)
             built = reference_rows(project, inputs.experiments, reference, inputs.peaks)
-        guess = reckoned.get(name)
+        guess = estimated.get(name)
         rows = positives = test = None
         if built:
             rows = len(built.rows)
@@ -218,7 +213,7 @@ def plan_project(project: Project) -> Plan:
             digest = rows = positives = None
             assumed = False
             if target is not None and inputs is not None and built is not None:
-                digest = digest_of(target.parts | {"reference rows": inputs.digest})
+                digest = target.digest(inputs.digest)
                 rows, positives = _homologue_rows(project, built, target)
             elif guess:
                 positives = round(guess.pseudo / len(project.genomes))

@@ -1,33 +1,37 @@
 """Build stores: the labelled genome, then one target genome after the other.
 
-Plain Python that the command line and the Prefect flow call alike. Each function takes the
-writer's place of one store, does nothing when the digest of its inputs is already in the ledger,
-and otherwise writes its group whole or not at all.
+The command line and the Prefect flow call the same :func:`build_project`. Each of its steps holds
+the writer's lock of one store, does nothing when the digest of its inputs is already in the
+ledger, and otherwise writes its group whole or not at all.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ssldata.base.differences import differences
 from ssldata.base.errors import InputError, StoreError
 from ssldata.base.files import digest_of
 from ssldata.base.progress import NoProgress, Progress
 from ssldata.base.versions import library_versions
 from ssldata.building.build_inputs import (
+    ProjectInputs,
     StoreInputs,
     TargetInputs,
     open_inputs,
+    open_project,
     open_target,
+    path_of_store,
     row_settings,
     store_names,
 )
-from ssldata.building.build_plan import memory_per_worker, plan_project, require_inputs
+from ssldata.building.build_plan import memory_per_worker, require_inputs
 from ssldata.building.dask_pool import Pool, SerialPool, open_pool
 from ssldata.building.write_group import (
     status_counts,
@@ -37,10 +41,10 @@ from ssldata.building.write_group import (
     write_sources,
 )
 from ssldata.checking.repair import take_out_damaged
-from ssldata.genomes.genome import open_genome
 from ssldata.project.project_file import Project
-from ssldata.rows.homologue_rows import homologue_rows
+from ssldata.rows.homologue_rows import HomologueRows, homologue_rows
 from ssldata.rows.reference_rows import ReferenceRows, reference_rows
+from ssldata.rows.splits import SPLIT_NAMES, TEST, VALIDATION
 from ssldata.sharing.card import write_card
 from ssldata.store.store import (
     COMPLETE,
@@ -52,25 +56,24 @@ from ssldata.store.store import (
 )
 from ssldata.store.store_writer import StoreWriter, remove_tree, writer_lock
 
-__all__ = [
-    "build_genome",
-    "build_project",
-    "build_reference",
-    "finish_store",
-    "is_built",
-    "plan_project",
-    "store_names",
-]
-
 _LOG = logging.getLogger(__name__)
 
+#: Does one step of longer work, and may record it: kind, label, function, its arguments.
+StepRunner = Callable[..., Any]
 
-def _summary(
-    path: Path, name: str, entry: Mapping[str, Any], status: str, experiment: str
-) -> dict[str, Any]:
+
+def plain_step(
+    kind: str, label: str, function: Callable[..., Any], /, *args: Any, **kw: Any
+) -> Any:
+    """Do one step and record nothing."""
+    del kind, label
+    return function(*args, **kw)
+
+
+def _summary(path: Path, name: str, entry: Mapping[str, Any], status: str) -> dict[str, Any]:
     """Return the JSON-able account of one group."""
     return {
-        "store": experiment,
+        "store": path.stem,
         "path": str(path),
         "group": name,
         "status": status,
@@ -79,21 +82,55 @@ def _summary(
     }
 
 
+def _ledger_entry(
+    built: ReferenceRows | HomologueRows, checksums: Mapping[str, Any], inputs: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the ledger entry of a complete group."""
+    return {
+        "status": COMPLETE,
+        "digest": digest_of(inputs),
+        "content": digest_of(checksums),
+        "checksums": checksums,
+        "rows": len(built.rows),
+        "ranges": {key: list(value) for key, value in built.ranges.items()},
+        "counts": dict(built.counts),
+        "inputs": inputs,
+        "provenance": library_versions(),
+    }
+
+
+def _changed(entry: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
+    """Name what differs between the inputs of a ledger entry and those of the project."""
+    return ", ".join(differences(entry.get("inputs"), inputs))
+
+
 def _check_positives(project: Project, inputs: StoreInputs, built: ReferenceRows) -> None:
     """Refuse a store with no positive row in a split: nothing could be trained or evaluated."""
-    rows = built.rows
+    where = {
+        VALIDATION: f" ({', '.join(project.split.validation) or 'a fraction of the loci'})",
+        TEST: f" ({', '.join(project.split.test)})",
+    }
     for column, experiment in enumerate(inputs.experiments):
-        for split, key in ((0, "train"), (1, "validation"), (2, "test")):
-            if not (rows.label[rows.split == split, column] > 0).any():
-                where = {
-                    1: f" ({', '.join(project.split.validation) or 'a fraction of the loci'})",
-                    2: f" ({', '.join(project.split.test)})",
-                }.get(split, "")
+        positive = built.rows.label[:, column] > 0
+        for split, name in enumerate(SPLIT_NAMES):
+            if not (positive & (built.rows.split == split)).any():
                 raise InputError(
                     f"{project.file or 'project'}: experiment {experiment!r} has no positive "
-                    f"{project.windows.size} b bin in the {key} split{where}; it has "
-                    f"{int(rows.label[:, column].sum())} in all; change 'split' or the peaks"
+                    f"{project.windows.size} b bin in the {name} split{where.get(split, '')}; it "
+                    f"has {int(positive.sum())} in all; change 'split' or the peaks"
                 )
+
+
+def _warn_of_unknown_contigs(inputs: StoreInputs) -> None:
+    for experiment, peaks in inputs.peaks.items():
+        if peaks.unknown:
+            _LOG.warning(
+                "%s: %d of %d peaks lie on contigs the genome does not have (%s); left out",
+                experiment,
+                sum(peaks.unknown.values()),
+                peaks.counts["lines"],
+                ", ".join(list(peaks.unknown)[:5]),
+            )
 
 
 def build_reference(
@@ -116,9 +153,9 @@ def build_reference(
     pool
         What runs the shard tasks; default: this process.
     progress
-        Who is told.
+        Progress reporter.
     replace
-        Rebuild a store whose inputs or settings changed. All its genomes are built anew.
+        Rebuild a store whose inputs or settings changed, with all its genomes.
     inputs
         Already opened inputs of this store.
 
@@ -139,34 +176,25 @@ def build_reference(
         writer = StoreWriter(path)
         attributes = writer.attributes()
         writer.sweep()
-        if attributes is not None:
-            entry = attributes["ledger"].get(REFERENCE, {})
-            whole = entry.get("status") == COMPLETE
-            if whole and entry["digest"] == inputs.digest:
-                return _summary(path, REFERENCE, entry, "unchanged", store_name)
-            # What a repair took out keeps its checksums, and sound genomes rest on it.
-            kept = whole or "checksums" in entry
-            if kept and entry["digest"] != inputs.digest and not replace:
-                raise StoreError(
-                    f"{path}: was built from other inputs or settings "
-                    f"({_differs(entry, inputs.parts)}); "
-                    "pass --replace to build it anew, or set another 'store.path'"
-                )
-        for experiment, peaks in inputs.peaks.items():
-            if peaks.unknown:
-                _LOG.warning(
-                    "%s: %d of %d peaks lie on contigs the genome does not have (%s); left out",
-                    experiment,
-                    sum(peaks.unknown.values()),
-                    peaks.counts["lines"],
-                    ", ".join(list(peaks.unknown)[:5]),
-                )
+        before = {} if attributes is None else attributes["ledger"].get(REFERENCE, {})
+        complete = before.get("status") == COMPLETE
+        same = before.get("digest") == inputs.digest
+        if complete and same:
+            return _summary(path, REFERENCE, before, "unchanged")
+        # What a repair took out keeps its checksums, and sound genomes rest on it.
+        taken_out = not complete and "checksums" in before
+        if (complete or taken_out) and not same and not replace:
+            raise StoreError(
+                f"{path}: was built from other inputs or settings "
+                f"({_changed(before, inputs.parts)}); "
+                "pass --replace to rebuild it, or set another 'store.path'"
+            )
+        _warn_of_unknown_contigs(inputs)
         built = reference_rows(project, inputs.experiments, inputs.genome, inputs.peaks)
         _check_positives(project, inputs, built)
         # Only now: a store that is replaced stays until its successor is known to be sound.
-        before = attributes["ledger"].get(REFERENCE, {}) if attributes is not None else {}
-        repaired = "checksums" in before and before["digest"] == inputs.digest
-        if repaired:  # taken out for damage: the genomes are sound, see ssldata.checking.repair
+        repaired = taken_out and same
+        if repaired:  # the genomes are sound, see ssldata.checking.repair
             remove_tree(path / "sources")
         else:
             if attributes is not None:
@@ -177,38 +205,21 @@ def build_reference(
         checksums |= write_group(
             writer,
             REFERENCE,
-            built.rows,
+            built,
             project=project,
-            ranges=built.ranges,
             genome=inputs.genome,
             digest=inputs.digest,
-            extra={},
             pool=pool or SerialPool(),
             progress=progress or NoProgress(),
         )
-        entry = {
-            "status": COMPLETE,
-            "digest": inputs.digest,
-            "content": digest_of(checksums),
-            "checksums": checksums,
-            "rows": len(built.rows),
-            "ranges": {key: list(value) for key, value in built.ranges.items()},
-            "counts": built.counts
-            | {f"peaks_{e}_{k}": v for e, p in inputs.peaks.items() for k, v in p.counts.items()},
-            "inputs": inputs.parts,
-            "provenance": library_versions(),
-        }
+        entry = _ledger_entry(built, checksums, inputs.parts)
+        for experiment, peaks in inputs.peaks.items():
+            entry["counts"] |= {f"peaks_{experiment}_{k}": v for k, v in peaks.counts.items()}
         if repaired and before["checksums"]["sources"] != checksums["sources"]:
             for name in set(writer.ledger()) - {REFERENCE}:  # their rows point to other sources
                 writer.remove(name)
         writer.complete(REFERENCE, entry)
-    return _summary(path, REFERENCE, entry, "built", store_name)
-
-
-def _differs(entry: Mapping[str, Any], parts: Mapping[str, Any]) -> str:
-    """Name what differs between the inputs of a ledger entry and those of the project."""
-    old = entry.get("inputs", {})
-    return ", ".join(sorted(key for key in {*old, *parts} if old.get(key) != parts.get(key)))
+    return _summary(path, REFERENCE, entry, "built")
 
 
 def build_genome(
@@ -223,15 +234,26 @@ def build_genome(
 ) -> dict[str, Any]:
     """Lift the sources of one store to one genome and write its homologous rows.
 
-    Parameters are those of :func:`build_reference`; `target` are the already opened genome and
-    chain, so that several stores share them.
+    Parameters
+    ----------
+    project, store_name, pool, progress, replace
+        See :func:`build_reference`.
+    genome_name
+        A target genome of the project.
+    target
+        The already opened genome and chain, so that several stores share them.
 
     Returns
     -------
     dict
         As :func:`build_reference`, with ``liftover``: sources per status.
+
+    Raises
+    ------
+    CrosslabelError
+        See :func:`build_reference`; or the store has no reference rows.
     """
-    path = project.store.path / f"{store_name}.zarr"
+    path = path_of_store(project, store_name)
     name = f"{HOMOLOGUES}/{genome_name}"
     target = target or open_target(project, genome_name)
     progress = progress or NoProgress()
@@ -239,17 +261,17 @@ def build_genome(
         store = open_store(path)
         writer = StoreWriter(path)
         writer.sweep()
-        parts = target.parts | {"reference rows": store.ledger[REFERENCE]["digest"]}
-        digest = digest_of(parts)
+        inputs = target.ledger_inputs(store.ledger[REFERENCE]["digest"])
+        digest = digest_of(inputs)
         entry = store.ledger.get(name, {})
         if entry.get("status") in (COMPLETE, YANKED):
             if entry["digest"] == digest:
                 status = "unchanged" if entry["status"] == COMPLETE else YANKED
-                return _summary(path, name, entry, status, store_name)
+                return _summary(path, name, entry, status)
             if not replace:
                 raise StoreError(
                     f"{path}: {genome_name} was built from other inputs or settings "
-                    f"({_differs(entry, parts)}); pass --replace to build it anew"
+                    f"({_changed(entry, inputs)}); pass --replace to rebuild it"
                 )
         sources = stored_sources(store)
         with progress.task(f"{store_name}: liftover to {genome_name}", 1) as advance:
@@ -264,9 +286,8 @@ def build_genome(
         checksums = write_group(
             writer,
             name,
-            built.rows,
+            built,
             project=project,
-            ranges=built.ranges,
             genome=target.genome,
             digest=digest,
             extra={
@@ -277,45 +298,24 @@ def build_genome(
             progress=progress,
         )
         checksums["liftover"] = write_liftover(writer, name, lifted, identity)
-        positive = sources.label.any(axis=1)
-        entry = {
-            "status": COMPLETE,
-            "digest": digest,
-            "content": digest_of(checksums),
-            "checksums": checksums,
-            "rows": len(built.rows),
-            "ranges": {key: list(value) for key, value in built.ranges.items()},
-            "counts": built.counts,
-            "liftover": status_counts(lifted.status[positive]),
-            "inputs": parts,
-            "provenance": library_versions() | {"distance": target.settings.distance},
-        }
-        # Those of genomes may have changed since the reference was built.
+        entry = _ledger_entry(built, checksums, inputs)
+        entry["liftover"] = status_counts(lifted.status[sources.label.any(axis=1)])
+        entry["provenance"] |= {"distance": target.settings.distance}
+        # Settings of genomes may have changed since the reference was built.
         writer.complete(name, entry, settings=row_settings(project))
     # Many genomes are open at once: those at rest keep no pages.
     target.genome.release()
     target.reference.release()
-    return _summary(path, name, entry, "built", store_name)
+    return _summary(path, name, entry, "built")
 
 
-def is_built(
-    project: Project, inputs: Mapping[str, StoreInputs], targets: Mapping[str, TargetInputs]
-) -> bool:
-    """Return whether every group of every store is complete and made from these inputs.
-
-    Parameters
-    ----------
-    project
-        The project.
-    inputs, targets
-        The opened inputs of its stores and of its target genomes, by name.
-    """
-    for name, opened in inputs.items():
-        attributes = read_root_attributes(project.store.path / f"{name}.zarr")
-        ledger = {} if attributes is None else attributes["ledger"]
+def is_built(inputs: ProjectInputs) -> bool:
+    """Return whether every group of every store is complete and made from these inputs."""
+    for opened in inputs.stores.values():
+        ledger = (read_root_attributes(opened.path) or {"ledger": {}})["ledger"]
         wanted = {REFERENCE: opened.digest} | {
-            f"{HOMOLOGUES}/{genome}": digest_of(target.parts | {"reference rows": opened.digest})
-            for genome, target in targets.items()
+            f"{HOMOLOGUES}/{genome}": target.digest(opened.digest)
+            for genome, target in inputs.targets.items()
         }
         for group, digest in wanted.items():
             entry = ledger.get(group, {})
@@ -329,7 +329,7 @@ def finish_store(project: Project, store_name: str) -> dict[str, Any]:
 
     Genomes in it that the project does not name are warned of.
     """
-    path = project.store.path / f"{store_name}.zarr"
+    path = path_of_store(project, store_name)
     write_card(path)
     store = open_store(path)
     named = {genome.name for genome in project.genomes}
@@ -346,7 +346,7 @@ def finish_store(project: Project, store_name: str) -> dict[str, Any]:
         "digest": store.digest,
         "bytes": sum(f.stat().st_size for f in path.rglob("*") if f.is_file()),
         "groups": [
-            _summary(path, name, entry, entry["status"], store_name)
+            _summary(path, name, entry, entry["status"])
             for name, entry in sorted(store.ledger.items(), key=lambda item: item[0] != REFERENCE)
             if entry["status"] == COMPLETE
         ],
@@ -365,6 +365,8 @@ def build_project(
     repair: bool = False,
     pool: Pool | None = None,
     progress: Progress | None = None,
+    inputs: ProjectInputs | None = None,
+    step: StepRunner = plain_step,
 ) -> list[dict[str, Any]]:
     """Build every store of a project, or those of some experiments.
 
@@ -383,13 +385,23 @@ def build_project(
     pool
         An already open pool, instead of the four above.
     progress
-        Who is told.
+        Progress reporter.
+    inputs
+        Already opened inputs of the stores to build.
+    step
+        Runs and records one step: ``build-reference`` and ``build-genome`` with the label
+        ``STORE / GENOME``, ``finish-store`` with the label ``STORE``.
 
     Returns
     -------
     list of dict
         One account per store, see :func:`finish_store`, with ``steps``: what was built and what
         was unchanged.
+
+    Raises
+    ------
+    CrosslabelError
+        See :func:`build_reference`; or no Dask workers can be had.
     """
     progress = progress or NoProgress()
     names = store_names(project)
@@ -411,24 +423,24 @@ def build_project(
     )
     results = []
     with (
-        opened as running,  # first: that a scheduler is away is told before genomes are read
+        opened as running,  # first: an unreachable scheduler is reported before genomes are read
         progress.task("build", len(names) * (1 + len(project.genomes))) as advance,
     ):
         # Everything is opened and checked before anything is written.
-        # One map of the labelled genome for all.
-        labelled = open_genome(project.reference.sequence, aliases=project.reference.aliases)
-        inputs = {name: open_inputs(project, name, genome=labelled) for name in names}
-        targets = {
-            g.name: open_target(project, g.name, reference=labelled) for g in project.genomes
-        }
-        options: dict[str, Any] = {"pool": running, "progress": progress, "replace": replace}
+        inputs = inputs or open_project(project, names)
+        how: dict[str, Any] = {"pool": running, "progress": progress, "replace": replace}
         for name in names:
+            store = inputs.stores[name]
             if repair:
-                take_out_damaged(inputs[name].path, inputs[name].digest, progress=progress)
-            steps = [build_reference(project, name, inputs=inputs[name], **options)]
+                take_out_damaged(store.path, store.digest, progress=progress)
+            call: tuple[Any, ...] = (build_reference, project, name)
+            label = f"{name} / {project.reference.name}"
+            done = [step("build-reference", label, *call, inputs=store, **how)]
             advance(1)
-            for genome, target in targets.items():
-                steps.append(build_genome(project, name, genome, target=target, **options))
+            for genome, target in inputs.targets.items():
+                call = (build_genome, project, name, genome)
+                done.append(step("build-genome", f"{name} / {genome}", *call, target=target, **how))
                 advance(1)
-            results.append(finish_store(project, name) | {"steps": steps})
+            account = step("finish-store", name, finish_store, project, name)
+            results.append({**account, "steps": done})
     return results

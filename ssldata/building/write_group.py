@@ -13,28 +13,21 @@ from numpy.typing import NDArray
 from ssldata.base.errors import StoreError
 from ssldata.base.progress import Progress
 from ssldata.building.dask_pool import Pool
+from ssldata.checking.row_checks import COLUMNS, HOMOLOGUE_COLUMNS
 from ssldata.genomes.genome import Genome
 from ssldata.liftover.lift_result import LiftResult, Status
 from ssldata.project.project_file import Project
+from ssldata.rows.homologue_rows import HomologueRows
 from ssldata.rows.intervals import Intervals
-from ssldata.rows.row_table import Rows, Sources
+from ssldata.rows.reference_rows import ReferenceRows
+from ssldata.rows.row_table import Sources
 from ssldata.store.store import Store, group_being_written
 from ssldata.store.store_writer import StoreWriter, remove_tree, shard_count, write_shard
 
 #: Dimension names of every per-row column, for xarray.
 _ROW_DIMS: dict[str, tuple[str, ...]] = {
-    "contig": ("row",),
-    "start": ("row",),
-    "end": ("row",),
-    "strand": ("row",),
-    "split": ("row",),
-    "source": ("row",),
-    "locus": ("row",),
-    "weight": ("row",),
-    "aligned_fraction": ("row",),
-    "identity": ("row",),
-    "label": ("row", "experiment"),
-    "coverage": ("row", "experiment"),
+    name: ("row", "experiment") if wide else ("row",)
+    for name, (_, wide) in (COLUMNS | HOMOLOGUE_COLUMNS).items()
 }
 
 
@@ -51,12 +44,17 @@ def fill_shard(
         Travels as a path; the worker maps the file itself.
     digest
         Of the inputs of the group. A task of a build that was killed may still run somewhere; it
-        must not write into the group a later build of other inputs made anew.
+        must not write into the group of a later build of other inputs.
 
     Returns
     -------
     (int, str)
         The shard, and the sha256 of its base codes.
+
+    Raises
+    ------
+    StoreError
+        The group is now that of another build.
     """
     group = group_being_written(store_path, name)
     first = shard * group.shard_rows
@@ -70,22 +68,21 @@ def fill_shard(
     )
     found = group_being_written(store_path, name).attributes().get("digest")
     if found != digest:
-        raise StoreError(f"{store_path}/{name}: was begun anew from other inputs meanwhile")
+        raise StoreError(f"{store_path}/{name}: another build has replaced this group meanwhile")
     return shard, write_shard(store_path, name, shard, codes)
 
 
 def write_group(
     writer: StoreWriter,
     name: str,
-    rows: Rows,
+    built: ReferenceRows | HomologueRows,
     *,
     project: Project,
-    ranges: Mapping[str, tuple[int, int]],
     genome: Genome,
     digest: str,
-    extra: Mapping[str, NDArray[Any]],
     pool: Pool,
     progress: Progress,
+    extra: Mapping[str, NDArray[Any]] | None = None,
 ) -> dict[str, Any]:
     """Write the columns and sequences of one group.
 
@@ -93,38 +90,44 @@ def write_group(
     ----------
     writer, name
         Where.
-    rows, ranges
-        In stored order.
+    built
+        The rows, in stored order.
     project
         Windows and store settings.
     genome
         Where the rows lie.
     digest
         Of the inputs of the group.
-    extra
-        More per-row columns.
     pool
         What runs the shard tasks.
     progress
-        Who is told.
+        Progress reporter.
+    extra
+        More per-row columns.
 
     Returns
     -------
     dict
         Checksums of the decoded arrays: ``columns``, and ``sequences`` per shard.
+
+    Raises
+    ------
+    StoreError
+        A shard was not written.
     """
+    rows = built.rows
     columns: dict[str, NDArray[Any]] = {
         field.name: getattr(rows, field.name) for field in dataclasses.fields(rows)
     }
     columns["weight"] = np.ones(len(rows), np.float32)
-    columns |= dict(extra)
+    columns |= extra or {}
     checksum = writer.write_arrays(
         name,
         columns,
         dims=_ROW_DIMS,
         attributes={
             **contig_attributes(genome),
-            "ranges": {key: list(value) for key, value in ranges.items()},
+            "ranges": {key: list(value) for key, value in built.ranges.items()},
             "bin_size": project.windows.size,
             "digest": digest,
         },

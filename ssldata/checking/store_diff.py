@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ssldata.base.differences import differences
 from ssldata.store.store import REFERENCE, Store
 
 #: Settings in the root attributes that shape rows.
@@ -42,7 +43,7 @@ def diff_stores(left: Store, right: Store) -> dict[str, Any]:
     """
     settings: dict[str, list[Any]] = {}
     for key in _SETTINGS:
-        settings |= _changes(left.attributes.get(key), right.attributes.get(key), key)
+        settings |= differences(left.attributes.get(key), right.attributes.get(key), at=key)
     groups = {}
     for name in sorted({*left.ledger, *right.ledger}, key=lambda name: (name != REFERENCE, name)):
         groups[name] = _group(left.ledger.get(name), right.ledger.get(name))
@@ -52,7 +53,7 @@ def diff_stores(left: Store, right: Store) -> dict[str, Any]:
         if None in both:
             weights[name] = ["published" if entry else None for entry in both]
         else:
-            weights |= _changes(*both, name)
+            weights |= differences(*both, at=name)
     return {
         "same": left.digest == right.digest and not weights,
         "digests": [left.digest, right.digest],
@@ -70,11 +71,11 @@ def _group(left: Mapping[str, Any] | None, right: Mapping[str, Any] | None) -> d
         result["state"] = [left["status"], right["status"]]
     if left.get("content") != right.get("content"):
         result |= {
-            "inputs": _changes(left.get("inputs"), right.get("inputs")),
-            "versions": _changes(left.get("provenance"), right.get("provenance")),
+            "inputs": differences(left.get("inputs"), right.get("inputs")),
+            "versions": differences(left.get("provenance"), right.get("provenance")),
             "arrays": _arrays(left.get("checksums", {}), right.get("checksums", {})),
             "rows": [left.get("rows"), right.get("rows")],
-            "counts": _changes(left.get("counts"), right.get("counts")),
+            "counts": differences(left.get("counts"), right.get("counts")),
         }
     return {"status": "differs", **result} if result else {"status": "same"}
 
@@ -92,15 +93,3 @@ def _arrays(left: Mapping[str, Any], right: Mapping[str, Any]) -> list[str]:
         else:
             found.append(key)
     return found
-
-
-def _changes(left: Any, right: Any, key: str = "") -> dict[str, list[Any]]:
-    """Return dotted key → [left, right] of every leaf that differs."""
-    if isinstance(left, Mapping) or isinstance(right, Mapping):
-        left, right = left or {}, right or {}
-        found: dict[str, list[Any]] = {}
-        for name in sorted({*left, *right}):
-            dotted = f"{key}.{name}" if key else str(name)
-            found |= _changes(left.get(name), right.get(name), dotted)
-        return found
-    return {} if left == right else {key: [left, right]}

@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 from ssldata.base.errors import ClusterError, ConfigError, CrosslabelError, InputError, StoreError
-from ssldata.building.build_store import build_genome, build_project, build_reference, plan_project
+from ssldata.building.build_plan import plan_project
+from ssldata.building.build_store import build_genome, build_project, build_reference
 from ssldata.building.dask_pool import CONNECT_SECONDS, WORKER_SECONDS
 from ssldata.liftover.lift_result import Status
 from ssldata.project.project_file import Project, load_project
@@ -105,7 +106,9 @@ def test_settings_of_genomes_that_change_later_are_those_the_store_repeats(world
 def test_changed_settings_are_refused_then_replaced(world: Path) -> None:
     build_project(load_project(world))
     project = change(world, windows={"min_overlap": 0.25})
-    with pytest.raises(StoreError, match=r"other inputs or settings \(windows\).*--replace"):
+    with pytest.raises(
+        StoreError, match=r"other inputs or settings \(windows\.min_overlap\).*--replace"
+    ):
         build_project(project)
     build_project(project, replace=True)
     assert open_store(first_store(project)).attributes["windows"]["min_overlap"] == 0.25
@@ -143,7 +146,7 @@ def test_a_changed_chain_touches_its_genome_only(world: Path) -> None:
     before = tree_digest(path / "reference")
     changed = change(world, liftover={"gap": 5})
     name = project.experiments[0].name
-    with pytest.raises(StoreError, match=r"\(liftover\); pass --replace"):
+    with pytest.raises(StoreError, match=r"\(liftover\.gap\); pass --replace"):
         build_genome(changed, name, project.genomes[0].name)
     result = build_genome(changed, name, project.genomes[0].name, replace=True)
     assert result["status"] == "built"
@@ -273,8 +276,8 @@ def test_plan_lists_missing_inputs(world: Path) -> None:
 # moments the same on any machine; each attempt is a fork of a process that imported everything.
 KILLED = """
 import os, signal, sys
-from ssldata.build import build_project
-from ssldata.config import load_project
+from ssldata.building.build_store import build_project
+from ssldata.project.project_file import load_project
 for moment in map(int, sys.argv[2:]):
     if not (child := os.fork()):
         left = iter(range(moment - 1))
