@@ -13,7 +13,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,12 @@ from kill_tools import start
 from flows.cli import main
 from flows.commands import app, store_commands
 from flows.prefect_flows import prefect_runtime
+from flows.steps.pipeline import Options, Pipeline
 from flows.steps.quiet_tensorflow import muted_import
 from ssldata.base.cache_folder import cache_dir
-from ssldata.base.errors import ClusterError, MissingInputError
+from ssldata.base.errors import ClusterError, ConfigError, MissingInputError
 from ssldata.building.genomes_in_store import remove_genome
+from ssldata.genomes.genome import Genome
 from ssldata.project.project_file import load_project
 from ssldata.simulation.clade import small_clade
 from ssldata.store.store import open_store
@@ -200,6 +203,42 @@ def test_a_task_is_a_genome_or_a_stage(by_run: tuple[Path, dict[str, Any]], back
     assert len(runs) == expected
     names = {run.name for run in runs}
     assert {"alpha / simref", "beta / relative3", "alpha / cnn-7k / ssl-ns / seed 0"} <= names
+
+
+def test_every_genome_is_opened_once(
+    small_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many experiments and genomes there are; the first reads megabytes of each."""
+    project = load_project(shutil.copytree(small_world, tmp_path / "world"))
+    opened, steps = Counter[Path](), []
+    make = Genome.__init__
+
+    def count(genome: Genome, path: Path, **options: Any) -> None:
+        opened[path] += 1
+        make(genome, path, **options)
+
+    def step(kind: str, label: str, function: Callable[..., Any], *args: Any, **kw: Any) -> Any:
+        if not kind.startswith(("build", "finish")):
+            raise ConfigError("only the build is looked at here")
+        steps.append((kind, label))
+        return function(*args, **kw)
+
+    monkeypatch.setattr(Genome, "__init__", count)
+    with pytest.raises(ConfigError, match="only the build"):
+        Pipeline(project, Options(), step=step).run()
+    assert opened == dict.fromkeys(
+        [project.reference.sequence, *(genome.sequence for genome in project.genomes)], 1
+    )
+    targets = ("relative1", "relative2", "relative3")
+    assert steps == [
+        step
+        for store in ("alpha", "beta")
+        for step in (
+            ("build-reference", f"{store} / simref"),
+            *(("build-genome", f"{store} / {genome}") for genome in targets),
+            ("finish-store", store),
+        )
+    ]
 
 
 def test_a_run_that_fails_is_told_of_and_stops_no_other(
