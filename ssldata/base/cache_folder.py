@@ -20,7 +20,15 @@ CACHE_VARIABLE = "CROSSLABEL_CACHE"
 
 
 def cache_dir(*parts: str) -> Path:
-    """Return (and make) a folder of the cache: ``$CROSSLABEL_CACHE`` or the user's cache folder."""
+    """Return a folder of the cache, made if need be.
+
+    The cache is ``$CROSSLABEL_CACHE`` or the user's cache folder.
+
+    Raises
+    ------
+    ConfigError
+        The folder cannot be made.
+    """
     root = os.environ.get(CACHE_VARIABLE)
     folder = Path(root) if root else Path(platformdirs.user_cache_dir("crosslabel"))
     folder = folder.joinpath(*parts)
@@ -28,7 +36,7 @@ def cache_dir(*parts: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise ConfigError(
-            f"{folder}: the cache cannot be made here ({exc.strerror}); "
+            f"{folder}: cannot make the cache folder ({exc.strerror}); "
             f"set {CACHE_VARIABLE} to a folder that can be written to"
         ) from exc
     return folder
@@ -42,7 +50,7 @@ def file_digest(path: Path, *, verify: bool = False) -> str:
     path
         The file.
     verify
-        Hash again even when a remembered value fits (``--verify-cache``).
+        Hash again even if a value is remembered (``--verify-cache``).
     """
     path = path.resolve()
     stat = path.stat()

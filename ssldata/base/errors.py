@@ -21,7 +21,7 @@ class ConfigError(CrosslabelError, ValueError):
 
 
 class InputError(CrosslabelError, ValueError):
-    """A file is readable but what it says is wrong (BED, chain, FASTA, 2bit, peaks)."""
+    """A file is readable but its content is wrong (BED, chain, FASTA, 2bit, peaks)."""
 
 
 class MissingInputError(CrosslabelError, FileNotFoundError):
@@ -37,14 +37,14 @@ class StoreError(CrosslabelError, ValueError):
 
 
 class FetchError(CrosslabelError, OSError):
-    """A public file was found but could not be had whole (wrong checksum, disk full)."""
+    """A public file was found but could not be fetched intact (wrong checksum, disk full)."""
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
 
 
 class UnreachableError(FetchError):
-    """No cache, mirror or public host could serve a file: offline. ``make demo`` tells it apart."""
+    """No cache, mirror or public host could serve a file; ``make demo`` then simulates."""
 
     exit_code = 3
 

@@ -1,7 +1,4 @@
-"""The cache folder, remembered content hashes, and atomic files.
-
-Everything in the cache can be deleted at any time: it is rebuilt from the inputs.
-"""
+"""Files that are written whole or not at all, and digests of content."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from typing import Any
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary sibling of `path` to write; it takes the name only when the block ends well.
+    """Yield a temporary file beside `path`, which is renamed to it when the block succeeds.
 
     Readers see the old file or the new one, never half of one. The data reach the disk before the
     name does (fsync), so a power cut does not leave an empty file.

@@ -1,7 +1,7 @@
 """Random choices as pure functions of integers.
 
 A draw here never depends on what was drawn before, on the number of threads, or on the release of
-a random library: the same key gives the same value for ever. Used for splits, permutations, row
+a random library: the same key always gives the same value. Used for splits, permutations, row
 order and noise.
 """
 
@@ -53,7 +53,7 @@ def permutation(n: int, *key: int | str) -> NDArray[np.int64]:
 
 
 def first_of_permutation(n: int, count: int, *key: int | str) -> NDArray[np.int64]:
-    """Return ``permutation(n, *key)[:count]`` in memory for `count` numbers, not for `n`."""
+    """Return ``permutation(n, *key)[:count]``, in memory for `count` numbers instead of `n`."""
     values, best = np.empty(0, np.uint64), np.empty(0, np.int64)
     limit = np.uint64(2**64 - 1)
     for first in range(0, n, _PORTION):
@@ -62,8 +62,8 @@ def first_of_permutation(n: int, count: int, *key: int | str) -> NDArray[np.int6
         values = np.concatenate([values, here[here <= limit]])
         best = np.concatenate([best, rows[here <= limit]])
         if 0 < count < len(values):
-            # Only numbers up to the last of those kept can be among the first; ties with it stay,
-            # in ascending order, and the stable sort breaks them as it does there.
+            # Only hashes up to the last of those kept can be among the first. Ties with it stay,
+            # in ascending order, so the stable sort breaks them as in `permutation`.
             limit = np.partition(values, count - 1)[count - 1]
             values, best = values[values <= limit], best[values <= limit]
     return best[np.argsort(values, kind="stable")[:count]]

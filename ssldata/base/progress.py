@@ -1,4 +1,4 @@
-"""What long work tells whoever watches: the libraries report, the command line draws."""
+"""Progress of long work: the libraries report it, the command line draws it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ class Progress(Protocol):
     def task(
         self, description: str, total: float | None = None
     ) -> contextlib.AbstractContextManager[Callable[[float], None]]:
-        """Open one line of progress; the value of the block is called with each advance."""
+        """Open one progress bar; call what it yields with each advance."""
         ...
 
 
 class NoProgress:
-    """Says nothing."""
+    """Reports nothing."""
 
     @contextlib.contextmanager
     def task(
         self, description: str, total: float | None = None
     ) -> Iterator[Callable[[float], None]]:
-        """Accept advances and drop them."""
+        """Ignore every advance."""
         del description, total
 
         def advance(amount: float = 1) -> None:

@@ -1,4 +1,4 @@
-"""YAML as people write it: repeated keys refused, errors in one line with the line's number."""
+"""YAML files: repeated keys are refused, and errors name the line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ssldata.base.errors import ConfigError
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML without the silent last-one-wins rule for repeated keys."""
+    """Loader that refuses repeated keys, of which YAML silently takes the last."""
 
 
 def _unique_mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -31,7 +31,7 @@ _UniqueKeyLoader.add_constructor("tag:yaml.org,2002:map", _unique_mapping)
 
 
 def read_text(path: Path) -> str:
-    """Return a text file's content.
+    """Return the content of a text file.
 
     Raises
     ------
@@ -45,7 +45,14 @@ def read_text(path: Path) -> str:
 
 
 def parse(path: Path, text: str) -> Any:
-    """Return what YAML text says.
+    """Return the value of YAML text.
+
+    Parameters
+    ----------
+    path
+        The file, named in errors.
+    text
+        Its content.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""Checks of what a store says about itself: ledger, root attributes, consolidated metadata.
+"""Checks of the metadata of a store: ledger, root attributes, consolidated metadata.
 
-Each check yields (name of the check, one line); none reads a row. The rules are those of
+Each check yields (name of the check, one line) and reads no row. The rules are those of
 ``docs/store-format.md``.
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ssldata.base.differences import differences
 from ssldata.base.files import digest_of
 from ssldata.checking.row_checks import Found
 from ssldata.sharing.card import README
@@ -27,7 +28,7 @@ from ssldata.store.store import (
     belongs,
 )
 
-#: What the entry of a whole group says beside what opening a store has checked.
+#: Keys of the entry of a complete group, beside those that opening a store has checked.
 _KEYS = ("inputs", "checksums", "ranges", "counts")
 
 
@@ -39,7 +40,7 @@ def check_ledger(store: Store) -> Iterator[Found]:
         if status not in (WRITING, COMPLETE, YANKED, REMOVING):
             yield "ledger", f"{name}: no such status {status!r}"
         if name != REFERENCE and not name.startswith(f"{HOMOLOGUES}/"):
-            yield "ledger", f"{name}: no such kind of group"
+            yield "ledger", f"{name}: neither {REFERENCE!r} nor below {HOMOLOGUES!r}"
         if status not in (COMPLETE, YANKED):
             continue
         lacking = [key for key in _KEYS if not entry.get(key)]
@@ -60,20 +61,19 @@ def check_ledger(store: Store) -> Iterator[Found]:
 def _check_root(store: Store, inputs: Mapping[str, Any]) -> Iterator[Found]:
     """Check the root attributes against what the reference rows were built from."""
     root = store.attributes
-    said: dict[str, Any] = {"reference sequence": root["reference"]["digest"]}
-    said |= {f"peaks of {name}": value["sha256"] for name, value in root["peaks"].items()}
+    stated: dict[str, Any] = {"reference sequence": root["reference"]["digest"]}
+    stated |= {f"peaks of {name}": value["sha256"] for name, value in root["peaks"].items()}
     built = {key: inputs[key] for key in inputs if key == "reference sequence" or "peaks" in key}
     # Genomes written later may have brought keys that the reference rows do not depend on.
     for section in ("windows", "split"):
         for key, value in inputs[section].items():
-            said[f"{section}.{key}"], built[f"{section}.{key}"] = root[section].get(key), value
+            stated[f"{section}.{key}"], built[f"{section}.{key}"] = root[section].get(key), value
     for key, value in inputs["store"].items():
-        said[key], built[key] = root.get(key), value
-    wrong = sorted(key for key in {*said, *built} if said.get(key) != built.get(key))
-    if wrong:
-        yield "ledger", f"the root attributes and the ledger give other {', '.join(wrong)}"
+        stated[key], built[key] = root.get(key), value
+    if wrong := differences(stated, built):
+        yield "ledger", f"the root attributes and the ledger differ in {', '.join(wrong)}"
     if sorted(store.experiments) != sorted(root["peaks"]):
-        yield "ledger", "the root attributes list other experiments than they have peaks of"
+        yield "ledger", "the experiments of the root attributes are not those with peaks"
 
 
 def check_metadata(store: Store) -> Iterator[tuple[str, Found]]:
@@ -103,7 +103,7 @@ def check_metadata(store: Store) -> Iterator[tuple[str, Found]]:
         try:
             found = json.loads(on_disk[name].read_bytes())
         except ValueError:
-            yield problem(name, f"{name}/zarr.json is no JSON")
+            yield problem(name, f"{name}/zarr.json is not JSON")
             continue
         listed = dict(consolidated[name])
         for value in (found, listed):
@@ -111,14 +111,17 @@ def check_metadata(store: Store) -> Iterator[tuple[str, Found]]:
         if found != listed:
             yield problem(name, f"consolidated metadata of {name} is stale")
     for name in sorted(set(consolidated) - set(on_disk)):
-        yield problem(name, f"consolidated metadata lists {name}, which is not there")
+        yield problem(name, f"consolidated metadata lists {name}, which does not exist")
 
 
 def check_leftovers(store: Store) -> Iterator[Found]:
-    """Unfinished groups, and files that no complete build leaves."""
+    """Report unfinished groups, and files that no complete build leaves."""
     for name, entry in store.ledger.items():
         if entry["status"] in (WRITING, REMOVING):
-            yield "ledger", f"{name} is unfinished ({entry['status']}); `crosslabel build` ends it"
+            yield (
+                "ledger",
+                f"{name} is unfinished ({entry['status']}); `crosslabel build` completes it",
+            )
         elif entry["status"] == YANKED:
             yield "ledger", f"{name} is yanked and was not checked"
     for name in store.weights:
@@ -137,7 +140,7 @@ def check_leftovers(store: Store) -> Iterator[Found]:
             yield "leftovers", f"{item.relative_to(folder)}: the next build sweeps it"
     card = folder / README
     if card.is_file() and store.digest not in card.read_text(encoding="utf-8"):
-        yield "card", f"{README} is of other rows; `crosslabel store card` writes it anew"
+        yield "card", f"{README} describes other rows; `crosslabel store card` rewrites it"
     for item in sorted((folder / HOMOLOGUES).glob("[!.]*/")):
         if f"{HOMOLOGUES}/{item.name}" not in store.ledger:
             yield "leftovers", f"{HOMOLOGUES}/{item.name} is not in the ledger"

@@ -1,4 +1,4 @@
-"""Take groups that are not what was written out of a store, so that a build writes them again."""
+"""Take damaged groups out of a store, so that the next build writes them again."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ _LOG = logging.getLogger(__name__)
 
 
 def take_out_damaged(path: Path, digest: str, *, progress: Progress | None = None) -> list[str]:
-    """Validate a store deeply, and let no reader see the groups in which something is wrong.
+    """Validate a store deeply and hide damaged groups from readers.
 
-    Their ledger entry becomes ``writing`` and keeps what it said: the next build writes them. A
-    damaged reference does not take the genomes with it, for they lie in files of their own.
+    The status of their ledger entries becomes ``writing``, the rest of the entries stays, and the
+    next build writes the groups. A damaged reference does not take the genomes with it: they have
+    files of their own.
 
     Parameters
     ----------
     path
         A local store, or where one will be.
     digest
-        Of the reference that the build will write.
+        Digest of the reference rows that the build will write.
     progress
-        Who is told.
+        Progress reporter.
 
     Returns
     -------
@@ -38,8 +39,8 @@ def take_out_damaged(path: Path, digest: str, *, progress: Progress | None = Non
     Raises
     ------
     StoreError
-        The ledger itself is wrong, so nothing says what the groups should be; or the reference is
-        damaged and was built from other inputs or settings.
+        The ledger itself is wrong, so it is unknown what the groups should be; or the reference
+        is damaged and was built from other inputs or settings.
     """
     with writer_lock(path):
         attributes = read_root_attributes(path)
@@ -54,17 +55,17 @@ def take_out_damaged(path: Path, digest: str, *, progress: Progress | None = Non
                     f"{path}: its ledger is wrong ({problem.message}); delete the store and build "
                     "again"
                 )
-            if problem.check != "weights":  # published beside the rows, which are sound
+            if problem.check != "weights":  # they lie beside the rows, which are sound
                 group = REFERENCE if problem.group == "sources" else problem.group
                 damaged.setdefault(group, problem.message)
         ledger = writer.ledger()
         if REFERENCE in damaged and ledger[REFERENCE]["digest"] != digest:
             raise StoreError(
                 f"{path}: its reference rows are damaged and were built from other inputs or "
-                "settings; pass --replace to build the store anew"
+                "settings; pass --replace to rebuild the store"
             )
         for name, message in damaged.items():
-            _LOG.warning("%s: %s is damaged and written again: %s", path, name, message)
+            _LOG.warning("%s: %s is damaged and will be rewritten: %s", path, name, message)
         if damaged:
             # In one change: the root's metadata are gathered from sound groups only.
             writer.set_entries({name: {**ledger[name], "status": WRITING} for name in damaged})

@@ -1,12 +1,11 @@
-"""Checks of what a store says about its rows: every column against the rules of the format.
+"""Checks of the rows of a store: every column against the rules of ``docs/store-format.md``.
 
 Each check yields (name of the check, one line with the number of offending rows and the first).
-The rules are those of ``docs/store-format.md``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,13 +40,13 @@ HOMOLOGUE_COLUMNS: dict[str, tuple[str, bool]] = {
     "aligned_fraction": ("float32", False),
     "identity": ("float32", False),
 }
-#: Which split each range holds.
+#: The split that each range holds.
 _SPLIT_OF_RANGE = dict(zip(RANGES, (TRAIN, TRAIN, VALIDATION, TEST), strict=True))
 
 
 @dataclass(frozen=True)
 class Group:
-    """One group as read: its columns, and what the store says of it.
+    """One group as read: its columns and its metadata.
 
     Attributes
     ----------
@@ -56,9 +55,9 @@ class Group:
     columns
         Every per-row array.
     attributes
-        Of the group: ``contigs``, ``contig_sizes``, ``ranges``, ``bin_size``.
+        Attributes of the group: ``contigs``, ``contig_sizes``, ``ranges``, ``bin_size``.
     entry
-        Of the ledger.
+        Entry of the ledger.
     settings
         Root attributes of the store.
     length
@@ -78,16 +77,37 @@ class Group:
         return self.name == REFERENCE
 
 
-def offending(bad: NDArray[np.bool_], what: str, *, first: int = 0) -> Iterator[str]:
-    """Yield one line when any row is bad: how many, and which (`bad` starts at row `first`)."""
+def offending(check: str, bad: NDArray[np.bool_], what: str, *, first: int = 0) -> Iterator[Found]:
+    """Yield one finding if any row is bad.
+
+    Parameters
+    ----------
+    check
+        Name of the check.
+    bad
+        bool (rows, …), one row of a group after the other.
+    what
+        What is wrong with them.
+    first
+        Number of the first row of `bad`.
+    """
     rows = np.flatnonzero(bad.any(axis=tuple(range(1, bad.ndim))))
     if len(rows):
         number = f"{len(rows)} rows, the first is row" if len(rows) > 1 else "row"
-        yield f"{what}: {number} {first + int(rows[0])}"
+        yield check, f"{what}: {number} {first + int(rows[0])}"
+
+
+def _contig_ends(
+    contig: NDArray[np.int32], sizes: Sequence[int]
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Return which rows have a contig that does not exist, and where that of each row ends (0)."""
+    ends = np.append(np.asarray(sizes, np.int64), 0)
+    unknown = (contig < 0) | (contig >= len(ends) - 1)
+    return unknown, ends[np.where(unknown, -1, contig)]
 
 
 def check_shapes(group: Group) -> Iterator[Found]:
-    """Check that every column is there, with its type and as many rows as the ledger says."""
+    """Check that every column exists, with its type and the ledger's number of rows."""
     rows = int(group.entry["rows"])
     experiments = len(group.settings["experiments"])
     expected = COLUMNS | ({} if group.is_reference else HOMOLOGUE_COLUMNS)
@@ -98,15 +118,15 @@ def check_shapes(group: Group) -> Iterator[Found]:
             yield "arrays", f"{name} is missing"
         elif array.dtype != dtype or array.shape != shape:
             found = f"{array.dtype} {array.shape}"
-            yield "arrays", f"{name} is {found}, the ledger and the format say {dtype} {shape}"
+            yield "arrays", f"{name} is {found}, expected {dtype} {shape}"
 
 
 def check_contigs(
     attributes: Mapping[str, Any], entry: Mapping[str, Any], genome: Genome | None = None
 ) -> Iterator[Found]:
-    """Check the contigs that the column ``contig`` refers to: those of the genome, in its order.
+    """Check that the contigs of a group are those of its genome, in its order.
 
-    Sizes are in no digest; they are compared with the genome when it is given.
+    Sizes are part of no digest; they are compared with the genome if it is given.
     """
     order = entry.get("inputs", {}).get("contig order")
     if order is not None and digest_of(list(attributes["contigs"])) != order:
@@ -116,22 +136,22 @@ def check_contigs(
 
 
 def check_counts(group: Group) -> Iterator[Found]:
-    """Check the counts of the ledger that the rows themselves tell."""
-    columns, said = group.columns, group.entry.get("counts", {})
+    """Check the counts of the ledger that follow from the rows."""
+    columns, recorded = group.columns, group.entry.get("counts", {})
     positive = columns["label"].any(axis=1)
     counts = {"rows": len(columns["label"])} | {
         f"positive_{name}": int((positive & (columns["split"] == split)).sum())
         for split, name in enumerate(SPLIT_NAMES)
     }
-    if wrong := [key for key, count in counts.items() if said.get(key) != count]:
-        yield "ledger", f"the ledger counts other {', '.join(wrong)}"
+    if wrong := [key for key, count in counts.items() if recorded.get(key) != count]:
+        yield "ledger", f"the ledger has other counts of {', '.join(wrong)}"
 
 
 def check_ranges(group: Group) -> Iterator[Found]:
     """Check that the ranges tile the rows, and each holds the rows it names."""
     ranges = {key: tuple(value) for key, value in group.attributes["ranges"].items()}
     if ranges != {key: tuple(value) for key, value in group.entry["ranges"].items()}:
-        yield "ranges", "the group and the ledger give other ranges"
+        yield "ranges", "the ranges of the group and the ledger differ"
         return
     split, label = group.columns["split"], group.columns["label"]
     position = 0
@@ -141,12 +161,11 @@ def check_ranges(group: Group) -> Iterator[Found]:
             yield "ranges", f"{key} is [{first}, {end}), expected to start at {position}"
             return
         position = end
-        for line in offending(split[first:end] != _SPLIT_OF_RANGE[key], f"in {key} of other split"):
-            yield "splits", f"{line} of the range"
+        wrong = split[first:end] != _SPLIT_OF_RANGE[key]
+        yield from offending("splits", wrong, f"in {key} but of another split", first=first)
         if key in ("positive", "negative"):
             wrong = label[first:end].any(axis=1) != (key == "positive")
-            for line in offending(wrong, f"label does not fit the range {key}"):
-                yield "labels", f"{line} of the range"
+            yield from offending("labels", wrong, f"label does not fit {key}", first=first)
         else:
             step = np.diff(group.columns["contig"][first:end])
             along = np.diff(group.columns["start"][first:end])
@@ -160,54 +179,47 @@ def check_values(group: Group) -> Iterator[Found]:
     """Check the ranges of labels, weights, strands, fractions; labels follow the coverage."""
     columns, windows = group.columns, group.settings["windows"]
     label = columns["label"]
-    for line in offending(label > 1, "label is neither 0 nor 1"):
-        yield "labels", line
+    yield from offending("labels", label > 1, "label is neither 0 nor 1")
     covered = is_positive(
         columns["coverage"], size=windows["size"], min_overlap=windows["min_overlap"]
     )
-    for line in offending(covered != (label > 0), "label does not follow the coverage"):
-        yield "labels", line
+    yield from offending("labels", covered != (label > 0), "label does not follow the coverage")
     for name in ("weight", "aligned_fraction", "identity"):
         if name in columns:
             value = columns[name]
-            for line in offending(~((value >= 0) & (value <= 1)), f"{name} is not in [0, 1]"):
-                yield "weights" if name == "weight" else "values", line
+            check = "weights" if name == "weight" else "values"
+            outside = ~((value >= 0) & (value <= 1))
+            yield from offending(check, outside, f"{name} is not in [0, 1]")
     strand = columns["strand"]
     wrong = strand != 1 if group.is_reference else (strand != 1) & (strand != -1)
-    for line in offending(wrong, f"strand is not {'+1' if group.is_reference else '±1'}"):
-        yield "values", line
+    yield from offending("values", wrong, f"strand is not {'+1' if group.is_reference else '±1'}")
 
 
 def check_coordinates(group: Group) -> Iterator[Found]:
     """Check that every stored window lies inside its contig."""
     contig, start, end = (group.columns[key] for key in ("contig", "start", "end"))
-    sizes = np.asarray(group.attributes["contig_sizes"], np.int64)
+    sizes = group.attributes["contig_sizes"]
     if len(sizes) != len(group.attributes["contigs"]):
-        yield "coordinates", "contigs and contig_sizes have other lengths"
+        yield "coordinates", "contigs and contig_sizes differ in length"
         return
-    unknown = (contig < 0) | (contig >= len(sizes))
-    for line in offending(unknown, "no such contig"):
-        yield "coordinates", line
+    unknown, limit = _contig_ends(contig, sizes)
+    yield from offending("coordinates", unknown, "no such contig")
     size = int(group.attributes["bin_size"])
-    for line in offending(end - start != size, f"bin is not {size} b"):
-        yield "coordinates", line
+    yield from offending("coordinates", end - start != size, f"bin is not {size} b")
     pad = (group.length - size) // 2
-    limit = np.append(sizes, 0)[np.where(unknown, len(sizes), contig)]
     outside = ~unknown & ((start < pad) | (start - pad + group.length > limit))
-    for line in offending(outside, "stored window leaves its contig"):
-        yield "coordinates", line
+    yield from offending("coordinates", outside, "stored window leaves its contig")
     if group.is_reference:
         order = np.lexsort((start, contig))
         twice = np.zeros(len(start), bool)
         twice[order[1:]] = (np.diff(start[order]) == 0) & (np.diff(contig[order]) == 0)
-        for line in offending(twice, "bin is there twice"):
-            yield "coordinates", line
+        yield from offending("coordinates", twice, "bin occurs twice")
 
 
 def split_by_contig(
     contig: NDArray[np.int32], names: list[str], rule: Mapping[str, Any]
 ) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
-    """Return the split the held-out contigs dictate, and where they dictate it.
+    """Return the split that the held-out contigs dictate, and where they dictate it.
 
     Without named validation contigs a row outside the test contigs may be train or validation.
     """
@@ -222,15 +234,14 @@ def split_by_contig(
 
 
 def check_splits(group: Group, sources: Mapping[str, Any]) -> Iterator[Found]:
-    """Check that a row is of the split of its source interval in the labelled genome."""
+    """Check that every row has the split of its source interval in the labelled genome."""
     columns, rule = group.columns, group.settings["split"]
     names = list(sources["contigs"])
     source, split = columns["source"], columns["split"]
     count = len(sources["start"])
     lowest = -1 if group.is_reference else 0
     bad = (source < lowest) | (source >= count)
-    for line in offending(bad, "no such source"):
-        yield "sources", line
+    yield from offending("sources", bad, "no such source")
     if bad.any():
         return
     has = source >= 0
@@ -240,46 +251,39 @@ def check_splits(group: Group, sources: Mapping[str, Any]) -> Iterator[Found]:
     expected, certain = split_by_contig(origin, names, rule)
     wrong = certain & (split != expected)
     what = "split is not the one of its contig" if group.is_reference else "source is held out"
-    for line in offending(wrong, f"{what} (leak)"):
-        yield "splits", line
+    yield from offending("splits", wrong, f"{what} (leak)")
     uncertain_test = ~certain & (split == TEST)
-    for line in offending(uncertain_test, "test row that no held-out contig explains"):
-        yield "splits", line
+    yield from offending("splits", uncertain_test, "test row that no held-out contig explains")
     for key in ("split", "locus"):
         differs = has & (columns[key] != sources[key][source])
-        for line in offending(differs, f"{key} is not that of its source"):
-            yield "splits" if key == "split" else "sources", line
+        check = "splits" if key == "split" else "sources"
+        yield from offending(check, differs, f"{key} is not that of its source")
 
 
 def check_liftover(
     group: Group, lifted: Mapping[str, NDArray[Any]], sources: Mapping[str, Any]
 ) -> Iterator[Found]:
-    """Check for one result per source interval; rows come from mapped sources only."""
+    """Check that every source has one result, and that rows come from mapped sources only."""
     count = len(sources["start"])
     wrong = [key for key, value in lifted.items() if len(value) != count]
     if wrong or "status" not in lifted:
         yield "liftover", f"{', '.join(wrong) or 'status'}: expected {count} rows, one per source"
         return
-    status, contig = lifted["status"], lifted["contig"]
-    for line in offending(~np.isin(status, [int(s) for s in Status]), "no such status"):
-        yield "liftover", line
+    status = lifted["status"]
+    yield from offending("liftover", ~np.isin(status, [int(s) for s in Status]), "no such status")
     mapped = status == Status.MAPPED
-    sizes = np.append(np.asarray(group.attributes["contig_sizes"], np.int64), 0)
-    known = (contig >= 0) & (contig < len(sizes) - 1)
-    for line in offending(mapped & ~known, "mapped to no contig"):
-        yield "liftover", line
+    unknown, limit = _contig_ends(lifted["contig"], group.attributes["contig_sizes"])
+    yield from offending("liftover", mapped & unknown, "mapped to no contig")
     inside = (lifted["start"] >= 0) & (lifted["start"] < lifted["end"])
-    inside &= lifted["end"] <= sizes[np.where(known, contig, -1)]
-    for line in offending(mapped & known & ~inside, "mapped outside its contig"):
-        yield "liftover", line
+    inside &= lifted["end"] <= limit
+    yield from offending("liftover", mapped & ~unknown & ~inside, "mapped outside its contig")
     positive = sources["label"].any(axis=1)
     counts = {s.name.lower(): int((status[positive] == s).sum()) for s in Status}
     if {key: n for key, n in counts.items() if n} != dict(group.entry["liftover"]):
-        yield "liftover", "the ledger counts other statuses"
+        yield "liftover", "the ledger has other counts of statuses"
     source = group.columns["source"]
     if len(source) and source.min() >= 0 and source.max() < count:
-        for line in offending(~mapped[source], "row of a source that did not map"):
-            yield "liftover", line
+        yield from offending("liftover", ~mapped[source], "row of a source that did not map")
 
 
 def check_sources(
@@ -288,28 +292,27 @@ def check_sources(
     """Check that source intervals lie inside the labelled genome and keep its split."""
     if expected is not None and expected != found:
         yield "checksums", "the arrays of sources/ are not those that were written"
-    sizes = np.asarray(sources["contig_sizes"], np.int64)
     contig, start, end = (sources[key] for key in ("contig", "start", "end"))
-    unknown = (contig < 0) | (contig >= len(sizes))
-    limit = np.append(sizes, 0)[np.where(unknown, len(sizes), contig)]
-    for line in offending(
-        unknown | (start < 0) | (end <= start) | (end > limit), "source leaves its contig"
-    ):
-        yield "coordinates", line
+    unknown, limit = _contig_ends(contig, sources["contig_sizes"])
+    yield from offending(
+        "coordinates",
+        unknown | (start < 0) | (end <= start) | (end > limit),
+        "source leaves its contig",
+    )
     if unknown.any():
         return
     split, certain = split_by_contig(contig, list(sources["contigs"]), settings["split"])
-    for line in offending(certain & (sources["split"] != split), "source is of another split"):
-        yield "splits", line
-    for line in offending(sources["label"] > 1, "label is neither 0 nor 1"):
-        yield "labels", line
+    yield from offending(
+        "splits", certain & (sources["split"] != split), "source is of another split"
+    )
+    yield from offending("labels", sources["label"] > 1, "label is neither 0 nor 1")
 
 
 def shared_loci(group: Group) -> dict[str, int]:
     """Count train rows whose bin shares bases with a held-out row of the same genome.
 
-    Paralogues: source intervals of two splits that lift to one place. Not an error of the store,
-    yet worth knowing, for such rows show the model (a part of) a held-out homologue.
+    These are paralogues: source intervals of two splits that lift to one place. The store is not
+    wrong, but such rows show the model (a part of) a held-out homologue.
     """
     columns = group.columns
     train = columns["split"] == TRAIN

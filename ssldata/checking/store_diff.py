@@ -1,4 +1,4 @@
-"""What differs between two stores, and why."""
+"""Compare two stores: what differs, and why."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from ssldata.base.differences import differences
 from ssldata.store.store import REFERENCE, Store
 
-#: Settings in the root attributes that shape rows.
+#: Root attributes that determine the rows.
 _SETTINGS = (
     "format_version",
     "experiments",

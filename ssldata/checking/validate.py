@@ -1,7 +1,7 @@
-"""Is a store what its ledger says? Every rule of the format, checked against the arrays.
+"""Validate a store: every rule of the format, checked against its arrays.
 
 Without `deep`, columns are checked whole and sequences in the first chunk of every shard; with it,
-every sequence is decoded, compared with its checksum and, given the project, extracted anew.
+every sequence is decoded, compared with its checksum and, given the project, extracted again.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ from ssldata.store.store import (
     codes_digest,
 )
 
-#: The place fails, not the store: these are raised.
+#: These are raised: the place of the store fails, not the store.
 _AWAY = (UnreachableError, RangesError)
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: in which group, found by which check, and what."""
+    """One finding: the group, the check that found it, and what is wrong."""
 
     group: str
     check: str
@@ -64,14 +64,14 @@ class Problem:
 
 @dataclass
 class Report:
-    """What was checked, and what was found.
+    """What was checked and found.
 
     Attributes
     ----------
     problems
         What makes the store wrong.
     warnings
-        What is worth knowing and not wrong: leftovers, unfinished groups, shared target loci.
+        What is not wrong but worth knowing: leftovers, unfinished groups, shared target loci.
     rows
         Rows checked, per group; ``sequences`` of them were decoded, and ``extracted`` of them
         compared with the genome.
@@ -113,10 +113,10 @@ def validate_store(
     project
         With `deep`: extract every sequence again from the genomes of this project and compare.
     must_extract
-        A genome of the project that is missing, or is another than a group was built from, is a
-        problem; otherwise a warning.
+        Report a genome that is missing, or is not the one a group was built from, as a problem;
+        otherwise as a warning.
     progress
-        Who is told.
+        Progress reporter.
 
     Returns
     -------
@@ -126,7 +126,7 @@ def validate_store(
     Raises
     ------
     CrosslabelError
-        The place of the store cannot be read (any more): nothing is known of the store then.
+        The place of the store cannot be read (any more), so nothing is known of the store.
     """
     progress = progress or NoProgress()
     report = Report(store.location, store.digest, deep)
@@ -219,10 +219,10 @@ def _check_group(
 
 
 def _check_weights(store: Store, rows: RowGroup) -> Iterator[Found]:
-    """Check the published weights of one group; those of other rows are no problem of these."""
+    """Check the published weights of one group, unless they were made for other rows."""
     for name in store.weights:
-        said = store.weights[name]["groups"].get(rows.name)
-        if said is None or said["rows"] != store.ledger[rows.name]["content"]:
+        entry = store.weights[name]["groups"].get(rows.name)
+        if entry is None or entry["rows"] != store.ledger[rows.name]["content"]:
             continue
         try:
             weight = rows.column_part(f"{WEIGHTS}/{name}", 0, rows.rows)
@@ -233,13 +233,14 @@ def _check_weights(store: Store, rows: RowGroup) -> Iterator[Found]:
             continue
         if len(weight) != rows.rows:
             yield "weights", f"weights/{name}: {len(weight)} rows, expected {rows.rows}"
-        for line in offending(~((weight >= 0) & (weight <= 1)), f"weights/{name} not in [0, 1]"):
-            yield "weights", line
-        if digest_of_weights(weight) != said["sha256"]:
+        outside = ~((weight >= 0) & (weight <= 1))
+        yield from offending("weights", outside, f"weights/{name} not in [0, 1]")
+        if digest_of_weights(weight) != entry["sha256"]:
             yield "weights", f"weights/{name} are not those that were published"
 
 
 def _shared(store: Store, rows: RowGroup) -> Iterator[Found]:
+    """Report rows of paralogues, see :func:`ssldata.checking.row_checks.shared_loci`."""
     if rows.name == REFERENCE:
         return
     columns = {key: rows.column(key) for key in ("contig", "start", "end", "split")}
@@ -251,7 +252,7 @@ def _shared(store: Store, rows: RowGroup) -> Iterator[Found]:
 def _genome_of(
     project: Project | None, name: str, store: Store
 ) -> tuple[Genome | None, Found | None]:
-    """Open the genome of a group, when the project has the one the group was built from."""
+    """Open the genome of a group, if the project has the one the group was built from."""
     if project is None:
         return None, None
     inputs = store.ledger[name].get("inputs", {})
@@ -261,7 +262,7 @@ def _genome_of(
     else:
         settings = [g for g in project.genomes if f"{HOMOLOGUES}/{g.name}" == name]
         if not settings:
-            return None, ("genome", "the project does not name it: sequences not compared")
+            return None, ("genome", "not in the project: sequences not compared")
         path, aliases = settings[0].sequence, settings[0].aliases
         expected = inputs.get("sequence")
     try:
@@ -281,7 +282,7 @@ def _check_sequences(
     keep_n = store.attributes["windows"]["n_policy"] == "keep"
     shards = -(-rows.rows // rows.shard_rows)
     if checksums and len(checksums) != shards:
-        yield 0, ("checksums", f"{shards} shards, the ledger has {len(checksums)}")
+        yield 0, ("checksums", f"{shards} shards, expected {len(checksums)} as in the ledger")
         checksums = []
     for shard in range(shards):
         first, end = shard * rows.shard_rows, min((shard + 1) * rows.shard_rows, rows.rows)
@@ -300,11 +301,10 @@ def _check_sequences(
                 yield 0, ("sequences", f"rows {start} to {stop}: {_unreadable(exc)}")
                 continue
             decoded.append(codes)
-            for line in _wrong_rows(codes, hot, keep_n=keep_n, first=start):
-                yield 0, ("sequences", line)
+            found = [*_wrong_rows(codes, hot, keep_n=keep_n, first=start)]
             if genome is not None:
-                for line in _other_bases(rows, genome, start, codes):
-                    yield 0, ("sequences", line)
+                found += _other_bases(rows, genome, start, codes)
+            yield from ((0, one) for one in found)
             yield stop - start, None
         whole = deep and checksums and sum(map(len, decoded)) == end - first
         if whole and codes_digest(np.concatenate(decoded)) != checksums[shard]:
@@ -320,24 +320,26 @@ def _is_blank(array: str, shape: tuple[int, int], checksum: str) -> bool:
 
 def _wrong_rows(
     codes: NDArray[np.uint8], hot: NDArray[np.uint8], *, keep_n: bool, first: int
-) -> Iterator[str]:
-    """Check the chunk of row `first`: one-hot rows sum to 1, or to 0 for N; codes say the same."""
+) -> Iterator[Found]:
+    """Check the chunk of row `first`: one-hot sums to 1, or to 0 for N, and agrees with codes."""
     again = np.empty_like(hot)
     expand(codes, again)
     if not keep_n:
-        yield from offending(codes == N_CODE, "has N, which this store drops", first=first)
+        message = "has N, which this store drops"
+        yield from offending("sequences", codes == N_CODE, message, first=first)
     if codes.max(initial=0) <= N_CODE and np.array_equal(hot, again):
         return  # the common case, in one pass; below, what exactly is wrong
     total = hot.sum(axis=-1, dtype=np.int64)
-    yield from offending((hot > 1).any(axis=-1) | (total > 1), "not one-hot", first=first)
+    wrong = (hot > 1).any(axis=-1) | (total > 1)
+    yield from offending("sequences", wrong, "not one-hot", first=first)
     expected = np.where(total == 0, N_CODE, hot.argmax(axis=-1))
-    yield from offending(codes != expected, "codes and one-hot differ", first=first)
+    yield from offending("sequences", codes != expected, "codes and one-hot differ", first=first)
 
 
 def _other_bases(
     rows: RowGroup, genome: Genome, first: int, codes: NDArray[np.uint8]
-) -> Iterator[str]:
-    """Compare a chunk with the genome."""
+) -> Iterator[Found]:
+    """Compare the chunk of row `first` with the genome."""
     end = first + len(codes)
     pad = (rows.length - int(rows.attributes()["bin_size"])) // 2
     start = rows.column("start")[first:end] - pad
@@ -349,4 +351,4 @@ def _other_bases(
     )
     differs = np.zeros(len(codes), bool)
     differs[inside] = (again != codes[inside]).any(axis=1)
-    yield from offending(differs, "not the bases of the genome", first=first)
+    yield from offending("sequences", differs, "not the bases of the genome", first=first)

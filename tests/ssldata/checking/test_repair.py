@@ -62,7 +62,7 @@ def test_what_is_damaged_is_written_again_and_nothing_else(
             group
         }, kind
         assert main(["build", str(world), "-e", "alpha", "--repair"]) == 0
-        assert f"{group} is damaged and written again" in capsys.readouterr().err
+        assert f"{group} is damaged and will be rewritten" in capsys.readouterr().err
         after = files(store)
         assert {key: value[0] for key, value in after.items()} == {
             key: value[0] for key, value in before.items()

@@ -134,7 +134,7 @@ def test_a_bin_that_is_there_twice(path: Path) -> None:
     for column in ("contig", "start", "end"):
         change(path, f"reference/{column}", double)
     report = validate_store(open_store(path))
-    assert any("bin is there twice" in problem.message for problem in report.problems)
+    assert any("bin occurs twice" in problem.message for problem in report.problems)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_a_shard_of_zeros_has_no_file_and_is_not_missing(code: int, array: str, 
     entry = {**entry, "checksums": checksums, "content": digest_of(checksums)}
     StoreWriter(path).set_entry(HOMOLOGUE, entry)
     assert not [p for p in (path / HOMOLOGUE / array / "c").rglob("*") if p.is_file()]
-    # The policy was changed by hand above, which the ledger tells.
+    # The policy was changed by hand above, which disagrees with the ledger.
     assert problems(validate_store(open_store(path), deep=True)) == {("", "ledger")}
 
 
@@ -293,11 +293,11 @@ def test_a_genome_built_for_other_reference_rows(path: Path) -> None:
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
-        (lambda root: root["reference"].update(digest="0" * 64), "other reference sequence"),
-        (lambda root: root["peaks"]["alpha"].update(sha256="0" * 64), "other peaks of alpha"),
-        (lambda root: root["split"].update(test=["chr1"]), "other split.test"),
-        (lambda root: root.update(seed=5), "other seed"),
-        (lambda root: root.update(experiments=["beta"]), "list other experiments"),
+        (lambda root: root["reference"].update(digest="0" * 64), "differ in reference sequence"),
+        (lambda root: root["peaks"]["alpha"].update(sha256="0" * 64), "differ in peaks of alpha"),
+        (lambda root: root["split"].update(test=["chr1"]), "differ in split.test"),
+        (lambda root: root.update(seed=5), "differ in seed"),
+        (lambda root: root.update(experiments=["beta"]), "are not those with peaks"),
         (lambda root: root.pop("windows"), "cannot be read: KeyError"),
     ],
     ids=["reference", "peaks", "split", "seed", "experiments", "gone"],
