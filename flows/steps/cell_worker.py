@@ -1,4 +1,4 @@
-"""What a Dask worker does for ``crosslabel run``: train and evaluate one cell of the grid."""
+"""Train and evaluate one cell of the grid: the task of a Dask worker in ``crosslabel run``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 class _Kept(logging.Handler):
-    """Keeps what the libraries warn of, for the process that asked."""
+    """Keeps the warnings of the libraries, for the process that asked."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -46,16 +46,16 @@ def _kept_warnings() -> Iterator[list[str]]:
 def train_cell(
     project: Project, cell: Mapping[str, Any], threads: int, replace: bool
 ) -> tuple[dict[str, Any], list[str]]:
-    """Train and evaluate one cell; continue it where another process was stopped.
+    """Train and evaluate one cell, continuing where another process was stopped.
 
     Parameters
     ----------
     project
-        The project: settings and absolute paths, which the worker must see too.
+        The project: settings, and absolute paths that the worker must see too.
     cell
-        What :func:`sslmodels.runs.regimes.train` takes beside it.
+        The other arguments of :func:`sslmodels.runs.regimes.train`.
     threads
-        Of TensorFlow.
+        Threads of TensorFlow.
     replace
         Overwrite a run of other settings or data.
 
@@ -64,9 +64,9 @@ def train_cell(
     dict
         ``run`` (the folder) and the metrics.
     list of str
-        What the libraries warned of.
+        Warnings of the libraries.
     """
-    with _ONE_AT_A_TIME, _kept_warnings() as said:
+    with _ONE_AT_A_TIME, _kept_warnings() as warnings:
         hush()
         with muted_import():
             from sslmodels.evaluation.evaluate import evaluate_run
@@ -74,4 +74,4 @@ def train_cell(
             from sslmodels.runs.regimes import train
         limit_threads(threads)
         folder = train(project, replace=replace, **cell)
-        return {"run": str(folder), **evaluate_run(folder)}, said
+        return {"run": str(folder), **evaluate_run(folder)}, warnings

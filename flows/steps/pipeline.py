@@ -34,7 +34,7 @@ Settle = Callable[["Cell", "dict[str, Any] | Exception"], None]
 
 @dataclass(frozen=True)
 class Options:
-    """How a project is run.
+    """Options of a run of a project.
 
     Attributes
     ----------
@@ -43,9 +43,9 @@ class Options:
     train_workers
         Dask worker processes that train; 0 trains in this process.
     dask_scheduler, scheduler_file
-        A running Dask cluster instead, for both.
+        A running Dask cluster in place of both.
     memory
-        Limit of each local worker of the build, for example ``2GB``.
+        Memory limit of each local worker of the build, for example ``2GB``.
     train_threads
         Threads of TensorFlow per run. Default: 1 on Dask workers, all cores in this process.
     replace
@@ -88,12 +88,12 @@ class Options:
 
 @dataclass
 class Pipeline:
-    """A project under way.
+    """One run of a project.
 
     Attributes
     ----------
     project, options
-        What to do and how.
+        What to run, and how.
     step
         Runs and records one step.
     progress
@@ -110,14 +110,14 @@ class Pipeline:
         self._inputs = open_project(self.project)
 
     def is_done(self) -> bool:
-        """Return whether all stores, runs and evaluations are there as asked."""
+        """Return whether all stores, runs and evaluations exist as the project asks."""
         if not build_store.is_built(self._inputs):
             return False
         cells = self._cells() + (self._sweeps() if self.options.report == "paper" else [])
         return all(finished(cell) is not None for cell in cells)
 
     def run(self) -> dict[str, Any]:
-        """Do all stages.
+        """Run all stages.
 
         Returns
         -------
@@ -128,7 +128,7 @@ class Pipeline:
         Raises
         ------
         RunsFailedError
-            Runs failed; the others were done before, and are in the report.
+            Runs failed; all others are complete, and in the report.
         """
         stores = self._build()
         cells = self._cells()
@@ -181,7 +181,7 @@ class Pipeline:
     def _train(
         self, cells: Sequence[Cell]
     ) -> tuple[dict[Path, dict[str, Any]], dict[str, Exception]]:
-        """Train and evaluate cells; return what is done by folder, and what failed by name."""
+        """Train and evaluate cells; return metrics by folder, and failures by name."""
         done: dict[Path, dict[str, Any]] = {}
         left: dict[Path, Cell] = {}  # a value of a sweep may be a run of the grid
         for cell in cells:
@@ -233,14 +233,14 @@ class Pipeline:
     def _on_workers(self, cells: Sequence[Cell], settle: Settle) -> None:
         """Train on Dask workers, as many cells at once as there are workers."""
         options = self.options
-        # No limit of memory: a run takes what it would take in this process.
+        # No memory limit: a run takes what it would take in this process.
         memory = "0" if options.train_workers else None
         with open_pool(workers=options.train_workers, memory=memory, **options.cluster) as pool:
-            # One step for all: the recorder would be asked from many threads otherwise.
+            # One step for all: otherwise the recorder would be called from many threads.
             self.step("train", f"{len(cells)} runs on Dask", self._drive, pool, cells, settle)
 
     def _drive(self, pool: DaskPool, cells: Sequence[Cell], settle: Settle) -> None:
-        """Hand cells to workers, and settle each as it comes back."""
+        """Hand cells to workers, and settle each when it completes."""
         # The teacher of ssl-ns is the sl run; its worker would wait for that of the other.
         ordered = sorted(cells, key=lambda cell: cell.regime == "ssl-ns")
         by_name = {cell.name: cell for cell in ordered}
@@ -298,7 +298,7 @@ def finished(cell: Cell) -> dict[str, Any] | None:
     try:
         metrics = subject(cell.folder).known()
     except (MissingInputError, StoreError):
-        return None  # its evaluation says what is wrong, and fails this run alone
+        return None  # its evaluation reports what is wrong, and fails this run alone
     return None if metrics is None else {"run": str(cell.folder), **metrics}
 
 

@@ -14,22 +14,22 @@ _SILENT = "3"
 
 
 def hush() -> None:
-    """Silence TensorFlow's log, unless the user set its level; before it is imported."""
+    """Silence the log of TensorFlow before its import, unless the user set a level."""
     os.environ.setdefault(_LEVEL, _SILENT)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 @contextlib.contextmanager
 def muted_import(*, announce: bool = False) -> Iterator[None]:
-    """Drop what the import of TensorFlow writes to stderr before its own level is in force.
+    """Drop what the import of TensorFlow writes to stderr before its log level applies.
 
-    It tells of CPU instructions and missing GPUs from compiled code, so only the file descriptor
-    helps. When the import fails everything is shown after all. No bar may be drawn meanwhile.
+    Compiled code reports CPU instructions and missing GPUs, so the file descriptor is redirected.
+    If the import fails, everything is shown. No progress bar may be drawn meanwhile.
 
     Parameters
     ----------
     announce
-        Say on the terminal what the seconds go into, until they are over.
+        Show a line on the terminal while TensorFlow is loaded.
     """
     if os.environ.get(_LEVEL) != _SILENT or "tensorflow" in sys.modules:
         yield
@@ -52,5 +52,5 @@ def muted_import(*, announce: bool = False) -> Iterator[None]:
             os.dup2(kept, 2)
             os.close(kept)
             if announce:
-                sys.stderr.write("\r\x1b[2K")  # back to the start of the line, which is emptied
+                sys.stderr.write("\r\x1b[2K")  # erase the line
                 sys.stderr.flush()

@@ -1,20 +1,17 @@
-"""What commands and Prefect flows check before any work, and the weights both publish after it."""
+"""Checks of commands and Prefect flows before any work, and weights published after it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flows.steps.quiet_tensorflow import muted_import
 from ssldata.base.errors import ConfigError
 from ssldata.building.dask_pool import check_one_place
 from ssldata.project.project_file import Project
 from sslmodels.models.catalogue import check_models
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -46,14 +43,14 @@ class Cluster:
 
 
 def require_inputs(project: Project) -> None:
-    """Refuse a project whose input files are not all there."""
+    """Refuse a project with missing input files."""
     from ssldata.building.build_plan import require_inputs as require
 
     require(project)
 
 
 def require_teachers(regimes: Sequence[str]) -> None:
-    """Refuse `--publish-weights` where no regime has a teacher."""
+    """Refuse ``--publish-weights`` if no regime has a teacher."""
     if "ssl-ns" not in regimes:
         raise ConfigError(
             f"--publish-weights: only ssl-ns runs have teacher weights, not {', '.join(regimes)}"
@@ -61,14 +58,14 @@ def require_teachers(regimes: Sequence[str]) -> None:
 
 
 def publish_runs(runs: Iterable[Path]) -> list[dict[str, Any]]:
-    """Put the last teacher weights of runs in the stores they were trained from."""
+    """Publish the last teacher weights of runs in the stores they were trained from."""
     from sslmodels.runs.publish_weights import publish_run
 
     return [publish_run(folder) for folder in runs]
 
 
 def check_run(project: Project, *, publish_weights: bool) -> None:
-    """Refuse a project that cannot be run, before the hours of a build."""
+    """Refuse a project that cannot be run, before hours of building."""
     if publish_weights:
         require_teachers(project.training.regimes)
     with muted_import():
@@ -77,5 +74,5 @@ def check_run(project: Project, *, publish_weights: bool) -> None:
 
 
 def publish_teachers(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Put the last teacher weights of the ssl-ns runs among `runs` in their stores."""
+    """Publish the last teacher weights of the ssl-ns runs among `runs` in their stores."""
     return publish_runs(Path(item["run"]) for item in runs if item["regime"] == "ssl-ns")

@@ -200,7 +200,7 @@ class TargetInputs:
 
     @cached_property
     def _target_codes(self) -> NDArray[np.int32]:
-        """Contig of the labelled genome → code of the chain's target contig, −1 for none."""
+        """Contig of the labelled genome → code of the chain's target contig, or −1."""
         codes = np.full(len(self.reference.names), -1, np.int32)
         for code, name in enumerate(self.index.target_names):
             codes[self.reference.index(name)] = code
@@ -219,9 +219,9 @@ class TargetInputs:
         Parameters
         ----------
         sources
-            Of the store.
+            Sources of the store.
         identity
-            Also compare the aligned bases; otherwise every identity is 0.
+            Compare the aligned bases, too; otherwise every identity is 0.
 
         Returns
         -------
@@ -229,7 +229,7 @@ class TargetInputs:
             One row per source.
         float32 (n,)
             Share of the aligned base pairs that are identical, pairs with an N left out; 0 for
-            a source without homologue.
+            a source without a homologue.
         """
         settings = self.project.liftover
         options = LiftOptions(
@@ -278,8 +278,8 @@ def _check_side(
             )
         if genome.sizes[found] != size:
             raise InputError(
-                f"{chain}: says {side} contig {name} has {size} b, {genome.path} has "
-                f"{genome.sizes[found]} b: the chain was made for another assembly"
+                f"{chain}: {side} contig {name} has {size} b, but {genome.sizes[found]} b in "
+                f"{genome.path}: the chain was made for another assembly"
             )
 
 

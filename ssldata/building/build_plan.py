@@ -1,4 +1,4 @@
-"""What a build would do: read and check the inputs, write nothing."""
+"""Plan a build: read and check the inputs, write nothing."""
 
 from __future__ import annotations
 
@@ -41,19 +41,21 @@ class Step:
 
     Attributes
     ----------
+    store, group
+        The store, and the group within it.
     status
         ``missing`` (to be built), ``complete`` (nothing to do), ``stale`` (inputs or settings
-        changed; needs ``--replace``), ``partial`` (an earlier build was cut; will be finished),
-        ``yanked`` (kept, not read; ``store unyank`` brings it back).
+        changed; needs ``--replace``), ``partial`` (an earlier build was interrupted; will be
+        finished), ``yanked`` (kept, not read; ``store unyank`` restores it).
     rows
-        Rows expected; exact for the reference, from the lifted intervals for a genome. None when
+        Expected rows: exact for the reference, from the lifted intervals for a genome. None when
         an input is missing.
     bytes
-        Size on disk expected, from measured compression.
+        Expected size on disk, from measured compression.
     positives, test
-        Of `rows`: those with label 1 that train, and those of the test.
+        Of `rows`, the training rows with label 1, and the test rows.
     assumed
-        Rows follow from :attr:`Plan.assumptions`, because inputs are missing.
+        The rows are estimated from :attr:`Plan.assumptions`, because inputs are missing.
     """
 
     store: str
@@ -68,7 +70,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """What ``crosslabel plan`` prints."""
+    """What ``crosslabel plan`` prints: the steps of a build, and what it needs."""
 
     project: str
     stores: str
@@ -85,8 +87,8 @@ class Plan:
 def memory_per_worker(project: Project) -> int:
     """Return the bytes a worker needs, whatever the number of rows.
 
-    The libraries; the base codes of one shard, twice while they are cut from the genome; and two
-    chunks of one-hot with what they are packed into. A test measures it.
+    They hold the libraries; the base codes of one shard, twice while they are cut from the
+    genome; and two chunks of one-hot with their compressed forms. A test measures it.
     """
     return memory_for(project.windows.stored)
 
@@ -98,7 +100,7 @@ def memory_for(length: int) -> int:
 
 
 def missing_inputs(project: Project) -> list[Path]:
-    """Return the files the project names that do not exist."""
+    """Return the input files of the project that do not exist."""
     named = [
         project.reference.sequence,
         *(experiment.peaks for experiment in project.experiments),
@@ -108,18 +110,20 @@ def missing_inputs(project: Project) -> list[Path]:
 
 
 def require_inputs(project: Project) -> None:
-    """Raise :class:`MissingInputError` that names every missing input in one line."""
+    """Raise :class:`MissingInputError`, in one line, if inputs are missing."""
     missing = missing_inputs(project)
     if missing:
         some = ", ".join(str(path) for path in missing[:3])
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         fetch = (
-            f"; `crosslabel fetch {project.file}` brings public files" if project.sources else ""
+            f"; `crosslabel fetch {project.file}` downloads public files" if project.sources else ""
         )
         raise MissingInputError(f"{project.file or 'project'}: missing input {some}{more}{fetch}")
 
 
-def _bytes(project: Project, rows: int) -> int:
+def _bytes(project: Project, rows: int | None) -> int | None:
+    if rows is None:
+        return None
     per_base = _BYTES_PER_BASE["sequence"] + (
         _BYTES_PER_BASE["codes"] if project.store.codes else 0
     )
@@ -137,10 +141,7 @@ def _status(entry: dict[str, Any] | None, digest: str | None) -> str:
 def _homologue_rows(
     project: Project, built: ReferenceRows, target: TargetInputs
 ) -> tuple[int, int]:
-    """Return about how many rows and training positives a genome will have.
-
-    They are its lifted sources, in bins.
-    """
+    """Estimate the rows and training positives of a genome from its lifted sources, in bins."""
     lifted, _ = target.lift(built.sources, identity=False)
     mapped = lifted.status == Status.MAPPED
     positive = mapped & built.sources.label.any(axis=1)
@@ -164,12 +165,12 @@ def _lifted_negatives(project: Project, positives: int) -> int:
 
 
 def plan_project(project: Project) -> Plan:
-    """Work out what ``build`` would do. Only the cache folder may be written to.
+    """Return what ``build`` would do; only the cache folder may be written to.
 
     Raises
     ------
     CrosslabelError
-        An input that exists is wrong. Missing inputs are listed, not raised.
+        An existing input is wrong. Missing inputs are listed, not raised.
     """
     missing = missing_inputs(project)
     steps: list[Step] = []
@@ -184,10 +185,11 @@ def plan_project(project: Project) -> Plan:
     for name in store_names(project):
         ledger = (read_root_attributes(path_of_store(project, name)) or {"ledger": {}})["ledger"]
         peaks = {project.experiment(e).peaks for e in experiments_of(project, name)}
-        built = inputs = None
+        built = inputs = digest = None
         if reference is not None and not peaks & gone:
             inputs = open_inputs(project, name, genome=reference)
             built = reference_rows(project, inputs.experiments, reference, inputs.peaks)
+            digest = inputs.digest
         guess = estimated.get(name)
         rows = positives = test = None
         if built:
@@ -195,18 +197,10 @@ def plan_project(project: Project) -> Plan:
             positives, test = (_span(built.ranges[part]) for part in ("positive", "test"))
         elif guess:
             rows, positives, test = guess.reference, guess.positives, guess.test
-        steps.append(
-            Step(
-                name,
-                REFERENCE,
-                _status(ledger.get(REFERENCE), inputs.digest if inputs else None),
-                rows,
-                _bytes(project, rows) if rows is not None else None,
-                positives,
-                test,
-                assumed=built is None and guess is not None,
-            )
-        )
+        status = _status(ledger.get(REFERENCE), digest)
+        size = _bytes(project, rows)
+        assumed = built is None and guess is not None
+        steps.append(Step(name, REFERENCE, status, rows, size, positives, test, assumed))
         for genome in project.genomes:
             target = targets.get(genome.name)
             group = f"{HOMOLOGUES}/{genome.name}"
@@ -218,17 +212,9 @@ def plan_project(project: Project) -> Plan:
             elif guess:
                 positives = round(guess.pseudo / len(project.genomes))
                 rows, assumed = positives + _lifted_negatives(project, positives), True
-            steps.append(
-                Step(
-                    name,
-                    group,
-                    _status(ledger.get(group), digest),
-                    rows,
-                    _bytes(project, rows) if rows is not None else None,
-                    positives,
-                    assumed=assumed,
-                )
-            )
+            status = _status(ledger.get(group), digest)
+            size = _bytes(project, rows)
+            steps.append(Step(name, group, status, rows, size, positives, assumed=assumed))
     return Plan(
         project=project.name,
         stores=str(project.store.path),

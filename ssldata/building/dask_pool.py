@@ -21,7 +21,7 @@ WORKER_SECONDS = 2
 
 
 class Pool(Protocol):
-    """Runs an importable function over arguments and yields results as they come."""
+    """Runs an importable function over arguments and yields results as they complete."""
 
     def map(
         self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]
@@ -31,7 +31,7 @@ class Pool(Protocol):
 
 
 class SerialPool:
-    """Everything in this process, in order: ordinary tracebacks, no cluster."""
+    """Runs everything in this process, in order: ordinary tracebacks, no cluster."""
 
     def map(
         self, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]
@@ -42,7 +42,7 @@ class SerialPool:
 
 
 class DaskPool:
-    """Tasks on a Dask client. Functions are given paths and numbers, never arrays."""
+    """Runs tasks on a Dask client. Arguments are paths and numbers, never arrays."""
 
     def __init__(self, client: Any) -> None:
         self.client = client
@@ -60,8 +60,8 @@ class DaskPool:
                 yield future.result()
         except KilledWorker as exc:
             raise ClusterError(
-                "a task ended its worker again and again, most likely for want of memory; give "
-                "workers more (--memory; `crosslabel plan` says what one needs) or use fewer"
+                "a task killed its worker repeatedly, most likely for lack of memory; give each "
+                "worker more (--memory; see `crosslabel plan` for what one needs) or use fewer"
             ) from exc
         finally:
             self.client.cancel(futures)
@@ -73,16 +73,16 @@ class DaskPool:
         *,
         after: Mapping[str, Sequence[str]],
     ) -> Iterator[tuple[str, Any]]:
-        """Do named calls, some after others; one that fails does not stop the rest.
+        """Run named calls, some after others; one that fails does not stop the rest.
 
         Parameters
         ----------
         function
-            Importable, for the workers.
+            Importable by the workers.
         calls
-            Name → arguments. What a call waits for stands before it.
+            Name → arguments. A call comes after those it waits for.
         after
-            Name → names it waits for. It fails with the failure of any of them.
+            Name → names of the calls it waits for; it fails if any of them fails.
 
         Yields
         ------
@@ -110,7 +110,7 @@ class DaskPool:
                 error = future.exception()
                 if isinstance(error, KilledWorker):
                     error = ClusterError(
-                        "ended its worker again and again, most likely for want of memory"
+                        "killed its worker repeatedly, most likely for lack of memory"
                     )
                 yield names[future.key], future.result() if error is None else error
         finally:
@@ -118,35 +118,35 @@ class DaskPool:
 
 
 def _after(function: Callable[..., Any], arguments: tuple[Any, ...], waits: list[Any]) -> Any:
-    """Call a function; Dask has waited for `waits` before."""
+    """Call a function, after Dask has waited for `waits`."""
     del waits
     return function(*arguments)
 
 
 def check_one_place(options: Mapping[str, object]) -> None:
-    """Raise :class:`ConfigError` when more than one option (name → value) says where work runs."""
+    """Raise :class:`ConfigError` if more than one of the options (name → value) is given."""
     given = [name for name, value in options.items() if value]
     if len(given) > 1:
         raise ConfigError(f"{' and '.join(given)} exclude each other; give one of them")
 
 
 def check_memory(memory: str, *, workers: int, needed: int) -> None:
-    """Raise :class:`ClusterError` unless `workers` local workers can do with a memory limit.
+    """Raise :class:`ClusterError` unless `workers` local workers can work within a memory limit.
 
     Parameters
     ----------
     memory
-        Of each worker, for example ``2GB``.
+        Limit of each worker, for example ``2GB``.
     workers
-        How many will be started; a limit without any is a mistake.
+        Workers that will be started; a limit without any is an error.
     needed
-        Bytes one is known to need.
+        Bytes that one is known to need.
     """
     from dask.utils import parse_bytes
 
     if not workers:
         raise ClusterError(
-            f"--memory {memory}: limits the workers that --workers starts; there are none here"
+            f"--memory {memory}: limits the workers that --workers starts, and none is started"
         )
     try:
         limit = int(parse_bytes(memory))
@@ -155,18 +155,18 @@ def check_memory(memory: str, *, workers: int, needed: int) -> None:
     if limit < needed:
         raise ClusterError(
             f"--memory {memory}: a worker of this project needs {-(-needed // 1_000_000)}MB "
-            "(`crosslabel plan` says it)"
+            "(see `crosslabel plan`)"
         )
 
 
 def _bounded(make: Callable[[], Any], seconds: float) -> Any:
-    """Return what `make` returns; distributed waits for ever for a server that never speaks."""
+    """Call `make` with a time limit; distributed waits forever for a silent server."""
     done: list[Any] = []
 
     def attempt() -> None:
         try:
             done.append((make(), None))
-        except BaseException as exc:  # raised where it is waited for
+        except BaseException as exc:  # raised in the waiting thread
             done.append((None, exc))
 
     thread = threading.Thread(target=attempt, daemon=True)
@@ -181,14 +181,14 @@ def _bounded(make: Callable[[], Any], seconds: float) -> Any:
 
 
 def _check_scheduler_file(path: Path) -> None:
-    """Raise :class:`ClusterError` when a file is not what a Dask scheduler writes."""
+    """Raise :class:`ClusterError` unless a file is one that a Dask scheduler wrote."""
     try:
         json.loads(path.read_text(encoding="utf-8"))["address"]
     except OSError as exc:
         raise ClusterError(f"{path}: no such scheduler file") from exc
     except (ValueError, KeyError, TypeError) as exc:
         raise ClusterError(
-            f"{path}: no scheduler file (it gives no address); "
+            f"{path}: not a scheduler file (it has no address); "
             "`dask scheduler --scheduler-file FILE` writes one"
         ) from exc
 
@@ -211,18 +211,18 @@ def open_pool(
     scheduler
         Address of a running Dask scheduler, for example ``tcp://10.0.0.1:8786``.
     scheduler_file
-        The file a running Dask scheduler wrote its address to.
+        The file to which a running Dask scheduler wrote its address.
     memory
-        Memory limit per local worker, for example ``2GB``: a worker that grows beyond it is
-        stopped and started anew.
+        Memory limit per local worker, for example ``2GB``: a worker that exceeds it is stopped
+        and restarted.
     needed
         Bytes a worker is known to need; a smaller `memory` is refused.
 
     Raises
     ------
     ClusterError
-        `memory` is no size, too small, or given without local workers; the scheduler file is none;
-        the scheduler cannot be reached, or has no workers, within 6 seconds.
+        `memory` is not a size, too small, or given without local workers; the scheduler file is
+        not one; the scheduler cannot be reached, or has no workers, within 6 seconds.
     """
     if memory is not None:
         check_memory(memory, workers=workers, needed=needed)
@@ -236,27 +236,27 @@ def open_pool(
         where = scheduler or str(scheduler_file)
         if scheduler_file is not None:
             _check_scheduler_file(scheduler_file)
-        # A failed connection logs tracebacks of its own; our one line says it all.
+        # A failed connection logs tracebacks of its own; our one line is enough.
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         client = None
         try:
             place = {"address": scheduler} if scheduler else {"scheduler_file": str(scheduler_file)}
             client = _bounded(lambda: Client(**place, timeout=CONNECT_SECONDS), CONNECT_SECONDS + 1)
             client.wait_for_workers(1, timeout=WORKER_SECONDS)
-        except Exception as exc:  # another server's answer makes distributed raise anything
+        except Exception as exc:  # the answer of another server makes distributed raise anything
             if client is not None:
                 client.close()
             expected = isinstance(exc, OSError | TimeoutError | ValueError)
             raise ClusterError(
                 f"{where}: no Dask scheduler with workers answered within "
                 f"{CONNECT_SECONDS + WORKER_SECONDS} s ({type(exc).__name__}"
-                f"{'' if expected else ': what answers there is another server'}); start one, "
+                f"{'' if expected else ': another server answers there'}); start one, "
                 "or use --workers"
             ) from exc
         with client:
             yield DaskPool(client)
         return
-    # Dask tells its workers to hand freed memory back at once; every temporary array is then
+    # By default Dask makes its workers return freed memory at once; every temporary array is then
     # page-faulted in again, which makes this work three to four times slower.
     keep = {
         "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 20_000_000_000,
@@ -270,7 +270,7 @@ def open_pool(
             processes=True,
             dashboard_address="127.0.0.1:0",
             memory_limit=memory or "auto",
-            silence_logs=logging.CRITICAL,  # what fails is raised here, in one line
+            silence_logs=logging.CRITICAL,  # failures are raised here, in one line
         ) as cluster,
         Client(cluster) as client,
     ):

@@ -1,6 +1,6 @@
-"""A store over its life: add a genome, take one out, keep one from being read.
+"""Genomes of a store: add one, remove one, hide one from readers.
 
-Each of these touches the group of one genome and the ledger, nothing else.
+Each of these changes the group of one genome and the ledger, nothing else.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def _project_of_store(path: Path, reference: Path | None) -> Project:
-    """Return the settings a store was built with as a project, for a store that came alone."""
+    """Return the settings a store was built with as a project, for a store without one."""
     if path.suffix != ".zarr":
         raise ConfigError(f"{path}: a store to write to is named NAME.zarr; rename it")
     if reference is None:
@@ -50,7 +50,7 @@ def _project_of_store(path: Path, reference: Path | None) -> Project:
         {
             "name": attributes["name"],
             "reference": {"name": attributes["reference"]["name"], "sequence": str(reference)},
-            # Peaks are in the store as sources; the files are never read again.
+            # The store holds the peaks as sources; the files are never read again.
             "experiments": [{"name": name, "peaks": "-"} for name in attributes["experiments"]],
             **{key: attributes[key] for key in ("windows", "liftover", "split", "negatives")},
             "store": {
@@ -77,7 +77,7 @@ def _is_same(known: Genome, genome: Genome) -> bool:
 
 
 def _with_genome(project: Project, genome: Genome, *, replace: bool) -> Project:
-    """Return the project with one genome more (or in the place of the one of its name)."""
+    """Return the project with a genome added, or in place of the one of the same name."""
     others = [other for other in project.genomes if other.name != genome.name]
     same = [other for other in project.genomes if other.name == genome.name]
     if same and same[0] != genome and not replace:
@@ -118,7 +118,7 @@ def add_genome(
     pool: Pool | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Write the homologous rows of one more genome, and enter it in the project's list.
+    """Write the homologous rows of another genome, and add it to the project's list.
 
     Parameters
     ----------
@@ -126,11 +126,11 @@ def add_genome(
         A project (every store of it) or one store.
     name, sequence, chain, distance, aliases
         Of the genome, as in the project file. For a genome of the project None keeps its
-        distance and aliases, and other files that say the same keep the listed ones.
+        distance and aliases, and files of the same content keep the listed paths.
     reference
         Sequence of the labelled genome, for a store without a project.
     replace
-        Build it anew when the store has this genome from other inputs or settings.
+        Rebuild the genome if the store has it from other inputs or settings.
     pool, progress
         As in :func:`ssldata.building.build_store.build_genome`.
 
@@ -145,7 +145,7 @@ def add_genome(
     ------
     CrosslabelError
         An input is missing or wrong, the name is taken, or rows from other inputs are there and
-        `replace` is not set. Nothing is entered in the list then.
+        `replace` is not set. The list stays as it was then.
     """
     place = find_place(path)
     entry: dict[str, Any] = {
@@ -155,7 +155,7 @@ def add_genome(
     }
     listed = [] if place.project is None else place.project.genomes
     known = next((genome for genome in listed if genome.name == name), None)
-    if known is not None:  # what is not said stays as it is
+    if known is not None:  # options that are not given keep their values
         distance = known.distance if distance is None else distance
         aliases = known.aliases if aliases is None else aliases
     if distance is not None:
@@ -203,7 +203,7 @@ def _has(store: Path, genome: str) -> bool:
 
 
 def remove_genome(path: Path, name: str) -> dict[str, Any]:
-    """Delete the rows of one genome, and take it out of the project's list when given a project.
+    """Delete the rows of one genome; given a project, also take it out of the project's list.
 
     Parameters
     ----------
@@ -248,7 +248,7 @@ def remove_genome(path: Path, name: str) -> dict[str, Any]:
         strike_genome(registry, name)
         listed = False
     elif listed:
-        _LOG.warning("%s still lists %s; the next build writes it again", registry, name)
+        _LOG.warning("%s still lists %s; the next build will rebuild it", registry, name)
     return {
         "genome": name,
         "stores": results,
@@ -258,7 +258,7 @@ def remove_genome(path: Path, name: str) -> dict[str, Any]:
 
 
 def _require_somewhere(place: Place, group: str, name: str, *, or_listed: bool = False) -> None:
-    """Raise when no store of a place has a genome."""
+    """Raise :class:`StoreError` if no store of a place has a genome."""
     known: set[str] = set()
     for store in place.stores:
         known |= set((read_root_attributes(store) or {"ledger": {}})["ledger"])
@@ -271,7 +271,7 @@ def _require_somewhere(place: Place, group: str, name: str, *, or_listed: bool =
 
 
 def yank_genome(path: Path, name: str, *, reason: str = "") -> dict[str, Any]:
-    """Keep the rows of one genome but let no reader use them.
+    """Keep the rows of one genome but hide them from readers.
 
     Parameters
     ----------
@@ -280,7 +280,7 @@ def yank_genome(path: Path, name: str, *, reason: str = "") -> dict[str, Any]:
     name
         Of the genome.
     reason
-        Written into the ledger; of a genome that is yanked already, instead of the earlier one.
+        Written into the ledger; for a genome that is yanked already, in place of the earlier one.
 
     Returns
     -------

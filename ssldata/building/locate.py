@@ -1,4 +1,4 @@
-"""What a path in a command means: a project with all its stores, or one store."""
+"""Resolve the path given to a command: a project with all its stores, or one store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LEVELS = 3
 
 @dataclass(frozen=True)
 class Place:
-    """The stores a command means, and the project they belong to, if there is one.
+    """The stores a command works on, and the project they belong to, if there is one.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ def names_project(path: Path) -> bool:
 
 
 def find_place(path: Path) -> Place:
-    """Return what a path means: a project (all its stores), or one store that can be written to.
+    """Return the stores that a path stands for: all those of a project, or one to write to.
 
     Parameters
     ----------
@@ -67,13 +67,13 @@ def find_place(path: Path) -> Place:
         return Place(built, project, [place for place in places if place not in built], True)
     if path.is_file() or is_url(path):
         raise StoreError(
-            f"{path}: a zip or an address is only read; give the project or the folder of a store"
+            f"{path}: a zip or an address is read-only; give the project or the folder of a store"
         )
     if not path.exists():
         raise MissingInputError(f"{path}: no such store or project")
     if read_root_attributes(path) is None:
         raise StoreError(f"{path}: neither a crosslabel store nor a project")
-    # Workers in other folders are given the path, too.
+    # Absolute, for workers in other folders.
     return Place([path.absolute()], project_above(path), [], False)
 
 
@@ -90,7 +90,7 @@ def project_above(path: Path) -> Project | None:
     Raises
     ------
     CrosslabelError
-        A project file is there and wrong.
+        A project file was found and is wrong.
     """
     lexical, real = path.absolute().parents[:_LEVELS], path.resolve().parents[:_LEVELS]
     for folder in dict.fromkeys([*lexical, *real]):

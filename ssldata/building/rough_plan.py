@@ -1,4 +1,4 @@
-"""What a plan reckons with while inputs are missing: rows from stated assumptions."""
+"""Estimate the rows of stores whose inputs are missing, from stated assumptions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COUNT_COLUMNS = ("experiment", "positives", "pseudo_labelled")
 
 @dataclass(frozen=True)
 class Expected:
-    """Rows of one store, reckoned without its inputs.
+    """Rows of one store, estimated without its inputs.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ def read_sizes(path: Path) -> dict[str, int]:
     MissingInputError
         No such file.
     InputError
-        A line is something else.
+        A line has another form, or a contig occurs twice.
     """
     sizes: dict[str, int] = {}
     for number, row in _rows(path, "reference.sizes", "\t"):
@@ -73,7 +73,7 @@ def read_counts(path: Path) -> dict[str, tuple[int, int]]:
     MissingInputError
         No such file.
     InputError
-        It is no such table.
+        The file is not such a table.
     """
     rows = _rows(path, "training.published_counts", ",")
     if tuple(next(rows, (1, []))[1]) != COUNT_COLUMNS:
@@ -93,7 +93,7 @@ def _is_whole(text: str) -> bool:
 
 
 def _rows(path: Path, key: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield number and fields of the lines that are not empty."""
+    """Yield the number and the fields of every line that is not empty."""
     if not path.is_file():
         raise MissingInputError(f"{path}: no such file; see {key}")
     with path.open(encoding="utf-8", newline="") as handle:
@@ -107,19 +107,19 @@ def _rows(path: Path, key: str, delimiter: str) -> Iterator[tuple[int, list[str]
 
 
 def expected_rows(project: Project, reference: Genome | None) -> dict[str, Expected]:
-    """Return what is expected of every store, as far as the project file lets it be said.
+    """Return the expected rows of every store for which the project file allows an estimate.
 
     Parameters
     ----------
     project
-        With ``training.published_counts``, and ``reference.sizes`` unless the sequence is there.
+        With ``training.published_counts``, and ``reference.sizes`` unless the sequence exists.
     reference
-        The labelled genome, if its sequence is there.
+        The labelled genome, if its sequence exists.
 
     Returns
     -------
     dict
-        Store → rows; without those of which nothing is known.
+        Store → rows; stores of which nothing is known are left out.
     """
     sizes = _sizes(project, reference)
     if project.training.published_counts is None or not sizes:
@@ -156,7 +156,7 @@ def _sizes(project: Project, reference: Genome | None) -> Mapping[str, int]:
 
 
 def assumptions(project: Project) -> list[str]:
-    """Return in words what :func:`expected_rows` assumes."""
+    """Return the assumptions of :func:`expected_rows` in words."""
     held_out = ", ".join([*project.split.test, *project.split.validation])
     counts = project.training.published_counts
     name = counts.name if counts else "unknown"

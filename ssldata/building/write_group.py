@@ -1,4 +1,4 @@
-"""Writing the groups of a store: columns, whole shards of sequences, sources, liftover results."""
+"""Write the groups of a store: columns, whole shards of sequences, sources, liftover results."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ _ROW_DIMS: dict[str, tuple[str, ...]] = {
 def fill_shard(
     store_path: Path, name: str, shard: int, genome: Genome, digest: str
 ) -> tuple[int, str]:
-    """Extract and write the sequences of one whole shard; this is what a Dask worker runs.
+    """Extract and write the sequences of one whole shard; the task of a Dask worker.
 
     Parameters
     ----------
     store_path, name, shard
-        Where to write.
+        The store, the group and the shard to write.
     genome
-        Travels as a path; the worker maps the file itself.
+        Sent as a path; the worker maps the file itself.
     digest
-        Of the inputs of the group. A task of a build that was killed may still run somewhere; it
-        must not write into the group of a later build of other inputs.
+        Digest of the inputs of the group. A task of a build that was killed may still run
+        somewhere; it must not write into the group of a later build of other inputs.
 
     Returns
     -------
@@ -89,15 +89,15 @@ def write_group(
     Parameters
     ----------
     writer, name
-        Where.
+        The store and the group to write.
     built
         The rows, in stored order.
     project
         Windows and store settings.
     genome
-        Where the rows lie.
+        The genome of the rows.
     digest
-        Of the inputs of the group.
+        Digest of the inputs of the group.
     pool
         What runs the shard tasks.
     progress
@@ -185,7 +185,7 @@ def stored_sources(store: Store) -> Sources:
 
 
 def status_counts(status: NDArray[np.int8]) -> dict[str, int]:
-    """Return the number of sources per status, by lower-case name, zeros left out."""
+    """Return the number of sources per status, by lower-case name; zeros are left out."""
     counts = np.bincount(status, minlength=len(Status)).tolist()
     return {s.name.lower(): counts[s] for s in Status if counts[s]}
 

@@ -264,4 +264,4 @@ def test_what_ends_every_worker_is_given_up() -> None:
         ((name, outcome),) = pool.run_all(os._exit, calls, after={})
     assert name == "deadly"
     assert isinstance(outcome, ClusterError)
-    assert "again and again" in str(outcome)
+    assert "repeatedly" in str(outcome)

@@ -225,7 +225,7 @@ def test_nothing_to_add_to(tmp_path: Path, small_world: Path) -> None:
         add_genome(small_world, name="x", **files)
     (tmp_path / "store.zip").write_bytes(b"PK")
     for place in (tmp_path / "store.zip", Path("http://host/store.zarr")):
-        with pytest.raises(StoreError, match="only read; give the project or the folder"):
+        with pytest.raises(StoreError, match="read-only; give the project or the folder"):
             remove_genome(place, "x")
     with pytest.raises(StoreError, match="neither a crosslabel store nor a project"):
         remove_genome(tmp_path, "x")

@@ -1,4 +1,4 @@
-"""Tables that a plan reckons with: read strictly, errors named by line."""
+"""Tables that a plan estimates from: read strictly, errors named by line."""
 
 from __future__ import annotations
 
