@@ -193,7 +193,17 @@ def status_counts(status: NDArray[np.int8]) -> dict[str, int]:
 def write_liftover(
     writer: StoreWriter, name: str, lifted: LiftResult, identity: NDArray[np.float32]
 ) -> str:
-    """Write ``liftover/`` of one genome and return the checksum of its arrays."""
+    """Write ``liftover/`` of one genome and return the checksum of its arrays.
+
+    Parameters
+    ----------
+    writer, name
+        The store and the group of the genome.
+    lifted
+        One result per source of the store.
+    identity
+        float32 (n,), share of identical bases of each source.
+    """
     arrays = {
         key: getattr(lifted, key)
         for key in ("status", "contig", "start", "end", "strand", "aligned", "pieces", "loci")

@@ -141,9 +141,8 @@ def validate_store(
     try:
         arrays = store.sources()
         sources = arrays | store.source_contigs()
-        expected = entry.get("checksums", {}).get("sources")
-        found = [*check_contigs(sources, entry)]
-        found += check_sources(sources, store.attributes, expected, arrays_digest(arrays))
+        found = [*check_contigs(sources, entry), *_check_content(entry, "sources", arrays)]
+        found += check_sources(sources, store.attributes)
         report.problems += [Problem("sources", *one) for one in found]
     except _AWAY:
         raise
@@ -186,15 +185,22 @@ def _unreadable(exc: Exception) -> str:
     return f"cannot be read: {type(exc).__name__}: {first}"
 
 
+def _check_content(
+    entry: Mapping[str, Any], part: str, arrays: Mapping[str, NDArray[Any]]
+) -> Iterator[Found]:
+    """Compare arrays with their checksum in the ledger, if it has one."""
+    expected = entry.get("checksums", {}).get(part)
+    if expected is not None and arrays_digest(arrays) != expected:
+        yield "checksums", f"the arrays of {part} are not those that were written"
+
+
 def _check_group(
     store: Store, rows: RowGroup, sources: Mapping[str, Any], genome: Genome | None
 ) -> Iterator[Found]:
     """Check the attributes and columns of one group."""
     entry = store.ledger[rows.name]
     columns = {name: rows.column(name) for name in rows.column_names()}
-    expected = entry.get("checksums", {}).get("columns")
-    if expected is not None and arrays_digest(columns) != expected:
-        yield "checksums", "the columns are not those that were written"
+    yield from _check_content(entry, "columns", columns)
     group = Group(rows.name, columns, rows.attributes(), entry, store.attributes, rows.length)
     shapes = list(check_shapes(group))
     yield from shapes
@@ -211,9 +217,7 @@ def _check_group(
         yield from check_splits(group, sources)
         if not group.is_reference:
             lifted = rows.liftover()
-            expected = entry.get("checksums", {}).get("liftover")
-            if expected is not None and arrays_digest(lifted) != expected:
-                yield "checksums", "the arrays of liftover/ are not those that were written"
+            yield from _check_content(entry, "liftover", lifted)
             yield from check_liftover(group, lifted, sources)
     yield from _check_weights(store, rows)
 
