@@ -24,9 +24,7 @@ from ssldata.building.build_inputs import (
     ProjectInputs,
     StoreInputs,
     TargetInputs,
-    open_inputs,
     open_project,
-    open_target,
     path_of_store,
     row_settings,
     store_names,
@@ -104,8 +102,9 @@ def _changed(entry: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
     return ", ".join(differences(entry.get("inputs"), inputs))
 
 
-def _check_positives(project: Project, inputs: StoreInputs, built: ReferenceRows) -> None:
+def _check_positives(inputs: StoreInputs, built: ReferenceRows) -> None:
     """Refuse a store with no positive row in a split: nothing could be trained or evaluated."""
+    project = inputs.project
     where = {
         VALIDATION: f" ({', '.join(project.split.validation) or 'a fraction of the loci'})",
         TEST: f" ({', '.join(project.split.test)})",
@@ -134,30 +133,24 @@ def _warn_of_unknown_contigs(inputs: StoreInputs) -> None:
 
 
 def build_reference(
-    project: Project,
-    store_name: str,
+    inputs: StoreInputs,
     *,
     pool: Pool | None = None,
     progress: Progress | None = None,
     replace: bool = False,
-    inputs: StoreInputs | None = None,
 ) -> dict[str, Any]:
     """Build the reference rows and the sources of one store.
 
     Parameters
     ----------
-    project
-        The project.
-    store_name
-        An experiment, or ``joint``.
+    inputs
+        The opened inputs of the store.
     pool
         What runs the shard tasks; default: this process.
     progress
         Progress reporter.
     replace
         Rebuild a store whose inputs or settings changed, with all its genomes.
-    inputs
-        Already opened inputs of this store.
 
     Returns
     -------
@@ -167,11 +160,10 @@ def build_reference(
     Raises
     ------
     CrosslabelError
-        Inputs are missing or wrong; the folder holds something else; or the store was built from
+        The folder holds something else; a split has no positive row; or the store was built from
         other inputs and `replace` is not set.
     """
-    inputs = inputs or open_inputs(project, store_name)
-    path = inputs.path
+    project, path = inputs.project, inputs.path
     with writer_lock(path):
         writer = StoreWriter(path)
         attributes = writer.attributes()
@@ -191,7 +183,7 @@ def build_reference(
             )
         _warn_of_unknown_contigs(inputs)
         built = reference_rows(project, inputs.experiments, inputs.genome, inputs.peaks)
-        _check_positives(project, inputs, built)
+        _check_positives(inputs, built)
         # Only now: a store that is replaced stays until its successor is known to be sound.
         repaired = taken_out and same
         if repaired:  # the genomes are sound, see ssldata.checking.repair
@@ -223,25 +215,23 @@ def build_reference(
 
 
 def build_genome(
-    project: Project,
-    store_name: str,
-    genome_name: str,
+    target: TargetInputs,
+    path: Path,
     *,
     pool: Pool | None = None,
     progress: Progress | None = None,
     replace: bool = False,
-    target: TargetInputs | None = None,
 ) -> dict[str, Any]:
     """Lift the sources of one store to one genome and write its homologous rows.
 
     Parameters
     ----------
-    project, store_name, pool, progress, replace
-        See :func:`build_reference`.
-    genome_name
-        A target genome of the project.
     target
-        The already opened genome and chain, so that several stores share them.
+        The opened genome and chain; stores share them.
+    path
+        The store.
+    pool, progress, replace
+        See :func:`build_reference`.
 
     Returns
     -------
@@ -251,11 +241,11 @@ def build_genome(
     Raises
     ------
     CrosslabelError
-        See :func:`build_reference`; or the store has no reference rows.
+        The store has no reference rows; or it has this genome from other inputs and `replace` is
+        not set.
     """
-    path = path_of_store(project, store_name)
+    project, genome_name = target.project, target.settings.name
     name = f"{HOMOLOGUES}/{genome_name}"
-    target = target or open_target(project, genome_name)
     progress = progress or NoProgress()
     with writer_lock(path):
         store = open_store(path)
@@ -274,7 +264,7 @@ def build_genome(
                     f"({_changed(entry, inputs)}); pass --replace to rebuild it"
                 )
         sources = stored_sources(store)
-        with progress.task(f"{store_name}: liftover to {genome_name}", 1) as advance:
+        with progress.task(f"{path.stem}: liftover to {genome_name}", 1) as advance:
             lifted, identity = target.lift(sources)
             advance(1)
         built = homologue_rows(project, target.genome, genome_name, sources, lifted)
@@ -433,13 +423,12 @@ def build_project(
             store = inputs.stores[name]
             if repair:
                 take_out_damaged(store.path, store.digest, progress=progress)
-            call: tuple[Any, ...] = (build_reference, project, name)
             label = f"{name} / {project.reference.name}"
-            done = [step("build-reference", label, *call, inputs=store, **how)]
+            done = [step("build-reference", label, build_reference, store, **how)]
             advance(1)
             for genome, target in inputs.targets.items():
-                call = (build_genome, project, name, genome)
-                done.append(step("build-genome", f"{name} / {genome}", *call, target=target, **how))
+                call = (build_genome, target, store.path)
+                done.append(step("build-genome", f"{name} / {genome}", *call, **how))
                 advance(1)
             account = step("finish-store", name, finish_store, project, name)
             results.append({**account, "steps": done})

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ssldata.base.errors import ConfigError, InputError, MissingInputError, StoreError
-from ssldata.base.progress import NoProgress, Progress
-from ssldata.building.build_inputs import open_target
+from ssldata.base.progress import Progress
+from ssldata.building.build_inputs import open_target, path_of_store
 from ssldata.building.build_plan import memory_for
 from ssldata.building.build_store import build_genome
 from ssldata.building.dask_pool import Pool
@@ -171,16 +171,14 @@ def add_genome(
         entry |= {"sequence": str(known.sequence), "chain": str(known.chain)}
         genome = checked(Genome, entry, "store add")
     project = _with_genome(settings, genome, replace=replace)
-    inputs = open_target(project, name)
+    target = open_target(project, name)
     results = [
         build_genome(
-            project,
-            store.stem,
-            name,
-            target=inputs,
+            target,
+            path_of_store(project, store.stem),
             replace=replace,
             pool=pool,
-            progress=progress or NoProgress(),
+            progress=progress,
         )
         for store in place.stores
     ]

@@ -69,7 +69,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def train_here(project: Project, regimes: Sequence[str]) -> None:
-    """Train with one thread of TensorFlow, which only a new process can be told."""
+    """Train with one thread of TensorFlow, which can only be set in a new process."""
     code = (
         "from ssldata.project.project_file import load_project\n"
         "from flows.steps.cell_worker import train_cell\n"
@@ -134,7 +134,7 @@ def test_dry_run_lists_every_run(trained: Project) -> None:
     assert [run["status"] for run in value] == ["unknown", "missing"]
 
 
-def test_who_waits_for_a_run_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_waiting_for_a_run_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = RunFolder(tmp_path / "run")
     entered = threading.Event()
 

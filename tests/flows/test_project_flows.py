@@ -67,7 +67,7 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name in ("PREFECT_LOGGING_LEVEL", "PREFECT_SERVER_LOGGING_LEVEL"):
             patch.setenv(name, "CRITICAL")
         patch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-        # Prefect sets logging up anew when it is imported and thereby closes every handler there
+        # Prefect sets up logging again when it is imported and thereby closes every handler there
         # is; that of TensorFlow would close pytest's captured stderr with itself.
         absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
         prefect_runtime.prepare()
@@ -241,7 +241,7 @@ def test_every_genome_is_opened_once(
     ]
 
 
-def test_a_run_that_fails_is_told_of_and_stops_no_other(
+def test_a_run_that_fails_is_reported_and_stops_no_other(
     tmp_path: Path,
     backend: None,
     capsys: pytest.CaptureFixture[str],
@@ -265,7 +265,7 @@ def test_a_run_that_fails_is_told_of_and_stops_no_other(
 @pytest.mark.parametrize(
     "training", [{"models": ["cnn-7"]}, {"models": ["deepbind"], "model_options": {"cnn-7": {}}}]
 )
-def test_an_unknown_model_is_told_before_anything_is_built(
+def test_an_unknown_model_is_reported_before_anything_is_built(
     training: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = make_project(tmp_path / "project", **training)
@@ -277,7 +277,7 @@ def test_an_unknown_model_is_told_before_anything_is_built(
     assert not (folder / "store").exists()
 
 
-def test_bad_input_is_told_before_anything_is_written(
+def test_bad_input_is_reported_before_anything_is_written(
     tmp_path: Path, backend: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = make_project(tmp_path / "project")
@@ -391,16 +391,16 @@ def deployments() -> dict[str, tuple[Any, dict[str, Any]]]:
     from prefect.flows import load_flow_from_entrypoint
     from rich.console import Console
 
-    said = io.StringIO()
+    output = io.StringIO()
     read, actions = _load_deploy_configs_and_actions(
-        ROOT / "prefect.yaml", console=Console(file=said)
+        ROOT / "prefect.yaml", console=Console(file=output)
     )
-    assert said.getvalue() == ""  # where it says what it left out
+    assert output.getvalue() == ""  # where it reports what it left out
     assert len(actions["pull"]) == 1
     return {d["name"]: (load_flow_from_entrypoint(d["entrypoint"]), d) for d in read}
 
 
-#: What a deployment still has to be told, and the command whose options it takes.
+#: Parameters a deployment still needs, and the command whose options it takes.
 DEPLOYED = {
     "run": (set(), app.run),
     "build": (set(), app.build),

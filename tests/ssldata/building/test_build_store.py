@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from ssldata.base.errors import ClusterError, ConfigError, CrosslabelError, InputError, StoreError
+from ssldata.building.build_inputs import open_inputs, open_target
 from ssldata.building.build_plan import plan_project
 from ssldata.building.build_store import build_genome, build_project, build_reference
 from ssldata.building.dask_pool import CONNECT_SECONDS, WORKER_SECONDS
@@ -144,11 +145,10 @@ def test_a_changed_chain_touches_its_genome_only(world: Path) -> None:
     build_project(project)
     path = first_store(project)
     before = tree_digest(path / "reference")
-    changed = change(world, liftover={"gap": 5})
-    name = project.experiments[0].name
+    target = open_target(change(world, liftover={"gap": 5}), project.genomes[0].name)
     with pytest.raises(StoreError, match=r"\(liftover\.gap\); pass --replace"):
-        build_genome(changed, name, project.genomes[0].name)
-    result = build_genome(changed, name, project.genomes[0].name, replace=True)
+        build_genome(target, path)
+    result = build_genome(target, path, replace=True)
     assert result["status"] == "built"
     assert tree_digest(path / "reference") == before
 
@@ -315,14 +315,14 @@ def test_a_full_disk_leaves_no_half_group(
 ) -> None:
     project = load_project(world)
     name = project.experiments[0].name
-    build_reference(project, name)
+    build_reference(open_inputs(project, name))
 
     def full(*args: object) -> str:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("ssldata.building.write_group.write_shard", full)
     with pytest.raises(OSError, match="No space left"):
-        build_genome(project, name, project.genomes[0].name)
+        build_genome(open_target(project, project.genomes[0].name), project.store_path(name))
     store = open_store(project.store_path(name))
     assert store.genomes == []
     monkeypatch.undo()

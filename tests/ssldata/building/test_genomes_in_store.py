@@ -283,7 +283,7 @@ def test_yank_keeps_the_rows_and_hides_them(world: Path, built_world: Path) -> N
     yank_genome(world, LAST, reason="another reason")
     yank_genome(world, LAST)
     assert open_store(path).ledger[f"homologs/{LAST}"]["yanked"] == "another reason"
-    # A build leaves it as it is, and plan says so.
+    # A build leaves it as it is, and plan reports it.
     steps = [step for summary in build_project(project) for step in summary["steps"]]
     assert {s["status"] for s in steps if s["group"] == f"homologs/{LAST}"} == {"yanked"}
     statuses = {s.group: s.status for s in plan_project(project).steps}
@@ -314,7 +314,7 @@ def test_leftovers_of_a_whole_store_being_replaced_are_swept(world: Path) -> Non
     assert not doomed.exists()
 
 
-def test_diff_says_what_and_why(world: Path, built_world: Path) -> None:
+def test_diff_reports_what_and_why(world: Path, built_world: Path) -> None:
     ours, theirs = (folder / "store" / "alpha.zarr" for folder in (world, built_world))
     assert diff_stores(open_store(ours), open_store(theirs))["same"]
     raw = yaml.safe_load((world / "project.yaml").read_text())

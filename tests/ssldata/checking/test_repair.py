@@ -93,7 +93,7 @@ def test_a_repair_that_is_cut_goes_on_and_keeps_the_genomes(
         assert main(["build", str(world), "-e", "alpha", "--repair"]) == 130
     with pytest.raises(StoreError, match="not complete"):
         open_store(store)
-    # With other settings the build would begin anew, and lose the genomes: not unasked.
+    # With other settings the build would start over, and lose the genomes: only if asked.
     settings = (world / "project.yaml").read_text()
     raw = yaml.safe_load(settings)
     raw["store"] = {**raw.get("store", {}), "seed": 99}
