@@ -7,7 +7,7 @@ Models read token ids (B, S), which :mod:`ssldata.reading.tokens` makes of base 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -23,13 +23,7 @@ from sslmodels.dnabert2.bert_config import (
     LoraOptions,
     Pooling,
 )
-from sslmodels.dnabert2.bert_layers import (
-    Embeddings,
-    EncoderLayer,
-    Linear,
-    MaskedLmHead,
-    Tensor,
-)
+from sslmodels.dnabert2.bert_layers import Embeddings, EncoderLayer, Linear, MaskedLmHead, Tensor
 from sslmodels.layers.sequence_model import PACKAGE
 
 #: Rows embedded at once.
@@ -74,8 +68,41 @@ def pool(hidden: Any, attention_mask: Any, pooling: Pooling) -> Any:
     return ops.where(ops.any(mask > 0, axis=1), ops.max(lowest, axis=1), 0.0)
 
 
+class _Rebuildable(keras.Model):
+    """Base of the models: each is rebuilt from its sizes, its adapters and its seed."""
+
+    config: DnabertConfig
+    lora: LoraOptions | None = None
+    seed: int
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what rebuilds the model."""
+        lora = None if self.lora is None else self.lora.as_dict()
+        return {
+            "name": self.name,
+            "config": self.config.as_dict(),
+            "lora": lora,
+            **self._own_config(),
+            "seed": self.seed,
+        }
+
+    def _own_config(self) -> dict[str, Any]:
+        """Return the settings of one class."""
+        return {}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+        """Rebuild the model of :meth:`get_config`."""
+        del custom_objects
+        rebuilt = {**config, "config": DnabertConfig(**config["config"])}
+        lora = rebuilt.pop("lora")
+        if lora is not None:
+            rebuilt["lora"] = LoraOptions(**lora)
+        return cls(**rebuilt)
+
+
 @keras.saving.register_keras_serializable(package=PACKAGE)
-class DnabertBackbone(keras.Model):
+class DnabertBackbone(_Rebuildable):
     """Embeddings and encoder: token ids (B, S) → hidden states (B, S, width), padding exact zeros.
 
     Parameters
@@ -141,19 +168,9 @@ class DnabertBackbone(keras.Model):
         encoder = [tensor for layer in self.encoder for tensor in layer.tensors()]
         return [*self.embeddings.tensors(), *encoder]
 
-    def get_config(self) -> dict[str, Any]:
-        """Return what rebuilds the model."""
-        return {"name": self.name, **_shared_config(self.config, self.lora), "seed": self.seed}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> DnabertBackbone:
-        """Rebuild the model of :meth:`get_config`."""
-        del custom_objects
-        return cls(**_rebuilt(config))
-
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
-class DnabertMaskedLm(keras.Model):
+class DnabertMaskedLm(_Rebuildable):
     """The pre-trained model: token ids (B, S) → scores of the vocabulary (B, S, vocabulary).
 
     Parameters
@@ -184,21 +201,9 @@ class DnabertMaskedLm(keras.Model):
         """Return the parameters and their names in a checkpoint, the shared matrix once."""
         return [*self.backbone.tensors(), *self.head.tensors()]
 
-    def get_config(self) -> dict[str, Any]:
-        """Return what rebuilds the model."""
-        return {"name": self.name, **_shared_config(self.config, None), "seed": self.seed}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> DnabertMaskedLm:
-        """Rebuild the model of :meth:`get_config`."""
-        del custom_objects
-        rebuilt = _rebuilt(config)
-        rebuilt.pop("lora")
-        return cls(**rebuilt)
-
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
-class DnabertClassifier(keras.Model):
+class DnabertClassifier(_Rebuildable):
     """DNABERT-2 with a classification head: token ids (B, S) → probabilities (B, outputs).
 
     With adapters, the adapters and the head train and everything else is frozen; the pooler is in
@@ -266,15 +271,9 @@ class DnabertClassifier(keras.Model):
         seeds = _stream(seed, 1)
         self.backbone = DnabertBackbone(config, lora=lora, seed=seed, name="backbone")
         width = config.hidden_size
-        spread = config.initializer_range
+        common: dict[str, Any] = {"seeds": seeds, "spread": config.initializer_range}
         self.pooler = (
-            Linear(
-                width,
-                width,
-                checkpoint="bert.pooler.dense",
-                seeds=seeds,
-                spread=spread,
-            )
+            Linear(width, width, checkpoint="bert.pooler.dense", **common)
             if pooling == "cls"
             else None
         )
@@ -283,14 +282,7 @@ class DnabertClassifier(keras.Model):
             self.may_ignore = ("cls.predictions.", "bert.pooler.")
         self.dropout = keras.layers.Dropout(config.head_dropout, seed=next(seeds))
         # Probabilities are float32 whatever the compute type: a loss needs them near 0 and 1.
-        self.head = Linear(
-            width,
-            outputs,
-            checkpoint="classifier",
-            seeds=seeds,
-            spread=spread,
-            dtype="float32",
-        )
+        self.head = Linear(width, outputs, checkpoint="classifier", dtype="float32", **common)
         self.built = True
         self._freeze()
 
@@ -337,11 +329,8 @@ class DnabertClassifier(keras.Model):
         pooler = [] if self.pooler is None else self.pooler.tensors()
         return [*self.backbone.tensors(), *pooler, *self.head.tensors()]
 
-    def get_config(self) -> dict[str, Any]:
-        """Return what rebuilds the model, frozen parts and tokenizer included."""
+    def _own_config(self) -> dict[str, Any]:
         return {
-            "name": self.name,
-            **_shared_config(self.config, self.lora),
             "outputs": self.outputs,
             "pooling": self.pooling,
             "activation": self.activation,
@@ -349,14 +338,7 @@ class DnabertClassifier(keras.Model):
             "tokenizer": self.tokenizer,
             "length": self.length,
             "tokens": self.tokens,
-            "seed": self.seed,
         }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> DnabertClassifier:
-        """Rebuild the model of :meth:`get_config`."""
-        del custom_objects
-        return cls(**_rebuilt(config))
 
 
 def _check_head(
@@ -377,21 +359,16 @@ def _check_head(
         )
 
 
-def _shared_config(config: DnabertConfig, lora: LoraOptions | None) -> dict[str, Any]:
-    return {"config": config.as_dict(), "lora": None if lora is None else lora.as_dict()}
+Dnabert = DnabertBackbone | DnabertMaskedLm | DnabertClassifier
 
 
-def _rebuilt(config: dict[str, Any]) -> dict[str, Any]:
-    lora = config["lora"]
-    return {
-        **config,
-        "config": DnabertConfig(**config["config"]),
-        "lora": None if lora is None else LoraOptions(**lora),
-    }
+def backbone_of(model: Dnabert) -> DnabertBackbone:
+    """Return the encoder of a model."""
+    return model if isinstance(model, DnabertBackbone) else model.backbone
 
 
 def embed(
-    model: DnabertBackbone | DnabertMaskedLm | DnabertClassifier,
+    model: Dnabert,
     input_ids: NDArray[np.integer[Any]],
     *,
     pooling: Pooling = "mean",
@@ -416,7 +393,7 @@ def embed(
     """
     if pooling not in POOLINGS:
         raise ConfigError(f"DNABERT-2: pooling {pooling!r}; allowed: {', '.join(POOLINGS)}")
-    backbone = model if isinstance(model, DnabertBackbone) else model.backbone
+    backbone = backbone_of(model)
     parts = []
     for first in range(0, len(input_ids), batch_size):
         batch = np.asarray(input_ids[first : first + batch_size], np.int32)

@@ -14,17 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from keras import ops
 from numpy.typing import NDArray
 
 from ssldata.base.errors import ConfigError, InputError, MissingInputError
 from ssldata.base.files import atomic_path
 from sslmodels.dnabert2.bert_layers import Tensor
-from sslmodels.dnabert2.bert_model import DnabertBackbone, DnabertClassifier, DnabertMaskedLm
+from sslmodels.dnabert2.bert_model import (
+    Dnabert,
+    DnabertBackbone,
+    DnabertMaskedLm,
+    backbone_of,
+)
 from sslmodels.dnabert2.checkpoint_shards import is_index, tensors_of_shards
 from sslmodels.dnabert2.torch_checkpoint import read_pytorch, widen
-
-Model = DnabertBackbone | DnabertMaskedLm | DnabertClassifier
 
 #: The decoder of the masked LM is the word embedding; files hold either name, or both.
 _DECODER = "cls.predictions.decoder.weight"
@@ -201,7 +203,7 @@ def write_safetensors(
 
 
 def load_checkpoint(
-    model: Model,
+    model: Dnabert,
     path: Path,
     *,
     may_lack: Iterable[str] | None = None,
@@ -265,8 +267,7 @@ def load_checkpoint(
         )
     for name, tensor in tensors.items():
         if name in found:
-            value = np.asarray(found[name], np.float32)
-            tensor.variable.assign(value.T if tensor.transposed else value)
+            tensor.assign(found[name])
     loaded = [name for name in tensors if name in found]
     return LoadReport(
         path=path,
@@ -331,7 +332,7 @@ def _not_numbers(tensors: dict[str, Tensor], found: dict[str, NDArray[Any]]) -> 
     ]
 
 
-def checkpoint_tensors(model: Model, *, adapters: bool = True) -> dict[str, NDArray[np.float32]]:
+def checkpoint_tensors(model: Dnabert, *, adapters: bool = True) -> dict[str, NDArray[np.float32]]:
     """Return a model's parameters as a checkpoint has them.
 
     Parameters
@@ -341,32 +342,24 @@ def checkpoint_tensors(model: Model, *, adapters: bool = True) -> dict[str, NDAr
     adapters
         With LoRA adapters folded into their matrices; else without them.
     """
-    backbone = model if isinstance(model, DnabertBackbone) else model.backbone
     merged = {
         f"{linear.checkpoint}.weight": linear.merged_kernel().T
-        for linear in backbone.linears()
+        for linear in backbone_of(model).linears()
         if adapters and linear.lora is not None
     }
-    values = {}
-    for tensor in model.tensors():
-        value = merged.get(tensor.name)
-        if value is None:
-            value = np.asarray(ops.convert_to_numpy(tensor.variable.value), np.float32)
-            value = value.T if tensor.transposed else value
-        values[tensor.name] = np.ascontiguousarray(value)
-    return values
+    values = {tensor.name: tensor.value() for tensor in model.tensors()} | merged
+    return {name: np.ascontiguousarray(value) for name, value in values.items()}
 
 
-def save_checkpoint(model: Model, path: Path) -> None:
+def save_checkpoint(model: Dnabert, path: Path) -> None:
     """Write a model as safetensors under the names of the stock model, adapters folded in."""
     write_safetensors(path, checkpoint_tensors(model), {"format": "pt"})
 
 
-def base_digest(model: Model) -> str:
+def base_digest(model: Dnabert) -> str:
     """Return the sha256 of the encoder's parameters, adapters left out."""
-    backbone = model if isinstance(model, DnabertBackbone) else model.backbone
     digest = hashlib.sha256()
-    for name, value in checkpoint_tensors(backbone, adapters=False).items():
+    for name, value in checkpoint_tensors(backbone_of(model), adapters=False).items():
         digest.update(f"{name}{value.shape}".encode())
         digest.update(np.ascontiguousarray(value, "<f4").data)
     return digest.hexdigest()

@@ -12,15 +12,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from keras import ops
-from numpy.typing import NDArray
 
 from ssldata.base.errors import ConfigError, InputError, MissingInputError
 from ssldata.base.files import write_json_atomic
 from sslmodels.dnabert2.bert_config import LoraOptions
 from sslmodels.dnabert2.bert_layers import Linear, Tensor
-from sslmodels.dnabert2.bert_model import DnabertBackbone, DnabertClassifier
+from sslmodels.dnabert2.bert_model import Dnabert, DnabertClassifier, backbone_of
 from sslmodels.dnabert2.bert_weights import (
     base_digest,
     checkpoint_tensors,
@@ -33,17 +31,19 @@ ADAPTER_CONFIG = "adapter_config.json"
 _PREFIX = "base_model.model."
 
 
-def _adapted(model: DnabertClassifier | DnabertBackbone) -> list[Linear]:
-    backbone = model if isinstance(model, DnabertBackbone) else model.backbone
-    found = [linear for linear in backbone.linears() if linear.lora is not None]
+def _adapted(model: Dnabert) -> list[Linear]:
+    found = [linear for linear in backbone_of(model).linears() if linear.lora is not None]
     if not found:
         raise ConfigError("the model has no LoRA adapters; build it with lora=LoraOptions(...)")
     return found
 
 
-def _forget_compiled(model: Any) -> None:
+def _set_merged(model: DnabertClassifier, *, merged: bool) -> None:
+    for linear in _adapted(model):
+        linear.merged = ops.convert_to_tensor(linear.merged_kernel()) if merged else None
     # Keras keeps compiled functions, in which the old branch of the layers is fixed.
-    model.train_function = model.test_function = model.predict_function = None
+    for compiled in (model, model.backbone):
+        compiled.train_function = compiled.test_function = compiled.predict_function = None
 
 
 def merge_lora(model: DnabertClassifier) -> None:
@@ -57,18 +57,12 @@ def merge_lora(model: DnabertClassifier) -> None:
     ConfigError
         The model has no adapters.
     """
-    for linear in _adapted(model):
-        linear.merged = ops.convert_to_tensor(linear.merged_kernel())
-    _forget_compiled(model)
-    _forget_compiled(model.backbone)
+    _set_merged(model, merged=True)
 
 
 def unmerge_lora(model: DnabertClassifier) -> None:
     """Undo :func:`merge_lora`; every parameter and prediction is, bit for bit, what it was."""
-    for linear in _adapted(model):
-        linear.merged = None
-    _forget_compiled(model)
-    _forget_compiled(model.backbone)
+    _set_merged(model, merged=False)
 
 
 def without_lora(model: DnabertClassifier) -> DnabertClassifier:
@@ -77,8 +71,7 @@ def without_lora(model: DnabertClassifier) -> DnabertClassifier:
     plain = DnabertClassifier.from_config({**model.get_config(), "lora": None})
     values = checkpoint_tensors(model)
     for tensor in plain.tensors():
-        value = values[tensor.name]
-        tensor.variable.assign(value.T if tensor.transposed else value)
+        tensor.assign(values[tensor.name])
     return plain
 
 
@@ -104,10 +97,7 @@ def save_adapter(model: DnabertClassifier, folder: Path) -> None:
     ConfigError
         The model has no adapters.
     """
-    arrays: dict[str, NDArray[Any]] = {}
-    for tensor in _adapter_tensors(model):
-        value = np.asarray(ops.convert_to_numpy(tensor.variable.value), np.float32)
-        arrays[tensor.name] = value.T if tensor.transposed else value
+    arrays = {tensor.name: tensor.value() for tensor in _adapter_tensors(model)}
     metadata = {"format": "pt", "base": base_digest(model), **_head(model)}
     write_safetensors(folder / ADAPTER_FILE, arrays, metadata)
     write_json_atomic(folder / ADAPTER_CONFIG, _description(model))
@@ -201,7 +191,6 @@ def load_adapter(model: DnabertClassifier, folder: Path) -> None:
             f"the model's is {base[:12]}); load the checkpoint it was trained from first"
         )
     for name, tensor in tensors.items():
-        value = np.asarray(found[name], np.float32)
-        tensor.variable.assign(value.T if tensor.transposed else value)
+        tensor.assign(found[name])
     if any(linear.merged is not None for linear in _adapted(model)):
         merge_lora(model)
