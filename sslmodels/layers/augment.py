@@ -1,9 +1,10 @@
-"""Augmentation of training sequences, drawn for every sequence on its own from a seed.
+"""Augmentation of training sequences, drawn independently for every sequence from a seed.
 
-Layers on base codes, integer (B, L), that do nothing outside training and never change the length.
-They stand in front of a model, whose checkpoints keep their random state: a resumed training draws
-what it would have drawn. The kinds follow EvoAug (Lee, Tang, Koo, Genome Biology 2023,
-doi:10.1186/s13059-023-02941-w); all of them work on codes, but for the noise, which needs one-hot.
+Layers on base codes, integer (B, L), that do nothing outside training and keep the length (except
+:class:`Shift`). They stand in front of a model, whose checkpoints include their random state:
+resumed training draws what uninterrupted training would. The kinds follow EvoAug (Lee, Tang, Koo,
+Genome Biology 2023, doi:10.1186/s13059-023-02941-w); all but the noise, which needs one-hot, work
+on codes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from keras import ops
 
 from sslmodels.layers.sequence_model import PACKAGE
 
-#: Code of an unknown base: it has no complement and is not mutated.
+#: Code of an unknown base, which has no complement and is not mutated.
 _N = 4
 
 
@@ -24,19 +25,19 @@ def _complement(codes: Any) -> Any:
 
 
 class Augmentation(keras.layers.Layer):
-    """Base of the layers: decides for each sequence whether it is changed.
+    """Base class: decides for each sequence whether it is changed.
 
     Parameters
     ----------
     rate
         Probability that a sequence is changed.
     seed
-        Of all draws of the layer.
+        Seed of all draws of the layer.
 
     Raises
     ------
     ValueError
-        `rate` is no probability.
+        `rate` is not a probability.
     """
 
     def __init__(self, *, rate: float, seed: int, **options: Any) -> None:
@@ -57,7 +58,7 @@ class Augmentation(keras.layers.Layer):
         return ops.where(chosen, self.changed(inputs), self.unchanged(inputs))
 
     def unchanged(self, inputs: Any) -> Any:
-        """Return what a sequence becomes that is not changed."""
+        """Return every sequence as it is when it is not chosen."""
         return inputs
 
     def changed(self, inputs: Any) -> Any:
@@ -91,7 +92,7 @@ class Augmentation(keras.layers.Layer):
 
 
 class _Segment(Augmentation):
-    """Base of the layers that draw the length of a segment."""
+    """Base class of the layers that draw the length of a segment."""
 
     def __init__(
         self, *, min_length: int = 1, max_length: int = 20, rate: float, seed: int, **options: Any
@@ -139,10 +140,10 @@ class ReverseComplement(Augmentation):
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class Shift(Augmentation):
-    """Take the window up to `flank` bases beside the centre of longer sequences.
+    """Take a window up to `flank` bases off the centre of longer sequences.
 
     The input has `flank` more bases on each side than the output, (B, L + 2 flank) → (B, L), so
-    what is shifted in is the genome's own sequence; outside training the centre is taken.
+    the genome's own sequence is shifted in; outside training the centre is taken.
     """
 
     def __init__(self, *, flank: int, rate: float = 1.0, seed: int, **options: Any) -> None:
@@ -152,7 +153,7 @@ class Shift(Augmentation):
         self.flank = flank
 
     def build(self, input_shape: Any) -> None:
-        """Check that something is left between the flanks."""
+        """Check that bases remain between the flanks."""
         if input_shape[1] <= 2 * self.flank:
             raise ValueError(
                 f"{self.name}: sequences of {input_shape[1]} b have no room for two flanks of "
@@ -180,7 +181,7 @@ class Shift(Augmentation):
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class Mutation(Augmentation):
-    """Replace each base with a probability of `fraction` by one of the three others."""
+    """Replace each base by one of the three others, with probability `fraction`."""
 
     def __init__(
         self, *, fraction: float = 0.05, rate: float = 1.0, seed: int, **options: Any
@@ -203,14 +204,14 @@ class Mutation(Augmentation):
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class Deletion(_Segment):
-    """Cut out a segment; random bases fill up both ends, so that the rest stays in the middle."""
+    """Cut out a segment; random bases pad both ends, so that the rest stays in the middle."""
 
     def changed(self, inputs: Any) -> Any:
         """Return every sequence with a deletion."""
         position, length = self.drawn(inputs)
         size = inputs.shape[1]
         start = self.integers(ops.shape(inputs)[0], 0, size - length)
-        # Place in the shortened sequence, which begins behind the filling of the left end.
+        # Position in the shortened sequence, which begins after the padding of the left end.
         place = position - length // 2
         source = ops.where(place < start, place, place + length)
         inside = (place >= 0) & (place < size - length)
@@ -220,13 +221,13 @@ class Deletion(_Segment):
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class Insertion(_Segment):
-    """Insert random bases; both ends are cut, so that the rest stays in the middle."""
+    """Insert random bases; both ends are trimmed, so that the rest stays in the middle."""
 
     def changed(self, inputs: Any) -> Any:
         """Return every sequence with an insertion."""
         position, length = self.drawn(inputs)
         size = inputs.shape[1]
-        # Place in the lengthened sequence, of which both ends are cut.
+        # Position in the lengthened sequence, of which both ends are trimmed.
         place = position + length // 2
         start = self.integers(ops.shape(inputs)[0], 0, ops.full_like(length, size))
         source = ops.where(place < start, place, place - length)
@@ -255,7 +256,7 @@ class Translocation(_Segment):
     """Move a segment of the drawn length from one end of the sequence to the other."""
 
     def changed(self, inputs: Any) -> Any:
-        """Return every sequence turned by its drawn length, to the left or to the right."""
+        """Return every sequence rotated by its drawn length, to the left or to the right."""
         position, length = self.drawn(inputs)
         size = inputs.shape[1]
         left = self.uniform((ops.shape(inputs)[0], 1)) < 0.5
@@ -279,11 +280,11 @@ class Noise(Augmentation):
         if len(input_shape) != 3:
             raise ValueError(
                 f"{self.name}: noise needs one-hot (B, L, 4), found base codes {input_shape}; put "
-                "it behind the one-hot layer"
+                "it after the one-hot layer"
             )
 
     def changed(self, inputs: Any) -> Any:
-        """Return every sequence with noise."""
+        """Return every sequence with noise added."""
         noise = keras.random.normal(ops.shape(inputs), stddev=self.sd, seed=self.random)
         return inputs + ops.cast(noise, inputs.dtype)
 

@@ -17,6 +17,7 @@ from typing import Any
 from ssldata.base.errors import ConfigError, MissingInputError
 from ssldata.base.files import write_json_atomic
 from ssldata.base.versions import library_versions
+from sslmodels.models.catalogue import MODEL_FILE
 
 _LOG = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class RunFolder:
     @property
     def model(self) -> Path:
         """The trained model."""
-        return self.path / "model.keras"
+        return self.path / MODEL_FILE
 
     @property
     def weights(self) -> Path:
