@@ -1,9 +1,9 @@
-"""LoRA adapters of a trained classifier: merge, unmerge, save and load them alone.
+"""LoRA adapters of a trained classifier: merge and unmerge them, save and load them alone.
 
-An adapter folder holds ``adapter_model.safetensors`` and ``adapter_config.json``, named and shaped
-as the PEFT library does. Besides the adapters it has all that training changed or that no
-checkpoint holds: the head, and the pooler where there is one (also an untrained one: it started at
-random, and the head was trained on what it gives).
+An adapter folder holds ``adapter_model.safetensors`` and ``adapter_config.json``, with the names
+and shapes of the PEFT library. Besides the adapters it holds everything that training changed or
+that no checkpoint contains: the head, and the pooler if there is one (even if it was not trained:
+its weights are random, and the head was trained on its output).
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ def _set_merged(model: DnabertClassifier, *, merged: bool) -> None:
 
 
 def merge_lora(model: DnabertClassifier) -> None:
-    """Fold the adapters into their matrices, for faster prediction; training is refused meanwhile.
+    """Merge the adapters into their matrices, for faster prediction; training is refused then.
 
-    The state is not saved: a saved model comes back unmerged, with the same predictions. Use
-    :func:`without_lora` for a model that is merged for good.
+    The state is not saved: a saved model is loaded unmerged, with the same predictions. Use
+    :func:`without_lora` for a model that is merged permanently.
 
     Raises
     ------
@@ -61,12 +61,12 @@ def merge_lora(model: DnabertClassifier) -> None:
 
 
 def unmerge_lora(model: DnabertClassifier) -> None:
-    """Undo :func:`merge_lora`; every parameter and prediction is, bit for bit, what it was."""
+    """Undo :func:`merge_lora`; parameters and predictions are bit for bit those before it."""
     _set_merged(model, merged=False)
 
 
 def without_lora(model: DnabertClassifier) -> DnabertClassifier:
-    """Return a new model without adapters, whose matrices have them folded in."""
+    """Return a new model without adapters, which are merged into its matrices."""
     _adapted(model)
     plain = DnabertClassifier.from_config({**model.get_config(), "lora": None})
     values = checkpoint_tensors(model)
@@ -76,7 +76,7 @@ def without_lora(model: DnabertClassifier) -> DnabertClassifier:
 
 
 def _adapter_tensors(model: DnabertClassifier) -> list[Tensor]:
-    """Return what an adapter file holds; PEFT has A as (rank, inputs), B as (outputs, rank)."""
+    """Return the tensors of an adapter file; PEFT stores A as (rank, inputs), B (outputs, rank)."""
     found = [
         Tensor(f"{_PREFIX}{linear.checkpoint}.lora_{letter}.weight", variable, transposed=True)
         for linear in _adapted(model)
@@ -104,7 +104,7 @@ def save_adapter(model: DnabertClassifier, folder: Path) -> None:
 
 
 def _head(model: DnabertClassifier) -> dict[str, str]:
-    """Return what shapes do not tell of the way from hidden states to probabilities."""
+    """Return what the shapes do not show of the steps from hidden states to probabilities."""
     return {"pooling": model.pooling, "activation": model.activation}
 
 
@@ -127,7 +127,7 @@ def _description(model: DnabertClassifier) -> dict[str, Any]:
 
 
 def read_adapter_options(folder: Path) -> LoraOptions:
-    """Return the LoRA options of a saved adapter, to build the model it fits.
+    """Return the LoRA options of a saved adapter, to build a model that it fits.
 
     Raises
     ------
@@ -150,7 +150,7 @@ def read_adapter_options(folder: Path) -> LoraOptions:
 
 
 def load_adapter(model: DnabertClassifier, folder: Path) -> None:
-    """Load a saved adapter into a model that holds the base weights; strict, all or nothing.
+    """Load a saved adapter into a model with its base weights: everything fits, or nothing changes.
 
     Raises
     ------
@@ -187,7 +187,7 @@ def load_adapter(model: DnabertClassifier, folder: Path) -> None:
     base = base_digest(model)
     if metadata.get("base") != base:
         raise InputError(
-            f"{path}: was trained on other weights (base {metadata.get('base', 'unknown')[:12]}, "
+            f"{path}: trained on other weights (base {metadata.get('base', 'unknown')[:12]}, "
             f"the model's is {base[:12]}); load the checkpoint it was trained from first"
         )
     for name, tensor in tensors.items():

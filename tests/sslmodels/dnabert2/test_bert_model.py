@@ -340,11 +340,11 @@ def test_a_tokenizer_larger_than_the_vocabulary():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"hidden_size": 25}, "no multiple of num_attention_heads"),
+        ({"hidden_size": 25}, "not a multiple of num_attention_heads"),
         ({"num_hidden_layers": 0}, "positive integer"),
         ({"vocab_size": 4096.0}, "positive integer"),
         ({"hidden_dropout_prob": 1.0}, "0 <= rate < 1"),
-        ({"layer_norm_eps": 0.0}, "> 0 is needed"),
+        ({"layer_norm_eps": 0.0}, "expected > 0"),
     ],
 )
 def test_impossible_sizes(changes, message):
@@ -356,8 +356,8 @@ def test_impossible_sizes(changes, message):
     ("options", "message"),
     [
         ({"targets": ("query", "value")}, "Wqkv"),
-        ({"targets": ()}, "expected different ones"),
-        ({"targets": ("wo", "wo")}, "expected different ones"),
+        ({"targets": ()}, "expected different names"),
+        ({"targets": ("wo", "wo")}, "expected different names"),
         ({"rank": 0}, "rank >= 1"),
         ({"alpha": 0}, "alpha > 0"),
         ({"dropout": 1.0}, "dropout < 1"),
@@ -380,7 +380,7 @@ def test_config_file(tmp_path: Path):
         ("[]", "JSON object"),
         ("{}", "hidden_size"),
         (json.dumps({**described, "hidden_act": "gelu_new"}), "hidden_act is 'gelu_new'"),
-        (json.dumps({**described, "num_attention_heads": 5}), "no multiple"),
+        (json.dumps({**described, "num_attention_heads": 5}), "not a multiple"),
     ):
         path.write_text(text)
         with pytest.raises(InputError, match=message):

@@ -79,7 +79,7 @@ def test_either_name_of_the_shared_matrix_is_enough(tmp_path: Path, published):
 
 def test_two_different_matrices_are_no_shared_one(tmp_path: Path, published):
     path = written(tmp_path / "m.safetensors", {**published, DECODER: published[WORDS] + 1})
-    with pytest.raises(InputError, match="one matrix for both"):
+    with pytest.raises(InputError, match="they are one matrix"):
         load_checkpoint(DnabertMaskedLm(SMALL), path)
 
 
@@ -242,7 +242,7 @@ def test_a_checkpoint_in_several_files(tmp_path: Path, published):
     [
         ({GAMMA: "../two.safetensors"}, "expected files beside it"),
         ({"extra": "three.bin"}, r"three\.bin: no such checkpoint"),
-        ({"extra": "one.bin"}, r"one\.bin: 1 tensors are here or in .*, not in both: extra"),
+        ({"extra": "one.bin"}, r"one\.bin: 1 tensors are here or in .* but not in both: extra"),
     ],
     ids=["elsewhere", "missing", "not as said"],
 )
