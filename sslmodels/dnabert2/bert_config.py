@@ -85,32 +85,6 @@ class DnabertConfig:
             return self.hidden_dropout_prob
         return self.classifier_dropout
 
-    @property
-    def backbone_parameters(self) -> int:
-        """Parameters of embeddings and encoder, without pooler and heads."""
-        width, inner = self.hidden_size, self.intermediate_size
-        norm = 2 * width
-        attention = width * 3 * width + 3 * width + width * width + width + norm
-        feed_forward = width * 2 * inner + inner * width + width + norm
-        embeddings = (self.vocab_size + self.type_vocab_size) * width + norm
-        return embeddings + self.num_hidden_layers * (attention + feed_forward)
-
-    @property
-    def pooler_parameters(self) -> int:
-        """Parameters of the pooler."""
-        return self.hidden_size * self.hidden_size + self.hidden_size
-
-    @property
-    def masked_lm_parameters(self) -> int:
-        """Parameters of the masked-language model; the decoder matrix is the word embedding."""
-        head = self.pooler_parameters + 2 * self.hidden_size + self.vocab_size
-        return self.backbone_parameters + head
-
-    def classifier_parameters(self, outputs: int) -> int:
-        """Return the parameters of a classifier on the pooler."""
-        head = self.hidden_size * outputs + outputs
-        return self.backbone_parameters + self.pooler_parameters + head
-
     def as_dict(self) -> dict[str, Any]:
         """Return the sizes as JSON-able values."""
         return asdict(self)

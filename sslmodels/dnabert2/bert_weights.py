@@ -74,7 +74,7 @@ class LoadReport:
 
 
 def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
-    """Return the tensors of a PyTorch zip or safetensors file, told apart by content, not by name.
+    """Return the tensors of a PyTorch zip or safetensors file; its content decides, not its name.
 
     The index of a checkpoint in several files (``*.index.json``) stands for all of them.
 

@@ -40,6 +40,9 @@ class Augmentation(keras.layers.Layer):
         `rate` is not a probability.
     """
 
+    #: Names of the settings that a saved model holds.
+    settings: tuple[str, ...] = ("rate", "seed")
+
     def __init__(self, *, rate: float, seed: int, **options: Any) -> None:
         super().__init__(**options)
         if not 0 <= rate <= 1:
@@ -71,7 +74,7 @@ class Augmentation(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return what :meth:`from_config` needs."""
-        return {**super().get_config(), "rate": self.rate, "seed": self.seed}
+        return {**super().get_config(), **{name: getattr(self, name) for name in self.settings}}
 
     # -- draws -------------------------------------------------------------------------------
 
@@ -94,6 +97,8 @@ class Augmentation(keras.layers.Layer):
 class _Segment(Augmentation):
     """Base class of the layers that draw the length of a segment."""
 
+    settings = (*Augmentation.settings, "min_length", "max_length")
+
     def __init__(
         self, *, min_length: int = 1, max_length: int = 20, rate: float, seed: int, **options: Any
     ) -> None:
@@ -112,11 +117,6 @@ class _Segment(Augmentation):
                 f"{self.name}: max_length {self.max_length} is longer than the sequences "
                 f"({input_shape[1]} b)"
             )
-
-    def get_config(self) -> dict[str, Any]:
-        """Return what :meth:`from_config` needs."""
-        lengths = {"min_length": self.min_length, "max_length": self.max_length}
-        return {**super().get_config(), **lengths}
 
     def drawn(self, codes: Any) -> tuple[Any, Any]:
         """Return positions int32 (1, L) and lengths int32 (B, 1)."""
@@ -146,6 +146,8 @@ class Shift(Augmentation):
     the genome's own sequence is shifted in; outside training the centre is taken.
     """
 
+    settings = (*Augmentation.settings, "flank")
+
     def __init__(self, *, flank: int, rate: float = 1.0, seed: int, **options: Any) -> None:
         super().__init__(rate=rate, seed=seed, **options)
         if flank < 0:
@@ -174,14 +176,12 @@ class Shift(Augmentation):
         """Return the shape without the flanks."""
         return (input_shape[0], input_shape[1] - 2 * self.flank)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return what :meth:`from_config` needs."""
-        return {**super().get_config(), "flank": self.flank}
-
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class Mutation(Augmentation):
     """Replace each base by one of the three others, with probability `fraction`."""
+
+    settings = (*Augmentation.settings, "fraction")
 
     def __init__(
         self, *, fraction: float = 0.05, rate: float = 1.0, seed: int, **options: Any
@@ -196,10 +196,6 @@ class Mutation(Augmentation):
         hit = (self.uniform(ops.shape(inputs)) < self.fraction) & (inputs < _N)
         step = ops.cast(1 + ops.floor(self.uniform(ops.shape(inputs)) * 3), inputs.dtype)
         return ops.where(hit, (inputs + step) % 4, inputs)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return what :meth:`from_config` needs."""
-        return {**super().get_config(), "fraction": self.fraction}
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -269,6 +265,8 @@ class Translocation(_Segment):
 class Noise(Augmentation):
     """Add Gaussian noise to one-hot or other float sequences (B, L, 4)."""
 
+    settings = (*Augmentation.settings, "sd")
+
     def __init__(self, *, sd: float = 0.1, rate: float = 1.0, seed: int, **options: Any) -> None:
         super().__init__(rate=rate, seed=seed, **options)
         if not sd >= 0:
@@ -287,7 +285,3 @@ class Noise(Augmentation):
         """Return every sequence with noise added."""
         noise = keras.random.normal(ops.shape(inputs), stddev=self.sd, seed=self.random)
         return inputs + ops.cast(noise, inputs.dtype)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return what :meth:`from_config` needs."""
-        return {**super().get_config(), "sd": self.sd}

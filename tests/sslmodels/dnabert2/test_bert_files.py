@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dnabert2_tools import SMALL, noise, tokenizer_text, write_bin
+from dnabert2_tools import SMALL, backbone_parameters, noise, tokenizer_text, write_bin
 from huggingface_hub import constants, file_download
 
 from ssldata.base.errors import (
@@ -452,7 +452,7 @@ CODES = np.stack([encode("ACGTTNNACGCGCGAATAATGATTACGT"), encode("CGCGCGCGCGCGAA
 def test_from_files_to_predictions(small_model: Path, tmp_path: Path):
     built = build_dnabert2(length=28, outputs=2, seed=1, options=DnabertOptions(source=small_model))
     assert built.report is not None
-    assert built.report.parameters == SMALL.backbone_parameters
+    assert built.report.parameters == backbone_parameters(SMALL)
     assert built.model.lora == LoraOptions()
     assert built.model.train_pooler
     scores = built.model(built.model.encoder(CODES))
