@@ -183,12 +183,12 @@ def _blob_digest(path: Path) -> str | None:
 
 
 def _hub() -> ModuleType:
-    """Return the module that downloads; its library is optional, and slow to import."""
+    """Return the module that downloads, imported late: its library is optional and slow to load."""
     try:
         from sslmodels.dnabert2 import hub_download
     except ImportError as exc:
         raise ConfigError(
-            "finding or downloading DNABERT-2 needs the package 'huggingface_hub'; install "
+            "finding or downloading DNABERT-2 needs huggingface_hub, version 2; install "
             "crosslabel[dnabert2], or name a folder that holds the files"
         ) from exc
     return hub_download

@@ -25,9 +25,9 @@ from ssldata.base.errors import FetchError, UnreachableError
 from ssldata.base.files import digest_of, sha256_of
 from ssldata.base.progress import Progress
 
-# Both are read from the environment when the library is imported, which may be before this module.
+# Set here, not in the environment: the library may have been imported before this module.
 constants.HF_HUB_DISABLE_TELEMETRY = True
-logging.set_verbosity_error()  # what is retried is no news; what fails is an error of ours
+logging.set_verbosity_error()  # no warning for each retry; a failure becomes an error of ours
 
 
 def cache_of_hub() -> Path:
@@ -124,8 +124,8 @@ def _download(url: str, target: Path, sha256: str | None, progress: Progress) ->
         if exc.errno is None:  # the library's own check of the size
             part.unlink()
             raise FetchError(
-                f"{url}: expected {remote.size} bytes and received another number; the download "
-                "was thrown away: try again"
+                f"{url}: expected {remote.size} bytes, received another number; the download was "
+                "thrown away: try again"
             ) from exc
         raise FetchError(
             f"{target}: cannot be written ({exc.strerror}); make room, or set CROSSLABEL_CACHE to "
