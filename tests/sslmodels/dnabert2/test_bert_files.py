@@ -383,7 +383,7 @@ def test_a_wrong_download_is_thrown_away(server: Server, who):
 
 def test_a_download_of_another_size_is_thrown_away(server: Server):
     server.sizes["pytorch_model.bin"] = 5
-    with pytest.raises(FetchError, match="expected 5 bytes, received .*thrown away"):
+    with pytest.raises(FetchError, match=r"expected 5 bytes, received .*thrown away"):
         find_dnabert2(server.url)
     assert not list(bert_files.cache_dir("dnabert2").rglob("pytorch*"))
     server.sizes.clear()
