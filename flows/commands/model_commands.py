@@ -41,31 +41,32 @@ def list_models(
 
     with console(verbose, quiet, as_json) as opened:
         with muted_import():
-            from sslmodels.models import model_builder
-        entries = [model_builder.entry(one) for one in name or model_builder.model_names()]
+            from sslmodels.models.catalogue import model_names
+            from sslmodels.models.model_builder import entry
+        entries = [entry(one) for one in name or model_names()]
         value = [
             {
-                "name": entry.name,
-                "parameters": entry.parameters,
-                "reads": entry.reads,
-                "shortest": entry.min_length,
-                "options": list(entry.options),
-                "description": entry.description,
+                "name": model.name,
+                "parameters": model.parameters,
+                "reads": model.reads,
+                "shortest": model.min_length,
+                "options": list(model.options),
+                "description": model.description,
             }
-            for entry in entries
+            for model in entries
         ]
         shown = tables.table(
             "Models",
             ["model", "what", "options", "reads", "parameters"],
             [
                 (
-                    entry.name,
-                    entry.description,
-                    ", ".join(entry.options) or "–",
-                    entry.reads,
-                    tables.count(entry.parameters),
+                    model.name,
+                    model.description,
+                    ", ".join(model.options) or "–",
+                    model.reads,
+                    tables.count(model.parameters),
                 )
-                for entry in entries
+                for model in entries
             ],
             numbers=1,
         )

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from ssldata.base.errors import ConfigError, InputError, MissingInputError
 
-#: What of the hidden states a classifier or an embedding is made of.
+#: How the hidden states of a row become one vector.
 Pooling = Literal["cls", "mean", "max"]
 POOLINGS: tuple[str, ...] = get_args(Pooling)
 
-#: Of a classifier's head.
+#: Activations of a classifier's head.
 Activation = Literal["sigmoid", "softmax", "linear"]
 
 #: Linear layers of the encoder that LoRA can adapt, by their names in the checkpoint.
@@ -40,7 +40,7 @@ _INTEGERS = (
 class DnabertConfig:
     """Sizes of a DNABERT-2; the defaults are those of the published model.
 
-    The attributes have the names of ``config.json``. There is no length: ALiBi has none.
+    The attributes are named as in ``config.json``. ALiBi needs no maximum length.
 
     Raises
     ------
@@ -64,19 +64,19 @@ class DnabertConfig:
         for name in _INTEGERS:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ConfigError(f"DNABERT-2: {name} is {value!r}; a positive integer is needed")
+                raise ConfigError(f"DNABERT-2: {name} is {value!r}; expected a positive integer")
         if self.hidden_size % self.num_attention_heads:
             raise ConfigError(
-                f"DNABERT-2: hidden_size ({self.hidden_size}) is no multiple of "
+                f"DNABERT-2: hidden_size ({self.hidden_size}) is not a multiple of "
                 f"num_attention_heads ({self.num_attention_heads})"
             )
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
-                raise ConfigError(f"DNABERT-2: {name} is {value!r}; 0 <= rate < 1 is needed")
+                raise ConfigError(f"DNABERT-2: {name} is {value!r}; expected 0 <= rate < 1")
         for name in ("layer_norm_eps", "initializer_range"):
             if not getattr(self, name) > 0:
-                raise ConfigError(f"DNABERT-2: {name} is {getattr(self, name)!r}; > 0 is needed")
+                raise ConfigError(f"DNABERT-2: {name} is {getattr(self, name)!r}; expected > 0")
 
     @property
     def head_dropout(self) -> float:
@@ -84,32 +84,6 @@ class DnabertConfig:
         if self.classifier_dropout is None:
             return self.hidden_dropout_prob
         return self.classifier_dropout
-
-    @property
-    def backbone_parameters(self) -> int:
-        """Parameters of embeddings and encoder, without pooler and heads."""
-        width, inner = self.hidden_size, self.intermediate_size
-        norm = 2 * width
-        attention = width * 3 * width + 3 * width + width * width + width + norm
-        feed_forward = width * 2 * inner + inner * width + width + norm
-        embeddings = (self.vocab_size + self.type_vocab_size) * width + norm
-        return embeddings + self.num_hidden_layers * (attention + feed_forward)
-
-    @property
-    def pooler_parameters(self) -> int:
-        """Parameters of the pooler."""
-        return self.hidden_size * self.hidden_size + self.hidden_size
-
-    @property
-    def masked_lm_parameters(self) -> int:
-        """Parameters of the masked-language model; the decoder matrix is the word embedding."""
-        head = self.pooler_parameters + 2 * self.hidden_size + self.vocab_size
-        return self.backbone_parameters + head
-
-    def classifier_parameters(self, outputs: int) -> int:
-        """Return the parameters of a classifier on the pooler."""
-        head = self.hidden_size * outputs + outputs
-        return self.backbone_parameters + self.pooler_parameters + head
 
     def as_dict(self) -> dict[str, Any]:
         """Return the sizes as JSON-able values."""
@@ -129,12 +103,12 @@ class LoraOptions:
     dropout
         Rate on the input of A, in training.
     targets
-        Which linear layers of every encoder layer; of :data:`LORA_TARGETS`.
+        Which linear layers of every encoder layer, out of :data:`LORA_TARGETS`.
 
     Raises
     ------
     ConfigError
-        An unknown target, none at all, or a number out of range.
+        An unknown target, no target, or a number out of range.
     """
 
     rank: int = 8
@@ -146,10 +120,10 @@ class LoraOptions:
         object.__setattr__(self, "targets", tuple(self.targets))
         unknown = [name for name in self.targets if name not in LORA_TARGETS]
         if unknown or not self.targets or len(set(self.targets)) < len(self.targets):
-            # Upstream's own default, "query,value", matches nothing and trains nothing.
+            # The upstream default, "query,value", matches no layer and trains nothing.
             raise ConfigError(
-                f"LoRA targets {', '.join(self.targets) or '(none)'}: expected different ones of "
-                f"{', '.join(LORA_TARGETS)}; query, key and value are one layer here, Wqkv"
+                f"LoRA targets {', '.join(self.targets) or '(none)'}: expected different names of "
+                f"{', '.join(LORA_TARGETS)}; query, key and value are one layer, Wqkv"
             )
         if self.rank < 1 or not self.alpha > 0 or not 0 <= self.dropout < 1:
             raise ConfigError(
@@ -170,18 +144,18 @@ class LoraOptions:
 def read_config(path: Path) -> DnabertConfig:
     """Read the ``config.json`` beside a checkpoint.
 
-    Keys that do not bear on the computation are ignored. ``pad_token_id`` is one of them: stock
-    software fills it in wrongly (0, which is [UNK]), the tokenizer's padding is 3.
+    Keys that do not affect the computation are ignored. ``pad_token_id`` is one of them: stock
+    software sets it wrongly (to 0, which is [UNK]); the tokenizer pads with 3.
 
     Raises
     ------
     MissingInputError
         No such file.
     InputError
-        Not JSON, not the configuration of a DNABERT-2, or another activation.
+        Not JSON, not the configuration of a DNABERT-2, or an activation other than GELU.
     """
     if not path.is_file():
-        raise MissingInputError(f"{path}: no such file; it lies beside the weights of DNABERT-2")
+        raise MissingInputError(f"{path}: no such file; it belongs beside the weights of DNABERT-2")
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as exc:
@@ -190,10 +164,12 @@ def read_config(path: Path) -> DnabertConfig:
         raise InputError(f"{path}: expected a JSON object, found {type(raw).__name__}")
     missing = [name for name in _INTEGERS if name not in raw]
     if missing:
-        raise InputError(f"{path}: keys {', '.join(missing)} are missing; not a BERT's config.json")
+        raise InputError(
+            f"{path}: keys {', '.join(missing)} are missing; not the config.json of a BERT"
+        )
     if raw.get("hidden_act", "gelu") != "gelu":
         raise InputError(
-            f"{path}: hidden_act is {raw['hidden_act']!r}; DNABERT-2 has 'gelu' (the exact one)"
+            f"{path}: hidden_act is {raw['hidden_act']!r}; DNABERT-2 uses 'gelu' (exact)"
         )
     known = {field.name for field in fields(DnabertConfig)}
     try:
@@ -205,9 +181,10 @@ def read_config(path: Path) -> DnabertConfig:
 def alibi_slopes(heads: int) -> NDArray[np.float32]:
     """Return the slope of every head; the bias of head h is −slope[h] · |i − j|.
 
-    For a power of two n, slopes are 2^(−8/n), 2^(−16/n), …, 2^(−8). For other counts: those of the
-    power of two below, then every other one, from the first, of the power of two above. They are
-    not sorted; the order is part of trained weights (arXiv:2108.12409, released code).
+    For n heads, n a power of two, the slopes are 2^(−8/n), 2^(−16/n), …, 2^(−8). For other counts
+    they are those of the power of two below, followed by every other one, from the first, of the
+    power of two above. They are not sorted: trained weights depend on the order
+    (arXiv:2108.12409, released code).
 
     Parameters
     ----------

@@ -1,9 +1,9 @@
-"""Finds the files of DNABERT-2: a folder, a Hugging Face cache, an address, or the public host.
+"""Finds the files of DNABERT-2: in a folder, a Hugging Face cache, at an address, or on the Hub.
 
 Three files belong together: the weights (``model.safetensors`` or ``pytorch_model.bin``),
-``config.json`` and ``tokenizer.json``. What is downloaded stays in the cache; a cut download is
-continued. Checksums: those the caller gives; those the host announces; for a Hugging Face cache,
-the names of its blobs; and what was downloaded is compared with what it was.
+``config.json`` and ``tokenizer.json``. What is downloaded is kept in the cache. Checksums are those
+that the caller gives, those that the server announces, the names of the blobs of a Hugging Face
+cache, and for a file downloaded before, the checksum it had then.
 """
 
 from __future__ import annotations
@@ -11,25 +11,23 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-import requests
+from types import ModuleType
+from typing import Literal
 
 from ssldata.base.cache_folder import cache_dir, file_digest
 from ssldata.base.errors import ConfigError, FetchError, MissingInputError, UnreachableError
-from ssldata.base.files import sha256_of, write_json_atomic
+from ssldata.base.files import write_json_atomic
 from ssldata.base.locks import one_at_a_time
 from ssldata.base.progress import NoProgress, Progress
 from sslmodels.dnabert2.checkpoint_shards import INDEX, is_index, tensors_of_shards
 
-#: The published model (Apache-2.0; weights of 468 MB) and where its files are.
+#: The published model (Apache-2.0; weights of 468 MB) and its page.
 REPOSITORY = "zhihan1996/DNABERT-2-117M"
-PUBLIC_URL = f"https://huggingface.co/{REPOSITORY}/resolve/main"
+PUBLIC_PAGE = f"https://huggingface.co/{REPOSITORY}"
 
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
 #: In the order of preference.
@@ -37,10 +35,7 @@ WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 #: What a folder may have in their place: the index of weights in several files.
 INDICES = tuple(f"{name}{INDEX}" for name in WEIGHTS)
 
-#: Seconds to wait for a connection, and for the next bytes of one.
-TIMEOUT = (6.0, 30.0)
-_CHUNK = 2**16  # a broken connection loses what came of the last one
-_HASH = re.compile(r"[0-9a-f]{64}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _RECORD = "checksums.json"
 
 Origin = Literal["folder", "huggingface cache", "cache", "url"]
@@ -55,11 +50,11 @@ class DnabertFiles:
     config, tokenizer
         ``config.json`` and ``tokenizer.json``.
     weights
-        The checkpoint; None when none was asked for.
+        The checkpoint; None if none was requested.
     sha256
         File name → checksum, for the record of a run.
     origin
-        Where they were found.
+        Where the files were found.
     """
 
     config: Path
@@ -82,17 +77,22 @@ def find_dnabert2(
     Parameters
     ----------
     source
-        A folder; a checkpoint file, or the index of several, in one; an http(s) address under which
-        the files lie; or None: the Hugging Face cache of the user, what was downloaded before, else
-        the public host.
+        A folder; a checkpoint file in one, or the index of a checkpoint in several files; an
+        http(s) address under which the files lie; or None: the user's Hugging Face cache, else what
+        was downloaded before, else the Hub.
     weights
-        Also the weights; without them a model starts at random.
+        Include the weights; without them a model starts at random.
     sha256
-        File name → checksum a file must have.
+        File name → checksum the file must have.
     offline
-        No network.
+        No network, as with ``HF_HUB_OFFLINE``.
     progress
-        Told the bytes.
+        Progress reporter, in bytes.
+
+    Returns
+    -------
+    DnabertFiles
+        Where the files are, and their checksums.
 
     Raises
     ------
@@ -101,16 +101,18 @@ def find_dnabert2(
     FetchError
         A file has another checksum, or cannot be written.
     UnreachableError
-        Nothing found and the network gives nothing; the message says what to put where.
+        The files are not on this machine and cannot be downloaded; the message explains which files
+        to put where.
     ConfigError
-        A checksum is not one, or is of a file that is not used.
+        A checksum is malformed or belongs to a file that is not used, or the package
+        ``huggingface_hub`` is missing.
     """
     expected = dict(sha256 or {})
-    wrong = [name for name, value in expected.items() if not _HASH.fullmatch(value)]
+    wrong = [name for name, value in expected.items() if not _SHA256.fullmatch(value)]
     if wrong:
         raise ConfigError(f"checksum of {wrong[0]}: expected 64 hexadecimal digits (sha256)")
     snapshot = _huggingface_snapshot(weights) if source is None else None
-    source = PUBLIC_URL if source is None else source
+    source = _hub().address_of(REPOSITORY) if source is None else source
     if snapshot is not None:
         found = _checked(snapshot, None, weights, expected, "huggingface cache")
     elif isinstance(source, str) and source.startswith(("http://", "https://")):
@@ -121,7 +123,7 @@ def find_dnabert2(
         found = _checked(Path(source), None, weights, expected, "folder")
     unused = sorted(expected.keys() - found.sha256.keys() - (set() if weights else {*WEIGHTS}))
     if unused:
-        # A checksum that is compared with nothing would be false comfort.
+        # A checksum that is never compared would give false confidence.
         raise ConfigError(
             f"checksum of {unused[0]}: no such file is used; used are {', '.join(found.sha256)}"
         )
@@ -140,7 +142,7 @@ def _checked(
     expected: Mapping[str, str],
     origin: Origin,
 ) -> DnabertFiles:
-    """Return the files of a folder; missing ones and wrong checksums are errors."""
+    """Return the files of a folder; missing files and wrong checksums are errors."""
     checkpoint = checkpoint or _weights_in(folder) if weights else None
     lacking = [name for name in (CONFIG, TOKENIZER) if not (folder / name).is_file()]
     if weights and checkpoint is None:
@@ -149,7 +151,7 @@ def _checked(
         what = "no such folder" if not folder.is_dir() else f"{', '.join(lacking)} missing"
         raise MissingInputError(
             f"{folder}: {what}; a DNABERT-2 is {CONFIG}, {TOKENIZER} and {' or '.join(WEIGHTS)}, "
-            f"as at {PUBLIC_URL.removesuffix('/resolve/main')}"
+            f"as at {PUBLIC_PAGE}"
         )
     files = [folder / CONFIG, folder / TOKENIZER, *([checkpoint] if checkpoint else [])]
     if checkpoint is not None and is_index(checkpoint):
@@ -163,7 +165,7 @@ def _checked(
         if wanted and digests[path.name] != wanted:
             raise FetchError(
                 f"{path}: expected sha256 {wanted}, found {digests[path.name]}; the file is "
-                "damaged or another one: download it again"
+                "damaged or a different one: download it again"
             )
     return DnabertFiles(
         config=folder / CONFIG,
@@ -175,25 +177,26 @@ def _checked(
 
 
 def _blob_digest(path: Path) -> str | None:
-    """Return the checksum a Hugging Face cache names a large file by, if it is one."""
+    """Return the checksum by which a Hugging Face cache names a large file, None elsewhere."""
     name = path.resolve().name
-    return name if path.is_symlink() and _HASH.fullmatch(name) else None
+    return name if path.is_symlink() and _SHA256.fullmatch(name) else None
 
 
-def huggingface_cache() -> Path:
-    """Return the folder where Hugging Face's own tools keep models."""
-    for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-        if os.environ.get(variable):
-            return Path(os.environ[variable])
-    if os.environ.get("HF_HOME"):
-        return Path(os.environ["HF_HOME"]) / "hub"
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "huggingface" / "hub"
+def _hub() -> ModuleType:
+    """Return the module that downloads, imported late: its library is optional and slow to load."""
+    try:
+        from sslmodels.dnabert2 import hub_download
+    except ImportError as exc:
+        raise ConfigError(
+            "finding or downloading DNABERT-2 needs huggingface_hub, version 2; install "
+            "crosslabel[dnabert2], or name a folder that holds the files"
+        ) from exc
+    return hub_download
 
 
 def _huggingface_snapshot(weights: bool) -> Path | None:
     """Return the folder of the cached revision, ``main`` first, that has all files."""
-    model = huggingface_cache() / f"models--{REPOSITORY.replace('/', '--')}"
+    model = _hub().cache_of_hub() / f"models--{REPOSITORY.replace('/', '--')}"
     folders = sorted(model.glob("snapshots/*"), key=lambda p: p.stat().st_mtime, reverse=True)
     with contextlib.suppress(OSError):
         main = (model / "refs" / "main").read_text(encoding="utf-8").strip()
@@ -212,22 +215,43 @@ def _from_address(
     offline: bool,
     progress: Progress | None,
 ) -> DnabertFiles:
-    offline = offline or os.environ.get("HF_HUB_OFFLINE", "") in {"1", "true", "TRUE", "yes"}
+    """Return the files of an address, downloaded unless they were before and are unchanged."""
     key = hashlib.sha256(base.encode()).hexdigest()[:16]
     folder = cache_dir("dnabert2", key)
+    origin: Origin = "cache"
     with one_at_a_time(f"dnabert2-{key}"):
-        host = _Host(
-            base=base,
-            folder=folder,
-            record=_read_record(folder),
-            expected=expected,
-            offline=offline,
-            progress=progress or NoProgress(),
-        )
-        wanted = [(CONFIG,), (TOKENIZER,), *([WEIGHTS] if weights else [])]
-        downloaded = [host.bring(names) for names in wanted]
-    origin: Origin = "url" if any(downloaded) else "cache"
-    return _checked(folder, None, weights, {**host.record, **expected}, origin)
+        record = _read_record(folder)
+        for names in [(CONFIG,), (TOKENIZER,), *([WEIGHTS] if weights else [])]:
+            if any(_is_kept(folder / name, record) for name in names):
+                continue
+            origin = "url"
+            hub = _hub()
+            try:
+                name, record[name] = hub.download_first(
+                    base,
+                    names,
+                    folder,
+                    sha256=expected,
+                    offline=offline,
+                    progress=progress or NoProgress(),
+                )
+            except UnreachableError as exc:
+                raise UnreachableError(
+                    f"DNABERT-2: {exc}, and it is neither in {folder} nor in the Hugging Face "
+                    f"cache {hub.cache_of_hub()}; on a machine with internet access, download "
+                    f"{CONFIG}, {TOKENIZER} and {WEIGHTS[-1]} (468 MB) from {PUBLIC_PAGE}, copy "
+                    "them here, and name their folder as the source of the weights"
+                ) from exc
+            write_json_atomic(folder / _RECORD, record)
+    return _checked(folder, None, weights, {**record, **expected}, origin)
+
+
+def _is_kept(path: Path, record: Mapping[str, str]) -> bool:
+    """Return whether a file was downloaded before and is unchanged; delete a changed one."""
+    if path.is_file() and record.get(path.name) == file_digest(path):
+        return True
+    path.unlink(missing_ok=True)
+    return False
 
 
 def _read_record(folder: Path) -> dict[str, str]:
@@ -237,122 +261,3 @@ def _read_record(folder: Path) -> dict[str, str]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-class _NotThereError(UnreachableError):
-    """The host answers that it has no such file."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Host:
-    """An address, and the folder of the cache that takes its files."""
-
-    base: str
-    folder: Path
-    record: dict[str, str]
-    expected: Mapping[str, str]
-    offline: bool
-    progress: Progress
-
-    def bring(self, names: Sequence[str]) -> bool:
-        """Have one of `names` in the folder; tell whether it had to be downloaded."""
-        if any(self._kept(name) for name in names):
-            return False
-        for name in names[:-1]:
-            with contextlib.suppress(_NotThereError):
-                self._get(name)
-                return True
-        self._get(names[-1])
-        return True
-
-    def _kept(self, name: str) -> bool:
-        """Tell whether a file was downloaded before and is still what it was; drop it if not."""
-        path = self.folder / name
-        if path.is_file() and self.record.get(name) == file_digest(path):
-            return True
-        path.unlink(missing_ok=True)
-        return False
-
-    def _get(self, name: str) -> None:
-        """Download one file and note its checksum."""
-        url, part = f"{self.base}/{name}", self.folder / f"{name}.part"
-        if self.offline:
-            raise UnreachableError(self._advice(url, "not tried: offline"))
-        try:
-            announced = _download(url, part, self.progress)
-        except requests.RequestException as exc:
-            status = exc.response.status_code if exc.response is not None else None
-            kind = _NotThereError if status == 404 else UnreachableError
-            raise kind(self._advice(url, f"HTTP {status}" if status else _reason(exc))) from exc
-        except OSError as exc:
-            raise FetchError(
-                f"{part}: cannot be written ({exc.strerror or exc}); make room, or set "
-                "CROSSLABEL_CACHE to another folder"
-            ) from exc
-        found = sha256_of(part)
-        wanted = self.expected.get(name) or announced
-        if wanted and found != wanted:
-            part.unlink()
-            raise FetchError(
-                f"{url}: expected sha256 {wanted}, found {found}; the download was thrown away: "
-                "try again, or take the file from a host you trust"
-            )
-        part.replace(self.folder / name)
-        self.record[name] = found
-        write_json_atomic(self.folder / _RECORD, self.record)
-
-    def _advice(self, url: str, reason: str) -> str:
-        return (
-            f"DNABERT-2: {url} cannot be had ({reason}), nor is it in {self.folder} or in the "
-            f"Hugging Face cache {huggingface_cache()}; on a machine that is online, download "
-            f"{CONFIG}, {TOKENIZER} and {WEIGHTS[-1]} (468 MB) of {PUBLIC_URL}, copy them here, "
-            "and name their folder as the source of the weights"
-        )
-
-
-def _reason(exc: requests.RequestException) -> str:
-    if isinstance(exc, requests.ConnectTimeout):
-        return f"no connection in {TIMEOUT[0]:.0f} s"
-    if isinstance(exc, requests.Timeout):
-        return f"no answer in {TIMEOUT[1]:.0f} s"
-    if isinstance(exc, requests.exceptions.ChunkedEncodingError):
-        return "the connection broke; what came is kept, try again to continue"
-    return "cannot connect"
-
-
-def _download(url: str, part: Path, progress: Progress) -> str | None:
-    """Download to `part`, continuing what is there; return the checksum the host announces."""
-    tag = part.with_name(f"{part.name}.etag")
-    headers = {"Accept-Encoding": "identity"}  # the file's own bytes, so that offsets mean it
-    had = part.stat().st_size if part.is_file() and tag.is_file() else 0
-    if had:
-        # The rest is sent only if the file there is still the one of the first part.
-        headers |= {"Range": f"bytes={had}-", "If-Range": tag.read_text(encoding="utf-8")}
-    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
-        if response.status_code == 416 and had:  # all of it had come, or that file got shorter
-            part.unlink()
-            return _download(url, part, progress)
-        response.raise_for_status()
-        resumed = response.status_code == 206
-        etag = response.headers.get("ETag", "")
-        if etag and not etag.startswith("W/"):
-            tag.write_text(etag, encoding="utf-8")
-        else:
-            tag.unlink(missing_ok=True)
-        rest = int(response.headers.get("Content-Length", 0))
-        total: Any = rest + had * resumed if rest else None
-        with (
-            progress.task(f"Downloading {url.rsplit('/', 1)[-1]}", total) as advance,
-            part.open("ab" if resumed else "wb") as handle,
-        ):
-            advance(had * resumed)
-            for piece in response.iter_content(_CHUNK):
-                handle.write(piece)
-                advance(len(piece))
-            handle.flush()
-            os.fsync(handle.fileno())
-        tag.unlink(missing_ok=True)
-        # Hugging Face gives the sha256 of a large file in the answer that leads to its storage.
-        linked = [r.headers.get("X-Linked-ETag", "") for r in (*response.history, response)]
-    announced = [value.strip('"') for value in linked if _HASH.fullmatch(value.strip('"'))]
-    return announced[0] if announced else None

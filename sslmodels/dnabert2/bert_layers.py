@@ -1,7 +1,7 @@
 """Layers of DNABERT-2 in Keras operations alone, so that they run on every Keras backend.
 
-All weights are made in the constructors: a model is whole before it sees data, and what its
-parameters are called in a checkpoint is written where they are made (`tensors`).
+All weights are created in the constructors: a model is complete before it sees data, and each layer
+knows the names of its parameters in a checkpoint (`tensors`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import NDArray
 
 from ssldata.base.errors import ConfigError
 from sslmodels.dnabert2.bert_config import DnabertConfig, LoraOptions, alibi_slopes
@@ -23,7 +24,7 @@ MASKED = -10_000.0
 
 @dataclass(frozen=True, eq=False)
 class Tensor:
-    """One parameter: its name in a checkpoint, its variable, whether the file has it transposed."""
+    """One parameter: its name in a checkpoint, its variable, and whether the file transposes it."""
 
     name: str
     variable: Any
@@ -35,14 +36,24 @@ class Tensor:
         shape = tuple(int(size) for size in self.variable.shape)
         return shape[::-1] if self.transposed else shape
 
+    def value(self) -> NDArray[np.float32]:
+        """Return the values, in the checkpoint's shape."""
+        value = np.asarray(ops.convert_to_numpy(self.variable.value), np.float32)
+        return value.T if self.transposed else value
+
+    def assign(self, value: NDArray[Any]) -> None:
+        """Set the values, given in the checkpoint's shape."""
+        value = np.asarray(value, np.float32)
+        self.variable.assign(value.T if self.transposed else value)
+
 
 def layer_name(checkpoint: str) -> str:
-    """Return the Keras name of a layer, so that every variable of a model has a path of its own."""
+    """Return the Keras name of a layer, which gives every variable of a model a unique path."""
     return checkpoint.replace(".", "_")  # PyTorch, as a backend, allows no dots
 
 
 class Linear(keras.layers.Layer):
-    """x W + b, with low-rank adapters when asked: x W + b + scale · dropout(x) A B.
+    """x W + b, or with low-rank adapters x W + b + scale · dropout(x) A B (arXiv:2106.09685).
 
     A starts uniform in ±1/√inputs and B at zero, so an adapted layer starts as the plain one
     (the initialisation of the PEFT library). Merging computes W + scale · A B beside W and leaves
@@ -59,9 +70,9 @@ class Linear(keras.layers.Layer):
     spread
         Standard deviation of the initial matrix.
     bias
-        With b.
+        Include b.
     lora
-        Adapters; None for none.
+        Adapters, used if the layer's name ends with one of their targets; None for none.
     """
 
     def __init__(
@@ -78,7 +89,8 @@ class Linear(keras.layers.Layer):
     ) -> None:
         super().__init__(name=layer_name(checkpoint), **options)
         self.checkpoint = checkpoint
-        self.lora = lora
+        adapted = lora is not None and checkpoint.endswith(tuple(f".{t}" for t in lora.targets))
+        self.lora = lora if adapted else None
         self.kernel = self.add_weight(
             shape=(inputs, outputs),
             initializer=keras.initializers.RandomNormal(stddev=spread, seed=next(seeds)),
@@ -88,17 +100,17 @@ class Linear(keras.layers.Layer):
             self.add_weight(shape=(outputs,), initializer="zeros", name="bias") if bias else None
         )
         self.merged: Any = None
-        if lora is not None:
+        if self.lora is not None:
             bound = inputs**-0.5
             self.lora_a = self.add_weight(
-                shape=(inputs, lora.rank),
+                shape=(inputs, self.lora.rank),
                 initializer=keras.initializers.RandomUniform(-bound, bound, seed=next(seeds)),
                 name="lora_a",
             )
             self.lora_b = self.add_weight(
-                shape=(lora.rank, outputs), initializer="zeros", name="lora_b"
+                shape=(self.lora.rank, outputs), initializer="zeros", name="lora_b"
             )
-            self.lora_dropout = keras.layers.Dropout(lora.dropout, seed=next(seeds))
+            self.lora_dropout = keras.layers.Dropout(self.lora.dropout, seed=next(seeds))
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
@@ -127,7 +139,7 @@ class Linear(keras.layers.Layer):
         return kernel.astype(np.float32)
 
     def tensors(self) -> list[Tensor]:
-        """Return the parameters of a checkpoint: no adapters."""
+        """Return the parameters that a checkpoint holds, which are not the adapters."""
         found = [Tensor(f"{self.checkpoint}.weight", self.kernel, transposed=True)]
         if self.bias is not None:
             found.append(Tensor(f"{self.checkpoint}.bias", self.bias))
@@ -135,7 +147,7 @@ class Linear(keras.layers.Layer):
 
 
 class Norm(keras.layers.LayerNormalization):
-    """Layer normalisation over the width, with the name it has in a checkpoint."""
+    """Layer normalisation over the width, named as in a checkpoint."""
 
     def __init__(self, config: DnabertConfig, *, checkpoint: str) -> None:
         super().__init__(epsilon=config.layer_norm_eps, name=layer_name(checkpoint))
@@ -203,21 +215,9 @@ class SelfAttention(keras.layers.Layer):
         self.heads = config.num_attention_heads
         self.head_width = width // self.heads
         self.slopes = alibi_slopes(self.heads)
-        common: dict[str, Any] = {"seeds": seeds, "spread": config.initializer_range}
-        self.qkv = Linear(
-            width,
-            3 * width,
-            checkpoint=f"{checkpoint}.self.Wqkv",
-            lora=chosen(lora, "Wqkv"),
-            **common,
-        )
-        self.dense = Linear(
-            width,
-            width,
-            checkpoint=f"{checkpoint}.output.dense",
-            lora=chosen(lora, "attention.output.dense"),
-            **common,
-        )
+        common: dict[str, Any] = {"seeds": seeds, "spread": config.initializer_range, "lora": lora}
+        self.qkv = Linear(width, 3 * width, checkpoint=f"{checkpoint}.self.Wqkv", **common)
+        self.dense = Linear(width, width, checkpoint=f"{checkpoint}.output.dense", **common)
         self.attention_dropout = keras.layers.Dropout(
             config.attention_probs_dropout_prob, seed=next(seeds)
         )
@@ -252,7 +252,7 @@ class SelfAttention(keras.layers.Layer):
         return self.norm(inputs + update)
 
     def linears(self) -> list[Linear]:
-        """Return the layers that can hold adapters."""
+        """Return the layers that may have adapters."""
         return [self.qkv, self.dense]
 
     def tensors(self) -> list[Tensor]:
@@ -273,23 +273,12 @@ class GatedFeedForward(keras.layers.Layer):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.inner = config.intermediate_size
-        common: dict[str, Any] = {"seeds": seeds, "spread": config.initializer_range}
+        width, self.inner = config.hidden_size, config.intermediate_size
+        common: dict[str, Any] = {"seeds": seeds, "spread": config.initializer_range, "lora": lora}
         self.gated = Linear(
-            config.hidden_size,
-            2 * self.inner,
-            checkpoint=f"{checkpoint}.gated_layers",
-            bias=False,
-            lora=chosen(lora, "gated_layers"),
-            **common,
+            width, 2 * self.inner, checkpoint=f"{checkpoint}.gated_layers", bias=False, **common
         )
-        self.output_projection = Linear(
-            self.inner,
-            config.hidden_size,
-            checkpoint=f"{checkpoint}.wo",
-            lora=chosen(lora, "wo"),
-            **common,
-        )
+        self.output_projection = Linear(self.inner, width, checkpoint=f"{checkpoint}.wo", **common)
         self.dropout = keras.layers.Dropout(config.hidden_dropout_prob, seed=next(seeds))
         self.norm = Norm(config, checkpoint=f"{checkpoint}.layernorm")
         self.built = True
@@ -302,16 +291,12 @@ class GatedFeedForward(keras.layers.Layer):
         return self.norm(self.output_projection(hidden, training=training) + inputs)
 
     def linears(self) -> list[Linear]:
-        """Return the layers that can hold adapters."""
+        """Return the layers that may have adapters."""
         return [self.gated, self.output_projection]
 
     def tensors(self) -> list[Tensor]:
         """Return the parameters."""
-        return [
-            *self.gated.tensors(),
-            *self.output_projection.tensors(),
-            *self.norm.tensors(),
-        ]
+        return [*self.gated.tensors(), *self.output_projection.tensors(), *self.norm.tensors()]
 
 
 class EncoderLayer(keras.layers.Layer):
@@ -343,7 +328,7 @@ class EncoderLayer(keras.layers.Layer):
         return hidden * ops.cast(attention_mask, self.compute_dtype)[..., None]
 
     def linears(self) -> list[Linear]:
-        """Return the layers that can hold adapters."""
+        """Return the layers that may have adapters."""
         return [*self.attention.linears(), *self.feed_forward.linears()]
 
     def tensors(self) -> list[Tensor]:
@@ -352,7 +337,7 @@ class EncoderLayer(keras.layers.Layer):
 
 
 class MaskedLmHead(keras.layers.Layer):
-    """Dense → GELU → normalisation → scores of the vocabulary; the matrix is the word embedding."""
+    """Dense → GELU → normalisation → scores of the vocabulary, by the word embedding's matrix."""
 
     def __init__(self, config: DnabertConfig, *, seeds: Iterator[int], **options: Any) -> None:
         super().__init__(**options)
@@ -375,16 +360,11 @@ class MaskedLmHead(keras.layers.Layer):
         return ops.matmul(hidden, ops.transpose(matrix)) + self.bias
 
     def tensors(self) -> list[Tensor]:
-        """Return the parameters, the shared matrix left out."""
+        """Return the parameters, without the shared matrix."""
         bias = Tensor("cls.predictions.decoder.bias", self.bias)
         return [*self.dense.tensors(), *self.norm.tensors(), bias]
 
 
 def exact_gelu(inputs: Any) -> Any:
-    """Return x Φ(x), with the error function; the tanh approximation is another model."""
+    """Return x Φ(x) by the error function; the tanh approximation would be another model."""
     return keras.activations.gelu(inputs, approximate=False)
-
-
-def chosen(lora: LoraOptions | None, target: str) -> LoraOptions | None:
-    """Return the options when they name a target, else None."""
-    return lora if lora is not None and target in lora.targets else None

@@ -1,13 +1,13 @@
 """DNABERT-2 in Keras 3: encoder, masked-language model, and classifiers with or without LoRA.
 
-Models read token ids (B, S), which :mod:`ssldata.reading.tokens` makes of base codes. Padding is id
-3, and the attention mask is made of the ids alone. The page docs/dnabert2.md shows their use.
+Models read token ids (B, S), which :mod:`ssldata.reading.tokens` makes of base codes. Padding has
+id 3, and the attention mask follows from the ids alone. docs/dnabert2.md shows their use.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -23,13 +23,7 @@ from sslmodels.dnabert2.bert_config import (
     LoraOptions,
     Pooling,
 )
-from sslmodels.dnabert2.bert_layers import (
-    Embeddings,
-    EncoderLayer,
-    Linear,
-    MaskedLmHead,
-    Tensor,
-)
+from sslmodels.dnabert2.bert_layers import Embeddings, EncoderLayer, Linear, MaskedLmHead, Tensor
 from sslmodels.layers.sequence_model import PACKAGE
 
 #: Rows embedded at once.
@@ -61,8 +55,8 @@ def pool(hidden: Any, attention_mask: Any, pooling: Pooling) -> Any:
     attention_mask
         float32 (B, S), 1 for tokens.
     pooling
-        ``cls``: the first token; ``mean`` and ``max``: over the tokens, [CLS] and [SEP] included
-        and padding left out. A row without any token gives zeros.
+        ``cls``: the first token; ``mean`` and ``max``: over the tokens, including [CLS] and [SEP]
+        but not padding. A row without tokens gives zeros.
     """
     hidden = ops.convert_to_tensor(hidden)
     if pooling == "cls":
@@ -74,8 +68,41 @@ def pool(hidden: Any, attention_mask: Any, pooling: Pooling) -> Any:
     return ops.where(ops.any(mask > 0, axis=1), ops.max(lowest, axis=1), 0.0)
 
 
+class _Rebuildable(keras.Model):
+    """Base of the models: each is rebuilt from its sizes, its adapters and its seed."""
+
+    config: DnabertConfig
+    lora: LoraOptions | None = None
+    seed: int
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what rebuilds the model."""
+        lora = None if self.lora is None else self.lora.as_dict()
+        return {
+            "name": self.name,
+            "config": self.config.as_dict(),
+            "lora": lora,
+            **self._own_config(),
+            "seed": self.seed,
+        }
+
+    def _own_config(self) -> dict[str, Any]:
+        """Return the settings of one class."""
+        return {}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+        """Rebuild the model of :meth:`get_config`."""
+        del custom_objects
+        rebuilt = {**config, "config": DnabertConfig(**config["config"])}
+        lora = rebuilt.pop("lora")
+        if lora is not None:
+            rebuilt["lora"] = LoraOptions(**lora)
+        return cls(**rebuilt)
+
+
 @keras.saving.register_keras_serializable(package=PACKAGE)
-class DnabertBackbone(keras.Model):
+class DnabertBackbone(_Rebuildable):
     """Embeddings and encoder: token ids (B, S) → hidden states (B, S, width), padding exact zeros.
 
     Parameters
@@ -85,7 +112,7 @@ class DnabertBackbone(keras.Model):
     lora
         Adapters; None for none.
     seed
-        Of initial weights and dropout.
+        Seed of initial weights and dropout.
     """
 
     def __init__(
@@ -113,7 +140,7 @@ class DnabertBackbone(keras.Model):
     def hidden_states(
         self, input_ids: Any, attention_mask: Any = None, training: bool | None = None
     ) -> list[Any]:
-        """Return the embeddings, where padding is not zero, and the output of every layer.
+        """Return the embeddings and the output of every layer; only the latter are 0 at padding.
 
         Parameters
         ----------
@@ -122,7 +149,12 @@ class DnabertBackbone(keras.Model):
         attention_mask
             (B, S), 1 for tokens; default: ids other than 3.
         training
-            With dropout.
+            Apply dropout.
+
+        Returns
+        -------
+        list of (B, S, width)
+            One more than there are layers.
         """
         if attention_mask is None:
             attention_mask = mask_of(input_ids)
@@ -133,7 +165,7 @@ class DnabertBackbone(keras.Model):
         return states
 
     def linears(self) -> list[Linear]:
-        """Return the layers that can hold adapters, in the order of the network."""
+        """Return the layers that may have adapters, in the order of the network."""
         return [linear for layer in self.encoder for linear in layer.linears()]
 
     def tensors(self) -> list[Tensor]:
@@ -141,19 +173,9 @@ class DnabertBackbone(keras.Model):
         encoder = [tensor for layer in self.encoder for tensor in layer.tensors()]
         return [*self.embeddings.tensors(), *encoder]
 
-    def get_config(self) -> dict[str, Any]:
-        """Return what rebuilds the model."""
-        return {"name": self.name, **_shared_config(self.config, self.lora), "seed": self.seed}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> DnabertBackbone:
-        """Rebuild the model of :meth:`get_config`."""
-        del custom_objects
-        return cls(**_rebuilt(config))
-
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
-class DnabertMaskedLm(keras.Model):
+class DnabertMaskedLm(_Rebuildable):
     """The pre-trained model: token ids (B, S) → scores of the vocabulary (B, S, vocabulary).
 
     Parameters
@@ -161,10 +183,10 @@ class DnabertMaskedLm(keras.Model):
     config
         Sizes.
     seed
-        Of initial weights and dropout.
+        Seed of initial weights and dropout.
     """
 
-    #: Checkpoint tensors that may be absent, or present and of no use here: prefixes of names.
+    #: Prefixes of the names of tensors that a checkpoint may lack, or have without any use here.
     may_lack: tuple[str, ...] = ()
     may_ignore: tuple[str, ...] = ()
 
@@ -184,51 +206,39 @@ class DnabertMaskedLm(keras.Model):
         """Return the parameters and their names in a checkpoint, the shared matrix once."""
         return [*self.backbone.tensors(), *self.head.tensors()]
 
-    def get_config(self) -> dict[str, Any]:
-        """Return what rebuilds the model."""
-        return {"name": self.name, **_shared_config(self.config, None), "seed": self.seed}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> DnabertMaskedLm:
-        """Rebuild the model of :meth:`get_config`."""
-        del custom_objects
-        rebuilt = _rebuilt(config)
-        rebuilt.pop("lora")
-        return cls(**rebuilt)
-
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
-class DnabertClassifier(keras.Model):
+class DnabertClassifier(_Rebuildable):
     """DNABERT-2 with a classification head: token ids (B, S) → probabilities (B, outputs).
 
-    With adapters, the adapters and the head train and everything else is frozen; the pooler is in
-    no checkpoint, so with ``cls`` it starts at random and `train_pooler` has to be said. Without
-    adapters everything trains.
+    With adapters, the adapters and the head are trained and everything else is frozen. No
+    checkpoint holds the pooler, so with ``cls`` its weights are random at first and `train_pooler`
+    must be given. Without adapters everything is trained.
 
     Parameters
     ----------
     config
         Sizes.
     outputs
-        Labels; each has its own sigmoid.
+        Number of labels; each has its own sigmoid.
     pooling
         ``cls``: tanh dense layer on the first token, as upstream; ``mean``, ``max``: over tokens.
     activation
-        Of the head: ``sigmoid`` for binary and multi-label, ``softmax`` for classes that exclude
+        Activation of the head: ``sigmoid`` for binary labels, ``softmax`` for classes that exclude
         each other, ``linear`` for scores.
     lora
         Adapters; None for full fine-tuning.
     train_pooler
-        Required with adapters and ``cls``; otherwise True by default where there is a pooler.
+        Required with adapters and ``cls``; otherwise True by default if there is a pooler.
     tokenizer
-        Text of ``tokenizer.json``, saved with the model, which then reads DNA by itself
+        Text of ``tokenizer.json``, saved with the model, so that it can encode DNA by itself
         (:attr:`encoder`).
     length
         Bases the model reads of a stored row.
     tokens
         Tokens per row, padding included; default: enough for `length` bases of real DNA.
     seed
-        Of initial weights and dropout.
+        Seed of initial weights and dropout.
 
     Raises
     ------
@@ -266,15 +276,9 @@ class DnabertClassifier(keras.Model):
         seeds = _stream(seed, 1)
         self.backbone = DnabertBackbone(config, lora=lora, seed=seed, name="backbone")
         width = config.hidden_size
-        spread = config.initializer_range
+        common: dict[str, Any] = {"seeds": seeds, "spread": config.initializer_range}
         self.pooler = (
-            Linear(
-                width,
-                width,
-                checkpoint="bert.pooler.dense",
-                seeds=seeds,
-                spread=spread,
-            )
+            Linear(width, width, checkpoint="bert.pooler.dense", **common)
             if pooling == "cls"
             else None
         )
@@ -282,15 +286,8 @@ class DnabertClassifier(keras.Model):
             self.may_lack = ("classifier.",)
             self.may_ignore = ("cls.predictions.", "bert.pooler.")
         self.dropout = keras.layers.Dropout(config.head_dropout, seed=next(seeds))
-        # Probabilities are float32 whatever the compute type: a loss needs them near 0 and 1.
-        self.head = Linear(
-            width,
-            outputs,
-            checkpoint="classifier",
-            seeds=seeds,
-            spread=spread,
-            dtype="float32",
-        )
+        # Probabilities are float32 whatever the compute type: the loss needs them near 0 and 1.
+        self.head = Linear(width, outputs, checkpoint="classifier", dtype="float32", **common)
         self.built = True
         self._freeze()
 
@@ -307,7 +304,7 @@ class DnabertClassifier(keras.Model):
 
     @property
     def encoder(self) -> TokenEncoder | None:
-        """What turns base codes (n, length) into the ids this model reads; None: no tokenizer."""
+        """The encoder of base codes (n, length) into token ids; None without a tokenizer."""
         if self._encoder is None and self.tokenizer is not None:
             self._encoder = TokenEncoder(self.tokenizer, tokens=self.tokens)
             if self._encoder.vocabulary > self.config.vocab_size:
@@ -319,7 +316,7 @@ class DnabertClassifier(keras.Model):
 
     @property
     def score_batch(self) -> int:
-        """Rows to score at once: enough to keep a device busy, some 200 MB at full size."""
+        """Rows to score at once: enough to keep a device busy, about 200 MB at full size."""
         return max(1, _SCORE_TOKENS // (self.tokens or 64))
 
     def call(self, input_ids: Any, attention_mask: Any = None, training: bool | None = None) -> Any:
@@ -337,11 +334,8 @@ class DnabertClassifier(keras.Model):
         pooler = [] if self.pooler is None else self.pooler.tensors()
         return [*self.backbone.tensors(), *pooler, *self.head.tensors()]
 
-    def get_config(self) -> dict[str, Any]:
-        """Return what rebuilds the model, frozen parts and tokenizer included."""
+    def _own_config(self) -> dict[str, Any]:
         return {
-            "name": self.name,
-            **_shared_config(self.config, self.lora),
             "outputs": self.outputs,
             "pooling": self.pooling,
             "activation": self.activation,
@@ -349,49 +343,38 @@ class DnabertClassifier(keras.Model):
             "tokenizer": self.tokenizer,
             "length": self.length,
             "tokens": self.tokens,
-            "seed": self.seed,
         }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> DnabertClassifier:
-        """Rebuild the model of :meth:`get_config`."""
-        del custom_objects
-        return cls(**_rebuilt(config))
 
 
 def _check_head(
     outputs: int, pooling: str, lora: LoraOptions | None, train_pooler: bool | None
 ) -> None:
     if outputs < 1:
-        raise ConfigError(f"DNABERT-2: {outputs} outputs; at least 1 is needed")
+        raise ConfigError(f"DNABERT-2: {outputs} outputs; expected at least 1")
     if pooling not in POOLINGS:
         raise ConfigError(f"DNABERT-2: pooling {pooling!r}; allowed: {', '.join(POOLINGS)}")
     if pooling != "cls" and train_pooler:
         raise ConfigError(
-            f"DNABERT-2: train_pooler is set, but pooling {pooling!r} has no pooler; remove one"
+            f"DNABERT-2: train_pooler is set, but pooling {pooling!r} has no pooler; remove one of "
+            "the two"
         )
     if pooling == "cls" and lora is not None and train_pooler is None:
         raise ConfigError(
             "DNABERT-2: LoRA with pooling 'cls' needs train_pooler true or false: no checkpoint "
-            "holds the pooler, so it starts at random (true is the better choice, or pooling mean)"
+            "holds the pooler, so it is random at first (choose true, or pooling mean)"
         )
 
 
-def _shared_config(config: DnabertConfig, lora: LoraOptions | None) -> dict[str, Any]:
-    return {"config": config.as_dict(), "lora": None if lora is None else lora.as_dict()}
+Dnabert = DnabertBackbone | DnabertMaskedLm | DnabertClassifier
 
 
-def _rebuilt(config: dict[str, Any]) -> dict[str, Any]:
-    lora = config["lora"]
-    return {
-        **config,
-        "config": DnabertConfig(**config["config"]),
-        "lora": None if lora is None else LoraOptions(**lora),
-    }
+def backbone_of(model: Dnabert) -> DnabertBackbone:
+    """Return the encoder of a model."""
+    return model if isinstance(model, DnabertBackbone) else model.backbone
 
 
 def embed(
-    model: DnabertBackbone | DnabertMaskedLm | DnabertClassifier,
+    model: Dnabert,
     input_ids: NDArray[np.integer[Any]],
     *,
     pooling: Pooling = "mean",
@@ -402,11 +385,11 @@ def embed(
     Parameters
     ----------
     model
-        Any of the models; its encoder is used.
+        Any of the models; only its encoder is used.
     input_ids
         (n, S) with n > 0, padded with 3.
     pooling
-        ``mean`` (what the authors advise without fine-tuning), ``max`` or ``cls``.
+        ``mean`` (recommended by the authors without fine-tuning), ``max`` or ``cls``.
     batch_size
         Rows at once.
 
@@ -416,7 +399,7 @@ def embed(
     """
     if pooling not in POOLINGS:
         raise ConfigError(f"DNABERT-2: pooling {pooling!r}; allowed: {', '.join(POOLINGS)}")
-    backbone = model if isinstance(model, DnabertBackbone) else model.backbone
+    backbone = backbone_of(model)
     parts = []
     for first in range(0, len(input_ids), batch_size):
         batch = np.asarray(input_ids[first : first + batch_size], np.int32)

@@ -1,4 +1,4 @@
-"""How a classifier is made of DNABERT-2, and what of that a trained model depends on. No Keras."""
+"""Options of a DNABERT-2 classifier, and those that a trained model depends on. No Keras."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from sslmodels.dnabert2.bert_files import find_dnabert2
 
 @dataclass(frozen=True, kw_only=True)
 class DnabertOptions:
-    """How a classifier is made of a published or own DNABERT-2.
+    """How a classifier is built from the published DNABERT-2, or from one of your own.
 
     Attributes
     ----------
     source
         Folder, checkpoint file or http(s) address of the model; None: the user's Hugging Face
-        cache, else the public host.
+        cache, else the Hub.
     pretrained
-        Load the weights; False starts at random (tests, controls).
+        Load the weights; False starts from random ones (tests, controls).
     pooling, activation
         See :class:`sslmodels.dnabert2.bert_model.DnabertClassifier`.
     lora
         Adapters; None for full fine-tuning.
     train_pooler
-        Train the pooler too (with ``cls``; it starts at random).
+        Train the pooler too (with ``cls``; its weights are random at first).
     tokens
-        Tokens per row; default: enough for real DNA of the length.
+        Tokens per row; default: enough for real DNA of the rows' length.
     sha256
-        File name → checksum a file must have.
+        File name → checksum the file must have.
     offline
         No network.
     """
@@ -47,14 +47,14 @@ class DnabertOptions:
     offline: bool = False
 
     def identity(self, *, offline: bool = False) -> dict[str, Any]:
-        """Return all that a trained model depends on, as JSON-able values: checksums, no places.
+        """Return what a trained model depends on, as JSON-able values: checksums, not locations.
 
-        Finds the files, so it may download them, unless `offline`.
+        The files are needed for it, so they are downloaded unless `offline`.
 
         Raises
         ------
         MissingInputError, FetchError, UnreachableError
-            The files cannot be had.
+            The files are missing or cannot be downloaded.
         """
         files = find_dnabert2(
             self.source,
@@ -78,8 +78,8 @@ def options_from(settings: Mapping[str, Any]) -> DnabertOptions:
     Parameters
     ----------
     settings
-        Fields of :class:`DnabertOptions`, where `lora` is a mapping or None, and `folder` and
-        `url` stand for `source`.
+        Fields of :class:`DnabertOptions`, with `folder` and `url` in place of `source` and a
+        mapping or None as `lora`.
     """
     values = dict(settings)
     folder, url, lora = values.pop("folder"), values.pop("url"), values.pop("lora")

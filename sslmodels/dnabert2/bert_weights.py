@@ -1,7 +1,4 @@
-"""Checkpoints of DNABERT-2: strict loading from PyTorch and safetensors files, and writing.
-
-This is the only module that imports ``safetensors``.
-"""
+"""Checkpoints of DNABERT-2: strict loading from PyTorch and safetensors files, and writing."""
 
 from __future__ import annotations
 
@@ -14,17 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from keras import ops
 from numpy.typing import NDArray
 
 from ssldata.base.errors import ConfigError, InputError, MissingInputError
 from ssldata.base.files import atomic_path
 from sslmodels.dnabert2.bert_layers import Tensor
-from sslmodels.dnabert2.bert_model import DnabertBackbone, DnabertClassifier, DnabertMaskedLm
+from sslmodels.dnabert2.bert_model import (
+    Dnabert,
+    DnabertBackbone,
+    DnabertMaskedLm,
+    backbone_of,
+)
 from sslmodels.dnabert2.checkpoint_shards import is_index, tensors_of_shards
 from sslmodels.dnabert2.torch_checkpoint import read_pytorch, widen
-
-Model = DnabertBackbone | DnabertMaskedLm | DnabertClassifier
 
 #: The decoder of the masked LM is the word embedding; files hold either name, or both.
 _DECODER = "cls.predictions.decoder.weight"
@@ -35,20 +34,20 @@ _SHOWN = 6
 
 @dataclass(frozen=True, kw_only=True)
 class LoadReport:
-    """What came out of a checkpoint.
+    """What was loaded from a checkpoint.
 
     Attributes
     ----------
     path
         The file.
     loaded
-        Names of the tensors that were loaded; the shared decoder matrix counts as loaded.
+        Names of the tensors loaded, including the shared decoder matrix.
     missing
-        Tensors of the model that the file lacks and may lack; they keep their initial values.
+        Tensors of the model that the file lacks, as it may; they keep their initial values.
     unexpected
-        Tensors of the file that the model has no use for and may ignore.
+        Tensors of the file that the model does not have, and may ignore.
     parameters
-        Numbers loaded, those of the shared matrix once.
+        How many numbers were loaded, those of the shared matrix counted once.
     """
 
     path: Path
@@ -75,7 +74,7 @@ class LoadReport:
 
 
 def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
-    """Return the tensors of a checkpoint, PyTorch zip or safetensors, by content not by name.
+    """Return the tensors of a PyTorch zip or safetensors file; its content decides, not its name.
 
     The index of a checkpoint in several files (``*.index.json``) stands for all of them.
 
@@ -85,7 +84,7 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
         No such file.
     InputError
         Neither format, damaged, or a PyTorch file that would run code; or a file has other
-        tensors than its index says.
+        tensors than its index lists.
     """
     if not path.is_file():
         raise MissingInputError(f"{path}: no such checkpoint")
@@ -113,7 +112,7 @@ def _read_shards(index: Path) -> dict[str, NDArray[Any]]:
         found = read_tensors(path)
         if different := sorted(found.keys() ^ set(names)):
             raise InputError(
-                f"{path}: {len(different)} tensors are here or in {index.name}, not in both: "
+                f"{path}: {len(different)} tensors are here or in {index.name} but not in both: "
                 f"{', '.join(different[:_SHOWN])}; download both again"
             )
         tensors |= found
@@ -126,11 +125,11 @@ def read_safetensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str
     Raises
     ------
     InputError
-        Damaged, or numbers of a type that is not read.
+        Damaged, or numbers of an unsupported type.
     """
     safetensors = _library()
     try:
-        # The library checks the whole header; NumPy has no bfloat16, so those are read as bits.
+        # The library checks the whole header. NumPy has no bfloat16: those are read as bits, below.
         with safetensors.safe_open(path, framework="numpy") as opened:
             metadata = dict(opened.metadata() or {})
             kinds = {name: opened.get_slice(name).get_dtype() for name in opened.keys()}  # noqa: SIM118 - not a mapping
@@ -139,7 +138,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str
             }
     except (safetensors.SafetensorError, OSError) as exc:
         raise InputError(f"{path}: damaged safetensors file ({exc}); download it again") from exc
-    except AttributeError as exc:  # what the library says of types that NumPy lacks
+    except AttributeError as exc:  # raised by the library for types that NumPy lacks
         raise InputError(
             f"{path}: holds {', '.join(sorted(set(kinds.values())))}; save it as F32, F16 or BF16"
         ) from exc
@@ -177,7 +176,7 @@ def write_safetensors(
 ) -> None:
     """Write float32 tensors as a safetensors file, whole or not at all.
 
-    Equal contents give equal bytes, which the library does not promise (it shuffles metadata).
+    Equal contents give equal bytes, which the library does not guarantee (it shuffles metadata).
 
     Raises
     ------
@@ -201,7 +200,7 @@ def write_safetensors(
 
 
 def load_checkpoint(
-    model: Model,
+    model: Dnabert,
     path: Path,
     *,
     may_lack: Iterable[str] | None = None,
@@ -212,25 +211,27 @@ def load_checkpoint(
     Parameters
     ----------
     model
-        Any of the models; adapters keep their values.
+        Any of the models; adapters are left unchanged.
     path
         ``pytorch_model.bin``, ``model.safetensors``, or the index of one in several files.
     may_lack
-        Prefixes of names of which the file may lack all tensors. Default: a classifier's pooler
+        Prefixes of names; the file may lack all tensors of a prefix. Default: a classifier's pooler
         and head, which the pre-trained checkpoint does not have; nothing else.
     may_ignore
-        Prefixes of names the file may have and the model not. Default: for classifiers and bare
-        encoders the head of the masked LM (and a pooler where there is none); nothing else.
+        Prefixes of names of tensors that are ignored if the model lacks them. Default: for
+        classifiers and bare encoders the head of the masked LM (and the pooler if the model has
+        none); nothing else.
 
     Returns
     -------
     LoadReport
-        Counts and names.
+        Names and counts of tensors.
 
     Raises
     ------
     InputError
-        A tensor is missing, unexpected, of another shape or type, or not finite; all are named.
+        Tensors are missing, unexpected, of another shape or type, or not finite; the message names
+        them.
     """
     tensors = {tensor.name: tensor for tensor in model.tensors()}
     found = read_tensors(path)
@@ -244,7 +245,7 @@ def load_checkpoint(
         )
     ignore = tuple(may_ignore)
     missing = [name for name in tensors if name not in found]
-    # A prefix may be absent as a whole; half a pooler is a damaged file.
+    # A prefix may be absent as a whole; with half a pooler the file is damaged.
     whole = tuple(p for p in lack if not any(name.startswith(p) for name in found))
     unexpected = [name for name in found if name not in tensors]
     problems = [
@@ -265,8 +266,7 @@ def load_checkpoint(
         )
     for name, tensor in tensors.items():
         if name in found:
-            value = np.asarray(found[name], np.float32)
-            tensor.variable.assign(value.T if tensor.transposed else value)
+            tensor.assign(found[name])
     loaded = [name for name in tensors if name in found]
     return LoadReport(
         path=path,
@@ -278,29 +278,29 @@ def load_checkpoint(
 
 
 def _advice(found: Mapping[str, Any]) -> str:
-    """Return what to do about a checkpoint that does not fit."""
+    """Return the advice for a checkpoint that does not fit."""
     stem = _WORDS.removeprefix("bert.")
     place = next((name.removesuffix(stem) for name in found if name.endswith(stem)), "bert.")
     if place == "":
         return "its names lack 'bert.': save the whole model, not its encoder alone"
     if place != "bert.":
         wrapper = place.removesuffix("bert.")
-        return f"its names begin with {wrapper!r}: save the model that is wrapped in it"
-    return "use the config.json beside the file, or say what may be missing or ignored"
+        return f"its names begin with {wrapper!r}: save the model inside that wrapper"
+    return "use the config.json beside the file, or list what may be missing or ignored"
 
 
 def _shared_decoder(
     path: Path, found: dict[str, NDArray[Any]], *, ignored: bool
 ) -> tuple[str, ...]:
-    """Take the decoder matrix out of `found`: it is the word embedding under another name."""
+    """Remove the decoder matrix from `found`: it is the word embedding under another name."""
     if _DECODER not in found or (ignored and _WORDS in found):
         return ()
     decoder = found.pop(_DECODER)
     words = found.setdefault(_WORDS, decoder)
     if words.shape != decoder.shape or not np.array_equal(words, decoder):
         raise InputError(
-            f"{path}: {_DECODER} {decoder.shape} differs from {_WORDS} {words.shape}; DNABERT-2 "
-            "has one matrix for both"
+            f"{path}: {_DECODER} {decoder.shape} differs from {_WORDS} {words.shape}; in DNABERT-2 "
+            "they are one matrix"
         )
     return (_DECODER,)
 
@@ -331,42 +331,34 @@ def _not_numbers(tensors: dict[str, Tensor], found: dict[str, NDArray[Any]]) -> 
     ]
 
 
-def checkpoint_tensors(model: Model, *, adapters: bool = True) -> dict[str, NDArray[np.float32]]:
-    """Return a model's parameters as a checkpoint has them.
+def checkpoint_tensors(model: Dnabert, *, adapters: bool = True) -> dict[str, NDArray[np.float32]]:
+    """Return a model's parameters under the names and in the shapes of a checkpoint.
 
     Parameters
     ----------
     model
         Any of the models.
     adapters
-        With LoRA adapters folded into their matrices; else without them.
+        Merge LoRA adapters into their matrices; else leave them out.
     """
-    backbone = model if isinstance(model, DnabertBackbone) else model.backbone
     merged = {
         f"{linear.checkpoint}.weight": linear.merged_kernel().T
-        for linear in backbone.linears()
+        for linear in backbone_of(model).linears()
         if adapters and linear.lora is not None
     }
-    values = {}
-    for tensor in model.tensors():
-        value = merged.get(tensor.name)
-        if value is None:
-            value = np.asarray(ops.convert_to_numpy(tensor.variable.value), np.float32)
-            value = value.T if tensor.transposed else value
-        values[tensor.name] = np.ascontiguousarray(value)
-    return values
+    values = {tensor.name: tensor.value() for tensor in model.tensors()} | merged
+    return {name: np.ascontiguousarray(value) for name, value in values.items()}
 
 
-def save_checkpoint(model: Model, path: Path) -> None:
-    """Write a model as safetensors under the names of the stock model, adapters folded in."""
+def save_checkpoint(model: Dnabert, path: Path) -> None:
+    """Write a model as safetensors under the names of the stock model, adapters merged."""
     write_safetensors(path, checkpoint_tensors(model), {"format": "pt"})
 
 
-def base_digest(model: Model) -> str:
-    """Return the sha256 of the encoder's parameters, adapters left out."""
-    backbone = model if isinstance(model, DnabertBackbone) else model.backbone
+def base_digest(model: Dnabert) -> str:
+    """Return the sha256 of the encoder's parameters, without adapters."""
     digest = hashlib.sha256()
-    for name, value in checkpoint_tensors(backbone, adapters=False).items():
+    for name, value in checkpoint_tensors(backbone_of(model), adapters=False).items():
         digest.update(f"{name}{value.shape}".encode())
         digest.update(np.ascontiguousarray(value, "<f4").data)
     return digest.hexdigest()

@@ -1,9 +1,9 @@
-"""LoRA adapters of a trained classifier: merge, unmerge, save and load them alone.
+"""LoRA adapters of a trained classifier: merge and unmerge them, save and load them alone.
 
-An adapter folder holds ``adapter_model.safetensors`` and ``adapter_config.json``, named and shaped
-as the PEFT library does. Besides the adapters it has all that training changed or that no
-checkpoint holds: the head, and the pooler where there is one (also an untrained one: it started at
-random, and the head was trained on what it gives).
+An adapter folder holds ``adapter_model.safetensors`` and ``adapter_config.json``, with the names
+and shapes of the PEFT library. Besides the adapters it holds everything that training changed or
+that no checkpoint contains: the head, and the pooler if there is one (even if it was not trained:
+its weights are random, and the head was trained on its output).
 """
 
 from __future__ import annotations
@@ -12,15 +12,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from keras import ops
-from numpy.typing import NDArray
 
 from ssldata.base.errors import ConfigError, InputError, MissingInputError
 from ssldata.base.files import write_json_atomic
 from sslmodels.dnabert2.bert_config import LoraOptions
 from sslmodels.dnabert2.bert_layers import Linear, Tensor
-from sslmodels.dnabert2.bert_model import DnabertBackbone, DnabertClassifier
+from sslmodels.dnabert2.bert_model import Dnabert, DnabertClassifier, backbone_of
 from sslmodels.dnabert2.bert_weights import (
     base_digest,
     checkpoint_tensors,
@@ -33,57 +31,52 @@ ADAPTER_CONFIG = "adapter_config.json"
 _PREFIX = "base_model.model."
 
 
-def _adapted(model: DnabertClassifier | DnabertBackbone) -> list[Linear]:
-    backbone = model if isinstance(model, DnabertBackbone) else model.backbone
-    found = [linear for linear in backbone.linears() if linear.lora is not None]
+def _adapted(model: Dnabert) -> list[Linear]:
+    found = [linear for linear in backbone_of(model).linears() if linear.lora is not None]
     if not found:
         raise ConfigError("the model has no LoRA adapters; build it with lora=LoraOptions(...)")
     return found
 
 
-def _forget_compiled(model: Any) -> None:
+def _set_merged(model: DnabertClassifier, *, merged: bool) -> None:
+    for linear in _adapted(model):
+        linear.merged = ops.convert_to_tensor(linear.merged_kernel()) if merged else None
     # Keras keeps compiled functions, in which the old branch of the layers is fixed.
-    model.train_function = model.test_function = model.predict_function = None
+    for compiled in (model, model.backbone):
+        compiled.train_function = compiled.test_function = compiled.predict_function = None
 
 
 def merge_lora(model: DnabertClassifier) -> None:
-    """Fold the adapters into their matrices, for faster prediction; training is refused meanwhile.
+    """Merge the adapters into their matrices, for faster prediction; training is refused then.
 
-    The state is not saved: a saved model comes back unmerged, with the same predictions. Use
-    :func:`without_lora` for a model that is merged for good.
+    The state is not saved: a saved model is loaded unmerged, with the same predictions. Use
+    :func:`without_lora` for a model that is merged permanently.
 
     Raises
     ------
     ConfigError
         The model has no adapters.
     """
-    for linear in _adapted(model):
-        linear.merged = ops.convert_to_tensor(linear.merged_kernel())
-    _forget_compiled(model)
-    _forget_compiled(model.backbone)
+    _set_merged(model, merged=True)
 
 
 def unmerge_lora(model: DnabertClassifier) -> None:
-    """Undo :func:`merge_lora`; every parameter and prediction is, bit for bit, what it was."""
-    for linear in _adapted(model):
-        linear.merged = None
-    _forget_compiled(model)
-    _forget_compiled(model.backbone)
+    """Undo :func:`merge_lora`; parameters and predictions are bit for bit those before it."""
+    _set_merged(model, merged=False)
 
 
 def without_lora(model: DnabertClassifier) -> DnabertClassifier:
-    """Return a new model without adapters, whose matrices have them folded in."""
+    """Return a new model without adapters, which are merged into its matrices."""
     _adapted(model)
     plain = DnabertClassifier.from_config({**model.get_config(), "lora": None})
     values = checkpoint_tensors(model)
     for tensor in plain.tensors():
-        value = values[tensor.name]
-        tensor.variable.assign(value.T if tensor.transposed else value)
+        tensor.assign(values[tensor.name])
     return plain
 
 
 def _adapter_tensors(model: DnabertClassifier) -> list[Tensor]:
-    """Return what an adapter file holds; PEFT has A as (rank, inputs), B as (outputs, rank)."""
+    """Return the tensors of an adapter file; PEFT stores A as (rank, inputs), B (outputs, rank)."""
     found = [
         Tensor(f"{_PREFIX}{linear.checkpoint}.lora_{letter}.weight", variable, transposed=True)
         for linear in _adapted(model)
@@ -104,17 +97,14 @@ def save_adapter(model: DnabertClassifier, folder: Path) -> None:
     ConfigError
         The model has no adapters.
     """
-    arrays: dict[str, NDArray[Any]] = {}
-    for tensor in _adapter_tensors(model):
-        value = np.asarray(ops.convert_to_numpy(tensor.variable.value), np.float32)
-        arrays[tensor.name] = value.T if tensor.transposed else value
+    arrays = {tensor.name: tensor.value() for tensor in _adapter_tensors(model)}
     metadata = {"format": "pt", "base": base_digest(model), **_head(model)}
     write_safetensors(folder / ADAPTER_FILE, arrays, metadata)
     write_json_atomic(folder / ADAPTER_CONFIG, _description(model))
 
 
 def _head(model: DnabertClassifier) -> dict[str, str]:
-    """Return what shapes do not tell of the way from hidden states to probabilities."""
+    """Return what the shapes do not show of the steps from hidden states to probabilities."""
     return {"pooling": model.pooling, "activation": model.activation}
 
 
@@ -137,7 +127,7 @@ def _description(model: DnabertClassifier) -> dict[str, Any]:
 
 
 def read_adapter_options(folder: Path) -> LoraOptions:
-    """Return the LoRA options of a saved adapter, to build the model it fits.
+    """Return the LoRA options of a saved adapter, to build a model that it fits.
 
     Raises
     ------
@@ -160,7 +150,7 @@ def read_adapter_options(folder: Path) -> LoraOptions:
 
 
 def load_adapter(model: DnabertClassifier, folder: Path) -> None:
-    """Load a saved adapter into a model that holds the base weights; strict, all or nothing.
+    """Load a saved adapter into a model with its base weights: everything fits, or nothing changes.
 
     Raises
     ------
@@ -197,11 +187,10 @@ def load_adapter(model: DnabertClassifier, folder: Path) -> None:
     base = base_digest(model)
     if metadata.get("base") != base:
         raise InputError(
-            f"{path}: was trained on other weights (base {metadata.get('base', 'unknown')[:12]}, "
+            f"{path}: trained on other weights (base {metadata.get('base', 'unknown')[:12]}, "
             f"the model's is {base[:12]}); load the checkpoint it was trained from first"
         )
     for name, tensor in tensors.items():
-        value = np.asarray(found[name], np.float32)
-        tensor.variable.assign(value.T if tensor.transposed else value)
+        tensor.assign(found[name])
     if any(linear.merged is not None for linear in _adapted(model)):
         merge_lora(model)

@@ -1,4 +1,4 @@
-"""One call from files to a classifier that reads the rows of a store: DNABERT-2, weights loaded."""
+"""Builds, from files, a DNABERT-2 classifier with loaded weights that reads the rows of a store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sslmodels.dnabert2.bert_weights import LoadReport, load_checkpoint
 
 
 def encoding_of(model: Any) -> Encoding:
-    """Return how the reader has to hand rows to a model: tokens where it has an encoder."""
+    """Return the form in which a model reads rows: tokens if it has an encoder, else codes."""
     encoder = getattr(model, "encoder", None)
     return Encoding() if encoder is None else Encoding(kind="tokens", tokenizer=encoder)
 
@@ -31,7 +31,7 @@ class BuiltDnabert:
     report: LoadReport | None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what the model is made of as JSON-able values, for the record of a run."""
+        """Return what the model was built from, as JSON-able values, for the record of a run."""
         return {
             "origin": self.files.origin,
             "files": dict(self.files.sha256),
@@ -48,27 +48,34 @@ def build_dnabert2(
     options: DnabertOptions | None = None,
     progress: Progress | None = None,
 ) -> BuiltDnabert:
-    """Build a classifier on base codes (n, length), through ``model.encoder``.
+    """Build a classifier of the tokens that ``model.encoder`` makes of base codes (n, length).
 
     Parameters
     ----------
     length
         Bases of a row.
     outputs
-        Labels predicted; each has its own sigmoid.
+        Number of labels predicted; each has its own sigmoid.
     seed
-        Of the head, the pooler, the adapters and dropout.
+        Seed of the head, the pooler, the adapters and dropout.
     options
         Where the weights are and what is trained; default: LoRA on the published model.
     progress
-        Told of a download.
+        Progress reporter of downloads.
+
+    Returns
+    -------
+    BuiltDnabert
+        The model and what it was built from.
 
     Raises
     ------
     MissingInputError, FetchError, UnreachableError
-        The files cannot be had.
+        The files are missing or cannot be downloaded.
     InputError
         They are damaged or do not fit together.
+    ConfigError
+        Contradictory options, or a tokenizer larger than the model's vocabulary.
     """
     options = options or DnabertOptions()
     files = find_dnabert2(
@@ -91,7 +98,7 @@ def build_dnabert2(
         seed=seed,
         name="dnabert2",
     )
-    encoder = model.encoder  # made now, so that a tokenizer that does not fit is refused now
+    encoder = model.encoder  # created here, so that a tokenizer that does not fit fails here
     assert encoder is not None
     report = None if files.weights is None else load_checkpoint(model, files.weights)
     return BuiltDnabert(model=model, encoder=encoder, files=files, report=report)

@@ -1,9 +1,9 @@
 """Reads PyTorch's zip checkpoints (``pytorch_model.bin``) without PyTorch and without unpickling.
 
-A pickle is a program; running one from the internet is running its author's code. Here its
-opcodes are walked by an interpreter that knows the few a state dict needs, treats every name as
-inert text, and builds nothing but descriptions of tensors. Anything else is refused before it has
-any effect. Tensor data are memory-mapped.
+A pickle is a program: to load one from the internet is to run its author's code. Here an
+interpreter walks its opcodes, knows the few that a state dict needs, treats every name as inert
+text, and builds nothing but descriptions of tensors. Anything else is refused before it has any
+effect. Tensor data are memory-mapped.
 
 Format: PyTorch's serialisation notes (a zip archive of uncompressed records ``data.pkl``,
 ``data/<key>`` and ``byteorder``); opcodes: the ``pickletools`` module of the standard library.
@@ -40,7 +40,7 @@ _STORAGES = {
     "BoolStorage": "?",
 }
 
-#: A state dict's program is some 100 bytes per tensor; one of this size is something else.
+#: A state dict's program takes about 100 bytes per tensor; one of this size is something else.
 _MAX_PROGRAM = 64 * 2**20
 
 #: Bytes of a zip entry's local header before its name (PKWARE APPNOTE 4.3.7).
@@ -49,7 +49,7 @@ _LOCAL_HEADER = struct.Struct("<26xHH")
 
 @dataclass(frozen=True)
 class _Name:
-    """A global of the program: text, never looked up."""
+    """A global of the program: text, which is never looked up."""
 
     module: str
     name: str
@@ -148,34 +148,34 @@ class _Interpreter:
     def _global(self, module: str, name: str) -> None:
         found = _Name(module, name)
         if found not in _KNOWN:
-            raise _Refused(f"it calls for {found}, which is no part of a state dict")
+            raise _Refused(f"it refers to {found}, which is not part of a state dict")
         self._stack.append(found)
 
     def _stack_global(self) -> None:
         name, module = self._pop(), self._pop()
         if not (isinstance(module, str) and isinstance(name, str)):
-            raise _Refused("a global whose name is no text")
+            raise _Refused("a global whose name is not text")
         self._global(module, name)
 
     def _set_items(self, values: list[Any]) -> None:
         target = self._stack[-1]
         if not isinstance(target, dict) or len(values) % 2:
-            raise _Refused("items are set on something that is no mapping")
+            raise _Refused("items are set on something other than a mapping")
         for key, value in zip(values[::2], values[1::2], strict=True):
             if not isinstance(key, str | int):
-                raise _Refused(f"a key is no name but {type(key).__name__}")
+                raise _Refused(f"a key is not a name but {type(key).__name__}")
             if key in target:
                 raise _Refused(f"the name {key!r} occurs twice")
             target[key] = value
 
     def _append(self, values: list[Any]) -> None:
         if not isinstance(self._stack[-1], list):
-            raise _Refused("values are appended to something that is no list")
+            raise _Refused("values are appended to something other than a list")
         self._stack[-1].extend(values)
 
     def _build(self) -> None:
         self._pop()
-        # The only state in a state dict is that of the mapping: versions of modules, of no use.
+        # The only state in a state dict is that of the mapping: versions of modules, not needed.
         if not isinstance(self._stack[-1], dict):
             raise _Refused("it sets the attributes of an object")
 
@@ -204,8 +204,8 @@ class _Interpreter:
         elif function == _PARAMETER and len(arguments) == 3 and isinstance(arguments[0], _Tensor):
             self._stack.append(arguments[0])
         else:
-            # Of anything but a name only the type is told: the text of tuples within tuples can
-            # be endless.
+            # Of anything but a name only the type is reported: the text of nested tuples can be
+            # endless.
             called = function if isinstance(function, _Name) else type(function).__name__
             raise _Refused(f"a call of {called} that no state dict needs")
 
@@ -251,13 +251,13 @@ class _Archive:
         programs = [n for n in archive.namelist() if n == "data.pkl" or n.endswith("/data.pkl")]
         if len(programs) != 1:
             raise InputError(
-                f"{path}: a zip file, but no PyTorch checkpoint ({len(programs)} records data.pkl, "
-                "expected 1)"
+                f"{path}: a zip file, but not a PyTorch checkpoint ({len(programs)} records "
+                "data.pkl, expected 1)"
             )
         self._prefix = programs[0].removesuffix("data.pkl")
         self._entries = {info.filename: info for info in archive.infolist()}
         if len(self._entries) < len(archive.infolist()):
-            raise InputError(f"{path}: holds a record twice; PyTorch does not do that")
+            raise InputError(f"{path}: holds a record twice, which PyTorch never writes")
 
     def record(self, name: str) -> NDArray[np.uint8]:
         """Return the bytes of a record."""
@@ -265,7 +265,9 @@ class _Archive:
         if info is None:
             raise InputError(f"{self._path}: record {name!r} is missing; download the file again")
         if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
-            raise InputError(f"{self._path}: record {name!r} is packed; PyTorch does not do that")
+            raise InputError(
+                f"{self._path}: record {name!r} is compressed, which PyTorch never writes"
+            )
         header = self._bytes[info.header_offset : info.header_offset + _LOCAL_HEADER.size]
         if len(header) == _LOCAL_HEADER.size:
             first = info.header_offset + _LOCAL_HEADER.size + sum(_LOCAL_HEADER.unpack(header.data))
@@ -276,7 +278,7 @@ class _Archive:
 
     @property
     def order(self) -> Literal["<", ">"]:
-        """Byte order of the tensors, ``<`` or ``>``; old files, without the record, are little."""
+        """Byte order of the tensors; old files, without the record, are little-endian."""
         if f"{self._prefix}byteorder" not in self._entries:
             return "<"
         text = self.record("byteorder").tobytes()
@@ -303,8 +305,8 @@ def read_pytorch(path: Path) -> dict[str, NDArray[Any]]:
     MissingInputError
         No such file.
     InputError
-        Not a zip checkpoint, damaged, or its program does anything but describe tensors; nothing
-        of a refused program has run.
+        Not a zip checkpoint, damaged, or its program does more than describe tensors; no part of a
+        refused program is run.
     """
     if not path.is_file():
         raise MissingInputError(f"{path}: no such checkpoint")
@@ -316,14 +318,14 @@ def read_pytorch(path: Path) -> dict[str, NDArray[Any]]:
             raise
         raise InputError(
             f"{path}: not a zip checkpoint of PyTorch ({exc}); files of PyTorch before 1.6 are "
-            "bare pickles and are not read: save it anew, or take model.safetensors"
+            "bare pickles and are not read: save it again, or use model.safetensors"
         ) from exc
     try:
         tensors = _described(archive.record("data.pkl").tobytes())
     except _Refused as exc:
         raise InputError(
-            f"{path}: refused, nothing of it was run: {exc}; take model.safetensors, or a file you "
-            "trust"
+            f"{path}: refused without running any of it: {exc}; use model.safetensors, or a file "
+            "you trust"
         ) from exc
     storages: dict[str, tuple[_Storage, NDArray[Any]]] = {}
     return {name: _array(path, archive, storages, name, tensor) for name, tensor in tensors.items()}
@@ -339,7 +341,7 @@ def _described(program: bytes) -> dict[str, _Tensor]:
     for name, value in found.items():
         if not isinstance(name, str) or not isinstance(value, _Tensor):
             raise _Refused(
-                f"{name!r} is no named tensor; of a training checkpoint, save the model's "
+                f"{name!r} is not a named tensor; from a training checkpoint, save the model's "
                 "state_dict alone"
             )
     return found
@@ -370,7 +372,7 @@ def _array(
             f"{len(values)} numbers; download the file again"
         )
     if math.prod(tensor.shape) > len(values):
-        # Numbers used several times would let a small file claim any amount of memory.
+        # Repeated numbers would let a small file claim any amount of memory.
         raise InputError(
             f"{path}: tensor {name!r} of shape {tensor.shape} repeats the {len(values)} numbers of "
             "its storage; save it with .contiguous()"

@@ -1,9 +1,10 @@
-"""Augmentation of training sequences, drawn for every sequence on its own from a seed.
+"""Augmentation of training sequences, drawn independently for every sequence from a seed.
 
-Layers on base codes, integer (B, L), that do nothing outside training and never change the length.
-They stand in front of a model, whose checkpoints keep their random state: a resumed training draws
-what it would have drawn. The kinds follow EvoAug (Lee, Tang, Koo, Genome Biology 2023,
-doi:10.1186/s13059-023-02941-w); all of them work on codes, but for the noise, which needs one-hot.
+Layers on base codes, integer (B, L), that do nothing outside training and keep the length (except
+:class:`Shift`). They stand in front of a model, whose checkpoints include their random state:
+resumed training draws what uninterrupted training would. The kinds follow EvoAug (Lee, Tang, Koo,
+Genome Biology 2023, doi:10.1186/s13059-023-02941-w); all but the noise, which needs one-hot, work
+on codes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from keras import ops
 
 from sslmodels.layers.sequence_model import PACKAGE
 
-#: Code of an unknown base: it has no complement and is not mutated.
+#: Code of an unknown base, which has no complement and is not mutated.
 _N = 4
 
 
@@ -24,20 +25,23 @@ def _complement(codes: Any) -> Any:
 
 
 class Augmentation(keras.layers.Layer):
-    """Base of the layers: decides for each sequence whether it is changed.
+    """Base class: decides for each sequence whether it is changed.
 
     Parameters
     ----------
     rate
         Probability that a sequence is changed.
     seed
-        Of all draws of the layer.
+        Seed of all draws of the layer.
 
     Raises
     ------
     ValueError
-        `rate` is no probability.
+        `rate` is not a probability.
     """
+
+    #: Names of the settings that a saved model holds.
+    settings: tuple[str, ...] = ("rate", "seed")
 
     def __init__(self, *, rate: float, seed: int, **options: Any) -> None:
         super().__init__(**options)
@@ -57,7 +61,7 @@ class Augmentation(keras.layers.Layer):
         return ops.where(chosen, self.changed(inputs), self.unchanged(inputs))
 
     def unchanged(self, inputs: Any) -> Any:
-        """Return what a sequence becomes that is not changed."""
+        """Return every sequence as it is when it is not chosen."""
         return inputs
 
     def changed(self, inputs: Any) -> Any:
@@ -70,7 +74,7 @@ class Augmentation(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return what :meth:`from_config` needs."""
-        return {**super().get_config(), "rate": self.rate, "seed": self.seed}
+        return {**super().get_config(), **{name: getattr(self, name) for name in self.settings}}
 
     # -- draws -------------------------------------------------------------------------------
 
@@ -91,7 +95,9 @@ class Augmentation(keras.layers.Layer):
 
 
 class _Segment(Augmentation):
-    """Base of the layers that draw the length of a segment."""
+    """Base class of the layers that draw the length of a segment."""
+
+    settings = (*Augmentation.settings, "min_length", "max_length")
 
     def __init__(
         self, *, min_length: int = 1, max_length: int = 20, rate: float, seed: int, **options: Any
@@ -111,11 +117,6 @@ class _Segment(Augmentation):
                 f"{self.name}: max_length {self.max_length} is longer than the sequences "
                 f"({input_shape[1]} b)"
             )
-
-    def get_config(self) -> dict[str, Any]:
-        """Return what :meth:`from_config` needs."""
-        lengths = {"min_length": self.min_length, "max_length": self.max_length}
-        return {**super().get_config(), **lengths}
 
     def drawn(self, codes: Any) -> tuple[Any, Any]:
         """Return positions int32 (1, L) and lengths int32 (B, 1)."""
@@ -139,11 +140,13 @@ class ReverseComplement(Augmentation):
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class Shift(Augmentation):
-    """Take the window up to `flank` bases beside the centre of longer sequences.
+    """Take a window up to `flank` bases off the centre of longer sequences.
 
     The input has `flank` more bases on each side than the output, (B, L + 2 flank) → (B, L), so
-    what is shifted in is the genome's own sequence; outside training the centre is taken.
+    the genome's own sequence is shifted in; outside training the centre is taken.
     """
+
+    settings = (*Augmentation.settings, "flank")
 
     def __init__(self, *, flank: int, rate: float = 1.0, seed: int, **options: Any) -> None:
         super().__init__(rate=rate, seed=seed, **options)
@@ -152,7 +155,7 @@ class Shift(Augmentation):
         self.flank = flank
 
     def build(self, input_shape: Any) -> None:
-        """Check that something is left between the flanks."""
+        """Check that bases remain between the flanks."""
         if input_shape[1] <= 2 * self.flank:
             raise ValueError(
                 f"{self.name}: sequences of {input_shape[1]} b have no room for two flanks of "
@@ -173,14 +176,12 @@ class Shift(Augmentation):
         """Return the shape without the flanks."""
         return (input_shape[0], input_shape[1] - 2 * self.flank)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return what :meth:`from_config` needs."""
-        return {**super().get_config(), "flank": self.flank}
-
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class Mutation(Augmentation):
-    """Replace each base with a probability of `fraction` by one of the three others."""
+    """Replace each base by one of the three others, with probability `fraction`."""
+
+    settings = (*Augmentation.settings, "fraction")
 
     def __init__(
         self, *, fraction: float = 0.05, rate: float = 1.0, seed: int, **options: Any
@@ -196,21 +197,17 @@ class Mutation(Augmentation):
         step = ops.cast(1 + ops.floor(self.uniform(ops.shape(inputs)) * 3), inputs.dtype)
         return ops.where(hit, (inputs + step) % 4, inputs)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return what :meth:`from_config` needs."""
-        return {**super().get_config(), "fraction": self.fraction}
-
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class Deletion(_Segment):
-    """Cut out a segment; random bases fill up both ends, so that the rest stays in the middle."""
+    """Cut out a segment; random bases pad both ends, so that the rest stays in the middle."""
 
     def changed(self, inputs: Any) -> Any:
         """Return every sequence with a deletion."""
         position, length = self.drawn(inputs)
         size = inputs.shape[1]
         start = self.integers(ops.shape(inputs)[0], 0, size - length)
-        # Place in the shortened sequence, which begins behind the filling of the left end.
+        # Position in the shortened sequence, which begins after the padding of the left end.
         place = position - length // 2
         source = ops.where(place < start, place, place + length)
         inside = (place >= 0) & (place < size - length)
@@ -220,13 +217,13 @@ class Deletion(_Segment):
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class Insertion(_Segment):
-    """Insert random bases; both ends are cut, so that the rest stays in the middle."""
+    """Insert random bases; both ends are trimmed, so that the rest stays in the middle."""
 
     def changed(self, inputs: Any) -> Any:
         """Return every sequence with an insertion."""
         position, length = self.drawn(inputs)
         size = inputs.shape[1]
-        # Place in the lengthened sequence, of which both ends are cut.
+        # Position in the lengthened sequence, of which both ends are trimmed.
         place = position + length // 2
         start = self.integers(ops.shape(inputs)[0], 0, ops.full_like(length, size))
         source = ops.where(place < start, place, place - length)
@@ -255,7 +252,7 @@ class Translocation(_Segment):
     """Move a segment of the drawn length from one end of the sequence to the other."""
 
     def changed(self, inputs: Any) -> Any:
-        """Return every sequence turned by its drawn length, to the left or to the right."""
+        """Return every sequence rotated by its drawn length, to the left or to the right."""
         position, length = self.drawn(inputs)
         size = inputs.shape[1]
         left = self.uniform((ops.shape(inputs)[0], 1)) < 0.5
@@ -268,6 +265,8 @@ class Translocation(_Segment):
 class Noise(Augmentation):
     """Add Gaussian noise to one-hot or other float sequences (B, L, 4)."""
 
+    settings = (*Augmentation.settings, "sd")
+
     def __init__(self, *, sd: float = 0.1, rate: float = 1.0, seed: int, **options: Any) -> None:
         super().__init__(rate=rate, seed=seed, **options)
         if not sd >= 0:
@@ -279,14 +278,10 @@ class Noise(Augmentation):
         if len(input_shape) != 3:
             raise ValueError(
                 f"{self.name}: noise needs one-hot (B, L, 4), found base codes {input_shape}; put "
-                "it behind the one-hot layer"
+                "it after the one-hot layer"
             )
 
     def changed(self, inputs: Any) -> Any:
-        """Return every sequence with noise."""
+        """Return every sequence with noise added."""
         noise = keras.random.normal(ops.shape(inputs), stddev=self.sd, seed=self.random)
         return inputs + ops.cast(noise, inputs.dtype)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return what :meth:`from_config` needs."""
-        return {**super().get_config(), "sd": self.sd}

@@ -1,4 +1,4 @@
-"""Losses that Keras does not have."""
+"""Losses that Keras lacks."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from sslmodels.layers.sequence_model import PACKAGE
 class OutputCrossentropy(keras.losses.Loss):
     """Binary cross-entropy with a weight for every output of every row.
 
-    ``keras.losses.BinaryCrossentropy`` averages over the outputs before it weighs, so it can only
-    weigh rows. Labels, probabilities and weights are (B, outputs); the loss is the sum of the
-    weighed terms over B · outputs. With weights equal along each row, both losses are equal.
+    ``keras.losses.BinaryCrossentropy`` averages over the outputs before it applies weights, so it
+    can only weight rows. Labels, probabilities and weights are (B, outputs); the loss is the sum of
+    the weighted terms over B · outputs. With equal weights along each row, both losses are equal.
     """
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -25,7 +25,7 @@ class OutputCrossentropy(keras.losses.Loss):
 
 
 def crossentropy(outputs: int) -> keras.losses.Loss:
-    """Return the loss of a model: of several outputs one that takes a weight for each."""
+    """Return the loss of a model; for several outputs, one that takes a weight for each."""
     if outputs == 1:
         return keras.losses.BinaryCrossentropy()
     return OutputCrossentropy()

@@ -1,4 +1,4 @@
-"""Layers that a saved model needs to be loaded: import this module before loading a ``.keras``."""
+"""The encoding layer and the model around every network; needed to load a saved ``.keras`` file."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ CHANNELS = 4
 class OneHot(keras.layers.Layer):
     """Turn base codes into one-hot vectors; one-hot input passes through.
 
-    The layer has no parameters. Base codes travel from the store to the device (a quarter of the
-    bytes of uint8 one-hot, a sixteenth of float32) and are expanded here.
+    The layer has no parameters. Base codes are what is sent from the store to the device (a quarter
+    of the bytes of uint8 one-hot, a sixteenth of float32); they are expanded here.
 
     Input is codes, integer (B, L) with A C G T = 0 1 2 3 and anything else N, or one-hot of any
     type (B, L, 4). Output is (B, L, 4) in the layer's compute type; N is four zeros.
@@ -43,7 +43,7 @@ class OneHot(keras.layers.Layer):
 
     def _expand(self, codes: Any) -> Any:
         # Codes out of range, N among them, give zeros.
-        if keras.backend.backend() == "torch":  # whose one_hot refuses them
+        if keras.backend.backend() == "torch":  # its one_hot refuses them
             bases = ops.arange(CHANNELS, dtype=codes.dtype)
             return ops.cast(ops.equal(codes[..., None], bases), self.compute_dtype)
         return ops.one_hot(codes, CHANNELS, dtype=self.compute_dtype)
@@ -80,8 +80,8 @@ class SequenceModel(keras.Model):
     body
         Functional model from one-hot (B, L, 4) to probabilities (B, outputs).
     both_strands
-        Outside training, give the mean of the probabilities of a sequence and of its reverse
-        complement. Training reads the sequences as they come.
+        Outside training, return the mean of the probabilities of a sequence and of its reverse
+        complement. Training reads one strand, as given.
     """
 
     def __init__(self, body: keras.Model, *, both_strands: bool = False, **options: Any) -> None:
@@ -97,7 +97,7 @@ class SequenceModel(keras.Model):
         return int(self.body.input_shape[1])
 
     def build(self, input_shape: Any) -> None:
-        """Mark as built: the body was when it was made, and the encoder has no weights."""
+        """Mark as built: the body is built already, and the encoder has no weights."""
         del input_shape
         self.built = True
 
@@ -106,7 +106,7 @@ class SequenceModel(keras.Model):
         one_hot = self.encode(inputs)
         if training or not self.both_strands:
             return self.body(one_hot, training=training)
-        # In A, C, G, T order the complement is the order of the channels turned round.
+        # With channels in the order A, C, G, T the complement reverses the channels.
         other = self.body(ops.flip(one_hot, axis=(1, 2)), training=training)
         return (self.body(one_hot, training=training) + other) / 2
 

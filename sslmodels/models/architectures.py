@@ -1,6 +1,6 @@
-"""The architectures of the zoo, one builder each.
+"""The architectures, one builder each.
 
-To add a model, enter it in :data:`sslmodels.models.catalogue.MODELS`, write a function and decorate
+To add a model, enter it in :data:`sslmodels.models.catalogue.MODELS`, write a function and register
 it::
 
     @register("my-model")
@@ -16,6 +16,7 @@ model is a function of (name, length, outputs, seed, options) and of no global s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal, get_args
 
 import keras
@@ -26,14 +27,14 @@ from sslmodels.models.registry import Seeds, register
 
 Padding = Literal["valid", "same"]
 
-#: The paper does not state the rates; these double, as in most dilated networks.
+#: The paper does not report the rates; these double, as in most dilated networks.
 DILATIONS = (2, 4, 8, 16, 32)
 
 
 class _Layers:
-    """Seeded, named layers: names from a global counter would make equal models unequal files.
+    """Makes seeded, named layers, and checks the options `padding` and `head`.
 
-    Options of the project file, `padding` and `head`, are checked here.
+    Names from Keras' global counter would make equal models unequal files.
     """
 
     def __init__(self, seeds: Seeds, *, padding: Padding, head: str) -> None:
@@ -46,7 +47,7 @@ class _Layers:
             known = False
         if not known:
             raise ConfigError(
-                f"model option head: {head!r}; expected an activation of Keras, for example relu"
+                f"model option head: {head!r}; expected a Keras activation, for example relu"
             )
 
     def convolution(
@@ -82,7 +83,13 @@ class _Layers:
 
 
 def _shallow(
-    sequence: Any, seeds: Seeds, outputs: int, *, filters: int, padding: Padding, head: str
+    filters: int,
+    sequence: Any,
+    seeds: Seeds,
+    outputs: int,
+    *,
+    padding: Padding = "valid",
+    head: str = "relu",
 ) -> Any:
     """Convolution → maximum over positions → two dense layers: the paper's shallow CNN."""
     make = _Layers(seeds, padding=padding, head=head)
@@ -90,35 +97,21 @@ def _shallow(
     return make.paper_head(hidden, outputs=outputs, head=head)
 
 
-@register("cnn-7k")
-def _cnn_7k(
-    sequence: Any, seeds: Seeds, outputs: int, *, padding: Padding = "valid", head: str = "relu"
-) -> Any:
-    return _shallow(sequence, seeds, outputs, filters=64, padding=padding, head=head)
-
-
-@register("cnn-27k")
-def _cnn_27k(
-    sequence: Any, seeds: Seeds, outputs: int, *, padding: Padding = "valid", head: str = "relu"
-) -> Any:
-    return _shallow(sequence, seeds, outputs, filters=256, padding=padding, head=head)
-
-
 def _deep(
+    filters: int,
     sequence: Any,
     seeds: Seeds,
     outputs: int,
     *,
-    filters: int,
-    dilations: Sequence[int],
-    padding: Padding,
-    head: str,
+    dilations: Sequence[int] = DILATIONS,
+    padding: Padding = "valid",
+    head: str = "relu",
 ) -> Any:
     """As :func:`_shallow`, with residual convolutions of growing reach before the maximum."""
     rates = dilations if isinstance(dilations, list | tuple) else ()
     if not rates or any(type(rate) is not int or rate < 1 for rate in rates):
         raise ConfigError(
-            f"model option dilations: {dilations!r}; expected a list of whole numbers from 1 on"
+            f"model option dilations: {dilations!r}; expected a list of positive integers"
         )
     make = _Layers(seeds, padding=padding, head=head)
     hidden = make.convolution(sequence, filters=filters, width=24, padding=padding)
@@ -132,34 +125,10 @@ def _deep(
     return make.paper_head(hidden, outputs=outputs, head=head)
 
 
-@register("deep-cnn-64")
-def _deep_cnn_64(
-    sequence: Any,
-    seeds: Seeds,
-    outputs: int,
-    *,
-    dilations: Sequence[int] = DILATIONS,
-    padding: Padding = "valid",
-    head: str = "relu",
-) -> Any:
-    return _deep(
-        sequence, seeds, outputs, filters=64, dilations=dilations, padding=padding, head=head
-    )
-
-
-@register("deep-cnn-256")
-def _deep_cnn_256(
-    sequence: Any,
-    seeds: Seeds,
-    outputs: int,
-    *,
-    dilations: Sequence[int] = DILATIONS,
-    padding: Padding = "valid",
-    head: str = "relu",
-) -> Any:
-    return _deep(
-        sequence, seeds, outputs, filters=256, dilations=dilations, padding=padding, head=head
-    )
+register("cnn-7k")(partial(_shallow, 64))
+register("cnn-27k")(partial(_shallow, 256))
+register("deep-cnn-64")(partial(_deep, 64))
+register("deep-cnn-256")(partial(_deep, 256))
 
 
 @register("deepbind")

@@ -1,4 +1,4 @@
-"""A model with augmentation in front of it: what is trained; the model inside is what is kept."""
+"""A model with augmentation in front of it. It is trained; the model inside is kept."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from sslmodels.models.registry import Seeds
 
 
 def augmentations(options: Augment, *, seed: int, originals: bool) -> list[augment.Augmentation]:
-    """Return the layers of a phase.
+    """Return the layers of a training phase.
 
     Parameters
     ----------
     options
         ``training.augment``.
     seed
-        Of all draws.
+        Seed of all draws.
     originals
-        The phase trains on the sequences as they are, but for their strand.
+        The phase trains on unchanged sequences, except for their strand.
     """
     seeds = Seeds(seed)
     layers: list[augment.Augmentation] = []
@@ -49,21 +49,21 @@ def augmentations(options: Augment, *, seed: int, originals: bool) -> list[augme
 
 
 class Augmented(keras.Model):
-    """A model that sees changed sequences in training, and those it is given otherwise.
+    """A model that sees augmented sequences in training, and unchanged ones otherwise.
 
-    Its weights are those of the model inside, so best weights go straight there.
+    Its weights are those of the model inside, so restoring the best weights restores that model.
 
     Parameters
     ----------
     inner
-        Reads base codes (B, L), and one-hot.
+        The model inside, which reads base codes (B, L) and one-hot (B, L, 4).
     layers
         Applied one after the other; all but noise read codes.
 
     Attributes
     ----------
     length
-        Bases read in training: those of the model inside, and the flanks of a shift.
+        Bases read in training: those of the model inside plus the flanks of a shift.
     """
 
     def __init__(self, inner: SequenceModel, layers: Sequence[augment.Augmentation]) -> None:
@@ -75,7 +75,7 @@ class Augmented(keras.Model):
         self.build((None, self.length))
 
     def build(self, input_shape: Any) -> None:
-        """Build the layers; the model was built when it was made."""
+        """Build the layers of augmentation; the model inside is built already."""
         for layer in self.augmentations:
             if isinstance(layer, augment.Noise):
                 input_shape = (*input_shape, CHANNELS)

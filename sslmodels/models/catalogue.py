@@ -1,4 +1,4 @@
-"""What models there are, what they read, how large they are. No Keras: it takes seconds to load."""
+"""The models: what they read and how large they are. No Keras, which takes seconds to import."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from typing import Literal
 from ssldata.base.errors import ConfigError
 from sslmodels.models import own_model
 
+#: Name of the file, in the folder of a run, that holds the trained model.
+MODEL_FILE = "model.keras"
+
 #: What a model reads of a stored row: the bin, or the bin and its context.
 Reads = Literal["bin", "context"]
 
-#: Reads tokens; built by :mod:`sslmodels.dnabert2.pretrained` with options of the project file.
+#: Reads tokens; built by :mod:`sslmodels.dnabert2.pretrained`, with options of the project file.
 DNABERT2 = "dnabert2"
 
 
@@ -24,7 +27,7 @@ class Listed:
     Attributes
     ----------
     name
-        What the project file calls it.
+        As in the project file.
     description
         One line.
     reads
@@ -32,7 +35,7 @@ class Listed:
     min_length
         Shortest input the layers allow, in bases.
     parameters
-        With one output; None: it depends on the options or files.
+        Number of parameters with one output; None if it depends on options or files.
     """
 
     name: str
@@ -80,8 +83,8 @@ MODELS = {
             description="DeepSEA: three convolutions of 8 bases, dense 925; "
             "reads the context, 1 kb",
             reads="context",
-            # Each convolution takes 7 positions and each pooling leaves a quarter: 163 b end in
-            # one.
+            # Each convolution takes off 7 positions and each pooling leaves a quarter: 163 b
+            # become one position.
             min_length=163,
             parameters=51_993_051,
         ),
@@ -99,25 +102,25 @@ def model_names() -> tuple[str, ...]:
 
 
 def listed(name: str) -> Listed:
-    """Return one model.
+    """Return the entry of a model.
 
     Raises
     ------
     ConfigError
-        There is none of this name.
+        No model has this name.
     """
     if name not in MODELS:
         near = difflib.get_close_matches(name, MODELS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ConfigError(
-            f"no model {name!r}; there are {', '.join(model_names())}{hint} (a model of your own "
-            "is named my_package.module:function)"
+            f"no model {name!r}; there are {', '.join(model_names())}{hint} (name a model of your "
+            "own as my_package.module:function)"
         )
     return MODELS[name]
 
 
 def check_models(names: Iterable[str]) -> None:
-    """Refuse models that do not exist; a user's own are imported.
+    """Raise an error if a model does not exist; a user's own are imported.
 
     Raises
     ------
@@ -137,7 +140,7 @@ def input_length(name: str, *, size: int, stored: int) -> int:
     Parameters
     ----------
     name
-        A model of the table, or a user's own, which is imported.
+        A model of :data:`MODELS`, or a user's own, which is imported.
     size
         Width of the bin (``windows.size``).
     stored

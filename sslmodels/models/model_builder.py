@@ -1,70 +1,53 @@
-"""The registry of models: names to builders, and saved models.
+"""Builds models by name, and loads saved ones.
 
-The architectures are in :mod:`sslmodels.models.architectures`, whose docstring says how to add one.
-A user's own function needs no registration: ``my_package.module:function`` names it.
+The architectures are in :mod:`sslmodels.models.architectures`, whose docstring shows how to add
+one. A user's own function needs no registration: ``my_package.module:function`` names it.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
+import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from ssldata.base.errors import ConfigError, MissingInputError
-from sslmodels.dnabert2 import bert_model  # noqa: F401 - a saved DNABERT-2 needs its layers
+from ssldata.base.errors import ConfigError, InputError, MissingInputError
+from sslmodels.dnabert2 import bert_model  # noqa: F401 - a saved DNABERT-2 needs its classes
 from sslmodels.layers.sequence_model import CHANNELS, SequenceModel
 from sslmodels.models import (
     architectures,  # noqa: F401 - they register their builders
     own_model,
 )
-from sslmodels.models.catalogue import DNABERT2, Listed, input_length, listed, model_names
-from sslmodels.models.registry import BUILDERS, Builder, Seeds, register
-
-__all__ = [
-    "DNABERT2",
-    "Builder",
-    "Entry",
-    "Seeds",
-    "build_model",
-    "entry",
-    "input_length",
-    "load_model",
-    "model_names",
-    "register",
-]
+from sslmodels.models.catalogue import DNABERT2, MODEL_FILE, Listed, listed
+from sslmodels.models.registry import BUILDERS, Builder, Seeds
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry(Listed):
-    """One architecture of the registry: a line of the catalogue, and what builds it."""
+    """One model: its entry in the catalogue, and what builds it."""
 
     build: Builder
 
     @property
     def options(self) -> tuple[str, ...]:
-        """Names of the options the builder takes."""
+        """Names of the options that the builder takes."""
         return tuple(list(inspect.signature(self.build).parameters)[3:])
 
 
 def entry(name: str) -> Entry:
-    """Return one entry of the registry.
+    """Return the entry of a model.
 
     Raises
     ------
     ConfigError
         No such model, or a user's own that cannot be imported.
     """
-    if own_model.is_own(name):
-        return _own_entry(name)
-    found = listed(name)
-    return Entry(**asdict(found), build=BUILDERS[name])
-
-
-def _own_entry(name: str) -> Entry:
+    if not own_model.is_own(name):
+        return Entry(**asdict(listed(name)), build=BUILDERS[name])
     function = own_model.load_function(name)
     summary = (inspect.getdoc(function) or "a model of your own").splitlines()[0]
     return Entry(
@@ -85,38 +68,48 @@ def build_model(
     both_strands: bool = False,
     **options: Any,
 ) -> SequenceModel:
-    """Build an architecture with new weights.
+    """Build a model with new weights.
 
     Parameters
     ----------
     name
-        A registered model, or a user's own as ``my_package.module:function``.
+        A model of ``crosslabel model list``, or a function of your own as
+        ``my_package.module:function``. DNABERT-2 is made of files: see
+        :func:`sslmodels.dnabert2.pretrained.build_dnabert2`.
     length
         Bases of the input.
     outputs
-        Labels predicted; each has its own sigmoid.
+        Number of labels predicted; each has its own sigmoid.
     seed
-        Seed of the initial weights and of dropout. Global random state is neither read nor
-        changed.
+        Seed of the initial weights and of dropout: equal arguments give equal weights. Keras'
+        global random state is neither read nor changed.
     both_strands
-        See :class:`~sslmodels.layers.sequence_model.SequenceModel`.
+        Outside training, average the probabilities of a sequence and of its reverse complement.
     options
-        Of the architecture (see :attr:`Entry.options`): ``dilations``, ``padding``, ``head``, …
+        Options of the architecture (:attr:`Entry.options`): ``dilations``, ``padding``, ``head``, …
 
     Returns
     -------
     SequenceModel
-        Reads base codes (B, length) or one-hot (B, length, 4); gives probabilities (B, outputs).
+        Reads base codes, integer (B, length) with A C G T N = 0 1 2 3 4, or one-hot
+        (B, length, 4); returns probabilities, float32 (B, outputs). It is not compiled.
 
     Raises
     ------
     ConfigError
-        No such model or option, the input is too short for it, or a user's own function failed
-        or gave something else than (B, outputs).
+        No such model or option, an input too short for the model, or a function of your own that
+        failed or did not return a tensor (B, outputs).
+
+    Examples
+    --------
+    >>> model = build_model("deep-cnn-64", length=200, seed=0, dilations=[2, 4, 8])
+    >>> model.compile(optimizer="adam", loss="binary_crossentropy")
     """
     found = entry(name)
     if found.name == DNABERT2:
-        raise ConfigError(f"model {name!r} is built from files: see sslmodels.dnabert2.pretrained")
+        raise ConfigError(
+            f"model {name!r} is built from files: use sslmodels.dnabert2.pretrained.build_dnabert2"
+        )
     unknown = [key for key in options if key not in found.options]
     if unknown:
         raise ConfigError(
@@ -141,28 +134,53 @@ def build_model(
 def _own_output(
     found: Entry, sequence: Any, seeds: Seeds, outputs: int, options: dict[str, Any]
 ) -> Any:
-    """Call a user's function; whatever goes wrong in it is one line."""
+    """Call a user's function; whatever fails in it becomes an error of one line."""
     wanted = f"function(sequence, seeds, outputs) → Keras tensor (batch, {outputs})"
     try:
         output = found.build(sequence, seeds, outputs, **options)
-    except Exception as exc:  # the user's code may fail in any way
+    except Exception as exc:  # the user's code may raise anything
         raise ConfigError(
             f"model {found.name!r}: failed with {type(exc).__name__}: {exc}; expected {wanted}"
         ) from exc
     if not keras.backend.is_keras_tensor(output) or tuple(output.shape) != (None, outputs):
         shape = getattr(output, "shape", type(output).__name__)
-        raise ConfigError(f"model {found.name!r}: gave {shape}, expected {wanted}")
+        raise ConfigError(f"model {found.name!r}: returned {shape}, expected {wanted}")
     return output
 
 
-def load_model(path: Path) -> SequenceModel:
-    """Load a ``.keras`` file of this package.
+def load_model(path: str | Path) -> keras.Model:
+    """Load a trained model, with its preprocessing: it reads base codes or tokens by itself.
+
+    Parameters
+    ----------
+    path
+        A ``.keras`` file, or the folder of a run, of which the file ``model.keras`` is taken.
+
+    Returns
+    -------
+    keras.Model
+        A :class:`~sslmodels.layers.sequence_model.SequenceModel`, which reads what
+        :func:`build_model` describes, or a
+        :class:`~sslmodels.dnabert2.bert_model.DnabertClassifier`, which reads what its ``encoder``
+        makes of base codes. It is not compiled.
 
     Raises
     ------
     MissingInputError
-        No such file.
+        No such file, or the run has no model yet.
+    InputError
+        Not a ``.keras`` file.
+
+    Examples
+    --------
+    >>> model = load_model("runs/reb1/deep-cnn-64/ssl/seed-0")
+    >>> probabilities = model.predict(ssldata.encode("ACGT" * 50)[None])
     """
+    path = Path(path)
+    if path.is_dir():
+        path = path / MODEL_FILE
     if not path.is_file():
         raise MissingInputError(f"{path}: no such model; train one with `crosslabel train`")
+    if not zipfile.is_zipfile(path):
+        raise InputError(f"{path}: not a .keras file, or damaged; name a model that Keras saved")
     return keras.saving.load_model(path, compile=False)

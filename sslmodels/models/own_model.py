@@ -28,7 +28,7 @@ def is_own(name: str) -> bool:
 
 
 def folder_name(name: str) -> str:
-    """Return what the run folder of a model is called: no colon, which some disks refuse."""
+    """Return the name of a model's run folder, without colons, which some file systems refuse."""
     return name.replace(":", ".")
 
 
@@ -43,7 +43,7 @@ def load_function(name: str) -> Callable[..., Any]:
     Raises
     ------
     ConfigError
-        The name is not of that form, the module cannot be imported, or it has no such function.
+        The name has another form, the module cannot be imported, or it has no such function.
     """
     module_name, _, attribute = name.partition(":")
     if not module_name or not attribute.isidentifier():
@@ -53,10 +53,10 @@ def load_function(name: str) -> Callable[..., Any]:
         sys.path.append(here)
     try:
         module = importlib.import_module(module_name)
-    except Exception as exc:  # whatever the user's module does when it is imported
+    except Exception as exc:  # the user's module may raise anything
         raise ConfigError(
             f"model {name!r}: the module cannot be imported ({type(exc).__name__}: {exc}); "
-            "install it, or start crosslabel in the folder that holds it"
+            "install it, or run crosslabel in the folder that holds it"
         ) from exc
     function = getattr(module, attribute, None)
     if not callable(function):
@@ -69,26 +69,28 @@ def load_function(name: str) -> Callable[..., Any]:
 
 
 def reads(name: str) -> Literal["bin", "context"]:
-    """Return what a user's model reads of a row: its attribute ``reads``, else the bin.
+    """Return what a user's model reads of a row: its attribute ``reads``, by default the bin.
 
     Raises
     ------
     ConfigError
-        It is something else, or the function cannot be imported.
+        The attribute has another value, or the function cannot be imported.
     """
     found = getattr(load_function(name), "reads", "bin")
     if found == "bin":
         return "bin"
     if found == "context":
         return "context"
-    raise ConfigError(f"model {name!r}: its attribute 'reads' is {found!r}; bin or context")
+    raise ConfigError(
+        f"model {name!r}: its attribute 'reads' is {found!r}; expected bin or context"
+    )
 
 
 def source_digest(name: str) -> str:
     """Return a digest of a user's function: a change of its code makes its runs stale.
 
-    Its code is the file it is in, and what that imports of the user's own, directly or through
-    each other: modules of the same package, and those beside it, unless they are installed.
+    Its code is the file that defines it and the user's own modules that this file imports, directly
+    or indirectly: those of the same package, and those beside it, unless they are installed.
     """
     function = inspect.unwrap(load_function(name))
     defined = inspect.isfunction(function) or inspect.isclass(function)
@@ -112,19 +114,19 @@ def source_digest(name: str) -> str:
 def _spec(module: str) -> ModuleSpec | None:
     try:
         return importlib.util.find_spec(module)
-    except (ImportError, AttributeError, ValueError):  # a name that is no module
+    except (ImportError, AttributeError, ValueError):  # not the name of a module
         return None
 
 
 def _file_of(module: str) -> Path | None:
-    """Return the file of a module; None: it has none, or there is no such module."""
+    """Return the file of a module; None if it has none or does not exist."""
     spec = _spec(module)
     path = Path(spec.origin) if spec is not None and spec.origin else None
     return path if path is not None and path.is_file() else None
 
 
 def _imported(module: str, path: Path) -> set[str]:
-    """Return the names a file imports; some of them may be of functions, not of modules."""
+    """Return the names that a file imports; some may be functions rather than modules."""
     if path.suffix != ".py":
         return set()
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
@@ -134,14 +136,14 @@ def _imported(module: str, path: Path) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             base = "." * node.level + (node.module or "")
-            with contextlib.suppress(ImportError):  # beyond the package: fails when it is called
+            with contextlib.suppress(ImportError):  # beyond the package: the import fails anyway
                 base = importlib.util.resolve_name(base, package)
                 found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
     return found
 
 
 def _is_beside(module: str, first: str) -> bool:
-    """Return whether a module is the user's own as `first` is, without importing anything."""
+    """Return whether a module is the user's own, as `first` is, without importing anything."""
     top, own = module.partition(".")[0], first.partition(".")[0]
     if top == own:
         return True

@@ -1,4 +1,4 @@
-"""The registry of architectures: names to builders, and the seeds builders draw from."""
+"""The builders of the architectures, by name, and the seeds they draw from."""
 
 from __future__ import annotations
 
@@ -34,7 +34,6 @@ class Seeds:
 
 #: (one-hot input (B, L, 4), seeds, outputs, **options) → probabilities (B, outputs).
 Builder = Callable[..., Any]
-
 
 BUILDERS: dict[str, Builder] = {}
 

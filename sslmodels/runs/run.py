@@ -29,7 +29,8 @@ from sslmodels.fit.fit_options import Batches, FitOptions, Validation
 from sslmodels.fit.training_loop import fit
 from sslmodels.layers.sequence_model import SequenceModel
 from sslmodels.models.augmented_model import Augmented, augmentations
-from sslmodels.models.model_builder import DNABERT2, build_model
+from sslmodels.models.catalogue import DNABERT2
+from sslmodels.models.model_builder import build_model
 from sslmodels.runs import sampling_rates, training_rows
 from sslmodels.runs.homologue_weights import genome_distances, homologue_weights
 from sslmodels.runs.multi_output_teacher import at_prior, output_priors

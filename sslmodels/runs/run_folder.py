@@ -17,6 +17,7 @@ from ssldata.base.errors import ConfigError, MissingInputError
 from ssldata.base.files import write_json_atomic
 from ssldata.base.locks import exclusive_lock
 from ssldata.base.versions import library_versions
+from sslmodels.models.catalogue import MODEL_FILE
 
 #: Raised when equal settings would give another result than the release before.
 RUN_FORMAT = 3
@@ -46,7 +47,7 @@ class RunFolder:
     @property
     def model(self) -> Path:
         """The trained model."""
-        return self.path / "model.keras"
+        return self.path / MODEL_FILE
 
     @property
     def weights(self) -> Path:

@@ -13,7 +13,7 @@ import yaml
 
 from flows.cli import main
 from ssldata.simulation.clade import small_clade
-from sslmodels.models import model_builder
+from sslmodels.models.catalogue import model_names
 
 # Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 def test_list_shows_every_model_with_its_parameters(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["model", "list", "--json"]) == 0
     models = json.loads(capsys.readouterr().out)["models"]
-    assert [model["name"] for model in models] == list(model_builder.model_names())
+    assert [model["name"] for model in models] == list(model_names())
     found = {model["name"]: model["parameters"] for model in models}
     assert (found["cnn-27k"], found["deepsea"]) == (27_413, 51_993_051)
     assert main(["model", "list"]) == 0

@@ -25,6 +25,28 @@ SMALL = DnabertConfig(
 )
 
 
+def backbone_parameters(config: DnabertConfig) -> int:
+    """Parameters of embeddings and encoder, by the sizes alone, without pooler and heads."""
+    width, inner = config.hidden_size, config.intermediate_size
+    norm = 2 * width
+    attention = width * 3 * width + 3 * width + width * width + width + norm
+    feed_forward = width * 2 * inner + inner * width + width + norm
+    embeddings = (config.vocab_size + config.type_vocab_size) * width + norm
+    return embeddings + config.num_hidden_layers * (attention + feed_forward)
+
+
+def masked_lm_parameters(config: DnabertConfig) -> int:
+    """Parameters of the masked-language model; the decoder matrix is the word embedding."""
+    width = config.hidden_size
+    return backbone_parameters(config) + width * width + 3 * width + config.vocab_size
+
+
+def classifier_parameters(config: DnabertConfig, outputs: int) -> int:
+    """Parameters of a classifier on the pooler."""
+    width = config.hidden_size
+    return backbone_parameters(config) + width * width + width + (width + 1) * outputs
+
+
 def formula(name: str, shape: tuple[int, ...]) -> np.ndarray:
     """Weights of the goldens: sines whose phase is a hash of the tensor's name."""
     digest = int(hashlib.sha256(name.encode()).hexdigest()[:8], 16)

@@ -33,7 +33,7 @@ OWNERS = {
     "distributed": ("ssldata.building.dask_pool",),
     "filelock": ("ssldata.base.locks",),
     "google_crc32c": ("ssldata.store.shard_writer",),
-    "huggingface_hub": ("sslmodels.dnabert2.bert_files",),
+    "huggingface_hub": ("sslmodels.dnabert2.hub_download",),
     "icechunk": ("ssldata.store.icechunk_repository",),
     "jinja2": ("sslmodels.report.report_page",),
     "llvmlite": ("ssldata.genomes.prefetch",),

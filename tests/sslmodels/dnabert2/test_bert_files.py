@@ -1,11 +1,14 @@
-"""Where DNABERT-2 comes from: folders, a Hugging Face cache, a server on loopback, nowhere."""
+"""Where DNABERT-2 comes from: folders, a Hugging Face cache, servers on loopback, nowhere."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import json
+import os
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dnabert2_tools import SMALL, noise, tokenizer_text, write_bin
+from dnabert2_tools import SMALL, backbone_parameters, noise, tokenizer_text, write_bin
+from huggingface_hub import constants, file_download
 
 from ssldata.base.errors import (
     ConfigError,
@@ -23,7 +27,7 @@ from ssldata.base.errors import (
     UnreachableError,
 )
 from ssldata.genomes.onehot import encode
-from sslmodels.dnabert2 import bert_files
+from sslmodels.dnabert2 import bert_files, hub_download
 from sslmodels.dnabert2.bert_config import LoraOptions
 from sslmodels.dnabert2.bert_files import REPOSITORY, find_dnabert2
 from sslmodels.dnabert2.bert_model import DnabertMaskedLm
@@ -41,17 +45,21 @@ FILES = {
 }
 
 
+HUB_PATH = f"/{REPOSITORY}/resolve/main"
+
+
 def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
 @pytest.fixture(autouse=True)
 def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the user's caches or leaves loopback."""
+    """No test sees the user's caches or leaves loopback; nobody waits for a server that broke."""
     monkeypatch.setenv("CROSSLABEL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setattr(bert_files, "PUBLIC_URL", "http://127.0.0.1:9/nowhere")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 2**16)
+    monkeypatch.setattr(file_download.time, "sleep", lambda _seconds: None)
 
 
 def put(folder: Path, files: dict[str, bytes] = FILES) -> Path:
@@ -62,40 +70,68 @@ def put(folder: Path, files: dict[str, bytes] = FILES) -> Path:
 
 
 class Server:
-    """Serves `files` below /model/; knows ranges and entity tags; can cut and announce."""
+    """Serves `files` below /model/ and, as the Hub does, below /zhihan1996/…/resolve/main/.
+
+    Knows ranges and entity tags; can cut, and announce checksums. As the Hub does, it sends the
+    commit, and redirects large files to another host, the tag and size of the file in that answer.
+    """
 
     def __init__(self) -> None:
         self.files = dict(FILES)
         self.announced: dict[str, str] = {}
+        self.sizes: dict[str, int] = {}  # wrong ones, in answers to HEAD
         self.cuts: list[int] = []  # bytes of body to send in the next answers, then hang up
-        self.requests: list[tuple[str, str | None]] = []
+        self.heads: list[str] = []
+        self.gets: list[tuple[str, str | None]] = []
+        self.others: list[str] = []  # requests of anything but the files
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
+            def do_HEAD(self):
+                self.answer(None)
+
             def do_GET(self):
-                name, wanted = self.path.removeprefix("/model/"), self.headers.get("Range")
-                outer.requests.append((name, wanted))
+                self.answer(self.headers.get("Range"))
+
+            def answer(self, wanted):
+                get = self.command == "GET"
+                place, _, name = self.path.rpartition("/")
+                if place not in {"/model", HUB_PATH, "/storage"}:
+                    outer.others.append(self.path)
+                if get:
+                    outer.gets.append((name, wanted))
+                elif place != "/storage":
+                    outer.heads.append(name)
                 body = outer.files.get(name)
                 if body is None:
-                    self.send_error(404)
+                    self.send_response(404)
+                    self.send_header("X-Error-Code", "EntryNotFound")
+                    self.end_headers()
                     return
+                redirected = place == HUB_PATH and name.startswith("pytorch")
                 tag = f'"{digest(body)[:8]}"'
                 start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
-                if start and self.headers.get("If-Range") == tag:
-                    if start >= len(body):
-                        self.send_error(416)
-                        return
-                    body = body[start:]
-                    self.send_response(206)
-                else:
-                    self.send_response(200)
-                self.send_header("ETag", tag)
-                if name in outer.announced:
+                self.send_response(302 if redirected else 206 if start else 200)
+                if start:
+                    self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+                if redirected:
+                    self.send_header("Location", f"{outer.storage}/storage/{name}")
+                    self.send_header("X-Linked-Size", str(len(body)))
+                    self.send_header(
+                        "X-Linked-ETag", f'"{outer.announced.get(name, digest(body))}"'
+                    )
+                elif name in outer.announced:
                     self.send_header("X-Linked-ETag", f'"{outer.announced[name]}"')
-                self.send_header("Content-Length", str(len(body)))
+                if place == HUB_PATH:
+                    self.send_header("X-Repo-Commit", "c" * 40)
+                body = b"" if redirected else body[start:]
+                self.send_header("ETag", tag)
+                size = len(body) if get else outer.sizes.get(name, len(body))
+                self.send_header("Content-Length", str(size))
                 self.end_headers()
-                cut = outer.cuts.pop(0) if outer.cuts and name.startswith("pytorch") else None
-                self.wfile.write(body[:cut])
+                if get:
+                    cut = outer.cuts.pop(0) if outer.cuts and name.startswith("pytorch") else None
+                    self.wfile.write(body[:cut])
 
             def log_message(self, *_args):
                 pass
@@ -103,7 +139,10 @@ class Server:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/model"
+        port = self._server.server_address[1]
+        self.host = f"http://127.0.0.1:{port}"
+        self.storage = f"http://localhost:{port}"  # another host than the one above
+        self.url = f"{self.host}/model"
 
     def close(self) -> None:
         self._server.shutdown()
@@ -209,31 +248,68 @@ def test_a_damaged_hugging_face_cache_is_noticed(tmp_path: Path):
         ({"HOME": "/e"}, "/e/.cache/huggingface/hub"),
     ],
 )
-def test_where_that_cache_is(variables, expected, monkeypatch: pytest.MonkeyPatch):
-    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    assert bert_files.huggingface_cache() == Path(expected)
+def test_where_that_cache_is(variables, expected):
+    """In a process of its own: the library reads the environment when it is imported."""
+    script = (
+        "import sys; from sslmodels.dnabert2.bert_files import find_dnabert2\n"
+        "try: find_dnabert2(offline=True)\n"
+        "except OSError as exc: print(exc)"
+    )
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "XDG_", "HUGGING"))}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**clean, **variables},
+    )
+    assert f"nor in the Hugging Face cache {expected};" in done.stdout
 
 
 def test_download_once(server: Server):
     found = find_dnabert2(server.url + "/")
     assert found.origin == "url"
     assert found.weights.read_bytes() == FILES["pytorch_model.bin"]
-    names = [name for name, _ in server.requests]
-    assert names == ["config.json", "tokenizer.json", "model.safetensors", "pytorch_model.bin"]
-    server.requests.clear()
+    names = ["config.json", "tokenizer.json", "model.safetensors", "pytorch_model.bin"]
+    assert server.heads == names
+    assert [name for name, _ in server.gets] == [name for name in names if name in FILES]
+    server.heads.clear()
+    server.gets.clear()
     again = find_dnabert2(server.url, offline=True)
     assert (again.weights, again.origin) == (found.weights, "cache")
-    assert not server.requests
+    assert not server.heads + server.gets + server.others
     assert not list(found.config.parent.glob("*.part*"))
+
+
+def test_the_hub(server: Server, monkeypatch: pytest.MonkeyPatch):
+    """As huggingface.co: redirects large files to another host, announces their checksums."""
+    monkeypatch.setattr(constants, "ENDPOINT", server.host)
+    reported: list[tuple[str, float | None]] = []
+    received: list[float] = []
+
+    class Reporter:
+        @contextlib.contextmanager
+        def task(self, description: str, total: float | None = None):
+            reported.append((description, total))
+            yield received.append
+
+    found = find_dnabert2(progress=Reporter())
+    assert found.origin == "url"
+    assert found.sha256 == {name: digest(data) for name, data in FILES.items()}
+    assert find_dnabert2(offline=True).origin == "cache"
+    assert reported == [(f"Downloading {name}", len(data)) for name, data in FILES.items()]
+    assert sum(received) == sum(len(data) for data in FILES.values())
+    assert not server.others  # no telemetry, no other question about this machine
+    server.announced["pytorch_model.bin"] = "1" * 64
+    found.weights.unlink()
+    with pytest.raises(FetchError, match=r"expected sha256 1111.*thrown away"):
+        find_dnabert2()
 
 
 def test_safetensors_come_first(server: Server):
     server.files["model.safetensors"] = b"safe"
     assert find_dnabert2(server.url).weights.name == "model.safetensors"
-    assert "pytorch_model.bin" not in [name for name, _ in server.requests]
+    assert "pytorch_model.bin" not in server.heads + [name for name, _ in server.gets]
 
 
 def test_what_was_damaged_in_the_cache_is_downloaded_again(server: Server):
@@ -242,30 +318,55 @@ def test_what_was_damaged_in_the_cache_is_downloaded_again(server: Server):
     assert find_dnabert2(server.url).weights.read_bytes() == FILES["pytorch_model.bin"]
 
 
-def test_a_cut_download_is_continued(server: Server):
+def test_a_cut_transfer_is_continued_at_once(server: Server):
     server.cuts = [100_000]
-    with pytest.raises(UnreachableError, match="the connection broke; what came is kept"):
-        find_dnabert2(server.url)
     found = find_dnabert2(server.url)
-    assert server.requests[-1] == ("pytorch_model.bin", "bytes=65536-")
+    assert server.gets[-2:] == [("pytorch_model.bin", None), ("pytorch_model.bin", "bytes=65536-")]
     assert found.weights.read_bytes() == FILES["pytorch_model.bin"]
 
 
-def test_a_download_of_a_file_that_changed_starts_anew(server: Server):
-    server.cuts = [100_000]
+#: The server hangs up until the library gives up.
+BROKEN = [100_000, *[0] * 5]
+
+
+def test_a_cut_download_is_continued(server: Server):
+    server.cuts = list(BROKEN)
+    with pytest.raises(UnreachableError, match="the connection broke; what was received is kept"):
+        find_dnabert2(server.url)
+    before = len(server.gets)
+    found = find_dnabert2(server.url)
+    assert server.gets[before:] == [("pytorch_model.bin", "bytes=65536-")]
+    assert found.weights.read_bytes() == FILES["pytorch_model.bin"]
+
+
+def test_a_download_of_a_file_that_changed_starts_over(server: Server):
+    server.cuts = list(BROKEN)
     with pytest.raises(UnreachableError):
         find_dnabert2(server.url)
     server.files["pytorch_model.bin"] = b"new" * 30_000
-    assert find_dnabert2(server.url).weights.read_bytes() == b"new" * 30_000
+    found = find_dnabert2(server.url)
+    assert found.weights.read_bytes() == b"new" * 30_000
+    assert not list(found.weights.parent.glob("*.part"))
 
 
 def test_a_part_longer_than_the_file(server: Server):
-    server.cuts = [100_000]
+    server.cuts = list(BROKEN)
     with pytest.raises(UnreachableError):
         find_dnabert2(server.url)
     part = next(Path(bert_files.cache_dir("dnabert2")).glob("*/*.part"))
     part.write_bytes(b"x" * 999_999)
     assert find_dnabert2(server.url).weights.read_bytes() == FILES["pytorch_model.bin"]
+
+
+def test_a_part_that_is_whole_is_not_downloaded_again(server: Server):
+    server.cuts = list(BROKEN)
+    with pytest.raises(UnreachableError):
+        find_dnabert2(server.url)
+    part = next(Path(bert_files.cache_dir("dnabert2")).glob("*/*.part"))
+    part.write_bytes(FILES["pytorch_model.bin"])
+    before = len(server.gets)
+    assert find_dnabert2(server.url).weights.read_bytes() == FILES["pytorch_model.bin"]
+    assert len(server.gets) == before
 
 
 @pytest.mark.parametrize("who", ["host", "caller"])
@@ -280,22 +381,50 @@ def test_a_wrong_download_is_thrown_away(server: Server, who):
     assert find_dnabert2(server.url).weights
 
 
+def test_a_download_of_another_size_is_thrown_away(server: Server):
+    server.sizes["pytorch_model.bin"] = 5
+    with pytest.raises(FetchError, match=r"expected 5 bytes, received .*thrown away"):
+        find_dnabert2(server.url)
+    assert not list(bert_files.cache_dir("dnabert2").rglob("pytorch*"))
+    server.sizes.clear()
+    assert find_dnabert2(server.url).weights
+
+
+def test_without_the_library_a_folder_can_be_named(tmp_path: Path):
+    script = (
+        "import sys; sys.modules['huggingface_hub'] = None\n"
+        "from sslmodels.dnabert2.bert_files import find_dnabert2\n"
+        "print(find_dnabert2(sys.argv[1]).origin)\n"
+        "try: find_dnabert2()\n"
+        "except ValueError as exc: print(exc)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(put(tmp_path / "model"))],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    origin, message = done.stdout.splitlines()
+    assert origin == "folder"
+    assert "install crosslabel[dnabert2], or name a folder" in message
+
+
 def test_a_host_without_the_files(server: Server):
     server.files.pop("pytorch_model.bin")
-    with pytest.raises(UnreachableError, match=r"pytorch_model\.bin cannot be had \(HTTP 404\)"):
+    with pytest.raises(UnreachableError, match=r"pytorch_model\.bin is not available \(HTTP 404\)"):
         find_dnabert2(server.url)
 
 
 @pytest.mark.parametrize("how", ["argument", "environment", "no network"])
 def test_offline_says_what_to_do(how, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     if how == "environment":
-        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(UnreachableError) as caught:
         find_dnabert2(offline=how == "argument")
     message = str(caught.value)
     assert ("cannot connect" if how == "no network" else "not tried: offline") in message
     assert str(tmp_path / "hub") in message
-    assert "on a machine that is online, download config.json, tokenizer.json" in message
+    assert "on a machine with internet access, download config.json, tokenizer.json" in message
     assert "468 MB" in message
     assert caught.value.exit_code == 3
 
@@ -304,7 +433,7 @@ def test_a_full_disk(server: Server, monkeypatch: pytest.MonkeyPatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(bert_files.os, "fsync", full)
+    monkeypatch.setattr(hub_download.os, "fsync", full)
     with pytest.raises(FetchError, match=r"No space left on device\); make room"):
         find_dnabert2(server.url)
 
@@ -323,7 +452,7 @@ CODES = np.stack([encode("ACGTTNNACGCGCGAATAATGATTACGT"), encode("CGCGCGCGCGCGAA
 def test_from_files_to_predictions(small_model: Path, tmp_path: Path):
     built = build_dnabert2(length=28, outputs=2, seed=1, options=DnabertOptions(source=small_model))
     assert built.report is not None
-    assert built.report.parameters == SMALL.backbone_parameters
+    assert built.report.parameters == backbone_parameters(SMALL)
     assert built.model.lora == LoraOptions()
     assert built.model.train_pooler
     scores = built.model(built.model.encoder(CODES))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dnabert2_tools import SMALL, noise, write_model
+from dnabert2_tools import SMALL, backbone_parameters, noise, write_model
 from run_tools import changed
 
 from ssldata.project.project_file import Project, dump_project, load_project
@@ -25,6 +25,7 @@ from sslmodels.dnabert2.pretrained import build_dnabert2
 from sslmodels.evaluation.evaluate import evaluate_run
 from sslmodels.models.model_builder import load_model
 from sslmodels.runs import regimes
+from sslmodels.runs.run_identity import run_folder
 from sslmodels.runs.run_status import standing
 from sslmodels.scores.score_rows import score
 
@@ -65,7 +66,7 @@ def test_a_run_is_trained_evaluated_and_kept_as_an_adapter(
     assert made_of["files"]["pytorch_model.bin"] == hashlib.sha256(weights).hexdigest()
     report = made_of["checkpoint"]
     assert report["loaded"] == len(model.backbone.tensors())
-    assert report["parameters"] == TINY.backbone_parameters
+    assert report["parameters"] == backbone_parameters(TINY)
     assert {name.split(".")[0] for name in report["unexpected"]} == {"cls"}
     assert sorted(report["missing"]) == [
         "bert.pooler.dense.bias",
@@ -102,11 +103,11 @@ def test_a_run_is_trained_evaluated_and_kept_as_an_adapter(
 
 KILLED = """
 import contextlib, functools, os, signal, sys
-from ssldata.config import load_project
-from sslmodels import fitting, regimes
-from sslmodels.training import FitOptions
+from ssldata.project.project_file import load_project
+from sslmodels.fit.fit_options import FitOptions
+from sslmodels.runs import regimes, run
 
-fitting.FitOptions = functools.partial(FitOptions, checkpoint_seconds=0)
+run.FitOptions = functools.partial(FitOptions, checkpoint_seconds=0)
 
 
 class DiesAfter:
@@ -138,7 +139,7 @@ def test_a_killed_run_continues_to_the_same_bits(project: Project, epochs: int, 
     command = [sys.executable, "-c", KILLED, str(tmp_path / "project.yaml"), str(epochs)]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     cell = {"experiment": "alpha", "model": "dnabert2", "regime": "ssl", "seed": 0}
-    left = regimes.run_folder(cut, **cell)
+    left = run_folder(cut, **cell)
     assert json.loads((left / "run.json").read_text())["status"] == "training"
     assert list((left / "work").iterdir())
     records = [

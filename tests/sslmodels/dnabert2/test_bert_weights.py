@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dnabert2_tools import SMALL, fill, noise, write_bin
+from dnabert2_tools import SMALL, backbone_parameters, fill, masked_lm_parameters, noise, write_bin
 from safetensors.numpy import load_file, save_file
 
 from ssldata.base.errors import InputError, MissingInputError
@@ -57,7 +57,7 @@ def test_masked_lm(kind, tmp_path: Path, safetensors: Path, published):
     report = load_checkpoint(model, path)
     assert sorted(report.loaded) == sorted(published)
     assert (report.missing, report.unexpected) == ((), ())
-    assert report.parameters == SMALL.masked_lm_parameters == model.count_params()
+    assert report.parameters == masked_lm_parameters(SMALL) == model.count_params()
     assert str(report).endswith(
         f"{len(published)} tensors loaded ({report.parameters:,} "
         "parameters), 0 missing, 0 unexpected"
@@ -79,7 +79,7 @@ def test_either_name_of_the_shared_matrix_is_enough(tmp_path: Path, published):
 
 def test_two_different_matrices_are_no_shared_one(tmp_path: Path, published):
     path = written(tmp_path / "m.safetensors", {**published, DECODER: published[WORDS] + 1})
-    with pytest.raises(InputError, match="one matrix for both"):
+    with pytest.raises(InputError, match="they are one matrix"):
         load_checkpoint(DnabertMaskedLm(SMALL), path)
 
 
@@ -91,7 +91,7 @@ def test_classifier_from_the_published_checkpoint(safetensors: Path, published):
     head += ["classifier.weight", "classifier.bias"]
     assert sorted(report.missing) == sorted(head)
     assert sorted(report.unexpected) == sorted(n for n in published if n.startswith("cls."))
-    assert report.parameters == SMALL.backbone_parameters
+    assert report.parameters == backbone_parameters(SMALL)
     assert report.as_dict()["loaded"] == len(report.loaded)
     after = checkpoint_tensors(model)
     for name, value in after.items():
@@ -101,7 +101,7 @@ def test_classifier_from_the_published_checkpoint(safetensors: Path, published):
 def test_bare_encoder_and_mean_pooling(safetensors: Path, tmp_path: Path, published):
     for model in (DnabertBackbone(SMALL), DnabertClassifier(SMALL, pooling="mean")):
         report = load_checkpoint(model, safetensors)
-        assert report.parameters == SMALL.backbone_parameters
+        assert report.parameters == backbone_parameters(SMALL)
     pooler = {"bert.pooler.dense.weight": np.zeros((24, 24), np.float32)}
     path = written(tmp_path / "p.safetensors", {**published, **pooler})
     assert load_checkpoint(DnabertClassifier(SMALL, pooling="mean"), path).unexpected
@@ -154,7 +154,7 @@ def test_half_a_pooler_is_a_damaged_file(tmp_path: Path, published):
         load_checkpoint(DnabertClassifier(SMALL), path)
 
 
-def test_what_may_be_missing_or_ignored_can_be_said(tmp_path: Path, published):
+def test_what_may_be_missing_or_ignored_can_be_listed(tmp_path: Path, published):
     odd = {**without(published, GAMMA), "bert.embeddings.position_ids": np.zeros((1, 9), np.int64)}
     path = written(tmp_path / "m.safetensors", odd)
     report = load_checkpoint(
@@ -231,7 +231,7 @@ def sharded(folder: Path, tensors: dict[str, np.ndarray], **changes: str) -> Pat
 
 def test_a_checkpoint_in_several_files(tmp_path: Path, published):
     report = load_checkpoint(model := DnabertMaskedLm(SMALL), sharded(tmp_path, published))
-    assert report.parameters == SMALL.masked_lm_parameters
+    assert report.parameters == masked_lm_parameters(SMALL)
     assert report.missing == report.unexpected == ()
     for name, value in checkpoint_tensors(model).items():
         np.testing.assert_array_equal(value, published[name])
@@ -242,9 +242,9 @@ def test_a_checkpoint_in_several_files(tmp_path: Path, published):
     [
         ({GAMMA: "../two.safetensors"}, "expected files beside it"),
         ({"extra": "three.bin"}, r"three\.bin: no such checkpoint"),
-        ({"extra": "one.bin"}, r"one\.bin: 1 tensors are here or in .*, not in both: extra"),
+        ({"extra": "one.bin"}, r"one\.bin: 1 tensors are here or in .* but not in both: extra"),
     ],
-    ids=["elsewhere", "missing", "not as said"],
+    ids=["elsewhere", "missing", "not as listed"],
 )
 def test_an_index_that_is_wrong(tmp_path: Path, published, changes, message):
     index = sharded(tmp_path, published, **changes)

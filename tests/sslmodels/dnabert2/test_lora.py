@@ -9,7 +9,14 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from dnabert2_tools import SMALL, fill, noise, random_ids
+from dnabert2_tools import (
+    SMALL,
+    backbone_parameters,
+    classifier_parameters,
+    fill,
+    noise,
+    random_ids,
+)
 
 from ssldata.base.errors import ConfigError, InputError, MissingInputError
 from sslmodels.dnabert2.bert_config import LORA_TARGETS, DnabertConfig, LoraOptions
@@ -177,7 +184,7 @@ def test_merged_for_good(tmp_path: Path):
     model = adapted()
     plain = without_lora(model)
     assert plain.lora is None
-    assert plain.count_params() == SMALL.classifier_parameters(1)
+    assert plain.count_params() == classifier_parameters(SMALL, 1)
     np.testing.assert_allclose(predict(plain), predict(model), atol=2e-6)
     save_checkpoint(model, tmp_path / "model.safetensors")
     loaded = classifier(lora=None, seed=7)
@@ -209,7 +216,7 @@ def test_adapter_files(options, tmp_path: Path):
     model.train_on_batch(IDS, one)
     save_adapter(model, tmp_path / "adapter")
     size = (tmp_path / "adapter" / ADAPTER_FILE).stat().st_size
-    assert size < 4 * SMALL.backbone_parameters / 3
+    assert size < 4 * backbone_parameters(SMALL) / 3
     assert read_adapter_options(tmp_path / "adapter") == LORA
     again = classifier(seed=2, outputs=2, **options)
     assert not np.array_equal(predict(again), predict(model))

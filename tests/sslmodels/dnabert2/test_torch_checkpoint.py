@@ -95,7 +95,7 @@ def test_a_malicious_pickle_is_refused_and_not_run(tmp_path: Path, protocol, nes
     attack = Attack(os.mkdir, str(sentinel))
     program = pickle.dumps({"bert.weight": attack} if nested else attack, protocol)
     path = write_zip(tmp_path / "pytorch_model.bin", program, {})
-    with pytest.raises(InputError, match=r"refused, nothing of it was run"):
+    with pytest.raises(InputError, match=r"refused without running any of it"):
         read_pytorch(path)
     assert not sentinel.exists()
     pickle.loads(program)  # to be sure that it was an attack
@@ -116,24 +116,24 @@ def test_a_malicious_pickle_is_refused_and_not_run(tmp_path: Path, protocol, nes
         (b"ctorch\nFloatStorage\n)R.", "call of torch.FloatStorage"),
         (b"]K\x01R.", "a call without arguments"),
         (b"N.", "NoneType"),
-        (b"}X\x01\x00\x00\x00aK\x01s.", "'a' is no named tensor"),
+        (b"}X\x01\x00\x00\x00aK\x01s.", "'a' is not a named tensor"),
         (b"}", "ends without a value|damaged"),
         (b"((.", "unbalanced|damaged"),
         (b"", "ends without|damaged"),
         (b"0.", "POP|damaged"),
-        (b"K\x01K\x02s.", "damaged|no mapping"),
-        (b"}(K\x01K\x02K\x03u.", "no mapping"),
-        (b"K\x01K\x02a.", "no list"),
+        (b"K\x01K\x02s.", "damaged|other than a mapping"),
+        (b"}(K\x01K\x02K\x03u.", "other than a mapping"),
+        (b"K\x01K\x02a.", "other than a list"),
         (b"h\x05.", "damaged"),
         (b"X\x01\x00\x00\x00aQ.", "other than a storage"),
         (ENDLESS + b")R.", "a call of tuple"),
         (DEEP + b")R.", "a call of tuple"),
-        (ENDLESS + b"X\x01\x00\x00\x00a\x93.", "name is no text"),
+        (ENDLESS + b"X\x01\x00\x00\x00a\x93.", "name is not text"),
     ],
 )
 def test_programs_that_no_state_dict_needs(tmp_path: Path, program, reason):
     path = write_zip(tmp_path / "model.bin", program, {})
-    with pytest.raises(InputError, match=f"refused, nothing of it was run: .*({reason})"):
+    with pytest.raises(InputError, match=f"refused without running any of it: .*({reason})"):
         read_pytorch(path)
 
 
@@ -244,11 +244,11 @@ def test_compressed_records_and_foreign_zips(tmp_path: Path):
     packed = write_zip(
         tmp_path / "a.bin", program, {"0": b"\0" * 24}, compression=zipfile.ZIP_DEFLATED
     )
-    with pytest.raises(InputError, match="is packed"):
+    with pytest.raises(InputError, match="is compressed"):
         read_pytorch(packed)
     with zipfile.ZipFile(tmp_path / "b.bin", "w") as archive:
         archive.writestr("readme", "hello")
-    with pytest.raises(InputError, match="no PyTorch checkpoint"):
+    with pytest.raises(InputError, match="not a PyTorch checkpoint"):
         read_pytorch(tmp_path / "b.bin")
 
 
@@ -306,5 +306,5 @@ def test_any_program_gives_tensors_or_one_clear_error(tmp_path_factory, program)
     if caught is None:
         assert found == {}
     else:
-        assert "refused, nothing of it was run" in caught
+        assert "refused without running any of it" in caught
         assert "\n" not in caught

@@ -1,4 +1,4 @@
-"""The registry, exact parameter counts, inputs, seeds and saved files."""
+"""Models by name: exact parameter counts, inputs, seeds, options and saved files."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ import keras
 import numpy as np
 import pytest
 
-from ssldata.base.errors import ConfigError, MissingInputError
+from ssldata.base.errors import ConfigError, InputError, MissingInputError
 from sslmodels.layers.sequence_model import OneHot
-from sslmodels.models import model_builder
+from sslmodels.models.catalogue import DNABERT2, input_length, model_names
+from sslmodels.models.model_builder import build_model, entry, load_model
+from sslmodels.models.registry import register
+from sslmodels.runs.run_folder import RunFolder
 
 # Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -28,7 +31,7 @@ PARAMETERS = {
     "deep-cnn-256": 1_011_733,
 }
 #: Models that read bases, all but dnabert2.
-BASES = [name for name in model_builder.model_names() if name != model_builder.DNABERT2]
+BASES = [name for name in model_names() if name != DNABERT2]
 
 
 def codes(rows: int = 6, length: int = 60, seed: int = 0) -> np.ndarray:
@@ -42,31 +45,31 @@ def expand(values: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(("name", "expected"), PARAMETERS.items())
 @pytest.mark.parametrize("length", [200, 1000])
 def test_parameter_count(name, expected, length):
-    assert model_builder.build_model(name, length=length, seed=0).count_params() == expected
+    assert build_model(name, length=length, seed=0).count_params() == expected
 
 
 def test_deepsea_has_its_parameters_at_1_kb():
-    model = model_builder.build_model("deepsea", length=1000, seed=0)
+    model = build_model("deepsea", length=1000, seed=0)
     assert model.count_params() == 51_993_051
     positions = [model.body.get_layer(f"convolution_{n}").output.shape[1] for n in (1, 2, 3)]
     assert positions == [993, 241, 53]
 
 
-def test_the_registry_says_the_exact_counts():
-    said = {name: model_builder.entry(name).parameters for name in BASES}
-    assert said == {**PARAMETERS, "deepsea": 51_993_051}
+def test_the_catalogue_lists_the_exact_counts():
+    listed = {name: entry(name).parameters for name in BASES}
+    assert listed == {**PARAMETERS, "deepsea": 51_993_051}
 
 
 def test_shortest_input_of_deepsea():
-    assert model_builder.build_model("deepsea", length=163, seed=0).body.output_shape == (None, 1)
+    assert build_model("deepsea", length=163, seed=0).body.output_shape == (None, 1)
     with pytest.raises(ConfigError, match="needs at least 163 bases, found 162"):
-        model_builder.build_model("deepsea", length=162, seed=0)
+        build_model("deepsea", length=162, seed=0)
 
 
 @pytest.mark.parametrize("name", BASES)
 def test_codes_and_one_hot_score_alike(name):
     length = 60 if name != "deepsea" else 163
-    model = model_builder.build_model(name, length=length, outputs=3, seed=1)
+    model = build_model(name, length=length, outputs=3, seed=1)
     rows = codes(length=length)
     from_codes = model.predict(rows, verbose=0)
     assert from_codes.shape == (6, 3)
@@ -78,7 +81,7 @@ def test_codes_and_one_hot_score_alike(name):
 
 
 def test_dilations_padding_and_head():
-    model = model_builder.build_model(
+    model = build_model(
         "deep-cnn-64", length=60, seed=0, dilations=[1, 3], padding="same", head="elu"
     )
     layer = model.body.get_layer
@@ -90,8 +93,8 @@ def test_dilations_padding_and_head():
 
 def test_residual_convolutions_add_to_their_input():
     """With weights of zero the deep network is the shallow one."""
-    deep = model_builder.build_model("deep-cnn-64", length=60, seed=1)
-    shallow = model_builder.build_model("cnn-7k", length=60, seed=1)
+    deep = build_model("deep-cnn-64", length=60, seed=1)
+    shallow = build_model("cnn-7k", length=60, seed=1)
     for layer in deep.body.layers:
         if layer.name.startswith("dilated"):
             layer.set_weights([np.zeros_like(w) for w in layer.get_weights()])
@@ -104,21 +107,21 @@ def test_residual_convolutions_add_to_their_input():
 
 def test_wrong_options_are_refused():
     with pytest.raises(ConfigError, match=r"'cnn-7k' has no option 'dilations'; there are padding"):
-        model_builder.build_model("cnn-7k", length=60, seed=0, dilations=[1])
+        build_model("cnn-7k", length=60, seed=0, dilations=[1])
     for option, wrong in (
         *(("dilations", value) for value in ([], [0], [1.5], "2", 3, None)),
         *(("padding", value) for value in ("causal", "none", None)),
         *(("head", value) for value in ("nonsense", 3, None)),
     ):
         with pytest.raises(ConfigError, match=f"model option {option}: .*; expected"):
-            model_builder.build_model("deep-cnn-64", length=60, seed=0, **{option: wrong})
+            build_model("deep-cnn-64", length=60, seed=0, **{option: wrong})
     with pytest.raises(ConfigError, match="built from files"):
-        model_builder.build_model("dnabert2", length=60, seed=0)
+        build_model("dnabert2", length=60, seed=0)
 
 
 def test_both_strands_are_averaged_and_saved(tmp_path: Path):
-    one = model_builder.build_model("cnn-7k", length=60, seed=2)
-    both = model_builder.build_model("cnn-7k", length=60, seed=2, both_strands=True)
+    one = build_model("cnn-7k", length=60, seed=2)
+    both = build_model("cnn-7k", length=60, seed=2, both_strands=True)
     rows = codes()
     other = np.where(rows < 4, 3 - rows, rows)[:, ::-1].astype(np.uint8)
     forward, backward = one.predict(rows, verbose=0), one.predict(other, verbose=0)
@@ -128,7 +131,7 @@ def test_both_strands_are_averaged_and_saved(tmp_path: Path):
         both.predict(rows, verbose=0), both.predict(other, verbose=0), rtol=1e-5
     )
     both.save(tmp_path / "both.keras")
-    again = model_builder.load_model(tmp_path / "both.keras")
+    again = load_model(tmp_path / "both.keras")
     np.testing.assert_array_equal(again.predict(rows, verbose=0), both.predict(rows, verbose=0))
     # Training reads the strand it is given.
     np.testing.assert_array_equal(both(rows, training=True), one(rows, training=True))
@@ -161,21 +164,21 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_a_model_of_ones_own(own):
-    model = model_builder.build_model(f"{own}:small", length=60, outputs=2, seed=0)
+    model = build_model(f"{own}:small", length=60, outputs=2, seed=0)
     assert model.count_params() == 10
-    wide = model_builder.build_model(f"{own}:small", length=60, outputs=2, seed=0, hidden=7)
+    wide = build_model(f"{own}:small", length=60, outputs=2, seed=0, hidden=7)
     assert wide.count_params() == 4 * 7 + 7 + 7 * 2 + 2
     with pytest.raises(ConfigError, match="has no option 'width'; there are hidden"):
-        model_builder.build_model(f"{own}:small", length=60, seed=0, width=7)
+        build_model(f"{own}:small", length=60, seed=0, width=7)
     assert model.predict(codes(), verbose=0).shape == (6, 2)
-    assert model_builder.entry(f"{own}:small").description == "A small one."
-    assert model_builder.input_length(f"{own}:small", size=200, stored=1000) == 200
+    assert entry(f"{own}:small").description == "A small one."
+    assert input_length(f"{own}:small", size=200, stored=1000) == 200
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("own_models:wrong", r"gave \(None, 240\), expected function"),
+        ("own_models:wrong", r"returned \(None, 240\), expected function"),
         ("own_models:failing", "failed with RuntimeError: no idea; expected function"),
         ("own_models:none", "has no function 'none'; there are failing, small, wrong"),
         ("no_such_module_here:small", r"cannot be imported \(ModuleNotFoundError"),
@@ -184,7 +187,7 @@ def test_a_model_of_ones_own(own):
 )
 def test_errors_in_a_model_of_ones_own(own, name, message):
     with pytest.raises(ConfigError, match=message) as caught:
-        model_builder.build_model(name, length=60, seed=0)
+        build_model(name, length=60, seed=0)
     assert "\n" not in str(caught.value)
 
 
@@ -197,12 +200,12 @@ def test_n_is_four_zeros():
 
 def test_weights_are_a_function_of_the_seed_alone():
     keras.utils.set_random_seed(1)
-    first = model_builder.build_model("cnn-7k", length=60, seed=5).get_weights()
+    first = build_model("cnn-7k", length=60, seed=5).get_weights()
     keras.utils.set_random_seed(2)
     expected = random.Random(2).random()  # what the global generator would give next
-    second = model_builder.build_model("cnn-7k", length=60, seed=5).get_weights()
+    second = build_model("cnn-7k", length=60, seed=5).get_weights()
     assert random.random() == expected
-    other = model_builder.build_model("cnn-7k", length=60, seed=6).get_weights()
+    other = build_model("cnn-7k", length=60, seed=6).get_weights()
     for a, b in zip(first, second, strict=True):
         np.testing.assert_array_equal(a, b)
     assert not np.array_equal(first[0], other[0])
@@ -213,7 +216,7 @@ def test_weights_are_a_function_of_the_seed_alone():
 def test_dropout_is_seeded():
     outputs = [
         keras.ops.convert_to_numpy(
-            model_builder.build_model("cnn-27k", length=60, seed=3)(codes(), training=True)
+            build_model("cnn-27k", length=60, seed=3)(codes(), training=True)
         )
         for _ in range(2)
     ]
@@ -221,7 +224,7 @@ def test_dropout_is_seeded():
 
 
 def test_saved_model_loads_in_a_fresh_process(tmp_path: Path):
-    model = model_builder.build_model("cnn-7k", length=60, seed=4)
+    model = build_model("cnn-7k", length=60, seed=4)
     model.save(tmp_path / "model.keras")
     np.save(tmp_path / "codes.npy", codes())
     script = (
@@ -250,24 +253,53 @@ def test_saved_model_loads_in_a_fresh_process(tmp_path: Path):
 
 def test_unknown_model_names_the_known_ones():
     with pytest.raises(ConfigError, match=r"no model 'cnn-7'; there are .*did you mean 'cnn-7k'"):
-        model_builder.build_model("cnn-7", length=200, seed=0)
+        build_model("cnn-7", length=200, seed=0)
 
 
 def test_too_short_input_is_refused():
     with pytest.raises(ConfigError, match="needs at least 24 bases, found 20"):
-        model_builder.build_model("deepbind", length=20, seed=0)
+        build_model("deepbind", length=20, seed=0)
 
 
 def test_a_name_is_registered_once():
     with pytest.raises(ValueError, match="registered twice"):
-        model_builder.register("cnn-7k")(lambda s, seeds, outputs: s)
+        register("cnn-7k")(lambda s, seeds, outputs: s)
 
 
-def test_missing_file(tmp_path: Path):
+def test_a_saved_model_by_text_path_or_run_folder(tmp_path: Path):
+    model = build_model("cnn-7k", length=60, seed=4)
+    run = RunFolder(tmp_path)
+    with pytest.raises(MissingInputError, match=r"model\.keras: no such model"):
+        load_model(tmp_path)
+    model.save(run.model)
+    for path in (str(run.model), run.model, str(tmp_path), tmp_path):
+        for found, expected in zip(
+            load_model(path).get_weights(), model.get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(found, expected)
+
+
+def test_files_that_are_no_model(tmp_path: Path):
     with pytest.raises(MissingInputError, match="no such model"):
-        model_builder.load_model(tmp_path / "model.keras")
+        load_model(tmp_path / "model.keras")
+    (tmp_path / "model.keras").write_bytes(b"not a model")
+    with pytest.raises(InputError, match=r"not a \.keras file") as caught:
+        load_model(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_catalogue_needs_no_keras():
+    """So that `crosslabel --help`, `plan` and errors about a model's name come at once."""
+    script = (
+        "import sys; import flows.cli, sslmodels.models.catalogue as c\n"
+        "c.check_models(['cnn-7k']); print({'keras', 'tensorflow'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
+    assert done.stdout == "set()\n"
 
 
 def test_input_length():
-    assert model_builder.input_length("cnn-7k", size=200, stored=1000) == 200
-    assert model_builder.input_length("deepsea", size=200, stored=1000) == 1000
+    assert input_length("cnn-7k", size=200, stored=1000) == 200
+    assert input_length("deepsea", size=200, stored=1000) == 1000

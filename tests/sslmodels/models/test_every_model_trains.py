@@ -1,4 +1,4 @@
-"""Every model of the zoo trains from one store of 1 kb rows; shorter ones read the centre."""
+"""Every model trains from one store of 1 kb rows; shorter ones read the centre."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from ssldata.building.build_store import build_project
 from ssldata.project.project_file import Project, load_project
 from ssldata.store.store import open_store
 from sslmodels.evaluation.evaluate import evaluate_run
-from sslmodels.models.model_builder import load_model, model_names
+from sslmodels.models.catalogue import model_names
+from sslmodels.models.model_builder import load_model
 from sslmodels.runs.regimes import train
 from sslmodels.scores.score_rows import score
 
