@@ -56,7 +56,7 @@ class Experiment(Section):
     )
 
 
-class Genome(Section):
+class GenomeEntry(Section, title="Genome"):
     """A related genome that peaks are lifted to."""
 
     name: Name = Field(description="Name of the assembly; names its group in every store.")
@@ -184,7 +184,7 @@ class Negatives(Section):
     seed: int = Field(default=0, description="Of the draw of negatives in training.")
 
 
-class Store(Section):
+class StoreSection(Section, title="Store"):
     """Where and how rows are stored."""
 
     path: Path = Field(default=Path("store"), description="Folder that holds <experiment>.zarr.")
@@ -206,7 +206,7 @@ class Project(Section):
     name: Name = Field(description="Name of the project, for reports and stores.")
     reference: Reference
     experiments: list[Experiment] = Field(min_length=1)
-    genomes: list[Genome] = Field(
+    genomes: list[GenomeEntry] = Field(
         default_factory=list,
         description="Or `registry: FILE`: a file with such a list, shared by projects and kept by "
         "`crosslabel store add`.",
@@ -218,7 +218,7 @@ class Project(Section):
     liftover: Liftover = Field(default_factory=Liftover)
     split: Split
     negatives: Negatives = Field(default_factory=Negatives)
-    store: Store = Field(default_factory=Store)
+    store: StoreSection = Field(default_factory=StoreSection)
     training: Training = Field(default_factory=Training)
 
     _file: Path | None = PrivateAttr(default=None)
@@ -455,7 +455,7 @@ def _registered(value: dict[Any, Any], path: Path) -> tuple[Path, list[Any]]:
     file = (path.resolve().parent / value["registry"]).resolve()
     entries = read_registry(file)
     for number, entry in enumerate(entries, start=1):
-        checked(Genome, entry, f"{file}, genome {number}")
+        checked(GenomeEntry, entry, f"{file}, genome {number}")
     return file, entries
 
 
