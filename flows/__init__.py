@@ -1,1 +1,1 @@
-"""Command line and Prefect flows: they call the two libraries and hold no algorithm."""
+"""Command line and Prefect flows; they call the two libraries and contain no algorithm."""

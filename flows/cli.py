@@ -1,11 +1,11 @@
-"""Entry point of the ``crosslabel`` command: dispatch, and what errors look like.
+"""Entry point of the ``crosslabel`` command: dispatch, and how errors are reported.
 
-Nothing heavy is imported here. The commands themselves are in :mod:`flows.commands.app`; the
-UCSC-compatible ``crosslabel liftover`` parses its own options and skips them altogether.
+Nothing heavy is imported here. The commands are in :mod:`flows.commands.app`; the UCSC-compatible
+``crosslabel liftover`` parses its own options and bypasses them.
 
-Exit codes: 0 success, 2 a mistake of the user or of the input (also a wrong option), 3 a public
-host that cannot be reached, 4 a check that found something, 130 interrupted, 141 nobody reads
-stdout any more, 1 a bug.
+Exit codes: 0 success, 2 an error in the input, the project file or the options, 3 a public file
+that cannot be reached, 4 a check that found something, 130 interrupted, 141 the reader of stdout is
+gone, 1 a bug.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 from ssldata.base.errors import CrosslabelError
 
-#: Failures of the machine rather than of the program: full disk, quota, no permission, read-only.
+#: Failures of the machine, not of the program: full disk, quota, no permission, read-only.
 _MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
 
 
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     argv
-        Arguments without the program's name; those of the process by default.
+        Arguments without the name of the program; default: those of the process.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     verbosity = sum(a.count("v") for a in arguments if re.fullmatch(r"-v+", a))
@@ -38,23 +38,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CrosslabelError as exc:
         if verbosity > 1:
             traceback.print_exc()
-        _say(f"error: {exc}")
+        _report(f"error: {exc}")
         return exc.exit_code
     except KeyboardInterrupt:
-        _say("interrupted; the same command continues where it stopped")
+        _report("interrupted; the same command continues where it stopped")
         return 130
     except OSError as exc:
         if exc.errno not in _MACHINE_ERRORS or verbosity > 1:
-            _bug()
+            _report_bug()
             return 1
         full = exc.errno in {errno.ENOSPC, errno.EDQUOT}
-        _say(
+        _report(
             f"error: {exc.strerror}: {exc.filename or 'while writing'}"
             + "; make room, the same command continues where it stopped" * full
         )
         return 2
     except Exception:
-        _bug()
+        _report_bug()
         return 1
 
 
@@ -68,13 +68,15 @@ def _dispatch(arguments: list[str]) -> int:
     return invoke(arguments)
 
 
-def _say(message: str) -> None:
+def _report(message: str) -> None:
     print(f"crosslabel: {message}", file=sys.stderr)
 
 
-def _bug() -> None:
+def _report_bug() -> None:
     traceback.print_exc()
-    _say("this is a bug: please report the lines above with the output of `crosslabel --version`")
+    _report(
+        "this is a bug: please report the lines above with the output of `crosslabel --version`"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What each command does: call the libraries, return the JSON value and the tables to print."""
+"""What the commands do: call the libraries, return the JSON value and what to print."""
 
 from __future__ import annotations
 
@@ -32,15 +32,14 @@ if TYPE_CHECKING:
 
 _ROWS_TITLE = "Rows: positives and negatives of the training split, validation, test"
 
-#: JSON value of a command and what is printed instead without ``--json``.
+#: The JSON value of a command, and what is printed without ``--json``.
 Shown = tuple[Any, "list[RenderableType]"]
-
 
 _LOG = logging.getLogger(__name__)
 
 
 def fetch(project: Project, console: Console, *, offline: bool, replace: bool) -> Shown:
-    """Bring the public files of a project."""
+    """Fetch the public files of a project."""
     from ssldata.project.fetch import fetch as fetch_files
 
     report = fetch_files(project, progress=console, offline=offline, replace=replace)
@@ -60,7 +59,19 @@ def build(
     replace: bool,
     repair: bool,
 ) -> Shown:
-    """Build stores."""
+    """Build the stores of a project.
+
+    Parameters
+    ----------
+    project, console
+        What to build, and where progress is reported.
+    experiments
+        Names of experiments whose stores are built; None: all.
+    cluster
+        Where the work is done.
+    replace, repair
+        See :func:`ssldata.building.build_store.build_project`.
+    """
     require_inputs(project)
     from ssldata.building.build_store import build_project
 
@@ -76,11 +87,11 @@ def build(
 
 
 def build_tables(stores: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
-    """Return rows per genome, and what became of the peaks."""
+    """Return the tables of a build: rows per genome, and how the peaks were lifted."""
     rows = [
         (
             store["store"],
-            _genome(step["group"]),
+            tables.genome(step["group"]),
             *(
                 tables.count(step["ranges"][key][1] - step["ranges"][key][0])
                 for key in ("positive", "negative", "validation", "test")
@@ -93,7 +104,7 @@ def build_tables(stores: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
     columns = ["store", "genome", "positives", "negatives", "validation", "test", ""]
     shown: list[RenderableType] = [tables.table(_ROWS_TITLE, columns, rows, numbers=5)]
     lifted = [
-        (store["store"], _genome(step["group"]), step["liftover"])
+        (store["store"], tables.genome(step["group"]), step["liftover"])
         for store in stores
         for step in store["steps"]
         if "liftover" in step
@@ -129,9 +140,27 @@ def train(
     store: str | None = None,
     publish_weights: bool = False,
 ) -> Shown:
-    """Train one run; with `publish_weights` put its last teacher weights in the store.
+    """Train one run.
 
-    `store` is another store than the project's, or None.
+    Parameters
+    ----------
+    project, console
+        What to train, and where progress is reported.
+    experiment, model, regime
+        Names; None: the only one of the project.
+    seed
+        Of the run.
+    replace
+        Overwrite a run made from other settings or another store.
+    store
+        Address of a store to train on instead of the project's.
+    publish_weights
+        Put the last teacher weights of the run in the store.
+
+    Raises
+    ------
+    ConfigError
+        An argument is ambiguous or unknown, or the weights cannot be published.
     """
     cell: dict[str, Any] = {
         "experiment": _only("experiment", experiment, project.cells()),
@@ -149,7 +178,7 @@ def train(
         require_teachers([cell["regime"]])
         if store is not None and not Path(store).is_dir():
             raise ConfigError(
-                f"--publish-weights: {store} is no local store; nothing can be put in"
+                f"--publish-weights: {store} is not a local store; nothing can be written to it"
             )
     with muted_import(announce=console.draws):
         from sslmodels.runs.regimes import train as train_run
@@ -164,13 +193,13 @@ def train(
 
 
 def published_line(value: Mapping[str, Any]) -> str:
-    """Say what became of weights that were published."""
-    done = "published" if value["status"] == "published" else "published before, unchanged"
+    """Return one line about published weights."""
+    done = "published" if value["status"] == "published" else "published already, unchanged"
     return f"{value['path']}: weights {value['name']} (iteration {value['iteration']}) {done}"
 
 
 def _only(option: str, given: str | None, choices: Sequence[str]) -> str:
-    """Return the given choice, or the only one there is."""
+    """Return the given choice, or the only one of the project."""
     if given is not None:
         return given
     if len(choices) == 1:
@@ -179,7 +208,7 @@ def _only(option: str, given: str | None, choices: Sequence[str]) -> str:
 
 
 def evaluate(paths: Sequence[Path], console: Console) -> Shown:
-    """Evaluate runs."""
+    """Evaluate the runs that `paths` name."""
     folders = run_folders(paths)
     with muted_import(announce=console.draws):
         from sslmodels.evaluation.evaluate import evaluate_run
@@ -193,12 +222,12 @@ def evaluate(paths: Sequence[Path], console: Console) -> Shown:
 
 
 def run_folders(paths: Sequence[Path]) -> list[Path]:
-    """Return the run folders that paths mean: runs, folders of runs, projects.
+    """Return the run folders that paths name: runs, folders of runs, projects.
 
     Raises
     ------
     MissingInputError
-        A path does not exist or has no run in it.
+        A path does not exist or contains no complete run.
     """
     found: dict[Path, None] = {}
     for path in paths:
@@ -229,9 +258,16 @@ def _below(top: Path) -> list[Path]:
 def run(
     project: Project, console: Console, options: Options, *, publish_weights: bool = False
 ) -> Shown:
-    """Do everything a project asks for; as a Prefect flow where there is work.
+    """Do everything a project asks for, as a Prefect flow unless it is done already.
 
-    With `publish_weights` the last teacher weights of the grid's ssl-ns runs go to their stores.
+    Parameters
+    ----------
+    project, console
+        What to run, and where progress is reported.
+    options
+        Workers, threads, report.
+    publish_weights
+        Put the last teacher weights of the grid's ssl-ns runs in their stores.
     """
     check_run(project, publish_weights=publish_weights)
     from flows.steps.pipeline import Pipeline
@@ -254,7 +290,7 @@ def _flow(project: Project, console: Console, options: Options) -> dict[str, Any
     if options.elsewhere:
         from ssldata.building.dask_pool import open_pool
 
-        # A cluster that does not answer is told of before Prefect takes its seconds to start.
+        # A cluster that does not answer fails before Prefect takes its seconds to start.
         with open_pool(**options.cluster):
             pass
     from flows.prefect_flows import prefect_runtime
@@ -263,9 +299,5 @@ def _flow(project: Project, console: Console, options: Options) -> dict[str, Any
     from flows.prefect_flows.project_flows import run_project
 
     with prefect_runtime.flow_settings(console):
-        # JSON-able, as Prefect records them.
+        # Plain values, since Prefect records them as JSON.
         return run_project(str(project.file), **asdict(options))
-
-
-def _genome(group: str) -> str:
-    return group.removeprefix("homologs/")

@@ -7,25 +7,20 @@ single-step commands never import Prefect.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from flows.commands import model_commands, reader_commands, weights_commands
+from flows.commands import model_commands, reader_commands, store_commands, weights_commands
 from flows.commands.shared_options import (
     DaskScheduler,
-    Json,
     Memory,
-    Quiet,
+    ProjectPath,
     Replace,
     SchedulerFile,
-    TrainThreads,
-    TrainWorkers,
-    Verbose,
     Workers,
-    console,
+    command,
 )
-from flows.commands.store_commands import register
 from flows.output.console import BROKEN_PIPE, Console, StdoutClosedError
 
 if TYPE_CHECKING:
@@ -42,46 +37,33 @@ app = typer.Typer(
     help="Learn regulatory DNA from many genomes: lift peaks over, store the homologous "
     "sequences, train on them.\n\nStart with `crosslabel init my-project`, edit "
     "my-project/project.yaml, then `crosslabel run my-project`. Every command continues where "
-    "it stopped and does nothing when nothing changed.",
+    "it stopped and does nothing when nothing has changed.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-store_app = typer.Typer(
-    no_args_is_help=True, help="Look into stores, add genomes, check, compare, share, export them."
-)
-app.add_typer(store_app, name="store")
-register(store_app)
-reader_commands.register(store_app)
+app.add_typer(store_commands.app, name="store")
+reader_commands.register(store_commands.app)
 app.add_typer(model_commands.app, name="model")
 app.add_typer(weights_commands.app, name="weights")
 
-ProjectPath = Annotated[
-    Path,
-    typer.Argument(
-        metavar="PROJECT", help="The project file, or the folder that holds project.yaml."
-    ),
-]
-Experiments = Annotated[
-    list[str] | None,
-    typer.Option("--experiment", "-e", help="Only this experiment; may be repeated."),
-]
 Seed = Annotated[int, typer.Option(min=0, help="Seed.")]
 PublishWeights = Annotated[
     bool,
     typer.Option(
-        "--publish-weights", help="Put the last teacher weights of ssl-ns runs in their store."
+        "--publish-weights",
+        help="Store the last teacher weights of ssl-ns runs beside the rows they were trained on.",
     ),
 ]
 
 
 def invoke(arguments: list[str]) -> int:
-    """Run one command and return its exit code; wrong options are told in one line."""
-    command = typer.main.get_command(app)
+    """Run one command and return its exit code; wrong options are reported in one line."""
+    commands = typer.main.get_command(app)
     try:
-        code = command.main(args=arguments, prog_name="crosslabel", standalone_mode=False)
+        code = commands.main(args=arguments, prog_name="crosslabel", standalone_mode=False)
     except StdoutClosedError:
         return BROKEN_PIPE
     except UsageError as exc:
@@ -122,22 +104,20 @@ def _top(
     del version
 
 
-@app.command()
+@command(app)
 def init(
+    console: Console,
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the new project.")],
     simulated: Annotated[
         bool,
         typer.Option("--simulated", help="Write a small simulated project, data included."),
     ] = False,
     seed: Seed = 0,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    as_json: Json = False,
 ) -> None:
     """Write a new project: a commented project.yaml, or a simulated one that runs at once.
 
-    Every key of the file is there with its default and what it means; only the names and paths
-    of your genomes, chains and peaks have to be filled in. Nothing is ever overwritten.
+    The file has every key with its default and its meaning; only the names and paths of your
+    genomes, chains and peaks have to be filled in. Nothing is ever overwritten.
 
     With --simulated the folder gets genomes evolved along a tree, their exact chains, planted
     peaks and a project file: all that `crosslabel run` needs, without any download.
@@ -146,54 +126,53 @@ def init(
     """
     from ssldata.project.project_template import write_template
 
-    with console(verbose, quiet, as_json) as shown:
-        if simulated:
-            from ssldata.base.errors import InputError
-            from ssldata.simulation.clade import simulate_clade
+    if simulated:
+        from ssldata.base.errors import InputError
+        from ssldata.simulation.clade import simulate_clade
 
-            if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-                raise InputError(
-                    f"{directory}: not an empty folder; nothing is overwritten: name a new one"
-                )
-            simulate_clade(directory, seed=seed)
-            path, then = directory / "project.yaml", f"crosslabel run {directory}"
-        else:
-            path, then = write_template(directory), f"edit it, crosslabel plan {directory}"
-        shown.result({"project": str(path.resolve())}, f"wrote {path}; next: {then}")
+        if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+            raise InputError(
+                f"{directory}: not an empty folder, and nothing is overwritten; name a new one"
+            )
+        simulate_clade(directory, seed=seed)
+        path, then = directory / "project.yaml", f"crosslabel run {directory}"
+    else:
+        path, then = write_template(directory), f"edit it, crosslabel plan {directory}"
+    console.result({"project": str(path.resolve())}, f"wrote {path}; next: {then}")
 
 
-@app.command()
+@command(app)
 def fetch(
+    console: Console,
     project: ProjectPath,
     offline: Annotated[
         bool, typer.Option("--offline", help="Use the cache and a mirror folder, no network.")
     ] = False,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Overwrite files in place that are other ones.")
+        bool,
+        typer.Option(
+            "--replace", help="Overwrite files in place that differ from the table of sources."
+        ),
     ] = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    as_json: Json = False,
 ) -> None:
-    """Bring the public files a project names in its table of sources.
+    """Fetch the public files listed in a project's table of sources.
 
     Files come from the cache, else from the folder or URL in CROSSLABEL_MIRROR, else from the
-    public hosts; checksums are verified and a cut download continues. Exit code 3 means that
-    nothing could be reached.
+    public hosts; checksums are verified and an interrupted download continues. Exit code 3 means
+    that a file could not be reached.
 
     Example: `crosslabel fetch examples/yeast`
     """
     from flows.commands import actions
 
-    with console(verbose, quiet, as_json) as shown:
-        value, tables = actions.fetch(_load(project), shown, offline=offline, replace=replace)
-        shown.result(value, *tables)
+    value, tables = actions.fetch(_load(project), console, offline=offline, replace=replace)
+    console.result(value, *tables)
 
 
 @app.command()
 def schema(
     markdown: Annotated[
-        bool, typer.Option("--markdown", help="A readable page instead of JSON schema.")
+        bool, typer.Option("--markdown", help="Print a readable page instead of a JSON schema.")
     ] = False,
 ) -> None:
     """Print the JSON schema of the project file, for editors and checkers.
@@ -202,60 +181,70 @@ def schema(
     """
     import json
 
-    plain = Console()
     if markdown:
         from ssldata.project.project_template import schema_page
 
-        plain.write(schema_page())
+        text = schema_page()
     else:
         from ssldata.project.project_file import json_schema
 
-        plain.write(json.dumps(json_schema(), indent=2) + "\n")
+        text = json.dumps(json_schema(), indent=2) + "\n"
+    Console().write(text)
 
 
-@app.command()
+@command(app)
 def plan(
+    console: Console,
     project: ProjectPath,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    *,
     gflops: Annotated[
         float | None,
         typer.Option(
             metavar="N",
             min=0.001,
-            help="Speed to reckon hours with, in thousand million operations per second.",
+            help="Training speed for the estimate of hours, in Gflop/s.",
         ),
     ] = None,
     memory: Memory = None,
 ) -> None:
-    """Say what `build` and `run` would do: rows, bytes, hours, missing inputs. Writes nothing.
+    """Show what `build` and `run` would do: rows, bytes, hours, missing inputs. Writes nothing.
 
-    What the estimates assume is printed with them. Exit code 2 when an input is missing.
+    The assumptions behind the estimates are printed with them. Exit code 2 when an input is
+    missing.
 
     Example: `crosslabel plan my-project`
     """
+    if memory is not None:
+        from ssldata.building.dask_pool import check_memory
+
+        check_memory(memory, workers=1, needed=0)  # a size at all, before anything is shown
+    value = _show_plan(console, _load(project), gflops=gflops)
+    if memory is not None:
+        check_memory(memory, workers=1, needed=value["memory_per_worker"])
+        console.note(f"--memory {memory} is enough for a worker")
+
+
+def _show_plan(
+    console: Console, project: Project, *, gflops: float | None = None
+) -> dict[str, Any]:
+    """Print the plan of a build and return it; refuse a project whose inputs are missing."""
     from flows.output import plan_view
     from flows.steps import run_checks
 
-    with console(verbose, quiet, as_json) as shown:
-        if memory is not None:
-            from ssldata.building.dask_pool import check_memory
-
-            check_memory(memory, workers=1, needed=0)  # a size at all, before anything is shown
-        loaded = _load(project)
-        value, tables = plan_view.plan(loaded, everything=verbose > 0, gflops=gflops)
-        shown.result(value, *tables)
-        run_checks.require_inputs(loaded)
-        if memory is not None:
-            check_memory(memory, workers=1, needed=value["memory_per_worker"])
-            shown.note(f"--memory {memory} is enough for a worker")
+    value, tables = plan_view.plan(project, everything=console.verbosity > 0, gflops=gflops)
+    console.result(value, *tables)
+    run_checks.require_inputs(project)
+    return value
 
 
-@app.command()
+@command(app)
 def build(
+    console: Console,
     project: ProjectPath,
-    experiment: Experiments = None,
+    experiment: Annotated[
+        list[str] | None,
+        typer.Option("--experiment", "-e", help="Only this experiment; may be repeated."),
+    ] = None,
     workers: Workers = 0,
     dask_scheduler: DaskScheduler = None,
     scheduler_file: SchedulerFile = None,
@@ -264,13 +253,10 @@ def build(
     repair: Annotated[
         bool,
         typer.Option(
-            "--repair", help="Check every sequence that is there, write damaged rows anew."
+            "--repair", help="Check every sequence that is stored, and rewrite damaged rows."
         ),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="The same as `plan`.")] = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    as_json: Json = False,
 ) -> None:
     """Build the stores of a project: lift the peaks, cut the windows, write the rows.
 
@@ -280,25 +266,22 @@ def build(
     Example: `crosslabel build my-project --workers 4`
     """
     from flows.commands import actions
-    from flows.output import plan_view
     from flows.steps import run_checks
 
-    with console(verbose, quiet, as_json) as shown:
-        loaded = _load(project)
-        if dry_run:
-            value, tables = plan_view.plan(loaded, everything=verbose > 0)
-            shown.result(value, *tables)
-            run_checks.require_inputs(loaded)
-            return
-        cluster = run_checks.Cluster(workers, dask_scheduler, scheduler_file, memory)
-        value, tables = actions.build(
-            loaded, shown, experiments=experiment, cluster=cluster, replace=replace, repair=repair
-        )
-        shown.result(value, *tables)
+    loaded = _load(project)
+    if dry_run:
+        _show_plan(console, loaded)
+        return
+    cluster = run_checks.Cluster(workers, dask_scheduler, scheduler_file, memory)
+    value, tables = actions.build(
+        loaded, console, experiments=experiment, cluster=cluster, replace=replace, repair=repair
+    )
+    console.result(value, *tables)
 
 
-@app.command()
+@command(app)
 def train(
+    console: Console,
     project: ProjectPath,
     experiment: Annotated[
         str | None, typer.Option("--experiment", "-e", help="Default: the only one.")
@@ -308,7 +291,9 @@ def train(
     ] = None,
     regime: Annotated[
         str | None,
-        typer.Option("--regime", "-r", help="As sl, ssl, ssl-ns, ssl-plus. Default: the only one."),
+        typer.Option(
+            "--regime", "-r", help="For example sl, ssl, ssl-ns, ssl-plus. Default: the only one."
+        ),
     ] = None,
     seed: Seed = 0,
     store: Annotated[
@@ -321,69 +306,76 @@ def train(
     ] = None,
     publish_weights: PublishWeights = False,
     replace: Replace = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    as_json: Json = False,
 ) -> None:
     """Train one model with one regime and one seed.
 
     The run folder is RUNS/EXPERIMENT/MODEL/REGIME/seed-N and holds the model, the training
-    history and a record of everything that went in. A run that was cut continues; a complete
+    history and a record of everything that went in. An interrupted run continues; a complete
     run of the same configuration and rows is left as it is. With --store neither genomes nor
-    chains are needed: a store that others share is trained on where it lies, to the same model.
+    chains are needed: a shared store is read in place, and the same rows give the same model.
 
     Example: `crosslabel train my-project --experiment Reb1 --model cnn-27k --regime ssl --seed 0`
     """
     from flows.commands import actions
 
-    with console(verbose, quiet, as_json) as shown:
-        value, tables = actions.train(
-            _load(project),
-            shown,
-            experiment=experiment,
-            model=model,
-            regime=regime,
-            seed=seed,
-            store=store,
-            publish_weights=publish_weights,
-            replace=replace,
-        )
-        shown.result(value, *tables)
+    value, tables = actions.train(
+        _load(project),
+        console,
+        experiment=experiment,
+        model=model,
+        regime=regime,
+        seed=seed,
+        store=store,
+        publish_weights=publish_weights,
+        replace=replace,
+    )
+    console.result(value, *tables)
 
 
-@app.command()
+@command(app)
 def evaluate(
+    console: Console,
     paths: Annotated[
         list[Path],
         typer.Argument(metavar="RUN...", help="Run folders, folders of them, or a project."),
     ],
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    as_json: Json = False,
 ) -> None:
     """Score every test bin with trained models: AUPR, AUROC, curves, per-bin scores.
 
-    Files go to the evaluation folder of each run. Lift is AUPR over the prevalence, that is over
-    what guessing would reach.
+    Files go to the evaluation folder of each run. Lift is AUPR divided by the prevalence, the
+    AUPR of guessing.
 
     Example: `crosslabel evaluate my-project/runs/Reb1/cnn-27k/ssl/seed-0`
     """
     from flows.commands import actions
 
-    with console(verbose, quiet, as_json) as shown:
-        value, tables = actions.evaluate(paths, shown)
-        shown.result(value, *tables)
+    value, tables = actions.evaluate(paths, console)
+    console.result(value, *tables)
 
 
-@app.command()
+@command(app)
 def run(
+    console: Console,
     project: ProjectPath,
     workers: Workers = 0,
-    train_workers: TrainWorkers = 0,
+    train_workers: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Dask worker processes that train, one run each; 0 trains in this process.",
+        ),
+    ] = 0,
     dask_scheduler: DaskScheduler = None,
     scheduler_file: SchedulerFile = None,
     memory: Memory = None,
-    train_threads: TrainThreads = None,
+    train_threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="TensorFlow threads per run; the exact bits of a model depend on them. Default: "
+            "1 on Dask workers, all cores in this process.",
+        ),
+    ] = None,
     replace: Replace = False,
     report: Annotated[
         Literal["paper"] | None,
@@ -393,11 +385,9 @@ def run(
     ] = None,
     publish_weights: PublishWeights = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be built and trained; write nothing.")
+        bool,
+        typer.Option("--dry-run", help="Show what would be built and trained; write nothing."),
     ] = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    as_json: Json = False,
 ) -> None:
     """Do everything: build, train and evaluate the grid of the project file, write a report.
 
@@ -406,42 +396,40 @@ def run(
     and a CSV beside each.
 
     With --train-workers, or on a running Dask cluster, several runs are trained at once. A run
-    that fails stops no other; the exit code is 2 then. What there is to do runs as a Prefect flow
-    on a private backend that needs no server; set PREFECT_API_URL to watch it in your own.
+    that fails does not stop the others; the exit code is then 2. Work that remains to be done
+    runs as a Prefect flow on a private backend that needs no server; set PREFECT_API_URL to watch
+    it on your own.
 
     Example: `crosslabel run my-project --train-workers 2`
     """
     from flows.commands import actions
-    from flows.output import plan_view
-    from flows.steps import run_checks
+    from flows.steps.pipeline import Options
 
-    with console(verbose, quiet, as_json) as shown:
-        loaded = _load(project)
-        from flows.steps.pipeline import Options
+    loaded = _load(project)
+    options = Options(
+        workers=workers,
+        train_workers=train_workers,
+        dask_scheduler=dask_scheduler,
+        scheduler_file=None if scheduler_file is None else str(scheduler_file),
+        memory=memory,
+        train_threads=train_threads,
+        replace=replace,
+        report=report,
+    )
+    if dry_run:
+        from flows.output import plan_view, run_view
+        from flows.steps import run_checks
 
-        options = Options(
-            workers=workers,
-            train_workers=train_workers,
-            dask_scheduler=dask_scheduler,
-            scheduler_file=None if scheduler_file is None else str(scheduler_file),
-            memory=memory,
-            train_threads=train_threads,
-            replace=replace,
-            report=report,
+        everything = console.verbosity > 0
+        value, tables = plan_view.plan(loaded, everything=everything)
+        value["runs"], lines = run_view.runs(
+            loaded, value["steps"], sweeps=report is not None, everything=everything
         )
-        if dry_run:
-            from flows.output import run_view
-
-            value, tables = plan_view.plan(loaded, everything=verbose > 0)
-            value["runs"], lines = run_view.runs(
-                loaded, value["steps"], sweeps=report is not None, everything=verbose > 0
-            )
-            tables += lines
-            shown.result(value, *tables)
-            run_checks.require_inputs(loaded)
-            return
-        value, tables = actions.run(loaded, shown, options, publish_weights=publish_weights)
-        shown.result(value, *tables)
+        console.result(value, *tables, *lines)
+        run_checks.require_inputs(loaded)
+        return
+    value, tables = actions.run(loaded, console, options, publish_weights=publish_weights)
+    console.result(value, *tables)
 
 
 @app.command(

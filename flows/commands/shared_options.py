@@ -1,11 +1,12 @@
-"""Options that several commands share, and the console every command opens."""
+"""Options that several commands share, and the console that every command prints to."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import functools
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,16 +14,25 @@ from flows.output.console import Console
 from flows.steps.quiet_tensorflow import hush
 
 Verbose = Annotated[
-    int, typer.Option("-v", "--verbose", count=True, help="Say more; -v -v: tracebacks too.")
+    int,
+    typer.Option("-v", "--verbose", count=True, help="Print more; -v -v also prints tracebacks."),
 ]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+ProjectPath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="PROJECT", help="The project file, or the folder that holds project.yaml."
+    ),
+]
 Location = Annotated[
     str,
     typer.Argument(metavar="STORE", help="A folder, a zip, http(s)://…, s3://… or icechunk://…."),
 ]
+StorePath = Annotated[Path, typer.Argument(metavar="STORE", help="A .zarr store.")]
 Workers = Annotated[
-    int, typer.Option(min=0, help="Dask worker processes to start; 0 works in this process.")
+    int,
+    typer.Option(min=0, help="Dask worker processes to start; 0 does the work in this process."),
 ]
 DaskScheduler = Annotated[
     str | None,
@@ -33,20 +43,6 @@ DaskScheduler = Annotated[
 SchedulerFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Scheduler file of a running Dask cluster.")
 ]
-TrainWorkers = Annotated[
-    int,
-    typer.Option(
-        min=0, help="Dask worker processes that train, a run each; 0 trains in this process."
-    ),
-]
-TrainThreads = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        help="Threads of TensorFlow per run; its bits depend on them. Default: 1 on Dask workers, "
-        "all cores in this process.",
-    ),
-]
 Memory = Annotated[
     str | None,
     typer.Option(metavar="SIZE", help="Memory each local worker may use, for example 2GB."),
@@ -55,12 +51,41 @@ Replace = Annotated[
     bool, typer.Option("--replace", help="Overwrite what was built from other inputs or settings.")
 ]
 
+#: What every command takes beside its own options.
+_CONSOLE_OPTIONS = [
+    inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=option)
+    for name, default, option in (
+        ("verbose", 0, Verbose),
+        ("quiet", False, Quiet),
+        ("as_json", False, Json),
+    )
+]
 
-@contextmanager
-def console(verbose: int, quiet: bool, as_json: bool) -> Iterator[Console]:
-    """Open what a command writes to, and keep other libraries' talk off it."""
-    opened = Console(verbosity=-1 if quiet else verbose, as_json=as_json)
-    if opened.verbosity < 1:
-        hush()
-    with opened.warnings_as_lines():
-        yield opened
+
+def command(
+    app: typer.Typer, name: str | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a function as a command that also takes ``-v``, ``-q`` and ``--json``.
+
+    The first parameter of the function is the console these three options ask for. They are listed
+    after its positional parameters and before those that are keyword-only.
+    """
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+        last = [option for option in own if option.kind is inspect.Parameter.KEYWORD_ONLY]
+        options = [*own[: len(own) - len(last)], *_CONSOLE_OPTIONS, *last]
+
+        @functools.wraps(function)
+        def run(verbose: int, quiet: bool, as_json: bool, **given: Any) -> None:
+            console = Console(verbosity=-1 if quiet else verbose, as_json=as_json)
+            if console.verbosity < 1:
+                hush()
+            with console.warnings_as_lines():
+                function(console, **given)
+
+        run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
+        run.__annotations__ = {option.name: option.annotation for option in options}
+        return app.command(name)(run)
+
+    return register

@@ -11,45 +11,31 @@ import typer
 
 from flows.commands.shared_options import (
     DaskScheduler,
-    Json,
     Location,
     Memory,
-    Quiet,
     Replace,
     SchedulerFile,
-    Verbose,
+    StorePath,
     Workers,
-    console,
+    command,
 )
 from flows.output.console import Console
 
-_ROWS_ADVICE = "damaged rows are written again by `crosslabel build PROJECT --repair`"
-_WEIGHTS_ADVICE = "weights that are wrong are taken out by `crosslabel weights remove STORE NAME`"
+_ROWS_ADVICE = "damaged rows are rewritten by `crosslabel build PROJECT --repair`"
+_WEIGHTS_ADVICE = "wrong weights are removed by `crosslabel weights remove STORE NAME`"
 #: Exit code of a check that ran and found something: a wrong store, a difference.
 FOUND = 4
 
 Place = Annotated[Path, typer.Argument(metavar="PROJECT|STORE", help="A project or a .zarr store.")]
 Licence = Annotated[
-    str | None, typer.Option(help="Of the data, as an SPDX name or URL; kept in the card.")
+    str | None,
+    typer.Option(help="Licence of the data, an SPDX name or URL; recorded in the card."),
 ]
 GenomeName = Annotated[str, typer.Argument(metavar="GENOME", help="Name of the genome.")]
 
-
-def register(app: typer.Typer) -> None:
-    """Put the commands of this module under an app."""
-    for name, command in (
-        ("inspect", inspect),
-        ("add", add),
-        ("remove", remove),
-        ("yank", yank),
-        ("unyank", unyank),
-        ("diff", diff),
-        ("validate", validate),
-        ("card", card),
-        ("share", share),
-        ("serve", serve),
-    ):
-        app.command(name)(command)
+app = typer.Typer(
+    no_args_is_help=True, help="Inspect, check, compare, share and export stores; add genomes."
+)
 
 
 def _aliases(pairs: Sequence[str]) -> dict[str, str]:
@@ -71,7 +57,9 @@ def _stores_table(title: str, value: Mapping[str, Any]) -> Any:
     return tables.table(title, ["store", "status"], rows)
 
 
+@command(app)
 def inspect(
+    console: Console,
     path: Annotated[
         str,
         typer.Argument(
@@ -79,24 +67,22 @@ def inspect(
             help="A folder, a zip, http(s)://…, s3://… or icechunk://…; or a project.",
         ),
     ],
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    as_json: Json = False,
 ) -> None:
     """Show what a store holds: genomes, rows, bytes, status, digest.
 
-    Of a project with many genomes one line per store; -v lists them all.
+    A project with many genomes gets one line per store; -v lists every genome.
 
     Example: `crosslabel store inspect my-project/store/Reb1.zarr`
     """
     from flows.output import store_view
 
-    with console(verbose, quiet, as_json) as shown:
-        value, tables = store_view.inspect(path, everything=verbose > 0)
-        shown.result(value, *tables)
+    value, tables = store_view.inspect(path, everything=console.verbosity > 0)
+    console.result(value, *tables)
 
 
+@command(app)
 def add(
+    console: Console,
     place: Place,
     name: Annotated[str, typer.Option(help="Name of the new genome.")],
     sequence: Annotated[Path, typer.Option(help="FASTA (plain, gzip, bgzip) or 2bit.")],
@@ -106,7 +92,10 @@ def add(
     ] = None,
     alias: Annotated[
         list[str] | None,
-        typer.Option(metavar="ALIAS=NAME", help="A contig the chain spells otherwise; repeatable."),
+        typer.Option(
+            metavar="ALIAS=NAME",
+            help="A contig name in the chain, and its name in the sequence; repeatable.",
+        ),
     ] = None,
     reference: Annotated[
         Path | None,
@@ -117,15 +106,12 @@ def add(
     scheduler_file: SchedulerFile = None,
     memory: Memory = None,
     replace: Replace = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    as_json: Json = False,
 ) -> None:
     """Add one genome to every store of a project (or to one store), and list it in the project.
 
     Only the rows of that genome are written; those of the others are not touched. The list is
-    the registry file the project names, or the project file itself. Adding the same genome again
-    is no work.
+    the registry file that the project names, or the project file itself. Adding the same genome
+    again changes nothing.
 
     Example: `crosslabel store add my-project --name N44 --sequence N44.fa.gz --chain N44.chain.gz`
     """
@@ -134,100 +120,78 @@ def add(
     from ssldata.building.dask_pool import open_pool
     from ssldata.building.genomes_in_store import add_genome, memory_to_add
 
-    with console(verbose, quiet, as_json) as shown:
-        cluster = run_checks.Cluster(workers, dask_scheduler, scheduler_file, memory)
-        needed = memory_to_add(place) if memory is not None else 0
-        with open_pool(**cluster.options(), needed=needed) as pool:
-            value = add_genome(
-                place,
-                name=name,
-                sequence=sequence,
-                chain=chain,
-                distance=distance,
-                aliases=_aliases(alias) if alias else None,
-                reference=reference,
-                replace=replace,
-                pool=pool,
-                progress=shown,
-            )
-        notes: list[Any] = list(
-            actions.build_tables([{**s, "steps": [s]} for s in value["stores"]])
+    cluster = run_checks.Cluster(workers, dask_scheduler, scheduler_file, memory)
+    needed = memory_to_add(place) if memory is not None else 0
+    with open_pool(**cluster.options(), needed=needed) as pool:
+        value = add_genome(
+            place,
+            name=name,
+            sequence=sequence,
+            chain=chain,
+            distance=distance,
+            aliases=_aliases(alias) if alias else None,
+            reference=reference,
+            replace=replace,
+            pool=pool,
+            progress=console,
         )
-        if value["registered"]:
-            notes.append(f"listed in {value['registry']}")
-        notes += [f"not in {s} yet, `crosslabel build` adds it" for s in value["lacking"]]
-        shown.result(value, *notes)
+    notes: list[Any] = list(actions.build_tables([{**s, "steps": [s]} for s in value["stores"]]))
+    if value["registered"]:
+        notes.append(f"listed in {value['registry']}")
+    notes += [f"not in {s} yet; `crosslabel build` adds it" for s in value["lacking"]]
+    console.result(value, *notes)
 
 
-def remove(
-    place: Place,
-    genome: GenomeName,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    as_json: Json = False,
-) -> None:
+@command(app)
+def remove(console: Console, place: Place, genome: GenomeName) -> None:
     """Delete the rows of one genome from every store of a project, or from one store.
 
-    Given a project the genome is also taken out of its list. `yank` keeps the rows instead.
+    Given a project, the genome is also removed from its list. `yank` keeps the rows instead.
 
     Example: `crosslabel store remove my-project N44`
     """
     from ssldata.building.genomes_in_store import remove_genome
 
-    with console(verbose, quiet, as_json) as shown:
-        value = remove_genome(place, genome)
-        shown.result(value, _stores_table(genome, value))
+    value = remove_genome(place, genome)
+    console.result(value, _stores_table(genome, value))
 
 
+@command(app)
 def yank(
+    console: Console,
     place: Place,
     genome: GenomeName,
-    reason: Annotated[str, typer.Option(help="Why; kept in the store.")] = "",
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    reason: Annotated[str, typer.Option(help="The reason; recorded in the store.")] = "",
 ) -> None:
-    """Keep the rows of one genome, but let nothing read them: training goes on without it.
+    """Keep the rows of one genome but hide them from readers: training goes on without it.
 
-    Models trained before know by the store's digest that it changed.
+    Runs trained before recognise by the store's digest that it has changed.
 
     Example: `crosslabel store yank my-project N44 --reason "contaminated assembly"`
     """
     from ssldata.building.genomes_in_store import yank_genome
 
-    with console(verbose, quiet, as_json) as shown:
-        value = yank_genome(place, genome, reason=reason)
-        shown.result(value, _stores_table(genome, value))
+    value = yank_genome(place, genome, reason=reason)
+    console.result(value, _stores_table(genome, value))
 
 
-def unyank(
-    place: Place,
-    genome: GenomeName,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    as_json: Json = False,
-) -> None:
-    """Let readers use a yanked genome again; its rows were kept and are not written anew.
+@command(app)
+def unyank(console: Console, place: Place, genome: GenomeName) -> None:
+    """Let readers use a yanked genome again; its rows were kept and are not rewritten.
 
     Example: `crosslabel store unyank my-project N44`
     """
     from ssldata.building.genomes_in_store import unyank_genome
 
-    with console(verbose, quiet, as_json) as shown:
-        value = unyank_genome(place, genome)
-        shown.result(value, _stores_table(genome, value))
+    value = unyank_genome(place, genome)
+    console.result(value, _stores_table(genome, value))
 
 
-def diff(
-    first: Location,
-    second: Location,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    as_json: Json = False,
-) -> None:
-    """Say what differs between two stores and why: settings, genomes, inputs, versions, rows.
+@command(app)
+def diff(console: Console, first: Location, second: Location) -> None:
+    """Show how two stores differ and why: settings, genomes, inputs, versions, rows.
 
-    Ledgers are compared, no row is read. Exit code 0: readers see the same; 4: they do not.
+    Ledgers are compared; no row is read. Exit code 0: readers see the same; 4: they do not.
 
     Example: `crosslabel store diff old/Reb1.zarr new/Reb1.zarr`
     """
@@ -235,39 +199,38 @@ def diff(
     from ssldata.checking.store_diff import diff_stores
     from ssldata.store.store import open_store
 
-    with console(verbose, quiet, as_json) as shown:
-        value = diff_stores(open_store(first), open_store(second))
-        rows = [
-            (part, key, *values)
-            for part in ("settings", "weights")
-            for key, values in value[part].items()
-        ]
-        for name, group in value["groups"].items():
-            if group["status"] == "same":
-                continue
-            kinds = ("inputs", "versions", "counts")
-            details = [(k, *v) for kind in kinds for k, v in group.get(kind, {}).items()]
-            if "state" in group:
-                details.insert(0, ("status", *group["state"]))
-            if group.get("arrays"):
-                details.append(("arrays", ", ".join(group["arrays"]), ""))
-            rows += [(name, *detail) for detail in details] or [(name, group["status"], "", "")]
-        title = "readers see the same" if value["same"] else "the stores differ"
-        columns = ["group", "what", "first", "second"]
-        cells = [[_short(cell) for cell in row] for row in rows]
-        shown.result(value, tables.table(title, columns, cells) if rows else title)
+    value = diff_stores(open_store(first), open_store(second))
+    rows = [
+        (part, key, *values)
+        for part in ("settings", "weights")
+        for key, values in value[part].items()
+    ]
+    for name, group in value["groups"].items():
+        if group["status"] == "same":
+            continue
+        kinds = ("inputs", "versions", "counts")
+        details = [(k, *v) for kind in kinds for k, v in group.get(kind, {}).items()]
+        if "state" in group:
+            details.insert(0, ("status", *group["state"]))
+        if group.get("arrays"):
+            details.append(("arrays", ", ".join(group["arrays"]), ""))
+        rows += [(name, *detail) for detail in details] or [(name, group["status"], "", "")]
+    title = "readers see the same" if value["same"] else "the stores differ"
+    columns = ["group", "what", "first", "second"]
+    cells = [[_short(cell) for cell in row] for row in rows]
+    console.result(value, tables.table(title, columns, cells) if rows else title)
     if not value["same"]:
         raise typer.Exit(FOUND)
 
 
 def _advice(checks: set[str]) -> list[str]:
-    """Say what to do about problems of these kinds; a repair leaves published weights alone."""
+    """Return what to do about problems of these kinds; a repair leaves published weights alone."""
     rows, weights = checks - {"weights"}, checks & {"weights"}
     return [*([_ROWS_ADVICE] if rows else []), *([_WEIGHTS_ADVICE] if weights else [])]
 
 
 def _short(value: Any) -> str:
-    """Return a value of a comparison as it is read best: digests by their first letters."""
+    """Return a value of a comparison in readable form: digests by their first letters."""
     if value is None:
         return "–"
     if isinstance(value, list):
@@ -277,7 +240,7 @@ def _short(value: Any) -> str:
 
 
 def _own_project(location: str) -> Any:
-    """Return the project a store lies in, None when there is none that can be read."""
+    """Return the project a store lies in, or None when no readable one is found."""
     from ssldata.base.errors import CrosslabelError
     from ssldata.building.locate import project_above
 
@@ -289,7 +252,9 @@ def _own_project(location: str) -> Any:
         return None
 
 
+@command(app)
 def validate(
+    console: Console,
     location: Location,
     deep: Annotated[
         bool, typer.Option("--deep", help="Decode every sequence and compare checksums.")
@@ -297,20 +262,17 @@ def validate(
     project: Annotated[
         Path | None,
         typer.Option(
-            help="With --deep: the project whose genomes every sequence is extracted from again; "
-            "default: the one the store lies in."
+            help="With --deep: extract every sequence again from the genomes of this project; "
+            "default: the project that the store lies in."
         ),
     ] = None,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    as_json: Json = False,
 ) -> None:
     """Check a store against its ledger and the rules of the format.
 
-    Columns are checked whole: checksums, splits (a leak is found), labels against coverage,
+    Columns are checked whole: checksums, splits (leaks between them), labels against coverage,
     weights, coordinates, liftover results. Sequences are checked in the first chunk of every
-    shard, with --deep all of them, which are then also extracted again from the genomes. Exit
-    code 0: valid; 4: something is wrong.
+    shard; with --deep all are checked, and also extracted again from the genomes. Exit code 0:
+    valid; 4: something is wrong.
 
     Example: `crosslabel store validate my-project/store/Reb1.zarr --deep`
     """
@@ -322,59 +284,54 @@ def validate(
 
     if project is not None and not deep:
         raise ConfigError("--project needs --deep: without it no sequence is extracted")
-    with console(verbose, quiet, as_json) as shown:
-        store = open_store(location)
-        named = load_project(project) if project is not None else None
-        genomes = _own_project(location) if deep and named is None else named
-        report = validate_store(
-            store, deep=deep, project=genomes, must_extract=named is not None, progress=shown
-        )
-        found = [
-            (kind, item.group or "store", item.check, item.message)
-            for kind, items in (("wrong", report.problems), ("note", report.warnings))
-            for item in items
-        ]
-        checked = sum(rows["rows"] for rows in report.rows.values())
-        decoded = sum(rows["sequences"] for rows in report.rows.values())
-        extracted = sum(rows["extracted"] for rows in report.rows.values())
-        title = (
-            f"{report.store}: {'valid' if report.valid else 'WRONG'}; {tables.count(checked)} rows "
-            f"checked, {tables.count(decoded)} sequences decoded, {tables.count(extracted)} "
-            "compared with the genomes"
-        )
-        shown.result(
-            report.as_dict(),
-            tables.table(title, ["", "group", "check", "what"], found) if found else title,
-            *_advice({problem.check for problem in report.problems}),
-        )
+    store = open_store(location)
+    named = load_project(project) if project is not None else None
+    genomes = _own_project(location) if deep and named is None else named
+    report = validate_store(
+        store, deep=deep, project=genomes, must_extract=named is not None, progress=console
+    )
+    found = [
+        (kind, item.group or "store", item.check, item.message)
+        for kind, items in (("wrong", report.problems), ("note", report.warnings))
+        for item in items
+    ]
+    checked, decoded, extracted = (
+        tables.count(sum(rows[part] for rows in report.rows.values()))
+        for part in ("rows", "sequences", "extracted")
+    )
+    title = (
+        f"{report.store}: {'valid' if report.valid else 'WRONG'}; {checked} rows checked, "
+        f"{decoded} sequences decoded, {extracted} compared with the genomes"
+    )
+    console.result(
+        report.as_dict(),
+        tables.table(title, ["", "group", "check", "what"], found) if found else title,
+        *_advice({problem.check for problem in report.problems}),
+    )
     if not report.valid:
         raise typer.Exit(FOUND)
 
 
-def card(
-    store: Annotated[Path, typer.Argument(metavar="STORE", help="A .zarr store.")],
-    licence: Licence = None,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    as_json: Json = False,
-) -> None:
+@command(app)
+def card(console: Console, store: StorePath, licence: Licence = None) -> None:
     """Write the dataset card into a store: README.md, croissant.json, sources.csv.
 
-    Builds and changes of the store keep them current by themselves; this sets the licence, or
-    brings them back. Nothing is written that is current already.
+    Builds and changes of the store keep them current; this command sets the licence, or restores
+    the files. Nothing is written that is already current.
 
     Example: `crosslabel store card my-project/store/Reb1.zarr --licence CC-BY-4.0`
     """
     from ssldata.sharing.card import write_card
 
-    with console(verbose, quiet, as_json) as shown:
-        changed = write_card(store, licence=licence)
-        lines = [f"wrote {path}" for path in changed] or [f"{store}: the card is current"]
-        shown.result({"changed": changed}, *lines)
+    changed = write_card(store, licence=licence)
+    lines = [f"wrote {path}" for path in changed] or [f"{store}: the card is current"]
+    console.result({"changed": changed}, *lines)
 
 
+@command(app)
 def share(
-    store: Annotated[Path, typer.Argument(metavar="STORE", help="A .zarr store.")],
+    console: Console,
+    store: StorePath,
     to_zip: Annotated[
         Path | None, typer.Option("--zip", metavar="FILE", help="The zip to write.")
     ] = None,
@@ -385,17 +342,14 @@ def share(
         ),
     ] = None,
     licence: Licence = None,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    as_json: Json = False,
 ) -> None:
-    """Hand a store on: as one zip, or as a commit of an Icechunk repository.
+    """Share a store: as one zip, or as a commit of an Icechunk repository.
 
-    The zip holds the complete genomes and the dataset card, beside it are its checksum and its
-    croissant description; equal stores give equal bytes. It can be read where it lies, from a
-    disk, a web server that answers ranges, or S3.
+    The zip holds the complete genomes and the dataset card; its checksum and its croissant
+    description are written beside it. Equal stores give equal bytes. It can be read in place, from
+    a disk, a web server that answers range requests, or S3.
 
-    A repository keeps every state that was published under the store's digest; only genomes that
+    A repository keeps every published state under the store's digest; only genomes that have
     changed are written, and readers see a commit whole or not at all. It needs the extra icechunk.
 
     Example: `crosslabel store share my-project/store/Reb1.zarr --zip Reb1.zarr.zip`
@@ -404,54 +358,51 @@ def share(
 
     if (to_zip is None) == (icechunk is None):
         raise ConfigError("store share needs either --zip FILE or --icechunk PLACE")
-    with console(verbose, quiet, as_json) as shown:
-        if to_zip is not None:
-            _share_zip(store, to_zip, licence, shown)
-        elif icechunk is not None:
-            _publish(store, icechunk, licence, shown)
+    if to_zip is not None:
+        from ssldata.sharing.share import share_zip
 
+        value = share_zip(store, to_zip, licence=licence, progress=console)
+    else:
+        from ssldata.sharing.publish_icechunk import publish
 
-def _share_zip(store: Path, out: Path, licence: str | None, shown: Console) -> None:
-    from flows.output import tables
-    from ssldata.sharing.share import share_zip
-
-    value = share_zip(store, out, licence=licence, progress=shown)
+        value = publish(store, str(icechunk), licence=licence, progress=console)
     for name in value["left_out"]:
-        shown.note(f"left out, not complete: {name}")
-    shown.result(
-        value,
-        f"{value['path']}: {tables.size(value['bytes'])}, {value['files']} files",
-        f"sha256 {value['sha256']}",
-    )
+        console.note(f"left out, not complete: {name}")
+    console.result(value, *(_zip_lines(value) if to_zip is not None else _commit_lines(value)))
 
 
-def _publish(store: Path, place: str, licence: str | None, shown: Console) -> None:
+def _zip_lines(value: Mapping[str, Any]) -> list[str]:
     from flows.output import tables
-    from ssldata.sharing.publish_icechunk import publish
 
-    value = publish(store, place, licence=licence, progress=shown)
-    for name in value["left_out"]:
-        shown.note(f"left out, not complete: {name}")
+    written = f"{value['path']}: {tables.size(value['bytes'])}, {value['files']} files"
+    return [written, f"sha256 {value['sha256']}"]
+
+
+def _commit_lines(value: Mapping[str, Any]) -> list[str]:
+    from flows.output import tables
+
     if value["status"] == "unchanged":
-        shown.result(value, f"{value['address']}: there already, nothing written")
-        return
-    said = [
-        f"{word} {', '.join(value[key])}"
-        for word, key in (("wrote", "written"), ("removed", "removed"), ("left as is", "kept"))
-        if value[key]
+        return [f"{value['address']}: published already, nothing written"]
+    return [
+        f"{value['address']}: {tables.size(value['bytes'])} written",
+        *(
+            f"{word} {', '.join(value[key])}"
+            for word, key in (("wrote", "written"), ("removed", "removed"), ("left as is", "kept"))
+            if value[key]
+        ),
     ]
-    shown.result(value, f"{value['address']}: {tables.size(value['bytes'])} written", *said)
 
 
+@command(app)
 def serve(
+    console: Console,
     paths: Annotated[
         list[Path], typer.Argument(metavar="STORE...", help="Stores (folders) and zips.")
     ],
-    host: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0 for everyone.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 for all interfaces.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 picks a free port.")] = 8000,
 ) -> None:
     """Serve stores and zips to other machines, read-only, until interrupted.
 
@@ -468,10 +419,7 @@ def serve(
         if not path.exists():
             raise MissingInputError(f"{path}: no such store")
         open_store(path)
-    with (
-        console(verbose, quiet, as_json) as shown,
-        RangeServer(paths, host=host, port=port) as made,
-    ):
-        shown.result({"urls": made.urls}, *(f"serving {url}" for url in made.urls))
-        shown.note("Ctrl-C ends it")
-        made.serve_forever()
+    with RangeServer(paths, host=host, port=port) as server:
+        console.result({"urls": server.urls}, *(f"serving {url}" for url in server.urls))
+        console.note("press Ctrl-C to stop")
+        server.serve_forever()

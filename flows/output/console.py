@@ -1,6 +1,6 @@
-"""What the command line shows: results on stdout, progress and notes on stderr.
+"""The console of a command: results on stdout, progress and notes on stderr.
 
-stdout holds the result and nothing else, so ``--json`` can be piped. Bars are drawn only when
+stdout carries the result and nothing else, so ``--json`` can be piped. Bars are drawn only when
 stderr is a terminal; elsewhere ``-v`` writes one plain line per finished task.
 """
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.progress import Progress as Bars
 
-#: Exit code when the reader of stdout went away (``crosslabel schema | head``): 128 + SIGPIPE.
+#: Exit code when the reader of stdout is gone (``crosslabel schema | head``): 128 + SIGPIPE.
 BROKEN_PIPE = 141
 
-#: Columns of a table when stdout is no terminal: wide enough that nothing is cut.
+#: Columns of a table when stdout is not a terminal: wide enough that nothing is cut.
 _PLAIN_WIDTH = 160
 
 
 class StdoutClosedError(Exception):
-    """Nobody reads stdout any more."""
+    """The reader of stdout is gone."""
 
 
 class Console:
@@ -39,7 +39,7 @@ class Console:
     Parameters
     ----------
     verbosity
-        −1 quiet (errors only), 0 normal, 1 notes, 2 and more also tracebacks of user errors.
+        −1 quiet (errors only), 0 normal, 1 notes, 2 or more also tracebacks of user errors.
     as_json
         Print results as JSON.
     stream
@@ -48,7 +48,7 @@ class Console:
     Attributes
     ----------
     draws
-        Whether bars are drawn: `stream` is a terminal and nobody asked for quiet.
+        Whether bars are drawn: `stream` is a terminal, and quiet was not asked for.
     """
 
     def __init__(
@@ -63,12 +63,12 @@ class Console:
         self._open = 0
 
     def note(self, message: str) -> None:
-        """Say one line on stderr, unless quiet."""
+        """Write one line to stderr, unless quiet."""
         if self.verbosity >= 0:
             self._line(f"crosslabel: {message}")
 
     def error(self, message: str) -> None:
-        """Say one line of something that went wrong, always."""
+        """Write one line about an error to stderr, even when quiet."""
         self._line(f"crosslabel: error: {message}")
 
     def result(self, value: Any, *tables: RenderableType) -> None:
@@ -77,7 +77,7 @@ class Console:
         Raises
         ------
         StdoutClosedError
-            The reader of stdout went away.
+            The reader of stdout is gone.
         """
         if self.as_json:
             self.write(json.dumps(value, indent=2, default=_jsonable) + "\n")
@@ -98,7 +98,7 @@ class Console:
         Raises
         ------
         StdoutClosedError
-            The reader of stdout went away.
+            The reader of stdout is gone.
         """
         with _quiet_broken_pipe():
             sys.stdout.write(text)
@@ -108,9 +108,9 @@ class Console:
     def task(
         self, description: str, total: float | None = None
     ) -> Iterator[Callable[[float], None]]:
-        """Draw one task; the value of the block is called with each advance.
+        """Show the progress of one task; the block calls the function it is given to advance.
 
-        Tasks inside a task vanish when they end; the outermost stay as a line with their time.
+        Nested tasks vanish when they end; outermost ones leave a line with the time they took.
         """
         started = time.monotonic()
         bars = self._enter()
@@ -136,7 +136,7 @@ class Console:
 
     @contextlib.contextmanager
     def warnings_as_lines(self) -> Iterator[None]:
-        """Show what the libraries warn of as one line each; other packages' from ``-v`` on."""
+        """Show warnings of our libraries as one line each; with ``-v`` also those of others."""
 
         def show(
             message: Warning | str,
@@ -156,7 +156,7 @@ class Console:
             warnings.showwarning = show
             for logger in loggers:
                 logger.addHandler(handler)
-                # Their own: Prefect sets that of the root logger for its backend's sake.
+                # Set here, because Prefect changes the level of the root logger.
                 logger.setLevel(handler.level)
                 logger.propagate = False
             try:
@@ -209,7 +209,7 @@ class _LineHandler(logging.Handler):
 
 
 def _bars(stream: TextIO) -> Bars:
-    """Return the bars of a terminal: name, bar, percentage or count, elapsed and remaining time."""
+    """Return progress bars: name, bar, percentage or count, elapsed and remaining time."""
     from rich.console import Console as RichConsole
     from rich.progress import (
         BarColumn,
@@ -224,7 +224,7 @@ def _bars(stream: TextIO) -> Bars:
     from rich.text import Text
 
     class Amount(ProgressColumn):
-        """How much is done: per cent where the whole is known, else the count."""
+        """How much is done: per cent where the total is known, else the count."""
 
         def render(self, task: Task) -> Text:
             if task.total:
@@ -232,7 +232,7 @@ def _bars(stream: TextIO) -> Bars:
             return Text(f"{task.completed:,.0f}" if task.completed else "")
 
     return Progress(
-        # As wide as most names, so that bars stay where they are.
+        # As wide as most names, so that the bars do not move.
         TextColumn("{task.description}", markup=False, table_column=Column(min_width=36)),
         BarColumn(bar_width=30),
         Amount(),
@@ -249,14 +249,14 @@ def _quiet_broken_pipe() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError as exc:
-        # The interpreter flushes stdout once more at exit; give it somewhere to go.
+        # The interpreter flushes stdout once more at exit, which must not fail.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise StdoutClosedError from exc
 
 
 def _jsonable(value: Any) -> Any:
-    """Turn what the libraries hand back (paths, numpy scalars and arrays) into JSON."""
+    """Convert paths, numpy scalars and arrays for JSON."""
     if isinstance(value, Path):
         return str(value)
     if hasattr(value, "tolist"):

@@ -1,4 +1,4 @@
-"""What `crosslabel plan` and `--dry-run` say: rows, bytes, hours, missing inputs."""
+"""What `crosslabel plan` and `--dry-run` show: rows, bytes, hours, missing inputs."""
 
 from __future__ import annotations
 
@@ -19,29 +19,34 @@ if TYPE_CHECKING:
 
     from ssldata.building.build_plan import Step
 
-#: What a status of the plan means for a reader.
+#: How the statuses of a plan are shown.
 _TO_DO = {"missing": "to do", "partial": "to finish", "complete": "up to date"}
-#: Groups shown one by one; beyond, the genomes of a store share a line.
+#: Most groups that get a line each; with more, the genomes of a store share one.
 _MANY_GROUPS = 60
-#: Missing files named one by one; beyond, one line per folder names the first.
+#: Most missing files that get a line each; with more, one line per folder names the first.
 _MANY_FILES = 12
-#: Statuses of groups that are not written again.
-_THERE = {"complete", "yanked"}
+#: Statuses of groups that a build leaves as they are.
+_STORED = {"complete", "yanked"}
 
 
 def plan(
     project: Project, *, everything: bool = False, gflops: float | None = None
 ) -> tuple[dict[str, Any], list[RenderableType]]:
-    """Say what a build would do, and how long training would take.
+    """Return what a build would do, and how long training would take.
 
     Parameters
     ----------
     project
         The project.
     everything
-        A line for each genome and missing file, however many there are.
+        Show every genome and missing file, however many there are.
     gflops
-        Speed of training in thousand million operations per second; default: this machine's cores.
+        Training speed in Gflop/s; default: that of this machine's cores.
+
+    Returns
+    -------
+    tuple
+        The JSON value, and what to print.
     """
     from ssldata.building.build_plan import plan_project
     from sslmodels.models.catalogue import check_models
@@ -50,11 +55,11 @@ def plan(
         check_models([*project.training.models, *project.training.model_options])
     planned = plan_project(project)
     value = planned.as_dict()
-    total = sum(step.bytes or 0 for step in planned.steps if step.status not in _THERE)
+    total = sum(step.bytes or 0 for step in planned.steps if step.status not in _STORED)
     unknown = any(step.rows is None for step in planned.steps)
     head = f"about {tables.size(total)} to write" if total else "nothing to do"
     if unknown:
-        head = f"{head}, beside what is not known yet" if total else "not known yet"
+        head = f"{head}, and more that is not known yet" if total else "not known yet"
     shown: list[RenderableType] = [
         tables.table(
             f"{planned.stores}: {head}",
@@ -65,11 +70,11 @@ def plan(
     ]
     shown.append(f"a Dask worker needs up to {tables.size(planned.memory_per_worker)} of memory")
     if any(step.status == "stale" for step in planned.steps):
-        shown.append("stale: built from other inputs or settings; --replace builds it anew")
+        shown.append("stale: built from other inputs or settings; --replace rebuilds it")
     value["hours"], lines = _hours(project, planned.steps, gflops)
     shown += lines
     if planned.assumptions:
-        shown.append("Inputs are missing, so rows are reckoned (≈) with these assumptions:")
+        shown.append("Inputs are missing, so rows are estimated (≈) under these assumptions:")
         shown += [f"  - {line}" for line in planned.assumptions]
     shown += _missing(planned.missing, everything=everything)
     return value, shown
@@ -90,9 +95,7 @@ def _lines(steps: Sequence[Step], *, everything: bool) -> list[tuple[str, ...]]:
     for store, members in groupby(steps, key=lambda step: step.store):
         of_store = list(members)
         if everything or len(steps) <= _MANY_GROUPS:
-            lines += [
-                _line(store, step.group.removeprefix("homologs/"), [step]) for step in of_store
-            ]
+            lines += [_line(store, tables.genome(step.group), [step]) for step in of_store]
             continue
         genomes = of_store[1:]
         lines.append(_line(store, "reference", of_store[:1]))
@@ -101,13 +104,13 @@ def _lines(steps: Sequence[Step], *, everything: bool) -> list[tuple[str, ...]]:
 
 
 def _line(store: str, genome: str, steps: Sequence[Step]) -> tuple[str, ...]:
-    """Return a line of the table: of one group, or of several together."""
+    """Return a line of the table, for one group or for several together."""
     counts: dict[str, int] = {}
     for step in steps:
         word = _TO_DO.get(step.status, step.status)
         counts[word] = counts.get(word, 0) + 1
     status = ", ".join(f"{count} {word}" for word, count in counts.items())
-    # Rows of a genome are counted from its lifted intervals, not yet cut.
+    # Rows of a target genome are counted from lifted intervals that are not cut into bins yet.
     sign = "≈" if any(step.assumed for step in steps) else "~" if genome != "reference" else ""
     rows = [step.rows for step in steps if step.rows is not None]
     known = len(rows) == len(steps)
@@ -123,7 +126,7 @@ def _line(store: str, genome: str, steps: Sequence[Step]) -> tuple[str, ...]:
 def _hours(
     project: Project, steps: Sequence[Step], gflops: float | None
 ) -> tuple[dict[str, Any] | None, list[RenderableType]]:
-    """Return what building, training and scoring take, and how it is shown."""
+    """Return how long building, training and scoring take, and the lines that show it."""
     from sslmodels.benchmark import compute_estimate
 
     rows = {}
@@ -136,8 +139,8 @@ def _hours(
         return None, []
     cores = os.cpu_count() or 1
     speed = gflops or cores * compute_estimate.GFLOPS_PER_CORE
-    told = [step.rows or 0 for step in steps if step.status not in _THERE]
-    building = sum(told) * project.windows.stored * compute_estimate.BUILD_SECONDS_PER_BASE / 3600
+    to_write = sum(step.rows or 0 for step in steps if step.status not in _STORED)
+    building = to_write * project.windows.stored * compute_estimate.BUILD_SECONDS_PER_BASE / 3600
     efforts = compute_estimate.grid_effort(project, rows)
     hours = [None if e.flop is None else e.flop / (1e9 * speed) / 3600 for e in efforts]
     value = {
@@ -160,7 +163,7 @@ def _hours(
                     tables.count(e.runs),
                     f"{e.rows:.2g}",
                     "–" if e.flop is None else f"{e.flop:.2g}",
-                    "not reckoned" if taken is None else _time(taken),
+                    "not estimated" if taken is None else _time(taken),
                 )
                 for e, taken in zip(efforts, hours, strict=True)
             ],
@@ -170,10 +173,10 @@ def _hours(
     if known:
         shown.append(
             f"about {_time(sum(known))} at {speed:,.0f} Gflop/s ({speed_of}; --gflops N for "
-            f"another device), {value['epochs']} epochs per phase, complete runs counted too"
+            f"another device), {value['epochs']} epochs per phase, complete runs included"
         )
     if building:
-        shown.append(f"building: about {_time(building)} of one core, without opening the inputs")
+        shown.append(f"building: about {_time(building)} on one core, without opening the inputs")
     return value, shown
 
 

@@ -1,4 +1,4 @@
-"""What `crosslabel run --dry-run` says of the runs: done, to do, refused."""
+"""What `crosslabel run --dry-run` shows of the runs: done, to do, refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sslmodels.runs.run_grid import Cell
 
-#: What a status means for a reader.
+#: How the statuses of runs are shown.
 _WORDS = {
     "missing": "to do",
     "partial": "to finish",
@@ -25,16 +25,16 @@ _WORDS = {
     "unknown": "not known yet",
     "stranded": "cannot be evaluated",
 }
-#: Statuses of which no more is to be said.
+#: Statuses that need no explanation.
 _PLAIN = {"missing", "partial", "complete"}
-#: Runs shown one by one; beyond, only those of which there is more to say.
+#: Most runs that get a line each; with more, only those that need an explanation are listed.
 _MANY_RUNS = 60
 
 
 def runs(
     project: Project, steps: Sequence[Mapping[str, Any]], *, sweeps: bool, everything: bool
 ) -> tuple[list[dict[str, Any]], list[RenderableType]]:
-    """Say how every run stands; nothing is written.
+    """Return the status of every run; nothing is written.
 
     Parameters
     ----------
@@ -45,7 +45,12 @@ def runs(
     sweeps
         Also the runs of ``training.sweeps``.
     everything
-        A line for each run, however many there are.
+        Show every run, however many there are.
+
+    Returns
+    -------
+    tuple
+        One JSON entry per run, and what to print.
     """
     from sslmodels.runs import run_grid
 
@@ -55,7 +60,7 @@ def runs(
         try:
             cells += run_grid.sweeps(project)
         except CrosslabelError:
-            shown.append("runs of the sweeps: known when the stores are built")
+            shown.append("runs of the sweeps: known once the stores are built")
     unsettled = {step["store"] for step in steps if step["status"] not in ("complete", "yanked")}
     found = [_run(project, cell, unsettled) for cell in cells]
     value = list({run["run"]: run for run in found}.values())
@@ -70,7 +75,7 @@ def runs(
         tables.table(
             f"{project.training.runs}: {title}",
             ["run", "status", "differs"],
-            [(run["run"], _WORDS[run["status"]], _told(run["reasons"])) for run in lines],
+            [(run["run"], _WORDS[run["status"]], _first_reasons(run["reasons"])) for run in lines],
         ),
     )
     if len(lines) < len(value):
@@ -87,17 +92,17 @@ def _run(project: Project, cell: Cell, unsettled: set[str]) -> dict[str, Any]:
     reasons = list(found.reasons)
     if status == "complete":
         if cell.project.store_path(cell.experiment).stem in unsettled:
-            status, reasons = "unknown", ["complete for the store as it is"]
+            status, reasons = "unknown", ["complete for the store as it is now"]
         else:
             try:
                 if subject(found.folder).known() is None:
-                    status, reasons = "partial", ["trained, to be evaluated"]
+                    status, reasons = "partial", ["trained, not evaluated"]
             except (MissingInputError, StoreError) as error:
                 status, reasons = "stranded", [str(error)]
     name = found.folder.relative_to(project.training.runs).as_posix()
     return {"run": name, "status": status, "reasons": reasons}
 
 
-def _told(reasons: Sequence[str]) -> str:
+def _first_reasons(reasons: Sequence[str]) -> str:
     more = f"; {len(reasons) - 3} more" if len(reasons) > 3 else ""
     return "; ".join(reasons[:3]) + more

@@ -1,4 +1,4 @@
-"""What `crosslabel store inspect` says: genomes, rows, bytes, status, digests, weights."""
+"""What `crosslabel store inspect` shows: genomes, rows, bytes, status, digests, weights."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from flows.output import tables
 from ssldata.building.locate import find_place, names_project
 from ssldata.store.published_weights import described, stale_groups
-from ssldata.store.store import COMPLETE, HOMOLOGUES, REFERENCE, WRITING, YANKED, open_store
+from ssldata.store.store import COMPLETE, REFERENCE, WRITING, YANKED, open_store
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-#: Groups of a project shown one by one; beyond, a line per store.
+#: Most groups of a project that get a line each; with more, every store gets one line.
 _MANY_GROUPS = 60
 
 
@@ -28,12 +28,12 @@ def inspect(
     location
         The store, or the project's file or folder.
     everything
-        A line for every genome of a project, however many there are.
+        Show every genome of a project, however many there are.
 
     Returns
     -------
     tuple
-        An entry per store for JSON, and what to print.
+        One JSON entry per store, and what to print.
     """
     places, missing = [location], []
     if names_project(Path(location)):
@@ -57,7 +57,7 @@ def inspect(
 
 
 def _store(place: str) -> dict[str, Any]:
-    """Return what is said of one store."""
+    """Return the description of one store."""
     store = open_store(place, unfinished=True)
     local = Path(place).is_dir()
     held = {REFERENCE: {"status": WRITING}, **store.ledger}
@@ -70,11 +70,11 @@ def _store(place: str) -> dict[str, Any]:
         "digest": store.digest,
         "groups": [
             {
-                "genome": _genome(name),
+                "genome": tables.genome(name),
                 "status": entry["status"],
                 "rows": entry.get("rows"),
                 "positives": _positives(entry),
-                # Only a folder can be asked for the size of a part.
+                # Only in a folder can the size of one group be measured.
                 "bytes": _folder_size(Path(place, name)) if local else None,
                 "digest": entry.get("content"),
                 "yanked": entry.get("yanked"),
@@ -139,8 +139,8 @@ def _weights_table(weights: Sequence[Mapping[str, Any]]) -> RenderableType:
         (
             entry["name"],
             described(entry),
-            ", ".join(_genome(name) for name in entry["groups"] if name not in entry["stale"]),
-            ", ".join(_genome(name) for name in entry["stale"]) or "–",
+            ", ".join(map(tables.genome, (g for g in entry["groups"] if g not in entry["stale"]))),
+            ", ".join(map(tables.genome, entry["stale"])) or "–",
         )
         for entry in weights
     ]
@@ -150,10 +150,6 @@ def _weights_table(weights: Sequence[Mapping[str, Any]]) -> RenderableType:
 def _positives(entry: Mapping[str, Any]) -> int | None:
     span = entry.get("ranges", {}).get("positive")
     return None if span is None else int(span[1] - span[0])
-
-
-def _genome(group: str) -> str:
-    return group.removeprefix(f"{HOMOLOGUES}/")
 
 
 def _folder_size(folder: Path) -> int:

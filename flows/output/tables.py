@@ -1,4 +1,4 @@
-"""Tables of the command line: results of the libraries as rich tables."""
+"""Tables of the command line, and numbers as people read them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-#: Colours of words that say how something stands; shown on terminals only.
+#: Colours of statuses; shown on terminals only.
 _STYLES = {
     **dict.fromkeys(("complete", "built", "unchanged", "up to date"), "green"),
     **dict.fromkeys(("to do", "to finish", "writing"), "yellow"),
@@ -20,8 +20,18 @@ _STYLES = {
 def table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, numbers: int = 0
 ) -> Table:
-    """Return a table whose last `numbers` columns are numbers, set to the right."""
-    # A title that is longer than the table is wide stays on its line.
+    """Return a table.
+
+    Parameters
+    ----------
+    title, columns
+        Heading of the table and of its columns.
+    rows
+        Cells of each row, turned into text.
+    numbers
+        How many columns at the end are numbers, which are right-aligned.
+    """
+    # A title wider than the table stays on one line.
     heading = Text(title, style="table.title", no_wrap=True, overflow="ignore")
     made = Table(title=heading, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     first_number = len(columns) - numbers
@@ -37,8 +47,13 @@ def table(
     return made
 
 
+def genome(group: str) -> str:
+    """Return the name of the genome whose rows a group of a store holds."""
+    return group.removeprefix("homologs/")
+
+
 def size(amount: float | None) -> str:
-    """Return a number of bytes for people: 1 kB = 1000 B."""
+    """Return a readable number of bytes: 1 kB = 1000 B."""
     if amount is None:
         return "–"
     for unit in ("B", "kB", "MB", "GB"):
@@ -49,14 +64,14 @@ def size(amount: float | None) -> str:
 
 
 def count(amount: float | None) -> str:
-    """Return a whole number with thousands separated, or a dash."""
+    """Return a whole number with separated thousands, or a dash."""
     return "–" if amount is None else f"{amount:,.0f}"
 
 
 def metrics_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Return one line per evaluated run and experiment; lift is AUPR over prevalence.
+    """Return a table with one line per evaluated run and experiment; lift is AUPR over prevalence.
 
-    The lines of a run of several outputs end with their mean.
+    The lines of a run with several outputs end with their mean.
     """
     from sslmodels.scores.metrics import by_experiment  # takes a second
 

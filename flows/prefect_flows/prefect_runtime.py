@@ -1,8 +1,8 @@
 """Prefect without a server: environment, settings and how one step becomes one task.
 
-A private backend (a process of its own on 127.0.0.1 and a SQLite file below the cache folder)
-records the runs unless ``PREFECT_API_URL`` or ``PREFECT_HOME`` say where else.
-:func:`prepare` must run before Prefect is imported: it reads its settings then.
+Runs are recorded by a private backend (a process of its own on 127.0.0.1 and a SQLite file in the
+cache folder) unless ``PREFECT_API_URL`` or ``PREFECT_HOME`` is set. :func:`prepare` must run before
+Prefect is imported, which is when Prefect reads its settings.
 """
 
 from __future__ import annotations
@@ -21,29 +21,30 @@ from ssldata.base.progress import NoProgress, Progress
 
 Result = TypeVar("Result")
 
-#: Loggers Prefect writes tracebacks to, each of the same error.
+#: Loggers to which Prefect writes the traceback of one and the same error.
 _PREFECT_LOGGERS = ("prefect.task_runs", "prefect.flow_runs", "prefect.engine")
 
-#: Who is told about progress. No flow parameter: those are sent to the backend as JSON.
+#: Progress reporter. Not a flow parameter: those are sent to the backend as JSON.
 PROGRESS: ContextVar[Progress] = ContextVar("crosslabel_progress", default=NoProgress())  # noqa: B039  # stateless
 
 
 def prepare(*, verbosity: int = 0) -> None:
-    """Set the environment Prefect reads when it is imported; what the user set stays.
+    """Set the environment that Prefect reads when it is imported; the user's settings stay.
 
     Parameters
     ----------
     verbosity
-        From 1 on Prefect's own log is shown. Below, it is silent even about failed tasks: their
-        exception reaches the caller as it is, and the log would only repeat it as a traceback.
+        Prefect's own log is shown if 1 or more. Otherwise it is silent even about failed tasks:
+        their exception reaches the caller as it is, and the log would only repeat it as a
+        traceback.
     """
     if "PREFECT_API_URL" not in os.environ and "PREFECT_HOME" not in os.environ:
-        # One folder per version: a database migrated by a newer Prefect stops an older one.
+        # One folder per version: an older Prefect cannot read a database that a newer one migrated.
         os.environ["PREFECT_HOME"] = str(cache_dir("prefect", version("prefect")))
     defaults = {
         "PREFECT_LOGGING_LEVEL": "INFO" if verbosity > 0 else "CRITICAL",
-        # At exit the backend may log events that came too late, and its libraries tracebacks of
-        # connections they were cut from; neither is needed any more.
+        # At exit the backend may log late events, and its libraries tracebacks of closed
+        # connections; neither matters any more.
         "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
         "PREFECT_INTERNAL_LOGGING_LEVEL": "ERROR" if verbosity > 0 else "CRITICAL",
         "PREFECT_LOGGING_ROOT_LEVEL": "WARNING" if verbosity > 0 else "CRITICAL",
@@ -64,9 +65,9 @@ def prepare(*, verbosity: int = 0) -> None:
 
 @contextmanager
 def flow_settings(progress: Progress | None = None) -> Iterator[None]:
-    """Start or reach the backend, then run flows as we need them.
+    """Start or reach the backend, and run flows in the block with crosslabel's settings.
 
-    Heartbeats are off: they cost a second per flow, and the environment cannot say so.
+    Heartbeats are off: they cost a second per flow, and cannot be disabled in the environment.
 
     Raises
     ------
@@ -100,8 +101,8 @@ def flow_settings(progress: Progress | None = None) -> Iterator[None]:
         PROGRESS.reset(token)
 
 
-def tell_mistakes_plainly() -> None:
-    """Keep tracebacks of errors a user can act on out of Prefect's log: their line says it all."""
+def log_user_errors_plainly() -> None:
+    """Keep tracebacks of errors a user can act on out of Prefect's log; their message is enough."""
     for name in _PREFECT_LOGGERS:
         logging.getLogger(name).addFilter(_without_traceback)
 
@@ -113,9 +114,9 @@ def _without_traceback(record: logging.LogRecord) -> bool:
 
 
 def log_groups(groups: Sequence[Mapping[str, Any]]) -> None:
-    """Log what became of groups of stores, with their digests, in the log of the flow run.
+    """Log the status and digest of groups of stores in the log of the flow run.
 
-    This is what ties a flow run to what it wrote: a store holds neither time nor flow run, so that
+    This links a flow run to what it wrote. A store records neither time nor flow run, so that
     equal inputs give equal bytes.
     """
     from prefect import get_run_logger
@@ -126,10 +127,10 @@ def log_groups(groups: Sequence[Mapping[str, Any]]) -> None:
 
 @contextmanager
 def interrupts_first() -> Iterator[None]:
-    """Let an interrupt stay one, whatever went wrong because of it.
+    """Raise KeyboardInterrupt in place of an error that an interrupt caused.
 
-    Ctrl-C in a terminal reaches the private backend too, and Prefect then fails to tell it that
-    the flow was interrupted.
+    Ctrl-C in a terminal also stops the private backend, and Prefect then fails to record there
+    that the flow was interrupted.
     """
     try:
         yield
@@ -153,17 +154,17 @@ def step(
     """Run one library call as one Prefect task and return its result.
 
     The arguments are bound before Prefect sees the call, so it neither hashes nor copies them.
-    Nothing is cached (the libraries know what is up to date, and look at the files, not at a
-    cache that would outlive them) and nothing is retried (a wrong input stays wrong).
+    Nothing is cached (the libraries decide from the files themselves what is up to date) and
+    nothing is retried (a wrong input stays wrong).
 
     Parameters
     ----------
     kind
-        Name of the task, one per sort of step: ``build-genome``.
+        Name of the task, one per kind of step: ``build-genome``.
     label
-        Name of this run of it: ``build Reb1 / CBS432``.
+        Name of this task run: ``build Reb1 / CBS432``.
     function, args, kw
-        The call.
+        The call, ``function(*args, **kw)``.
     """
     from prefect import task
     from prefect.cache_policies import NO_CACHE

@@ -1,6 +1,6 @@
-"""The Prefect flows of a whole project: all of it (``crosslabel run``), or its stores alone.
+"""The Prefect flows of a project: all of it (``crosslabel run``), or its stores alone.
 
-A task is a genome of a store, a run, or a stage; never a chunk of rows. What is done is in
+A task is a genome of a store, a run, or a stage; never a chunk of rows. The work itself is in
 :mod:`flows.steps.pipeline` and :mod:`ssldata.building.build_store`. ``prefect.yaml`` deploys both.
 """
 
@@ -11,13 +11,13 @@ from typing import Any, Literal
 from prefect import flow
 from pydantic import NonNegativeInt, PositiveInt
 
-from flows.prefect_flows.prefect_runtime import PROGRESS, log_groups, step, tell_mistakes_plainly
+from flows.prefect_flows.prefect_runtime import PROGRESS, log_groups, log_user_errors_plainly, step
 from flows.steps import run_checks
 from flows.steps.pipeline import Options, Pipeline
 from ssldata.building import build_store
 from ssldata.project.project_file import load_project
 
-tell_mistakes_plainly()
+log_user_errors_plainly()
 
 
 @flow(name="crosslabel-run", persist_result=False)
@@ -79,21 +79,21 @@ def build_stores(
     replace: bool = False,
     repair: bool = False,
 ) -> dict[str, Any]:
-    """Build the stores of a project; what is complete and unchanged is left alone.
+    """Build the stores of a project; complete and unchanged genomes are left alone.
 
     Parameters
     ----------
     project
         A project file, or the folder that holds ``project.yaml``.
     experiment
-        Only the stores of these; default: all.
+        Names of experiments whose stores are built; default: all.
     workers, dask_scheduler, scheduler_file, memory, replace, repair
         See :func:`ssldata.building.build_store.build_project`.
 
     Returns
     -------
     dict
-        ``stores``: an account of each, see :func:`ssldata.building.build_store.build_project`.
+        ``stores``: a report of each, see :func:`ssldata.building.build_store.build_project`.
     """
     cluster = run_checks.Cluster(workers, dask_scheduler, scheduler_file, memory)
     loaded = load_project(project)

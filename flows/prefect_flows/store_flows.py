@@ -1,4 +1,4 @@
-"""The Prefect flows of stores that are there: add a genome, validate.
+"""The Prefect flows of existing stores: add a genome, validate.
 
 ``prefect.yaml`` deploys them; the command line does the same without Prefect.
 """
@@ -11,7 +11,7 @@ from typing import Any
 from prefect import flow, get_run_logger
 from pydantic import NonNegativeFloat, NonNegativeInt
 
-from flows.prefect_flows.prefect_runtime import log_groups, step, tell_mistakes_plainly
+from flows.prefect_flows.prefect_runtime import log_groups, log_user_errors_plainly, step
 from flows.steps.run_checks import Cluster
 from ssldata.base.errors import ConfigError, StoreError
 from ssldata.building.dask_pool import open_pool
@@ -20,7 +20,7 @@ from ssldata.checking.validate import Report, validate_store
 from ssldata.project.project_file import load_project
 from ssldata.store.store import open_store
 
-tell_mistakes_plainly()
+log_user_errors_plainly()
 
 
 @flow(name="crosslabel-store-add", persist_result=False)
@@ -38,20 +38,20 @@ def add(
     memory: str | None = None,
     replace: bool = False,
 ) -> dict[str, Any]:
-    """Add one genome to every store of a project, and list it there; a second time is no work.
+    """Add one genome to every store of a project, and list it there; repeating it changes nothing.
 
     Parameters
     ----------
     project
         A project (every store of it) or one ``.zarr`` store.
     name, sequence, chain, distance, alias
-        Of the genome, as in a project file.
+        The genome, as in a project file.
     reference
         Sequence of the labelled genome, for a store without its project.
     workers, dask_scheduler, scheduler_file, memory
         See :func:`ssldata.building.dask_pool.open_pool`.
     replace
-        Build it anew when the store has this genome from other inputs or settings.
+        Rebuild the genome if the store has it from other inputs or settings.
 
     Returns
     -------
@@ -101,7 +101,7 @@ def validate(store: str, deep: bool = False, project: str | None = None) -> dict
     Raises
     ------
     StoreError
-        Something is wrong; the log has a line for each problem.
+        The store is wrong; the log has a line for each problem.
     """
     if project is not None and not deep:
         raise ConfigError("project needs deep: without it no sequence is extracted")

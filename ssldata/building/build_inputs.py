@@ -22,8 +22,7 @@ from ssldata.chains.chain_index import ChainIndex, load_chain
 from ssldata.genomes.genome import Genome, open_genome
 from ssldata.liftover.lift import lift
 from ssldata.liftover.lift_result import LiftOptions, LiftResult
-from ssldata.project.project_file import JOINT, Project
-from ssldata.project.project_file import Genome as GenomeSettings
+from ssldata.project.project_file import JOINT, GenomeEntry, Project
 from ssldata.rows.intervals import Peaks, read_peaks
 from ssldata.rows.row_table import Sources
 from ssldata.rows.sequence_identity import identical_share
@@ -163,7 +162,7 @@ class TargetInputs:
     """One target genome and its chain, opened and checked against both assemblies."""
 
     project: Project
-    settings: GenomeSettings
+    settings: GenomeEntry
     reference: Genome
     genome: Genome
     index: ChainIndex

@@ -20,7 +20,7 @@ from ssldata.building.locate import Place, find_place, stores_of
 from ssldata.chains.chain_index import load_chain
 from ssldata.genomes.genome import open_genome
 from ssldata.project.genome_list import enter_genome, strike_genome
-from ssldata.project.project_file import Genome, Project, Windows, checked
+from ssldata.project.project_file import GenomeEntry, Project, Windows, checked
 from ssldata.sharing.card import write_card
 from ssldata.store.store import COMPLETE, HOMOLOGUES, YANKED, read_root_attributes
 from ssldata.store.store_writer import StoreWriter, writer_lock
@@ -64,7 +64,7 @@ def _project_of_store(path: Path, reference: Path | None) -> Project:
     )
 
 
-def _is_same(known: Genome, genome: Genome) -> bool:
+def _is_same(known: GenomeEntry, genome: GenomeEntry) -> bool:
     """Return whether two entries name the same sequence and chain, wherever their files are."""
     if not (known.sequence.is_file() and known.chain.is_file()):
         return False
@@ -76,12 +76,14 @@ def _is_same(known: Genome, genome: Genome) -> bool:
     )
 
 
-def _with_genome(project: Project, genome: Genome, *, replace: bool) -> Project:
+def _with_genome(project: Project, genome: GenomeEntry, *, replace: bool) -> Project:
     """Return the project with a genome added, or in place of the one of the same name."""
     others = [other for other in project.genomes if other.name != genome.name]
     same = [other for other in project.genomes if other.name == genome.name]
     if same and same[0] != genome and not replace:
-        differing = [k for k in Genome.model_fields if getattr(same[0], k) != getattr(genome, k)]
+        differing = [
+            k for k in GenomeEntry.model_fields if getattr(same[0], k) != getattr(genome, k)
+        ]
         raise ConfigError(
             f"{project.genomes_file}: has another genome {genome.name!r} (other "
             f"{', '.join(differing)}); pass --replace or choose another name"
@@ -89,7 +91,7 @@ def _with_genome(project: Project, genome: Genome, *, replace: bool) -> Project:
     return _with_genomes(project, [*others, genome], str(project.file or "store add"))
 
 
-def _with_genomes(project: Project, genomes: Sequence[Genome], where: str) -> Project:
+def _with_genomes(project: Project, genomes: Sequence[GenomeEntry], where: str) -> Project:
     """Return the project with another list of genomes, checked as a whole."""
     listed = [genome.model_dump() for genome in genomes]
     return checked(Project, project.model_dump() | {"genomes": listed}, where)
@@ -166,10 +168,10 @@ def add_genome(
         if not file.is_file():
             raise MissingInputError(f"{file}: no such file")
     settings = place.project or _project_of_store(place.stores[0], reference)
-    genome = checked(Genome, entry, "store add")
+    genome = checked(GenomeEntry, entry, "store add")
     if known is not None and not replace and _is_same(known, genome):
         entry |= {"sequence": str(known.sequence), "chain": str(known.chain)}
-        genome = checked(Genome, entry, "store add")
+        genome = checked(GenomeEntry, entry, "store add")
     project = _with_genome(settings, genome, replace=replace)
     target = open_target(project, name)
     results = [

@@ -2,12 +2,12 @@
 
 For every file of the table the order is: already in place; the download cache; the mirror named by
 ``CROSSLABEL_MIRROR`` (a folder or an http(s) address laid out as the table's ``mirror`` column);
-the public URL. What is in place or handed on has been checked against the table; a cut download
-stays in the cache as ``*.part`` and is continued by the next one.
+the public URL. Every file is checked against the table, wherever it comes from. An interrupted
+download stays in the cache as ``*.part`` and is continued by the next fetch.
 
-A checksum the table does not know is taken from the first file that is fetched, and written to a
-lock file beside the table that every later fetch holds to. Such a download is not continued by the
-next fetch: nothing would tell that the file had changed in between.
+A checksum that the table lacks is taken from the first file that is fetched, and recorded in a lock
+file beside the table, which later fetches verify. Such a download is not continued by the next
+fetch: a change of the file in between would go unnoticed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ MIRROR_VARIABLE = "CROSSLABEL_MIRROR"
 #: Seconds to wait for a connection, and for the next bytes of one.
 TIMEOUT = (6.0, 30.0)
 
-#: A download that broke after some bytes is continued so many times before giving up.
+#: How often a download that broke after some bytes is continued before giving up.
 _CONTINUATIONS = 3
 _PAUSE = 0.5
 _CHUNK = 2**16
@@ -53,7 +53,7 @@ Status = Literal["present", "cache", "mirror", "url"]
 
 @dataclass(frozen=True)
 class FetchedFile:
-    """What was done for one file: `origin` is where it came from, empty when in place already."""
+    """What was done for one file; `origin` is where it came from, empty if already in place."""
 
     path: Path
     status: Status
@@ -63,7 +63,7 @@ class FetchedFile:
 
 @dataclass(frozen=True)
 class FetchReport:
-    """What was done, one entry per row of the table, in its order."""
+    """What was done, with one entry per row of the table, in its order."""
 
     files: tuple[FetchedFile, ...]
 
@@ -83,18 +83,18 @@ def fetch(
     offline: bool = False,
     replace: bool = False,
 ) -> FetchReport:
-    """Bring every file of the project's table of sources into place.
+    """Put every file of the project's table of sources in place.
 
     Parameters
     ----------
     project
         With the key ``sources``.
     progress
-        Told the bytes.
+        Progress reporter, in bytes.
     offline
         Use the cache and a mirror folder only, no network.
     replace
-        Overwrite a file in place that is not the one the table means.
+        Overwrite a file in place that is not the one of the table.
 
     Raises
     ------
@@ -103,15 +103,15 @@ def fetch(
     InputError, MissingInputError
         The table is wrong or missing.
     FetchError
-        A file has the wrong content, a place cannot be written, or the mirror folder is missing.
+        A file has the wrong content or cannot be written, or the mirror folder is missing.
     UnreachableError
-        A file could be had nowhere; those without a public address are named together, when all
+        A file was found nowhere. Files without a public address are reported together, once all
         others are in place.
     """
     if project.sources is None:
         raise ConfigError(
             f"{project.file or project.name}: no key 'sources', so there is nothing to fetch; "
-            "it names a table of public files"
+            "set it to a table of public files"
         )
     folder = project.file.parent if project.file else project.sources.parent
     sources = read_sources(project.sources)
@@ -149,7 +149,7 @@ def _present(path: Path) -> FetchedFile:
 
 
 def _remember(table: Path, source: Source, path: Path, origin: str) -> None:
-    """Write the checksum of a file to the lock file if the table does not know it."""
+    """Record the checksum of a file in the lock file if the table lacks it."""
     if not source.sha256:
         write_lock(table, {source.path: (path.stat().st_size, file_digest(path), origin)})
 
@@ -170,14 +170,14 @@ def _in_place(path: Path, source: Source, *, replace: bool) -> bool:
 
 
 def _mismatch(path: Path, source: Source, *, remember: bool = True) -> str | None:
-    """Return None for the right file, else what was expected and found."""
+    """Return None for the expected file, else what was expected and found."""
     if not source.sha256:
-        return None  # whatever comes first is the file from now on
+        return None  # the first file that is fetched is the expected one
     found = file_digest(path) if remember else sha256_of(path)
     if found == source.sha256:
         return None
     if source.sequence_digest:
-        # Another file of the same sequences (repacked, soft-masked) serves as well.
+        # Another file of the same sequences (repacked, soft-masked) will do.
         with contextlib.suppress(CrosslabelError):
             if open_genome(path).digest == source.sequence_digest:
                 return None
@@ -190,9 +190,9 @@ def _mismatch(path: Path, source: Source, *, remember: bool = True) -> str | Non
 def _bring(
     source: Source, target: Path, advance: Advance, offline: bool, tried: list[str]
 ) -> FetchedFile | None:
-    """Put one file that is not there yet into place; None when no address is known for it.
+    """Put one missing file in place; return None when no address is known for it.
 
-    Places that did not have it, and why, are added to `tried`.
+    Places that did not have it are added to `tried`, with the reason.
     """
     identity = source.sha256 or digest_of(source.url or source.path)
     cached = cache_dir("downloads") / f"{identity[:16]}-{source.name}"
@@ -200,13 +200,13 @@ def _bring(
         if cached.exists():
             if source.sha256 and _mismatch(cached, source) is None:
                 return _put(cached, target, "cache", advance, link=True)
-            cached.unlink()  # damaged, or of no known checksum: as if it had never been there
+            cached.unlink()  # damaged, or of unknown checksum: download it again
         mirror = os.environ.get(MIRROR_VARIABLE, "").strip()
         remote_mirror = mirror.startswith(("http://", "https://"))
         if mirror and not remote_mirror:
             found = _in_mirror_folder(Path(mirror).expanduser(), source, tried)
             if found:
-                # A copy, not a link: the mirror is not ours, and the project's file may be edited.
+                # A copy, not a link: the project's file may be edited, and the mirror is not ours.
                 return _put(found, target, "mirror", advance, link=False)
         places: list[tuple[Literal["mirror", "url"], str]] = []
         if source.url:
@@ -227,7 +227,7 @@ def _bring(
     if not source.url:
         return None
     raise UnreachableError(
-        f"{source.path}: cannot be had; tried the cache, {', '.join(tried)}; go online, or set "
+        f"{source.path}: cannot be fetched; tried the cache, {', '.join(tried)}; go online, or set "
         f"{MIRROR_VARIABLE} to a folder or http(s) address that holds {source.mirror}"
     )
 
@@ -235,8 +235,8 @@ def _bring(
 def _in_mirror_folder(mirror: Path, source: Source, tried: list[str]) -> Path | None:
     if not mirror.is_dir():
         raise FetchError(
-            f"{MIRROR_VARIABLE} names {mirror}, which is no folder; correct it, or unset it to use "
-            "the public hosts"
+            f"{MIRROR_VARIABLE} names {mirror}, which is not a folder; correct it, or unset it "
+            "to use the public hosts"
         )
     path = mirror / source.mirror
     if not path.is_file():
@@ -245,8 +245,8 @@ def _in_mirror_folder(mirror: Path, source: Source, tried: list[str]) -> Path | 
     wrong = _mismatch(path, source)
     if wrong is not None:
         raise FetchError(
-            f"{path}: not the file that {source.path} is made of: {wrong}; bring the mirror up to "
-            f"date, or unset {MIRROR_VARIABLE} to use {source.url}"
+            f"{path}: not the file expected as {source.path}: {wrong}; update the mirror, "
+            f"or unset {MIRROR_VARIABLE} to use {source.url}"
         )
     return path
 
@@ -261,7 +261,7 @@ def _put(
 
 
 def _place(origin: Path, target: Path, *, link: bool) -> None:
-    """Make `target` a hard link to or a copy of `origin`, whole or not at all."""
+    """Make `target` a hard link to `origin`, or a copy of it, whole or not at all."""
     try:
         with atomic_path(target) as temporary:
             if link:
@@ -272,13 +272,13 @@ def _place(origin: Path, target: Path, *, link: bool) -> None:
     except OSError as exc:
         raise FetchError(
             f"{target}: cannot be written ({exc.strerror or exc}); make room, or copy the project "
-            "into a folder of yours"
+            "to a folder you can write to"
         ) from exc
 
 
 def _download(url: str, cached: Path, source: Source, advance: Advance) -> None:
-    """Download one file into the cache, where pooch lets it appear only when it is verified."""
-    pooch.get_logger().setLevel("WARNING")  # progress is ours to show
+    """Download one file into the cache, where it appears only once it is verified."""
+    pooch.get_logger().setLevel("WARNING")  # progress is reported here
     try:
         pooch.retrieve(
             url,
@@ -303,14 +303,14 @@ def _download(url: str, cached: Path, source: Source, advance: Advance) -> None:
 
 @dataclass(frozen=True)
 class _ResumingDownloader:
-    """A downloader for pooch that continues what an earlier one left in `part`."""
+    """A downloader for pooch that continues an interrupted download in `part`."""
 
     part: Path
     source: Source
     advance: Advance
 
     def __call__(self, url: str, output_file: str, _pooch: object) -> None:
-        """Download `url` to `output_file`; verified, or an exception."""
+        """Download `url` to `output_file`, verified."""
         broken = 0
         if self.source.sha256:
             self.part.touch()
@@ -325,7 +325,7 @@ class _ResumingDownloader:
             except requests.RequestException as exc:
                 response = exc.response
                 if response is not None and response.status_code == 416 and had:
-                    self._forget()  # longer than the file at the source: of something else
+                    self._forget()  # longer than the file on the host: part of another file
                     continue
                 broken += 1
                 if self._size() <= had or broken > _CONTINUATIONS:
@@ -340,7 +340,7 @@ class _ResumingDownloader:
             if not had:
                 raise FetchError(
                     f"{self.source.path}: {url} gave another file: {wrong}; the download was "
-                    "thrown away; try again, or fetch from a mirror you trust "
+                    "discarded; try again, or fetch from a mirror you trust "
                     f"({MIRROR_VARIABLE})"
                 )
 
@@ -352,16 +352,16 @@ class _ResumingDownloader:
         self.part.write_bytes(b"")
 
     def _get(self, url: str, offset: int) -> None:
-        """Append what follows `offset`, or all of it where the server knows no ranges."""
+        """Append what follows `offset`, or the whole file if the server ignores ranges."""
         with self.part.open("ab") as handle:
 
             def restart_unless_partial(response: requests.Response, **_: Any) -> None:
-                # 200 instead of 206: the whole file comes, so what we have must go.
+                # 200 instead of 206: the server sends the whole file, so start again.
                 if offset and response.status_code == 200:
                     self.advance(-offset)
                     handle.truncate(0)
 
-            headers = {"Accept-Encoding": "identity"}  # the file's own bytes, so offsets mean it
+            headers = {"Accept-Encoding": "identity"}  # offsets count the bytes of the file
             if offset:
                 headers["Range"] = f"bytes={offset}-"
             pooch.HTTPDownloader(
@@ -373,7 +373,7 @@ class _ResumingDownloader:
 
 
 class _Counting:
-    """A file that tells how much is written to it."""
+    """A file that reports how much is written to it."""
 
     def __init__(self, handle: Any, advance: Advance) -> None:
         self._handle = handle
@@ -394,7 +394,7 @@ def _causes(exc: BaseException | None) -> Iterator[BaseException]:
 
 
 def _reason(exc: requests.RequestException) -> str:
-    """Return in a few words why an address gave nothing."""
+    """Return in a few words why a download failed."""
     if exc.response is not None:
         return f"HTTP {exc.response.status_code}"
     if isinstance(exc, requests.ConnectTimeout):
@@ -402,7 +402,7 @@ def _reason(exc: requests.RequestException) -> str:
     if isinstance(exc, requests.Timeout):
         return f"no answer in {TIMEOUT[1]:.0f} s"
     if isinstance(exc, requests.exceptions.ChunkedEncodingError):
-        return "the connection broke; what came is kept, fetch again to continue"
+        return "the connection broke; what arrived is kept, fetch again to continue"
     if isinstance(exc, requests.exceptions.SSLError):
         return "its certificate is not trusted"
     if isinstance(exc, requests.ConnectionError):

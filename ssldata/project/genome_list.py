@@ -1,8 +1,8 @@
-"""The list of target genomes in a file: read it, enter a genome, strike one out.
+"""The list of target genomes in a file: read it, add a genome, remove one.
 
 The list is either a registry file of its own (``genomes: {registry: FILE}`` in the project) or the
 key ``genomes`` of the project file. Edits change the lines of one genome only: comments and layout
-of the rest stay, and the result is read back before it replaces the file.
+of the rest stay, and the result is parsed before it replaces the file.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from ssldata.base.yaml_text import parse, read_text
 
 #: Key of the list in a project file.
 _KEY = "genomes"
-#: Keys of a genome that are paths, relative to the folder of the file they stand in.
+#: Keys of a genome that are paths, relative to the folder of the file.
 _PATHS = ("sequence", "chain")
 
 
 def read_registry(path: Path) -> list[Any]:
-    """Return the entries of a registry file, with absolute paths; they are not checked further.
+    """Return the entries of a registry file, with absolute paths but otherwise unchecked.
 
     Raises
     ------
     MissingInputError
-        No such file.
+        The file does not exist.
     ConfigError
-        Not YAML, or not a list.
+        The file is not YAML, or not a list.
     """
     if not path.is_file():
         raise MissingInputError(
-            f"{path}: no such registry of genomes; make a file with [] in it to start one"
+            f"{path}: no such registry of genomes; to start one, write a file that contains []"
         )
     entries = parse(path, read_text(path))
     entries = [] if entries is None else entries
@@ -44,51 +44,40 @@ def read_registry(path: Path) -> list[Any]:
         raise ConfigError(
             f"{path}: expected a list of genomes (- name: …), found {type(entries).__name__}"
         )
-    return [
-        {
-            key: str(path.parent.resolve() / value)
-            if key in _PATHS and isinstance(value, str)
-            else value
-            for key, value in entry.items()
-        }
-        if isinstance(entry, dict)
-        else entry
-        for entry in entries
-    ]
+    return [_resolved(path, entry) for entry in entries]
 
 
 def enter_genome(path: Path, entry: Mapping[str, Any], *, replace: bool = False) -> bool:
-    """Put a genome into the list of a registry or project file.
+    """Add a genome to the list of a registry or project file.
 
     Parameters
     ----------
     path
         The registry or project file.
     entry
-        ``name``, ``sequence``, ``chain`` and what else the project file allows; paths absolute.
+        ``name``, ``sequence``, ``chain`` and optional keys of the project file; absolute paths.
     replace
-        Overwrite an entry of this name that says something else.
+        Overwrite a different entry of this name.
 
     Returns
     -------
     bool
-        False when the file says so already.
+        False if the file has this entry already.
 
     Raises
     ------
     ConfigError
-        Another genome of this name is there and `replace` is not set, or the file cannot be edited
-        without touching other lines.
+        The list has another genome of this name and `replace` is not set, or the file cannot be
+        edited without changing other lines.
     """
     new = {key: _relative(path, value) if key in _PATHS else value for key, value in entry.items()}
     with exclusive_lock(path.parent):
         text = read_text(path)
         before = _entries(path, text)
-        names = [item.get("name") if isinstance(item, dict) else None for item in before]
-        if new["name"] not in names:
+        position = _position(before, new["name"])
+        if position is None:
             return _write(path, text, _insert(path, text, new), [*before, new])
-        position = names.index(new["name"])
-        if _absolute(path, before[position]) == _absolute(path, new):
+        if _meaning(path, before[position]) == _meaning(path, new):
             return False
         if not replace:
             raise ConfigError(
@@ -99,20 +88,19 @@ def enter_genome(path: Path, entry: Mapping[str, Any], *, replace: bool = False)
 
 
 def strike_genome(path: Path, name: str) -> bool:
-    """Take a genome out of the list of a registry or project file; False when it is not there."""
+    """Remove a genome from the list of a registry or project file; False if it is not listed."""
     with exclusive_lock(path.parent):
         text = read_text(path)
         before = _entries(path, text)
-        names = [item.get("name") if isinstance(item, dict) else None for item in before]
-        if name not in names:
+        position = _position(before, name)
+        if position is None:
             return False
-        position = names.index(name)
         after = before[:position] + before[position + 1 :]
         return _write(path, text, _exchange(path, text, position, None), after)
 
 
 def _entries(path: Path, text: str) -> list[Any]:
-    """Return the list as it stands in the file."""
+    """Return the entries as they are written in the file."""
     value = parse(path, text)
     if isinstance(value, dict):
         value = value.get(_KEY)
@@ -121,25 +109,38 @@ def _entries(path: Path, text: str) -> list[Any]:
     return value or []
 
 
+def _position(entries: list[Any], name: str) -> int | None:
+    for position, entry in enumerate(entries):
+        if isinstance(entry, dict) and entry.get("name") == name:
+            return position
+    return None
+
+
 def _relative(path: Path, value: Any) -> str:
-    """Write a path below the file's folder relative to it: the folder can be moved."""
+    """Return a path relative to the file's folder if it is inside, so that the folder can move."""
     target, folder = Path(value).absolute(), path.parent.resolve()
     return str(target.relative_to(folder)) if target.is_relative_to(folder) else str(target)
 
 
-def _absolute(path: Path, entry: Any) -> Any:
-    """Return what an entry means: absolute paths, nothing that is a default."""
+def _resolved(path: Path, entry: Any) -> Any:
+    """Return an entry with absolute paths."""
     if not isinstance(entry, dict):
         return entry
+    folder = path.parent.resolve()
     return {
-        key: str(path.parent.resolve() / value) if key in _PATHS else value
+        key: str(folder / value) if key in _PATHS and isinstance(value, str) else value
         for key, value in entry.items()
-        if value not in (None, {})
     }
 
 
+def _meaning(path: Path, entry: dict[str, Any]) -> dict[str, Any]:
+    """Return what two entries of the same meaning share: absolute paths, no defaults."""
+    resolved = _resolved(path, entry)
+    return {key: value for key, value in resolved.items() if value not in (None, {})}
+
+
 def _node(path: Path, text: str) -> yaml.Node | None:
-    """Return where the list stands in the text."""
+    """Return the node of the list in the text."""
     root = yaml.compose(text)
     if isinstance(root, yaml.MappingNode):
         return next((value for key, value in root.value if key.value == _KEY), None)
@@ -147,7 +148,7 @@ def _node(path: Path, text: str) -> yaml.Node | None:
 
 
 def _last_line(node: yaml.Node) -> int:
-    """Return the last line of a node's own text; end marks of blocks lie beyond comments."""
+    """Return the last line of a node's own text; the end mark of a block follows its comments."""
     if isinstance(node, yaml.MappingNode) and node.value and not node.flow_style:
         return max(_last_line(value) for _, value in node.value)
     if isinstance(node, yaml.SequenceNode) and node.value and not node.flow_style:
@@ -175,7 +176,7 @@ def _lines(text: str) -> list[str]:
 
 
 def _insert(path: Path, text: str, entry: Mapping[str, Any]) -> str:
-    """Return the text with one entry more at the end of the list."""
+    """Return the text with one more entry at the end of the list."""
     node = _node(path, text)
     if isinstance(node, yaml.SequenceNode) and node.flow_style and node.value:
         end = node.end_mark.index - 1
@@ -189,17 +190,17 @@ def _insert(path: Path, text: str, entry: Mapping[str, Any]) -> str:
     if node is None:
         head = text if not text or text.endswith("\n") else text + "\n"
         return head + (f"{_KEY}:\n" if in_project else "") + new
-    # [] or null: take it away, and put the block on the lines that follow.
+    # [] or null: remove it, and put the block on the lines that follow.
     rest = text[node.end_mark.index :]
     comment, newline, after = rest.partition("\n")
     head = text[: node.start_mark.index].rstrip(" ")
     if (not head or head.endswith("\n")) and not comment.strip():
-        return head + new + after  # it has a line of its own
+        return head + new + after  # it was on a line of its own
     return (head + comment).rstrip(" ") + (newline or "\n") + new + after
 
 
 def _exchange(path: Path, text: str, position: int, entry: Mapping[str, Any] | None) -> str:
-    """Return the text with one entry of the list replaced, or taken out (None)."""
+    """Return the text with one entry of the list replaced, or removed (None)."""
     node = _node(path, text)
     assert isinstance(node, yaml.SequenceNode)
     item = node.value[position]
@@ -227,7 +228,7 @@ def _exchange(path: Path, text: str, position: int, entry: Mapping[str, Any] | N
 
 
 def _write(path: Path, before: str, after: str, expected: list[Any]) -> bool:
-    """Replace the file when the edited text means what it should, and nothing else changed."""
+    """Replace the file if the edited text parses to the expected list and nothing else changed."""
     old = parse(path, before)
     try:
         new = parse(path, after)
@@ -237,7 +238,7 @@ def _write(path: Path, before: str, after: str, expected: list[Any]) -> bool:
     if new != wanted:
         raise ConfigError(
             f"{path}: the list of genomes is written in a way that cannot be edited safely; "
-            f"make it say: {_flow({_KEY: expected})}"
+            f"edit the file yourself, to: {_flow({_KEY: expected})}"
         )
     write_text_atomic(path, after)
     return True

@@ -1,8 +1,8 @@
-"""The project file: one YAML, checked whole before any work starts.
+"""The project file: one YAML file, checked completely before any work starts.
 
-Every key has a default except the inputs. Unknown keys, wrong values and contradictions are
+Every key except the inputs has a default. Unknown keys, wrong values and contradictions are
 reported in one line that names the key, the file and what is allowed (:class:`ConfigError`).
-Relative paths are relative to the folder of the YAML.
+Relative paths are relative to the folder of the file.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ class Reference(Section):
     aliases: dict[str, str] = Field(
         default_factory=dict,
         description="Other names of contigs, alias: name, used to read peaks and chains "
-        "(peaks that say chr4 where the genome says chrIV).",
+        "(chr4 in the peaks where the genome has chrIV).",
     )
     sizes: Path | None = Field(
         default=None,
-        description="Contigs and their lengths (chrom.sizes): what `plan` reckons with while the "
-        "sequence is missing.",
+        description="Contigs and their lengths (chrom.sizes), for the estimates of `plan` while "
+        "the sequence is missing.",
     )
 
 
@@ -52,11 +52,11 @@ class Experiment(Section):
     width: Annotated[int, Field(gt=0)] | None = Field(
         default=None,
         description="Replace every peak by this many bases around its summit (narrowPeak column "
-        "10, else the middle of the interval). Needed when peaks are 1 b summits.",
+        "10, else the middle of the interval). Needed when peaks are summits of 1 b.",
     )
 
 
-class Genome(Section):
+class GenomeEntry(Section, title="Genome"):
     """A related genome that peaks are lifted to."""
 
     name: Name = Field(description="Name of the assembly; names its group in every store.")
@@ -67,7 +67,7 @@ class Genome(Section):
     )
     aliases: dict[str, str] = Field(
         default_factory=dict,
-        description="Contig names in the chain that the sequence spells otherwise.",
+        description="Contig names of the chain that differ from the sequence, alias: name.",
     )
 
 
@@ -90,14 +90,15 @@ class Windows(Section):
     )
     exclude: list[str] = Field(
         default=["*_*", "chrM", "chrMT", "MT", "chrY", "Y"],
-        description="Contigs of the reference left out (shell patterns).",
+        description="Contigs of the reference to leave out (shell patterns).",
     )
     exclude_target: list[str] = Field(
-        default_factory=list, description="Contigs of target genomes left out (shell patterns)."
+        default_factory=list, description="Contigs of target genomes to leave out (shell patterns)."
     )
     n_policy: Literal["drop", "keep"] = Field(
         default="drop",
-        description="drop rows whose stored sequence has any N; keep stores N as four zeros.",
+        description="drop: leave out rows with any N in the stored sequence; keep: store N as four "
+        "zeros.",
     )
     partial_in_test: bool = Field(
         default=True,
@@ -109,6 +110,11 @@ class Windows(Section):
     def stored(self) -> int:
         """Bases stored per row."""
         return self.context or self.size
+
+    @property
+    def padding(self) -> int:
+        """Bases stored on each side of the bin."""
+        return (self.stored - self.size) // 2
 
     @model_validator(mode="after")
     def _context_holds_bin(self) -> Windows:
@@ -126,10 +132,11 @@ class Liftover(Section):
 
     mode: Literal["blocks", "ucsc", "ucsc-multiple"] = Field(
         default="blocks",
-        description="blocks: every aligned block, merged (the paper); ucsc*: as the UCSC tool.",
+        description="blocks: every aligned block, merged (as in the paper); ucsc, ucsc-multiple: "
+        "as the UCSC tool does.",
     )
     gap: Annotated[int, Field(ge=1)] = Field(
-        default=20, description="Pieces less than this many bases apart are merged."
+        default=20, description="Aligned pieces less than this many bases apart are merged."
     )
     min_aligned: Fraction = Field(
         default=0.0, description="Smallest fraction of the interval that must be aligned."
@@ -138,12 +145,12 @@ class Liftover(Section):
         default=0.1, description="UCSC -minMatch, for the ucsc modes."
     )
     compat: Literal["v491", "v492"] = Field(
-        default="v492", description="Which UCSC release ucsc-multiple agrees with."
+        default="v492", description="The UCSC release that ucsc-multiple reproduces."
     )
 
 
 class Split(Section):
-    """Which source intervals are train, validation and test."""
+    """Which source intervals are for training, validation and test."""
 
     test: list[str] = Field(
         min_length=1, description="Contigs of the reference held out for the test."
@@ -154,7 +161,7 @@ class Split(Section):
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.1, description="Used when no validation contig is named."
     )
-    seed: int = Field(default=0, description="Of the draw of a validation fraction.")
+    seed: int = Field(default=0, description="Seed for drawing the validation fraction.")
 
     @model_validator(mode="after")
     def _disjoint(self) -> Split:
@@ -175,25 +182,25 @@ class Negatives(Section):
     )
     source: Literal["reference", "lifted", "both"] = Field(
         default="reference",
-        description="Negatives of pre-training: reference (the paper), lifted from the target "
-        "genomes, or half and half.",
+        description="Negatives of pre-training: from the reference (as in the paper), lifted to "
+        "the target genomes, or half and half.",
     )
     redraw: bool = Field(
-        default=False, description="Draw new negatives every epoch, not once per fit."
+        default=False, description="Draw new negatives every epoch instead of once per fit."
     )
-    seed: int = Field(default=0, description="Of the draw of negatives in training.")
+    seed: int = Field(default=0, description="Seed for drawing negatives in training.")
 
 
-class Store(Section):
+class StoreSection(Section, title="Store"):
     """Where and how rows are stored."""
 
-    path: Path = Field(default=Path("store"), description="Folder that holds <experiment>.zarr.")
+    path: Path = Field(default=Path("store"), description="Folder of <experiment>.zarr.")
     joint: bool = Field(
         default=False, description="One joint.zarr with a label column per experiment."
     )
     codes: bool = Field(
         default=True,
-        description="Also store base codes (a quarter of the memory traffic in reading).",
+        description="Also store base codes: a quarter of the memory traffic when they are read.",
     )
     seed: int = Field(
         default=0, description="Seed of the row permutation and of the negative pool."
@@ -201,24 +208,24 @@ class Store(Section):
 
 
 class Project(Section):
-    """A whole project file."""
+    """The project file."""
 
     name: Name = Field(description="Name of the project, for reports and stores.")
     reference: Reference
     experiments: list[Experiment] = Field(min_length=1)
-    genomes: list[Genome] = Field(
+    genomes: list[GenomeEntry] = Field(
         default_factory=list,
-        description="Or `registry: FILE`: a file with such a list, shared by projects and kept by "
-        "`crosslabel store add`.",
+        description="Or `registry: FILE`: a file with such a list, which projects can share and "
+        "`crosslabel store add` keeps up to date.",
     )
     sources: Path | None = Field(
-        default=None, description="Table of public files that `crosslabel fetch` brings."
+        default=None, description="Table of public files for `crosslabel fetch`."
     )
     windows: Windows = Field(default_factory=Windows)
     liftover: Liftover = Field(default_factory=Liftover)
     split: Split
     negatives: Negatives = Field(default_factory=Negatives)
-    store: Store = Field(default_factory=Store)
+    store: StoreSection = Field(default_factory=StoreSection)
     training: Training = Field(default_factory=Training)
 
     _file: Path | None = PrivateAttr(default=None)
@@ -226,7 +233,7 @@ class Project(Section):
 
     @property
     def file(self) -> Path | None:
-        """The YAML this was read from."""
+        """The YAML file this was read from."""
         return self._file
 
     @property
@@ -242,7 +249,7 @@ class Project(Section):
         ):
             seen: set[str] = set()
             for name in names:
-                # Names become folders; two that differ in case alone collide on some disks.
+                # Names become folders; two that differ only in case collide on some disks.
                 if name.lower() in seen:
                     raise ValueError(f"{what}: the name {name!r} is used twice")
                 seen.add(name.lower())
@@ -285,7 +292,7 @@ class Project(Section):
         return self
 
     def experiment(self, name: str) -> Experiment:
-        """Return one experiment by name, or raise :class:`ConfigError` that lists them."""
+        """Return one experiment by name, or raise a :class:`ConfigError` that lists them."""
         for experiment in self.experiments:
             if experiment.name == name:
                 return experiment
@@ -295,16 +302,16 @@ class Project(Section):
         )
 
     def trained_experiments(self) -> list[str]:
-        """Names of the experiments the grid trains."""
+        """Return the names of the experiments the grid trains."""
         return list(self.training.experiments) or [e.name for e in self.experiments]
 
     def cells(self) -> list[str]:
-        """Names under which the grid trains: of experiments, and of the run of all outputs."""
+        """Return the names the grid trains under: experiments, and the run of all outputs."""
         each, joint = self.trained_experiments(), [JOINT]
         return {"each": each, "joint": joint, "both": [*each, *joint]}[self.training.outputs]
 
     def is_joint(self, cell: str) -> bool:
-        """Whether a name of the grid is that of the run with an output per experiment."""
+        """Return whether a name of the grid is that of the run with an output per experiment."""
         return self.store.joint and cell == JOINT
 
     def outputs_of(self, cell: str) -> list[str]:
@@ -320,26 +327,24 @@ class Project(Section):
         return [self.experiment(cell).name]
 
     def store_path(self, experiment: str) -> Path:
-        """Path of the store that holds an experiment, or all outputs of a run."""
+        """Return the path of the store that holds an experiment, or all outputs of a run."""
         self.outputs_of(experiment)
         return self.store.path / f"{JOINT if self.store.joint else experiment}.zarr"
 
 
 def _absolute(project: Project, folder: Path) -> Project:
-    """Resolve every relative path of the project against the YAML's folder."""
+    """Resolve every relative path of the project against a folder."""
 
     def walk(value: Any) -> Any:
         if isinstance(value, Path):
             return value if value.is_absolute() else (folder / value).resolve()
-        if isinstance(value, BaseModel):
-            return value.model_copy(
-                update={name: walk(getattr(value, name)) for name in type(value).model_fields}
-            )
+        if isinstance(value, dict):
+            return {key: walk(item) for key, item in value.items()}
         if isinstance(value, list):
             return [walk(item) for item in value]
         return value
 
-    return Project.model_validate(walk(project).model_dump())
+    return Project.model_validate(walk(project.model_dump()))
 
 
 def _section_of(location: Iterable[str | int]) -> type[BaseModel] | None:
@@ -366,7 +371,7 @@ def _dotted(location: Iterable[str | int]) -> str:
 
 
 def explain(error: ValidationError, where: str) -> str:
-    """Turn pydantic's report into one line: key, file, what is allowed."""
+    """Return pydantic's report as one line: key, file, what is allowed."""
     first = error.errors(include_url=False)[0]
     location = first["loc"]
     key = _dotted(location)
@@ -401,7 +406,7 @@ def checked(section: type[S], value: Any, where: str) -> S:
     Raises
     ------
     ConfigError
-        A key is unknown, missing or wrong; `where` says of which file.
+        A key is unknown, missing or wrong; the message begins with `where`.
     """
     try:
         return section.model_validate(value)
@@ -427,7 +432,7 @@ def load_project(path: Path | str) -> Project:
     MissingInputError
         No such file.
     ConfigError
-        Not YAML, or a key is unknown, missing, wrong or contradicts another.
+        The file is not YAML, or a key is unknown, missing, wrong or contradicts another.
     """
     path = Path(path)
     if path.is_dir():
@@ -455,7 +460,7 @@ def _registered(value: dict[Any, Any], path: Path) -> tuple[Path, list[Any]]:
     file = (path.resolve().parent / value["registry"]).resolve()
     entries = read_registry(file)
     for number, entry in enumerate(entries, start=1):
-        checked(Genome, entry, f"{file}, genome {number}")
+        checked(GenomeEntry, entry, f"{file}, genome {number}")
     return file, entries
 
 
@@ -469,7 +474,7 @@ def json_schema() -> dict[str, Any]:
     schema = Project.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "crosslabel project file"
-    # A list, or {registry: FILE}, which load_project replaces by the list in the file.
+    # A list, or {registry: FILE}, which load_project replaces with the list in that file.
     schema["properties"]["genomes"] |= {
         "type": ["array", "object"],
         "properties": {"registry": {"type": "string", "format": "path"}},

@@ -1,4 +1,4 @@
-"""The commented project file of ``crosslabel init``, and the page that explains every key."""
+"""The commented project file of ``crosslabel init``, and the page that documents every key."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ssldata.base.errors import InputError
 from ssldata.base.files import write_text_atomic
 from ssldata.project.project_file import json_schema
 
-#: Name a folder is given when its own cannot be a project's.
+#: Name of a project whose folder has a name that is not allowed.
 _FALLBACK_NAME = "my-project"
 
 _INTRODUCTION = """\
@@ -20,10 +20,10 @@ _INTRODUCTION = """\
 
 One YAML file per project, `project.yaml`. `crosslabel init DIR` writes a commented one,
 `crosslabel schema` prints the JSON schema, and every command checks the whole file before it
-starts: an unknown, missing or contradictory key is one line and exit code 2.
-Relative paths are relative to the file.
+starts: an unknown, missing or contradictory key is reported in one line, with exit code 2.
+Relative paths are relative to the folder of the file.
 
-Made by `crosslabel schema --markdown`; a test keeps it in step with the code.
+This page is printed by `crosslabel schema --markdown`; a test keeps it in step with the code.
 
 """
 
@@ -41,16 +41,16 @@ def template_text(name: str = _FALLBACK_NAME) -> str:
 
 
 def write_template(directory: Path) -> Path:
-    """Write ``project.yaml`` into a folder, made if need be, and return its path.
+    """Write ``project.yaml`` into a folder, created if missing, and return its path.
 
     Raises
     ------
     InputError
-        There is a project file already, or `directory` is a file.
+        The folder has a project file already, or `directory` is a file.
     """
     path = directory / "project.yaml"
     if directory.exists() and not directory.is_dir():
-        raise InputError(f"{directory}: a file, expected a folder; name a new one")
+        raise InputError(f"{directory}: expected a folder, found a file; name a new folder")
     if path.exists():
         raise InputError(f"{path}: exists already and is not overwritten; name a new folder")
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", directory.resolve().name).strip("-._")
@@ -59,7 +59,7 @@ def write_template(directory: Path) -> Path:
 
 
 def schema_page() -> str:
-    """Return the reference page of the project file, in Markdown, made from its JSON schema."""
+    """Return the reference page of the project file in Markdown, made from its JSON schema."""
     schema = json_schema()
     definitions = schema["$defs"]
     lines = [
@@ -107,14 +107,14 @@ def _table(title: str, section: dict[str, Any], definitions: dict[str, Any]) -> 
 
 def _default(value: dict[str, Any]) -> str:
     if "default" not in value:
-        # Defaults made by a factory are not in the schema; all of ours are empty or sections.
+        # The schema lacks defaults made by a factory; all of ours are empty or sections.
         empty = {"array": "`[]`", "object": "`{}`"}
         return "`[]`" if "items" in value else empty.get(value.get("type", ""), "")
     return "" if _section_name(value)[0] else f"`{json.dumps(value['default'])}`"
 
 
 def _kind(value: dict[str, Any], definitions: dict[str, Any]) -> str:
-    """Say in a few words what may stand at a key."""
+    """Return in a few words which values a key may have."""
     if "anyOf" in value:
         return " or ".join(_kind(option, definitions) for option in value["anyOf"])
     if "enum" in value or "const" in value:

@@ -1,4 +1,4 @@
-"""What every section of the project file is made of: strict mappings, plain names, fractions."""
+"""The base class of the sections of the project file, and types of their values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-#: Names become folder and Zarr group names, so they are kept plain.
+#: Names become names of folders and Zarr groups.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 

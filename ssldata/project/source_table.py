@@ -1,4 +1,4 @@
-"""The table of a project's public files: where each goes, where it comes from, what it must be."""
+"""The table of a project's public files: destinations, origins and checksums."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from ssldata.base.errors import InputError, MissingInputError
 from ssldata.base.files import write_text_atomic
@@ -14,7 +15,7 @@ from ssldata.base.files import write_text_atomic
 #: Columns of the table, tab-separated with a header line; all but the first two may be empty.
 COLUMNS = ("path", "mirror", "bytes", "sha256", "sequence_digest", "url", "licence", "note")
 
-#: Columns of the lock file: what files of unknown checksum were when they were first fetched.
+#: Columns of the lock file, which records files without a checksum when they are first fetched.
 LOCK_COLUMNS = ("path", "bytes", "sha256", "origin")
 
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -27,19 +28,19 @@ class Source:
     Attributes
     ----------
     path
-        Where it goes, relative to the project's folder.
+        Destination, relative to the project's folder.
     mirror
-        Where it lies in a mirror.
+        Path in a mirror.
     bytes
-        Its size; None: unknown.
+        Size; None: unknown.
     sha256
-        Of the file. Empty: unknown; the first fetch writes it to the lock file, and later ones
-        hold the file to it.
+        Checksum of the file. Empty: unknown; the first fetch records it in the lock file, and
+        later ones verify it.
     sequence_digest
-        For a genome whose file may differ: the digest of its sequences
-        (:attr:`ssldata.genomes.genome.Genome.digest`) also identifies it. Empty for none.
+        Digest of the sequences (:attr:`ssldata.genomes.genome.Genome.digest`), by which a genome
+        is accepted whose file differs. Empty: only the file itself is accepted.
     url
-        The public address; empty: none is known, `note` says where to look.
+        Public address. Empty: none is known, and `note` describes where to look.
     licence, note
         For people.
     """
@@ -70,9 +71,9 @@ def read_sources(table: Path) -> list[Source]:
     Raises
     ------
     MissingInputError
-        No such table.
+        The table does not exist.
     InputError
-        A missing column, or a row whose values make no sense; named by line.
+        A column is missing, or a row has a wrong value; the message names the line.
     """
     if not table.is_file():
         raise MissingInputError(
@@ -97,16 +98,18 @@ def read_sources(table: Path) -> list[Source]:
             if sources[-1].path in {s.path for s in sources[:-1]}:
                 raise InputError(f"{table}, line {number}: path {sources[-1].path!r} occurs twice")
     if not sources:
-        raise InputError(f"{table}: no files in it; expected a row for each")
+        raise InputError(f"{table}: lists no files; expected a row for each")
     known = _locked(lock_file(table))
     return [
-        source if source.sha256 or source.path not in known else _filled(source, known[source.path])
+        source
+        if source.sha256 or source.path not in known
+        else replace(source, bytes=known[source.path][0], sha256=known[source.path][1])
         for source in sources
     ]
 
 
 def lock_file(table: Path) -> Path:
-    """Return the file beside a table that remembers checksums the table does not know."""
+    """Return the path of the file beside a table that records checksums missing in the table."""
     return table.with_name(f"{table.stem}.lock.tsv")
 
 
@@ -118,7 +121,7 @@ def write_lock(table: Path, found: Mapping[str, tuple[int, str, str]]) -> None:
     table
         The table of sources.
     found
-        Path → bytes, sha256, and where the file came from.
+        Path → bytes, sha256, origin of the file.
     """
     rows = {**_locked(lock_file(table)), **found}
     lines = ["\t".join(LOCK_COLUMNS)]
@@ -135,7 +138,7 @@ def _locked(lock: Path) -> dict[str, tuple[int, str, str]]:
         if not (len(row) == len(LOCK_COLUMNS) and _is_whole(row[1]) and _HASH.fullmatch(row[2])):
             raise InputError(
                 f"{lock}, line {number}: expected path, bytes, sha256 and origin; remove the file "
-                "to record the checksums anew"
+                "to record the checksums again"
             )
     return {path: (int(size), sha256, origin) for path, size, sha256, origin in rows[1:]}
 
@@ -144,14 +147,11 @@ def _is_whole(text: str) -> bool:
     return text.isascii() and text.isdigit()
 
 
-def _filled(source: Source, known: tuple[int, str, str]) -> Source:
-    return replace(source, bytes=known[0], sha256=known[1])
-
-
 def _source(row: list[str], header: list[str], where: str) -> Source:
     if len(row) != len(header):
         raise InputError(f"{where}: expected {len(header)} columns, found {len(row)}")
-    value = {column: text.strip() for column, text in zip(header, row, strict=True)}
+    cells = {column: text.strip() for column, text in zip(header, row, strict=True)}
+    value = {column: cells[column] for column in COLUMNS}
     for column in ("path", "mirror"):
         path = PurePosixPath(value[column])
         # The table may come from someone else: it must not reach outside the project's folder.
@@ -170,13 +170,5 @@ def _source(row: list[str], header: list[str], where: str) -> Source:
             )
     if value["url"] and not value["url"].startswith(("https://", "http://")):
         raise InputError(f"{where}: url is {value['url']!r}; expected http://, https:// or nothing")
-    return Source(
-        path=value["path"],
-        mirror=value["mirror"],
-        bytes=int(size) if size else None,
-        sha256=value["sha256"],
-        sequence_digest=value["sequence_digest"],
-        url=value["url"],
-        licence=value["licence"],
-        note=value["note"],
-    )
+    fields: dict[str, Any] = {**value, "bytes": int(size) if size else None}
+    return Source(**fields)

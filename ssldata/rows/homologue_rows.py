@@ -25,10 +25,10 @@ from ssldata.rows.windows import (
     HAS_N,
     KEEP,
     OFF_CONTIG,
+    BinGrid,
     by_contig,
     is_positive,
     kept_contigs,
-    spread,
     touches,
 )
 
@@ -54,9 +54,9 @@ def homologue_rows(
     genome
         The target genome; ``lifted.contig`` indexes its contig names.
     name
-        Of the genome.
+        Name of the genome.
     sources
-        Of the store.
+        Source intervals of the store.
     lifted
         One result per source.
 
@@ -101,24 +101,16 @@ def homologue_rows(
         "rows": len(rows),
         **count_positives(rows),
         "negative_train": ranges["negative"][1] - ranges["negative"][0],
-        # Mapped, and yet the source of no row: dropped above, or no bin is covered enough by it.
+        # Mapped, but the source of no row: dropped above, or it covers no bin enough.
         "sources_without_row": int((usable & positive & ~with_row).sum()),
     }
     return HomologueRows(rows=rows, ranges=ranges, counts=counts)
 
 
-def _kept_rows(
-    project: Project, genome: Genome, rows: Rows
-) -> tuple[NDArray[np.bool_], dict[str, int]]:
-    """Return which rows have a whole stored window without N, and count the others."""
-    reason = window_reasons(
-        genome,
-        Intervals(rows.contig, rows.start, rows.end),
-        size=project.windows.size,
-        stored=project.windows.stored,
-        n_policy=project.windows.n_policy,
-    )
-    return reason == KEEP, {
+def _kept_rows(project: Project, genome: Genome, rows: Rows) -> tuple[Rows, dict[str, int]]:
+    """Return the rows whose stored window is whole and has no N, and count the others."""
+    reason = window_reasons(genome, _bins(rows), project.windows)
+    return rows.take(reason == KEEP), {
         "off_contig": int((reason == OFF_CONTIG).sum()),
         "has_n": int((reason == HAS_N).sum()),
     }
@@ -147,8 +139,7 @@ def _lifted_bins(
         source=chosen,
         locus=sources.locus[chosen],
     )
-    keep, counts = _kept_rows(project, genome, rows)
-    return rows.take(keep), counts
+    return _kept_rows(project, genome, rows)
 
 
 def _rebinned(
@@ -160,55 +151,41 @@ def _rebinned(
     usable: NDArray[np.bool_],
 ) -> tuple[Rows, dict[str, int]]:
     """Tile the target genome against the lifted peaks."""
-    settings = project.windows
-    size = settings.size
+    size = project.windows.size
+    grid = BinGrid(size, genome.sizes // size)
     chosen = np.flatnonzero(usable)
-    experiments = sources.label.shape[1]
-    bins_per_contig = genome.sizes // size
-    offset = np.concatenate(([0], np.cumsum(bins_per_contig)))
-
-    def pairs_of(intervals: Intervals) -> tuple[NDArray[np.int64], ...]:
-        pairs = spread(intervals, size=size)
-        contig = intervals.contig[pairs.row]
-        whole = pairs.bin < bins_per_contig[contig]
-        return (offset[contig] + pairs.bin)[whole], pairs.row[whole], pairs.overlap[whole]
-
-    bins, rows_of, overlap = pairs_of(targets.take(chosen))
-    touched, best = best_source(bins, chosen[rows_of], overlap)
-    coverage = np.zeros((len(touched), experiments), np.int32)
-    for column in range(experiments):
-        union = merge(targets.take(chosen[sources.label[chosen, column] > 0]))
-        covered, _, bases = pairs_of(union)
-        np.add.at(coverage[:, column], np.searchsorted(touched, covered), bases.astype(np.int32))
-    label = is_positive(coverage, size=size, min_overlap=settings.min_overlap).astype(np.uint8)
-    mixed = mixed_split(bins, sources.split[chosen[rows_of]], touched)
-    positive = label.any(axis=1)
+    pairs = grid.pairs(targets.take(chosen))
+    origin = chosen[pairs.row]
+    touched, best = best_source(pairs.bin, origin, pairs.overlap)
+    unions = [merge(targets.take(chosen[column > 0])) for column in sources.label[chosen].T]
+    coverage = grid.coverage(touched, unions)
+    covered = is_positive(coverage, size=size, min_overlap=project.windows.min_overlap)
+    mixed = mixed_split(pairs.bin, sources.split[origin], touched)
+    positive = covered.any(axis=1)
     kept = positive & ~mixed
-    contig = (np.searchsorted(offset, touched[kept], side="right") - 1).astype(np.int32)
-    start = (touched[kept] - offset[contig]) * size
-    source = best[kept]
+    bins, source = grid.intervals(touched[kept]), best[kept]
     rows = Rows(
-        contig=contig,
-        start=start,
-        end=start + size,
+        contig=bins.contig,
+        start=bins.start,
+        end=bins.end,
         strand=lifted.strand[source],
-        label=label[kept],
+        label=covered[kept].astype(np.uint8),
         coverage=coverage[kept],
         split=sources.split[source],
         source=source,
         locus=sources.locus[source],
     )
-    keep, counts = _kept_rows(project, genome, rows)
-    return rows.take(keep), counts | {"two_splits": int((positive & mixed).sum())}
+    rows, counts = _kept_rows(project, genome, rows)
+    return rows, counts | {"two_splits": int((positive & mixed).sum())}
 
 
 def _away_from_held_out(project: Project, rows: Rows, positives: Rows) -> tuple[Rows, int]:
     """Drop train rows that share a stored base with a positive of validation or test; count them.
 
-    Two sources may lie on one place of the target genome, and context reaches over a bin's ends:
-    a test sequence would be trained on under a train source's name.
+    Two sources may be lifted to the same place, and context extends beyond a bin: a test sequence
+    would be trained on as the homologue of a train source.
     """
-    pad = (project.windows.stored - project.windows.size) // 2
+    pad = project.windows.padding
 
     def windows(rows: Rows) -> Intervals:
         return Intervals(rows.contig, rows.start - pad, rows.end + pad)
@@ -219,9 +196,13 @@ def _away_from_held_out(project: Project, rows: Rows, positives: Rows) -> tuple[
 
 
 def _away_from_peaks(rows: Rows, peaks: Intervals) -> tuple[Rows, int]:
-    """Drop rows whose bin shares a base with a lifted peak; return how many there were."""
-    near = _on(merge(peaks), Intervals(rows.contig, rows.start, rows.end))
+    """Drop rows whose bin shares a base with a lifted peak; count them."""
+    near = _on(merge(peaks), _bins(rows))
     return rows.take(~near), int(near.sum())
+
+
+def _bins(rows: Rows) -> Intervals:
+    return Intervals(rows.contig, rows.start, rows.end)
 
 
 def _on(union: Intervals, windows: Intervals) -> NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""BED and narrowPeak in, checked; merging through pyranges.
+"""Read and check BED and narrowPeak files; merge intervals with pyranges.
 
 Coordinates are 0-based half-open. This is the only module that imports pyranges.
 """
@@ -58,13 +58,13 @@ class Peaks:
     Attributes
     ----------
     intervals
-        After the fixed-width extension, clipped to the contig.
+        After extension to the fixed width, clipped to the contig.
     score
-        float32 (n,), BED column 5, 0 where there is none.
+        float32 (n,), BED column 5, 0 where it is missing.
     counts
         What was read and what was left out: ``lines``, ``kept``, ``unknown_contig``, ``clipped``.
     unknown
-        Contigs of the file that the genome does not have, with their number of lines.
+        Contigs of the file that the genome lacks, with their number of lines.
     """
 
     intervals: Intervals
@@ -74,14 +74,14 @@ class Peaks:
 
 
 def read_text(path: Path) -> str:
-    """Read a text file that may be gzip (told by its first bytes, not by its name).
+    """Read a text file, which may be gzip (recognised by its first bytes, not by its name).
 
     Raises
     ------
     MissingInputError
-        No such file.
+        The file does not exist.
     InputError
-        The gzip stream is damaged or cut off, or the bytes are not text.
+        The gzip data are damaged or truncated, or the bytes are not text.
     """
     if not path.is_file():
         raise MissingInputError(f"{path}: no such file")
@@ -91,7 +91,7 @@ def read_text(path: Path) -> str:
             data = gzip.decompress(data)
         except (EOFError, OSError, zlib.error) as exc:
             raise InputError(
-                f"{path}: gzip data damaged or cut off ({exc}); fetch or copy the file again"
+                f"{path}: gzip data damaged or truncated ({exc}); fetch or copy the file again"
             ) from exc
     try:
         return data.decode("utf-8")
@@ -107,7 +107,7 @@ def _integer(text: str, what: str) -> int:
 
 
 def _span(fields: list[str], *, empty: bool) -> tuple[int, int]:
-    """Return start and end of a BED line; a ValueError says what is wrong with it."""
+    """Return start and end of a BED line, or raise a ValueError that describes its fault."""
     if len(fields) < 3:
         raise ValueError(f"{len(fields)} columns, expected contig, start, end")
     start, end = _integer(fields[1], "start"), _integer(fields[2], "end")
@@ -129,7 +129,7 @@ def _check_end(end: int, contig: str, size: int) -> None:
 
 
 def _score(fields: list[str]) -> float:
-    """Return column 5 of a BED line, 0 where there is none."""
+    """Return column 5 of a BED line, 0 where it is missing."""
     if len(fields) < 5 or fields[4] in {"", "."}:
         return 0.0
     try:
@@ -164,14 +164,15 @@ def read_peaks(
     ----------
     path
         BED (3 columns or more) or narrowPeak, plain or gzip. Header lines (``#``, ``track``,
-        ``browser``) and blank lines are passed over; LF or CRLF; tab, or white space without tabs.
+        ``browser``) and blank lines are skipped; LF or CRLF; columns are separated by tabs, or by
+        white space in lines without tabs.
     names, sizes
         Contigs of the labelled genome, and their sizes in bases.
     aliases
         Other names of contigs, alias → name.
     width
-        When given, each peak becomes `width` bases: [summit − width // 2, … + width), clipped to
-        the contig.
+        If given, each peak becomes `width` bases: [summit − width // 2, … + width), clipped to the
+        contig.
 
     Returns
     -------
@@ -180,10 +181,10 @@ def read_peaks(
     Raises
     ------
     MissingInputError
-        No such file.
+        The file does not exist.
     InputError
-        A line is malformed, ends before it starts, or leaves its contig; no peak at all; or no
-        peak lies on a known contig.
+        A line is malformed, ends before it starts, or extends beyond its contig; the file has no
+        peaks; or no peak lies on a contig of the genome.
     """
     index = {name: i for i, name in enumerate(names)}
     for alias, name in (aliases or {}).items():
@@ -224,14 +225,14 @@ def read_peaks(
         example = next(iter(unknown))
         near = difflib.get_close_matches(example, names, n=3) or list(names[:3])
         raise InputError(
-            f"{path}: none of {lines} peaks is on a contig of the genome: the file says "
+            f"{path}: none of {lines} peaks is on a contig of the genome: the file has "
             f"{example!r}, the genome has {', '.join(near)}, …; map the names under "
             "'reference.aliases'"
         )
     intervals = Intervals(
         np.array(contigs, np.int32), np.array(starts, np.int64), np.array(ends, np.int64)
     )
-    # lexsort is stable, so equal intervals keep the order of the file.
+    # lexsort is stable: equal intervals keep the order of the file.
     order = np.lexsort((intervals.end, intervals.start, intervals.contig))
     return Peaks(
         intervals=intervals.take(order),
@@ -250,8 +251,8 @@ def merge(intervals: Intervals) -> Intervals:
     """Return the union of intervals: overlapping and abutting ones merged, sorted."""
     if not len(intervals):
         return intervals
-    # All contigs on one axis, with room between them; and the compiled loop of pyranges without its
-    # data frames, which cost 5 ms a call.
+    # All contigs on one axis, with gaps between them, for one call of the compiled loop of
+    # pyranges; its data frames would cost 5 ms per call.
     low = min(0, int(intervals.start.min()))
     reach = np.zeros(int(intervals.contig.max()) + 1, np.int64)
     np.maximum.at(reach, intervals.contig, intervals.end)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +23,11 @@ from ssldata.rows.row_table import (
     window_reasons,
 )
 from ssldata.rows.splits import TRAIN, VALIDATION, split_of
-from ssldata.rows.windows import HAS_N, KEEP, OFF_CONTIG, Spread, is_positive, kept_contigs, spread
+from ssldata.rows.windows import HAS_N, KEEP, OFF_CONTIG, BinGrid, is_positive, kept_contigs
 
-#: Bins looked at at a time.
+#: Bins examined at a time.
 _PORTION = 262_144
-#: Candidates per wanted lifted negative: some do not map, and some land on a lifted peak.
+#: Candidates per wanted lifted negative: some do not map, some are lifted onto a lifted peak.
 _NEGATIVE_CANDIDATES = 4
 
 
@@ -43,38 +42,10 @@ class ReferenceRows:
 
 
 @dataclass(frozen=True)
-class _Grid:
-    """The bins of a genome, numbered through its contigs; the rest at a contig's end has none."""
-
-    size: int
-    per_contig: NDArray[np.int64]
-
-    @cached_property
-    def first(self) -> NDArray[np.int64]:
-        """int64 (contigs + 1,): number of the first bin of each contig, and of all bins."""
-        return np.concatenate(([0], np.cumsum(self.per_contig)))
-
-    def intervals(self, bins: NDArray[np.int64]) -> Intervals:
-        """Return where bins lie."""
-        contig = (np.searchsorted(self.first, bins, side="right") - 1).astype(np.int32)
-        start = (bins - self.first[contig]) * self.size
-        return Intervals(contig, start, start + self.size)
-
-    def pairs(self, intervals: Intervals) -> Spread:
-        """Return every interval with every bin that it touches."""
-        pairs = spread(intervals, size=self.size)
-        contig = intervals.contig[pairs.row]
-        whole = pairs.bin < self.per_contig[contig]
-        return Spread(
-            pairs.row[whole], (self.first[contig] + pairs.bin)[whole], pairs.overlap[whole]
-        )
-
-
-@dataclass(frozen=True)
 class _Touched:
     """The bins that share a base with a peak, ascending; all arrays have one entry per bin.
 
-    `source` is the peak with most bases in the bin, `locus` its merged peak; `mixed` are bins
+    `source` is the peak with most bases in the bin and `locus` its merged peak; `mixed` marks bins
     touched by peaks of two splits.
     """
 
@@ -90,9 +61,10 @@ class _Touched:
 
 @dataclass(frozen=True)
 class _Scan:
-    """What a pass over all bins found: why touched ones are not stored, and the others to store.
+    """The result of a pass over all bins.
 
-    `train` and `held_out` are the numbers of usable bins that no peak touches, ascending.
+    `reason` is why each touched bin is not stored; `train` and `held_out` are the usable bins that
+    no peak touches, ascending.
     """
 
     reason: NDArray[np.int8]
@@ -106,8 +78,8 @@ def _on_kept_contigs(
 ) -> tuple[dict[str, Peaks], int]:
     """Return the peaks on contigs that are not excluded, and the number of the others.
 
-    An excluded contig may be another copy of a test contig (chr8_KI270821v1_alt): its peaks are no
-    source, or their homologues on chr8 of another genome would train.
+    An excluded contig may be another copy of a test contig (chr8_KI270821v1_alt). Its peaks are no
+    sources, or their homologues on chr8 of another genome would be trained on.
     """
     masks = {e: kept[p.intervals.contig] for e, p in peaks.items()}
     chosen = {
@@ -122,7 +94,7 @@ def reference_rows(
 ) -> ReferenceRows:
     """Label the bins of the reference and choose the rows of ``reference/``.
 
-    Memory grows with the peaks and the rows, and by a number per bin that no peak touches.
+    Memory grows with the peaks and the rows, plus one number per bin that no peak touches.
 
     Parameters
     ----------
@@ -133,7 +105,7 @@ def reference_rows(
     genome
         The labelled genome.
     peaks
-        Per experiment.
+        Peaks of each experiment.
 
     Returns
     -------
@@ -143,9 +115,9 @@ def reference_rows(
     settings = project.windows
     kept = kept_contigs(genome.names, settings.exclude)
     peaks, excluded_peaks = _on_kept_contigs({e: peaks[e] for e in experiments}, kept)
-    grid = _Grid(settings.size, genome.sizes // settings.size)
+    grid = BinGrid(settings.size, genome.sizes // settings.size)
 
-    # All peaks of the store, sorted; loci are their union.
+    # All peaks of the store, sorted; the loci are their union.
     every = Intervals(
         *(
             np.concatenate([getattr(peaks[e].intervals, f) for e in experiments])
@@ -232,14 +204,14 @@ def reference_rows(
 def _own_coverage(
     every: Intervals, owner: NDArray[np.int64], experiments: int
 ) -> NDArray[np.int32]:
-    """Return the bases of every peak in the column of its experiment."""
+    """Return the width of every peak, in the column of its experiment."""
     own = np.zeros((len(every), experiments), np.int32)
     own[np.arange(len(every)), owner] = every.end - every.start
     return own
 
 
 def _touched(
-    grid: _Grid,
+    grid: BinGrid,
     every: Intervals,
     loci: Intervals,
     locus: NDArray[np.int64],
@@ -251,11 +223,7 @@ def _touched(
     """Label the bins that share a base with a peak."""
     pairs = grid.pairs(every)
     bins, source = best_source(pairs.bin, pairs.row, pairs.overlap)
-    coverage = np.zeros((len(bins), len(peaks)), np.int32)
-    for column, one in enumerate(peaks.values()):
-        covered = grid.pairs(merge(one.intervals))
-        at = np.searchsorted(bins, covered.bin)
-        np.add.at(coverage[:, column], at, covered.overlap.astype(np.int32))
+    coverage = grid.coverage(bins, [merge(one.intervals) for one in peaks.values()])
     label = is_positive(coverage, size=grid.size, min_overlap=project.windows.min_overlap)
     intervals, unit = grid.intervals(bins), loci.start[locus[source]]
     return _Touched(
@@ -271,14 +239,14 @@ def _touched(
 
 
 def _scan(
-    grid: _Grid,
+    grid: BinGrid,
     touched: NDArray[np.int64],
     project: Project,
     genome: Genome,
     kept: NDArray[np.bool_],
 ) -> _Scan:
-    """Look at every bin of the genome, a portion at a time."""
-    settings, total = project.windows, int(grid.first[-1])
+    """Examine every bin of the genome, a portion at a time."""
+    total = int(grid.first[-1])
     reasons = np.full(len(touched), KEEP, np.int8)
     number = np.int32 if total < 2**31 else np.int64
     parts: dict[int, list[NDArray[np.integer]]] = {TRAIN: [], VALIDATION: []}
@@ -290,17 +258,11 @@ def _scan(
         on_kept = kept[intervals.contig]
         excluded += int((~on_kept).sum())
         bins, intervals = bins[on_kept], intervals.take(on_kept)
-        reason = window_reasons(
-            genome,
-            intervals,
-            size=settings.size,
-            stored=settings.stored,
-            n_policy=settings.n_policy,
-        )
+        reason = window_reasons(genome, intervals, project.windows)
         counts.update(dict(enumerate(np.bincount(reason, minlength=HAS_N + 1).tolist())))
         plain = reason == KEEP
         low, high = np.searchsorted(touched, (first, first + _PORTION))
-        # Peaks on excluded contigs are gone: every touched bin is among these.
+        # Peaks on excluded contigs were removed, so every touched bin is among these.
         here = np.searchsorted(bins, touched[low:high])
         reasons[low:high] = reason[here]
         plain[here] = False
@@ -323,7 +285,7 @@ def _scan(
 
 
 def _plain_rows(
-    grid: _Grid,
+    grid: BinGrid,
     bins: NDArray[np.integer],
     project: Project,
     genome: Genome,

@@ -1,4 +1,4 @@
-"""Rows of a store before their sequences are read: what they are, which are kept, in which order.
+"""Rows of a store before their sequences are read: their columns, their selection, their order.
 
 The rules are those of ``docs/store-format.md``.
 """
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ssldata.base.keyed_random import permutation
 from ssldata.genomes.genome import Genome
+from ssldata.project.project_file import Windows
 from ssldata.rows.intervals import Intervals
 from ssldata.rows.splits import SPLIT_NAMES, TEST, TRAIN, VALIDATION
 from ssldata.rows.windows import HAS_N, KEEP, OFF_CONTIG, by_contig, touches
@@ -29,7 +30,7 @@ class Rows:
     label, coverage
         uint8 and int32 (n, experiments).
     split
-        int8, of the source interval.
+        int8, split of the source interval.
     source, locus
         int64, −1 for none.
     """
@@ -54,7 +55,7 @@ class Rows:
 
     @property
     def positive(self) -> NDArray[np.bool_]:
-        """Rows with a label 1 in any experiment."""
+        """Which rows have label 1 in any experiment."""
         return np.asarray(self.label.any(axis=1), dtype=bool)
 
     @staticmethod
@@ -96,36 +97,23 @@ class Sources:
 
     @property
     def positives(self) -> int:
-        """Number of positive sources; they come first."""
+        """Number of positive sources, which come first."""
         return int(self.label.any(axis=1).sum())
 
 
-def window_reasons(
-    genome: Genome, bins: Intervals, *, size: int, stored: int, n_policy: str
-) -> NDArray[np.int8]:
+def window_reasons(genome: Genome, bins: Intervals, windows: Windows) -> NDArray[np.int8]:
     """Return for every bin whether its stored window is kept, leaves the contig or has an N.
-
-    Parameters
-    ----------
-    genome
-        Where the bins lie.
-    bins
-        Bins of `size` bases.
-    size, stored
-        Bases of a bin, and bases stored per row.
-    n_policy
-        ``drop`` or ``keep``.
 
     Returns
     -------
     int8 (n,)
         :data:`~ssldata.rows.windows.KEEP`, ``OFF_CONTIG`` or ``HAS_N``.
     """
-    pad = (stored - size) // 2
-    start, end = bins.start - pad, bins.start - pad + stored
+    start = bins.start - windows.padding
+    end = start + windows.stored
     reason = np.full(len(bins), KEEP, np.int8)
     reason[(start < 0) | (end > genome.sizes[bins.contig])] = OFF_CONTIG
-    if n_policy == "drop":
+    if windows.n_policy == "drop":
         for contig, rows in by_contig(bins.contig):
             here = rows[reason[rows] == KEEP]
             if len(here):
@@ -134,10 +122,11 @@ def window_reasons(
 
 
 def ordered(rows: Rows, *, seed: int, group: str) -> tuple[Rows, dict[str, tuple[int, int]]]:
-    """Put rows into stored order: train positives, train negatives, validation, test.
+    """Return rows in stored order, and the range of each part.
 
-    Train rows are permuted under (seed, group), so that contiguous reads are random samples. The
-    others are in genome order.
+    Train positives come first, then train negatives, validation and test. Train rows are permuted
+    under (seed, group), so that contiguous reads are random samples; the others are in genome
+    order.
     """
     order = np.lexsort((rows.source, rows.strand, rows.start, rows.contig))
     split, positive = rows.split[order], rows.positive[order]
@@ -164,9 +153,9 @@ def best_source(
     pairs_source: NDArray[np.int64],
     pairs_overlap: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the bins of the pairs (unique, ascending) and each one's source.
+    """Return the bins of the pairs (unique, ascending) and the source of each.
 
-    The source has most bases in the bin; of equals the lowest index.
+    That is the interval with most bases in the bin; of equals the one with the lowest index.
     """
     order = np.lexsort((pairs_source, -pairs_overlap, pairs_bin))
     bins, first = np.unique(pairs_bin[order], return_index=True)

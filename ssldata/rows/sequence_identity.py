@@ -1,4 +1,4 @@
-"""How alike are an interval and its homologue: identical bases among the aligned ones."""
+"""The identity of an interval and its homologue: the share of identical aligned bases."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ssldata.liftover.lift import pieces
 from ssldata.liftover.lift_result import LiftResult, Pieces, Status
 from ssldata.rows.intervals import Intervals
 
-#: Intervals whose aligned blocks, and bases that, are in memory at a time.
+#: Intervals whose aligned blocks are in memory at a time, and bases that are.
 _INTERVALS, _BASES = 16_384, 1_048_576
 
 
@@ -27,18 +27,18 @@ def identical_share(
     target_codes: NDArray[np.int32],
     query_contigs: NDArray[np.int32],
 ) -> NDArray[np.float32]:
-    """Compare every aligned base pair inside the one locus of each mapped interval.
+    """Return the share of identical bases between each mapped interval and its homologue.
 
     Parameters
     ----------
     reference, genome
         The labelled and the target genome.
     index
-        Of the chains between them.
+        Index of the chains between them.
     intervals
         In the labelled genome.
     lifted
-        Where they lie in the target genome, its contigs as the index numbers them.
+        Their homologues, with contigs numbered as in the index.
     target_codes
         Contig of the labelled genome → its number in the index, −1 for none.
     query_contigs
@@ -47,7 +47,7 @@ def identical_share(
     Returns
     -------
     float32 (n,)
-        Identical pairs among the pairs without an N; 0 for an interval without homologue.
+        Identical pairs among the aligned pairs without N; 0 for an interval without a homologue.
     """
     counts = np.zeros((len(lifted), 2), np.int64)
     mapped = np.flatnonzero(lifted.status == Status.MAPPED)
@@ -70,7 +70,7 @@ def identical_share(
 
 
 def _inside(blocks: Pieces, rows: NDArray[np.int64], lifted: LiftResult) -> NDArray[np.int64]:
-    """Return which blocks lie in the locus of their interval; others belong to lesser chains."""
+    """Return which blocks lie in the locus of their interval; others are of chains not chosen."""
     row = rows[blocks.interval]
     return np.flatnonzero(
         (blocks.query_contig == lifted.contig[row])

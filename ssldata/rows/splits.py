@@ -1,7 +1,7 @@
-"""Train, validation and test as a pure function of the source interval in the labelled genome.
+"""Training, validation and test set as a pure function of the source interval.
 
-A homologue belongs to the split of the reference interval it was lifted from, whatever genome and
-contig it lies on, so nothing homologous to a test peak is ever trained on.
+A homologue belongs to the split of the reference interval it was lifted from, whatever its genome
+and contig, so nothing homologous to a test peak is ever trained on.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SPLIT_NAMES = ("train", "validation", "test")
 
 
 def check_contigs(split: Split, names: Sequence[str], where: str) -> None:
-    """Raise :class:`ConfigError` when a test or validation contig is not in the genome."""
+    """Raise a :class:`ConfigError` if a test or validation contig is not in the genome."""
     known = set(names)
     for key in ("test", "validation"):
         missing = [name for name in getattr(split, key) if name not in known]
@@ -43,11 +43,11 @@ def split_of(
     contig
         int32 (n,), index into `names`.
     unit
-        int64 (n,), what is kept together when validation is a fraction: the start of the merged
-        peak for a peak or a bin that touches one, the bin's own start otherwise. Not read when
+        int64 (n,), what stays together when validation is a fraction: the start of the merged peak
+        for a peak or a bin that touches one, otherwise the start of the bin. Ignored when
         validation contigs are named.
     split
-        The rule.
+        The section ``split`` of the project file.
     names
         Contigs of the labelled genome.
 

@@ -1,10 +1,10 @@
-"""A simulated clade: a complete small project whose every answer is known.
+"""A simulated clade: a complete small project with a known truth.
 
 Genomes evolve from a common ancestor along a tree with the labelled genome as one leaf; binding
-sites planted in the ancestor are kept by selection, so most of them are conserved in the
-relatives. The files written (sequences, chains, peaks, ``project.yaml``) are what a user would
-have; the :class:`World` returned, and ``truth.npz``, hold the exact base-to-base alignment they
-came from. It is what the tests check against, and what the demo runs when real data cannot be had.
+sites planted in the ancestor are under selection, so most of them are conserved in the relatives.
+The files written (sequences, chains, peaks, ``project.yaml``) are what a user would have; the
+:class:`~ssldata.simulation.truth.World` returned, and ``truth.npz``, hold the exact base-to-base
+alignment behind them, which tests compare with.
 """
 
 from __future__ import annotations
@@ -28,23 +28,7 @@ from ssldata.simulation.clade_files import (
 )
 from ssldata.simulation.evolution import Evolution, Motif, Sites, Tract, aligned_blocks
 from ssldata.simulation.history import ancestor, grow_clade
-from ssldata.simulation.truth import (
-    TRUTH,
-    BaseMap,
-    SimulatedGenome,
-    World,
-    load_world,
-    save_world,
-)
-
-__all__ = [
-    "BaseMap",
-    "SimulatedGenome",
-    "World",
-    "load_world",
-    "simulate_clade",
-    "small_clade",
-]
+from ssldata.simulation.truth import TRUTH, SimulatedGenome, World, save_world
 
 #: Name of the labelled genome and of the two experiments.
 REFERENCE = "simref"
@@ -74,9 +58,9 @@ def simulate_clade(
     Parameters
     ----------
     out_dir
-        Folder to write; made when missing. Refused when it holds anything but an older clade.
+        Folder to write, created if missing; refused if it holds anything but an older clade.
     seed
-        The same seed and options give the same bytes.
+        Equal seeds and options give equal bytes.
     contigs, contig_size
         Number of main contigs of the reference (at least 3: train, validation and test) and
         their mean size in bases.
@@ -96,7 +80,7 @@ def simulate_clade(
     Returns
     -------
     World
-        The truth; :func:`load_world` reads it again.
+        The truth; :func:`ssldata.simulation.truth.load_world` reads it again.
 
     Raises
     ------
@@ -126,10 +110,6 @@ def simulate_clade(
     test, validation = _held_out(contigs)
     reference, relatives = grow_clade(first, evolution, distances, test, rng)
 
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "genomes").mkdir(exist_ok=True)
-    (folder / "chains").mkdir(exist_ok=True)
-    (folder / "peaks").mkdir(exist_ok=True)
     described = SimulatedGenome(
         REFERENCE,
         tuple(t.name for t in reference),
@@ -222,7 +202,7 @@ def _chain_path(number: int) -> Path:
 
 
 def _chain_names(names: list[str], number: int) -> tuple[str, ...]:
-    """Let the chain of the second relative spell contigs otherwise (accessions, as often seen)."""
+    """Return contig names for a chain: accessions for the second relative, as often seen."""
     if number != 2:
         return tuple(names)
     return tuple(f"ACC{index:04d}.1" for index in range(1, len(names) + 1))
@@ -232,7 +212,7 @@ def _site_positions(tracts: Sequence[Tract], sites: Sites) -> npt.NDArray[np.int
     table = np.tile(np.array([-1, -1, 0], dtype=np.int64), (len(sites), 1))
     for index, tract in enumerate(tracts):
         held = np.flatnonzero((tract.site >= 0) & ~tract.duplicate)
-        # No indel or break ever cuts a kept site, so its first base here is its left end.
+        # No indel or breakpoint cuts a conserved site, so its first base here is its left end.
         which, first = np.unique(tract.site[held], return_index=True)
         left = held[first]
         table[which, 0] = index
@@ -242,7 +222,7 @@ def _site_positions(tracts: Sequence[Tract], sites: Sites) -> npt.NDArray[np.int
 
 
 def _write_fasta(path: Path, tracts: Sequence[Tract], rng: np.random.Generator) -> None:
-    """Write a genome with soft-masked stretches and runs of unknown bases, one beside a site."""
+    """Write a genome with soft-masked stretches and runs of N, one of them beside a site."""
     masks = []
     for tract in tracts:
         mask = np.zeros(len(tract), dtype=np.uint8)
@@ -264,7 +244,7 @@ def _write_fasta(path: Path, tracts: Sequence[Tract], rng: np.random.Generator) 
 def _peaks(
     reference: Sequence[Tract], sites: Sites, motif: int, spurious: int, rng: np.random.Generator
 ) -> list[tuple[SimulatedPeak, int]]:
-    """Return peaks and their sites (−1: none), the strongest first as peak callers write them."""
+    """Return peaks and their sites (−1: none), strongest first, as peak callers write them."""
     places: list[tuple[int, int, int]] = []
     for index, tract in enumerate(reference):
         held = np.flatnonzero(tract.site >= 0)
@@ -277,12 +257,12 @@ def _peaks(
     weights = _sizes(reference) / _sizes(reference).sum()
     for index in rng.choice(len(reference), size=spurious, p=weights).tolist():
         places.append((index, int(rng.integers(0, len(reference[index]))), -1))
-    # One summit on the border of two windows: each is half covered, which is not enough.
+    # One summit on the border of two windows covers each by half, which is not enough.
     places.append((0, int(rng.integers(2, len(reference[0]) // 200 - 1)) * 200, -1))
     found = []
     for index, at, site in places:
         size = len(reference[index])
-        # Summits scatter around the site by some bases, as in real experiments.
+        # Summits scatter around the site by a few bases, as in real experiments.
         jitter = round(float(rng.normal(0, 8))) if site >= 0 else 0
         summit = min(max(at + jitter, 0), size - 1)
         left, right = rng.integers(70, 260, 2).tolist()
@@ -311,7 +291,7 @@ def _project_text(
 ) -> str:
     aliases = [n for n in world.reference.contigs if n.startswith("chr")]
     lines = [
-        "# A simulated clade with known truth (ssldata.simulation.clade).",
+        "# A simulated clade with known truth (ssldata.simulate).",
         "name: simulated",
         "reference:",
         f"  name: {REFERENCE}",

@@ -1,4 +1,4 @@
-"""Files of a simulated clade: FASTA, chain and peak files, the same bytes every time."""
+"""Files of a simulated clade: reproducible FASTA, chain and peak files."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ssldata.base.files import atomic_path
 
 _LETTERS = np.frombuffer(b"ACGT", dtype=np.uint8)
 
-#: Aligned runs further apart than this many bases on either side go to separate chains.
+#: Aligned runs farther apart than this many bases in either genome go to separate chains.
 LARGEST_CHAIN_GAP = 20_000
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all; ``.gz`` files are compressed, without a date."""
+    """Write a file whole or not at all; ``.gz`` files are compressed, without a timestamp."""
     if path.suffix == ".gz":
         data = gzip.compress(data, compresslevel=4, mtime=0)
     with atomic_path(path) as temporary:
@@ -34,8 +34,8 @@ def fasta_text(
     Parameters
     ----------
     records
-        Name, base codes, and what to do to each base: 0 as it is, 1 soft-masked (lower case),
-        2 unknown (``N``), 3 unknown and soft-masked (``n``).
+        Name, base codes, and mask of each base: 0 none, 1 soft-masked (lower case), 2 unknown
+        (``N``), 3 unknown and soft-masked (``n``).
     width
         Bases per line.
     """
@@ -68,7 +68,7 @@ class _Chain:
         return sum(length for _, length, _ in self.blocks)
 
     def takes(self, target_start: int, query_start: int) -> bool:
-        """Whether a block can follow: in order on both sides, and not too far away."""
+        """Return whether a block can follow: in order in both genomes, and not too far away."""
         start, length, query = self.blocks[-1]
         gaps = target_start - (start + length), query_start - (query + length)
         return min(gaps) >= 0 and max(gaps) <= LARGEST_CHAIN_GAP
@@ -81,21 +81,21 @@ def chain_text(
 ) -> str:
     """Return a UCSC chain file with exactly the given aligned blocks.
 
-    Blocks that follow each other on the same contigs and strand form one chain, best (most
-    aligned bases) first. In the format, query coordinates of a ``-`` chain count along the
-    reverse complement of the contig.
+    Blocks that follow each other on the same contigs and strand form one chain; chains with most
+    aligned bases come first. Query coordinates of a ``-`` chain count along the reverse complement
+    of the contig, as the format demands (https://genome.ucsc.edu/goldenPath/help/chain.html).
 
     Parameters
     ----------
     blocks
-        As made by :func:`ssldata.simulation.evolution.aligned_blocks`.
+        As returned by :func:`ssldata.simulation.evolution.aligned_blocks`.
     target, query
         Name and size of every contig of the old and the new genome.
     """
     chains: list[_Chain] = []
     newest: dict[tuple[int, int, int, int], _Chain] = {}
     for copy, contig, start, length, other, position, strand in blocks.tolist():
-        # `position` is aligned to the first base; on '-' it is the last base of the forward block.
+        # `position` is aligned to the first base: on '-' the last base of the forward block.
         query_start = position if strand > 0 else query[other][1] - 1 - position
         key = (copy, contig, other, strand)
         chain = newest.get(key)

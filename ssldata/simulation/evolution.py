@@ -1,8 +1,8 @@
-"""Genomes that evolve: substitutions, indels and rearrangements with every base's history kept.
+"""Genomes that evolve by substitutions, indels and rearrangements, with the history of every base.
 
 Every base carries the id of the ancestral base it descends from, so the alignment of any two
-genomes is exact by construction: two bases are aligned when their ids are equal. Used by
-:mod:`ssldata.simulation.clade`; nothing here touches a file.
+genomes is exact by construction: two bases are aligned if their ids are equal. Nothing here
+reads or writes a file.
 """
 
 from __future__ import annotations
@@ -35,13 +35,14 @@ class Tract:
     codes
         uint8, A C G T = 0 1 2 3.
     origin
-        int64 id of the ancestral base; bases born by insertion have ids of their own.
+        int64 id of the ancestral base; inserted bases have ids of their own.
     strand
         int8 +1/−1, relative to the ancestral base.
     site
-        int32 index of the binding site whose selection protects the base, −1 for none.
+        int32 index of the binding site the base belongs to, whose selection protects it; −1 for
+        none.
     duplicate
-        bool, true on the second copy made by a segmental duplication.
+        bool, true in the second copy of a segmental duplication.
     """
 
     name: str
@@ -54,16 +55,14 @@ class Tract:
     def __len__(self) -> int:
         return len(self.codes)
 
+    @property
+    def arrays(self) -> tuple[npt.NDArray[Any], ...]:
+        """The arrays, in the order of the attributes."""
+        return self.codes, self.origin, self.strand, self.site, self.duplicate
+
     def each(self, change: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> Tract:
         """Return a contig with `change` applied to every array."""
-        return Tract(
-            self.name,
-            change(self.codes),
-            change(self.origin),
-            change(self.strand),
-            change(self.site),
-            change(self.duplicate),
-        )
+        return Tract(self.name, *(change(values) for values in self.arrays))
 
     def __getitem__(self, part: slice | npt.NDArray[np.bool_]) -> Tract:
         return self.each(lambda values: values[part])
@@ -76,14 +75,8 @@ class Tract:
 
 def join(name: str, parts: Sequence[Tract]) -> Tract:
     """Return one contig made of several."""
-    return Tract(
-        name,
-        np.concatenate([p.codes for p in parts]),
-        np.concatenate([p.origin for p in parts]),
-        np.concatenate([p.strand for p in parts]),
-        np.concatenate([p.site for p in parts]),
-        np.concatenate([p.duplicate for p in parts]),
-    )
+    columns = zip(*(part.arrays for part in parts), strict=True)
+    return Tract(name, *map(np.concatenate, columns))
 
 
 @dataclass(frozen=True)
@@ -103,7 +96,7 @@ class Motif:
 
     @classmethod
     def of(cls, consensus: str, strength: float) -> Motif:
-        """Build the matrix: each column gives `strength` to the letters its IUPAC code allows."""
+        """Return a motif; the letters that an IUPAC code allows share probability `strength`."""
         matrix = np.empty((len(consensus), 4))
         for column, letter in enumerate(consensus):
             allowed = ["ACGT".index(base) for base in _IUPAC[letter]]
@@ -134,7 +127,7 @@ class Sites:
     strand
         int8 +1/−1 of the motif in the ancestor.
     start
-        Id of the first ancestral base of the site; ids of a site's bases are consecutive.
+        Id of the first ancestral base of the site; the ids of its bases are consecutive.
     """
 
     motifs: tuple[Motif, ...]
@@ -168,13 +161,13 @@ class Evolution:
     Attributes
     ----------
     indels
-        Indel events per substitution.
+        Indels per substitution.
     indel_mean
         Mean length of a common indel (geometric).
-    long_indels
-        Fraction of indels that are long, and their length range (uniform).
+    long_indels, long_range
+        Fraction of indels that are long, and the range of their lengths (uniform).
     loss
-        Probability that a site is lost per unit of branch length.
+        Rate at which sites are lost, per substitution per site.
     next_origin
         The next free base id.
     """
@@ -197,7 +190,7 @@ class Evolution:
     def branch(
         self, genome: Sequence[Tract], length: float, rng: np.random.Generator
     ) -> list[Tract]:
-        """Let every contig change along a branch of `length` substitutions per site."""
+        """Return the contigs after a branch of `length` substitutions per site."""
         lost = rng.random(len(self.sites)) < 1 - np.exp(-self.loss * length)
         return [
             self._indels(self._substitutions(tract, length, lost, rng), length, rng)
@@ -217,7 +210,7 @@ class Evolution:
         dropped = np.zeros(len(tract), dtype=bool)
         inside = site >= 0
         dropped[inside] = lost[site[inside]]
-        # A lost site is one that mutations have destroyed.
+        # A lost site has been destroyed by mutations.
         chance[dropped] = 0.6
         site[dropped] = -1
         hit = rng.random(len(tract)) < chance
@@ -239,7 +232,7 @@ class Evolution:
         return np.where(rng.random(count) < self.long_indels, long, common).astype(np.int64)
 
     def _indels(self, tract: Tract, length: float, rng: np.random.Generator) -> Tract:
-        """Delete and insert; an indel that would break a protected site does not survive."""
+        """Delete and insert bases; an indel that would break a protected site does not survive."""
         size = len(tract)
         expected = self.indels * length * size / 2
         protected = np.concatenate([[0], np.cumsum(tract.site >= 0)])
@@ -259,13 +252,10 @@ class Evolution:
         where = np.repeat(at, lengths)
         origin = np.arange(self.next_origin, self.next_origin + total, dtype=np.int64)
         self.next_origin += total
+        inserted: tuple[Any, ...] = (self.random_bases(total, rng), origin, 1, -1, False)
         grown = Tract(
             tract.name,
-            np.insert(tract.codes, where, self.random_bases(total, rng)),
-            np.insert(tract.origin, where, origin),
-            np.insert(tract.strand, where, 1),
-            np.insert(tract.site, where, -1),
-            np.insert(tract.duplicate, where, False),
+            *(np.insert(old, where, new) for old, new in zip(tract.arrays, inserted, strict=True)),
         )
         kept = grown[np.insert(keep, where, True)]
         return kept if len(kept) else tract
@@ -280,8 +270,15 @@ def breakpoint_in(
     ----------
     tract
         A contig of at least 2 bases.
-    near_site
+    rng
+        Source of randomness.
+    near_site, reach
         How often the cut falls within `reach` bases of a site: the hard cases of a liftover.
+
+    Raises
+    ------
+    RuntimeError
+        No such position was found.
     """
     size = len(tract)
     occupied = np.flatnonzero(tract.site >= 0)
@@ -310,7 +307,24 @@ def random_segment(
     *,
     near_site: float = 0.5,
 ) -> tuple[int, int]:
-    """Draw a segment [start, end) of log-uniform length, both ends outside protected sites."""
+    """Draw a segment of log-uniform length with both ends outside protected sites.
+
+    Parameters
+    ----------
+    tract
+        The contig.
+    shortest, longest
+        Range of lengths in bases.
+    rng
+        Source of randomness.
+    near_site
+        How often the start falls near a site, see :func:`breakpoint_in`.
+
+    Returns
+    -------
+    int, int
+        Start and end, 0-based half-open.
+    """
     length = int(np.exp(rng.uniform(np.log(shortest), np.log(longest))))
     start = breakpoint_in(tract[: len(tract) - length - 1], rng, near_site=near_site)
     end = start + length
@@ -320,21 +334,42 @@ def random_segment(
 
 
 def move(source: Tract, start: int, end: int, goal: Tract, at: int) -> tuple[Tract, Tract]:
-    """Translocate bases [start, end) of one contig into another before position `at`."""
+    """Move a segment of one contig into another.
+
+    Parameters
+    ----------
+    source, start, end
+        The segment, 0-based half-open.
+    goal, at
+        Another contig, and the position before which the segment is inserted.
+
+    Returns
+    -------
+    Tract, Tract
+        Both contigs afterwards.
+    """
     segment = source[start:end]
     left = join(source.name, [source[:start], source[end:]])
     return left, join(goal.name, [goal[:at], segment, goal[at:]])
 
 
 def duplicate(source: Tract, start: int, end: int, goal: Tract, at: int) -> Tract:
-    """Copy bases [start, end) of one contig into another (or the same) before position `at`."""
+    """Return a contig into which a segment of it, or of another, was copied.
+
+    Parameters
+    ----------
+    source, start, end
+        The segment, 0-based half-open.
+    goal, at
+        The contig, and the position before which the copy is inserted.
+    """
     copy = source[start:end]
     copy = replace(copy, duplicate=np.ones(len(copy), dtype=bool))
     return join(goal.name, [goal[:at], copy, goal[at:]])
 
 
 def aligned_blocks(old: Sequence[Tract], new: Sequence[Tract], ids: int) -> Integers:
-    """Return every maximal ungapped aligned run between two genomes of one history.
+    """Return every maximal ungapped aligned run between two genomes of one clade.
 
     Parameters
     ----------

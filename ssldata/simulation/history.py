@@ -1,4 +1,4 @@
-"""The history of a simulated clade: its ancestor, its tree, and the rearrangements of each leaf."""
+"""The history of a simulated clade: its ancestor, its tree and the rearrangements of its leaves."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from ssldata.simulation.evolution import (
     random_segment,
 )
 
-#: A contig shorter than one window, a short one, a mitochondrion and an unplaced one: what real
-#: assemblies have beside their chromosomes. Sizes in bases, or as a fraction of a main contig.
+#: What real assemblies have beside their chromosomes: a contig shorter than one window, a short
+#: one, a mitochondrion and an unplaced one. Sizes in bases, or as a fraction of a main contig.
 _SMALL_CONTIGS = {"chrUn1": 150, "chrUn2": 1530, "chrM": 0.06, "chr1_random": 0.09}
 
 
@@ -39,16 +39,18 @@ def ancestor(
     Parameters
     ----------
     contigs, contig_size
-        Number and mean size of the main contigs.
+        Number of main contigs and their mean size in bases.
     motifs, sites_per_motif
-        The motifs, and how many sites of each are planted.
+        The motifs, and the number of planted sites of each.
     decoys
-        Near-copies with two wrong bases, per site; not protected by selection.
+        Near-copies with two wrong bases per site, not protected by selection.
+    rng
+        Source of randomness.
 
     Returns
     -------
     list of Tract, Sites
-        Base ids of the ancestor are its positions in one run over all contigs.
+        The contigs, whose base ids number their bases consecutively, and the sites.
     """
     sizes = {
         f"chr{number}": int(contig_size * rng.uniform(0.85, 1.15)) + 7
@@ -109,7 +111,7 @@ def ancestor(
 def _free(
     taken: npt.NDArray[np.bool_], width: int, place: list[int], rng: np.random.Generator
 ) -> int:
-    """Draw a free start; one time in ten close to an earlier site, so that peaks overlap."""
+    """Draw a free start; one in ten is close to an earlier site, so that peaks overlap."""
     while True:
         if place and rng.random() < 0.1:
             start = place[int(rng.integers(len(place)))] + int(rng.integers(-170, 170))
@@ -127,7 +129,7 @@ def _plant(
     wrong: int,
     rng: np.random.Generator,
 ) -> None:
-    """Write an instance of a motif, with `wrong` of its informative bases replaced."""
+    """Write an instance of a motif in which `wrong` informative bases are replaced."""
     bases = motif.draw(np.arange(motif.width), rng)
     informative = np.flatnonzero(motif.matrix.max(axis=1) > 0.6)
     spoilt = rng.choice(informative, size=wrong, replace=False)
@@ -142,7 +144,7 @@ def grow_clade(
     test: list[str],
     rng: np.random.Generator,
 ) -> tuple[list[Tract], list[list[Tract]]]:
-    """Let the ancestor's descendants evolve along a ladder-shaped tree.
+    """Evolve the descendants of an ancestor along a ladder-shaped tree.
 
     Parameters
     ----------
@@ -153,7 +155,9 @@ def grow_clade(
     distances
         Substitutions per site between the reference and each relative, increasing.
     test
-        Reference contigs of the test set; a duplication brings a training site there.
+        Reference contigs of the test set; a training site is duplicated into the first of them.
+    rng
+        Source of randomness.
 
     Returns
     -------
@@ -165,7 +169,7 @@ def grow_clade(
     relatives: list[list[Tract]] = []
     for index in range(len(distances), 0, -1):
         leaf = _rearranged(lineage, evolution.sites, index, rng)
-        # Branches differ in rate, so distances to the reference are only about as asked.
+        # Branches differ in rate, so distances to the reference are approximate.
         leaf = evolution.branch(leaf, depth[index] * rng.uniform(0.85, 1.15), rng)
         relatives.append(leaf)
         if index > 1:
@@ -199,7 +203,7 @@ def _around_a_site(
     longest: int,
     rng: np.random.Generator,
 ) -> tuple[int, int]:
-    """Draw a segment that contains at least one of the `wanted` sites, ends outside sites."""
+    """Draw a segment with at least one of the `wanted` sites and both ends outside sites."""
     for _ in range(1000):
         start, end = random_segment(tract, shortest, longest, rng)
         held = tract.site[start:end]
@@ -211,7 +215,7 @@ def _around_a_site(
 def _duplicated_into_test(
     tracts: list[Tract], sites: Sites, test: list[str], rng: np.random.Generator
 ) -> list[Tract]:
-    """Copy a site of the first motif, with its surroundings, from a train to a test contig."""
+    """Copy a site of the first motif and its surroundings from a training to a test contig."""
     result = list(tracts)
     goal = next(index for index, t in enumerate(tracts) if t.name == test[0])
     start, end = _around_a_site(result[0], sites.motif == 0, 800, 2500, rng)
@@ -223,7 +227,7 @@ def _duplicated_into_test(
 def _rearranged(
     tracts: list[Tract], sites: Sites, number: int, rng: np.random.Generator
 ) -> list[Tract]:
-    """Rearrange a leaf: what an assembly of a related species looks like."""
+    """Rearrange a leaf, so that it resembles an assembly of a related species."""
     result = list(tracts)
     main = _main(result)
     any_site = np.ones(len(sites), dtype=bool)
@@ -232,7 +236,7 @@ def _rearranged(
         start, end = random_segment(result[index], 300, longest, rng)
         result[index] = invert(result[index], start, end)
     for index in rng.choice(main, size=3).tolist():
-        # Small enough to leave a peak with bases on both strands.
+        # Short, so that a peak has bases on both strands.
         start, end = random_segment(result[index], 25, 150, rng, near_site=1.0)
         result[index] = invert(result[index], start, end)
 

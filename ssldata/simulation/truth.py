@@ -1,4 +1,4 @@
-"""The truth of a simulated clade: which base of each relative every reference base became."""
+"""The truth of a simulated clade: the base of each relative that a reference base is aligned to."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TRUTH_VERSION = 1
 
 
 class BaseMap(NamedTuple):
-    """Where each base of one reference contig lies in a relative; one value per base.
+    """The alignment of one reference contig to a relative, with one value per base.
 
     Attributes
     ----------
@@ -45,11 +45,10 @@ class SimulatedGenome:
     name
         As in the project file.
     contigs, chain_contigs, sizes
-        Names in the FASTA, names in the chain file (one relative spells them otherwise), bases.
+        Names in the FASTA, names in the chain file (which differ in one relative), sizes in bases.
     blocks
-        int64 (n, 7), every maximal ungapped run aligned to the reference: copy (1 for the second
-        copies of a segmental duplication), reference contig and start, length, contig, position
-        of the base aligned to the first one, strand. Empty for the reference itself.
+        int64 (n, 7), every maximal ungapped run aligned to the reference, see
+        :func:`ssldata.simulation.evolution.aligned_blocks`. Empty for the reference itself.
     sites
         int64 (sites, 3): contig, start and strand of each binding site; −1, −1, 0 where the site
         was lost.
@@ -78,8 +77,8 @@ class World:
     site_motif
         int64, the experiment that each binding site belongs to.
     peaks
-        For each experiment int64 (peaks, 4) in file order: contig, start, end, binding site (−1:
-        a peak without one). Coordinates as the file means them: one base for a summit.
+        For each experiment int64 (peaks, 4) in file order: contig, start, end (0-based half-open;
+        one base for a summit), binding site (−1 for none).
     """
 
     folder: Path
@@ -131,14 +130,14 @@ class World:
 
 
 def load_world(folder: Path | str) -> World:
-    """Read the truth of a clade written by :func:`simulate_clade`.
+    """Read the truth of a clade written by :func:`ssldata.simulation.clade.simulate_clade`.
 
     Raises
     ------
     MissingInputError
-        The folder holds no truth file.
+        The folder has no truth file.
     InputError
-        It has another layout.
+        The file has another version.
     """
     folder = Path(folder).resolve()
     path = folder / TRUTH
@@ -174,7 +173,7 @@ def load_world(folder: Path | str) -> World:
 
 
 def save_world(world: World) -> None:
-    """Write the truth beside the project; the same truth gives the same bytes."""
+    """Write the truth beside the project; equal truths give equal bytes."""
     arrays: dict[str, Any] = {
         "version": np.int64(TRUTH_VERSION),
         "genomes": np.array([g.name for g in (world.reference, *world.genomes)]),
@@ -185,10 +184,7 @@ def save_world(world: World) -> None:
     for name, table in zip(world.experiments, world.peaks, strict=True):
         arrays[f"peaks_{name}"] = table
     for genome in (world.reference, *world.genomes):
-        arrays[f"contigs_{genome.name}"] = np.array(genome.contigs)
-        arrays[f"chain_contigs_{genome.name}"] = np.array(genome.chain_contigs)
-        arrays[f"sizes_{genome.name}"] = genome.sizes
-        arrays[f"blocks_{genome.name}"] = genome.blocks
-        arrays[f"sites_{genome.name}"] = genome.sites
+        for part in ("contigs", "chain_contigs", "sizes", "blocks", "sites"):
+            arrays[f"{part}_{genome.name}"] = np.asarray(getattr(genome, part))
     with atomic_path(world.folder / TRUTH) as temporary, temporary.open("wb") as handle:
         np.savez_compressed(handle, **arrays)

@@ -154,7 +154,7 @@ def fails_with(monkeypatch: pytest.MonkeyPatch, error: BaseException, *arguments
     def broken(_: Path) -> None:
         raise error
 
-    monkeypatch.setattr(app, "_load", broken)
+    monkeypatch.setattr("ssldata.project.project_file.load_project", broken)
     return main(["plan", "x", *arguments])
 
 

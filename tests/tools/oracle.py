@@ -33,7 +33,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ssldata.project.project_file import Project
-from ssldata.simulation.clade import World
+from ssldata.simulation.truth import World
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 _COMPLEMENT = {"A": "T", "C": "G", "G": "C", "T": "A", "N": "N"}

@@ -24,7 +24,8 @@ from ssldata.building.build_inputs import open_inputs
 from ssldata.genomes.genome import open_genome
 from ssldata.project.project_file import Project, load_project
 from ssldata.project.source_table import read_sources
-from ssldata.simulation.clade import World, simulate_clade
+from ssldata.simulation.clade import simulate_clade
+from ssldata.simulation.truth import World
 from ssldata.store.store import open_store
 from sslmodels.benchmark.compute_estimate import multiply_adds
 from sslmodels.models.model_builder import build_model

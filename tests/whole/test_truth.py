@@ -20,7 +20,8 @@ from ssldata.chains.chain_index import load_chain
 from ssldata.liftover.lift import lift
 from ssldata.liftover.lift_result import LiftOptions, Status
 from ssldata.project.project_file import Project, load_project
-from ssldata.simulation.clade import World, small_clade
+from ssldata.simulation.clade import small_clade
+from ssldata.simulation.truth import World
 from ssldata.store.store import RowGroup, Store, open_store
 
 SEEDS = (0, 1, 5)

@@ -282,7 +282,7 @@ def test_a_download_that_stays_cut_is_continued_by_the_next_fetch(world, server,
     world.write_table(server.url)
     server.ranges = ranges
     server.cuts = [70_000, 0]
-    with pytest.raises(UnreachableError, match="connection broke; what came is kept"):
+    with pytest.raises(UnreachableError, match="connection broke; what arrived is kept"):
         world.fetch()
     (part,) = (cache / "downloads").iterdir()
     assert part.name.endswith(".part")
@@ -376,7 +376,9 @@ def test_offline_without_a_mirror_is_one_clear_message(world):
         world.fetch()
     message = str(caught.value)
     assert caught.value.exit_code == 3
-    assert message.startswith("data/peaks/a.bed: cannot be had; tried the cache, http://127.0.0.1:")
+    assert message.startswith(
+        "data/peaks/a.bed: cannot be fetched; tried the cache, http://127.0.0.1:"
+    )
     assert "Connection refused" in message
     assert (
         "set CROSSLABEL_MIRROR to a folder or http(s) address that holds peaks/a b.bed" in message
@@ -401,9 +403,9 @@ def test_a_server_without_the_file(world, server):
         world.fetch()
 
 
-def test_a_mirror_that_is_no_folder(world, tmp_path, monkeypatch):
+def test_a_mirror_that_is_not_a_folder(world, tmp_path, monkeypatch):
     monkeypatch.setenv("CROSSLABEL_MIRROR", str(tmp_path / "typo"))
-    with pytest.raises(FetchError, match="typo, which is no folder; correct it, or unset it"):
+    with pytest.raises(FetchError, match="typo, which is not a folder; correct it, or unset it"):
         world.fetch()
 
 
@@ -505,7 +507,7 @@ def test_a_file_in_place_is_trusted_once(world):
         world.fetch(offline=True)
 
 
-def test_a_cut_download_of_unknown_checksum_is_begun_anew(world, server, cache, monkeypatch):
+def test_a_cut_download_of_unknown_checksum_starts_again(world, server, cache, monkeypatch):
     world.write_table(server.url)
     forget_checksums(world)
     monkeypatch.setattr(fetch_module, "_CONTINUATIONS", 0)
@@ -583,7 +585,7 @@ def test_wrong_tables(tmp_path):
     for text, message in (
         ("", "line 1: no column path, mirror"),
         (header.replace("\turl", ""), "line 1: no column url;"),
-        (header, "no files in it"),
+        (header, "lists no files"),
         (header + row + row, "line 3: path 'data/a' occurs twice"),
     ):
         table.write_text(text)

@@ -124,16 +124,13 @@ def test_any_sequence_of_edits_keeps_the_list(
         assert [item["name"] for item in genomes_of(path)] == names
 
 
-def _enter(path: Path, name: str) -> None:
-    enter_genome(path, entry(path.parent, name))
-
-
 def test_editors_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "genomes.yaml"
     path.write_text("[]\n")
     context = multiprocessing.get_context("spawn")
     names = ["a", "b", "c", "d"]
-    processes = [context.Process(target=_enter, args=(path, name)) for name in names]
+    entries = [entry(tmp_path, name) for name in names]
+    processes = [context.Process(target=enter_genome, args=(path, new)) for new in entries]
     for process in processes:
         process.start()
     for process in processes:

@@ -43,16 +43,16 @@ def test_every_ugly_line_that_is_still_bed(tmp_path: Path) -> None:
     assert peaks.counts["lines"] == 2
 
 
-def test_gzip_is_told_by_its_bytes(tmp_path: Path) -> None:
+def test_gzip_is_recognised_by_its_bytes(tmp_path: Path) -> None:
     path = tmp_path / "peaks.bed"
     path.write_bytes(gzip.compress(b"chrI\t1\t2\n"))
     assert len(read(path).intervals) == 1
 
 
-def test_cut_gzip_says_so(tmp_path: Path) -> None:
+def test_truncated_gzip_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "peaks.bed.gz"
     path.write_bytes(gzip.compress(b"chrI\t1\t2\n" * 1000)[:-12])
-    with pytest.raises(InputError, match="damaged or cut off"):
+    with pytest.raises(InputError, match="damaged or truncated"):
         read(path)
 
 

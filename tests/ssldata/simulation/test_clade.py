@@ -13,7 +13,7 @@ from oracle import read_fasta, read_text, reverse_complement
 
 from ssldata.base.errors import InputError, MissingInputError
 from ssldata.project.project_file import load_project
-from ssldata.simulation.clade import World, load_world, simulate_clade, small_clade
+from ssldata.simulation.clade import simulate_clade, small_clade
 from ssldata.simulation.evolution import (
     Evolution,
     Motif,
@@ -24,6 +24,7 @@ from ssldata.simulation.evolution import (
     invert,
     move,
 )
+from ssldata.simulation.truth import World, load_world
 
 _IUPAC = dict(zip("ACGT", "ACGT", strict=True)) | {
     "Y": "CT",
