@@ -1,4 +1,4 @@
-"""Figures of the benchmark; each is drawn from the data frame that is written beside it."""
+"""Figures of the benchmark, drawn from the data frames that are written beside them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLoca
 from sslmodels.benchmark.statistics import fitted_line
 from sslmodels.report.svg_figures import new_figure, page_svg, style_of
 
-#: Increases above this many per cent in one figure are drawn on a logarithmic scale.
+#: A figure with an increase above this percentage has a logarithmic scale.
 WIDE = 300.0
 
 #: Names of the metrics on axes.
@@ -31,18 +31,18 @@ def _panels(
     height: float,
     salt: str,
     more: float = 0,
-    **shared: bool,
+    sharex: bool = False,
+    sharey: bool = False,
 ) -> Iterator[tuple[Figure, list[tuple[Axes, pd.DataFrame]]]]:
     """Open a figure with a panel for every (title, rows), two side by side.
 
-    A row of panels is `height` inches high, the figure `more` than its rows; `shared` are options
-    of :meth:`matplotlib.figure.Figure.subplots`.
+    A row of panels is `height` inches high, and the figure `more` than its rows.
     """
     parts = list(parts)
     columns = 1 if len(parts) == 1 else 2
     rows = -(-len(parts) // columns)
     with new_figure(size=(4.6 * columns, height * rows + more), salt=salt) as figure:
-        panels = figure.subplots(rows, columns, squeeze=False, **shared).ravel()
+        panels = figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey).ravel()
         for axes in panels[len(parts) :]:
             axes.set_visible(False)
         for axes, (title, _) in zip(panels, parts, strict=False):
@@ -67,7 +67,7 @@ def _signed(value: float, digits: int) -> str:
 
 
 def _short(value: float) -> str:
-    """Return a count in three digits, so that neighbours on an axis stay apart."""
+    """Return a count with three digits, so that neighbours on an axis stay apart."""
     for unit, name in ((1e6, "M"), (1e3, "k")):
         if value >= 0.9995 * unit:
             return f"{value / unit:.3g}{name}"
@@ -75,9 +75,9 @@ def _short(value: float) -> str:
 
 
 def broken_names(names: Sequence[str], *, inches: float) -> tuple[list[str], float]:
-    """Return names in lines short enough to stand side by side, and the height of the lines."""
+    """Break names into lines that fit side by side; return them and the extra height in inches."""
     width = max(4, int(11 * inches / len(names)) - 1)
-    # A break is best after a sign that is no letter; a space there is taken out again.
+    # Break after punctuation if possible; the spaces that allow it are removed again.
     parts = [textwrap.wrap(re.sub(r"([_+.:-])", "\\1 ", name), width) for name in names]
     lines = ["\n".join(line.replace(" ", "") for line in part) for part in parts]
     return lines, 0.16 * (max(map(len, parts)) - 1)
@@ -89,12 +89,12 @@ def increase_bars(increases: pd.DataFrame, *, metric: str, over: str = "sl") -> 
     Parameters
     ----------
     increases
-        Of :func:`sslmodels.benchmark.statistics.increases`; experiments are put in the order of
-        their labelled positives, fewest first.
+        Of :func:`sslmodels.benchmark.statistics.increases`; experiments are sorted by their
+        labelled positives, fewest first.
     metric
         ``aupr`` or ``auroc``.
     over
-        The regime compared with.
+        The regime to compare with.
     """
     models = list(increases["model"].unique())
     regimes = list(increases["regime"].unique())
@@ -163,7 +163,7 @@ def gain_by_positives(increases: pd.DataFrame, *, metric: str, over: str = "sl")
 
 
 def _log_axis(axes: Axes, which: str, values: np.ndarray) -> None:
-    """Make an axis logarithmic with ticks that are read as plain numbers, enough of them."""
+    """Make an axis logarithmic, with enough ticks, labelled as plain numbers."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     getattr(axes, f"set_{which}scale")("log")
     span = values.max() / values.min() if len(values) else 1
@@ -207,7 +207,7 @@ def series(
     """Draw a metric along a sweep, one panel per experiment: mean over seeds, bars of SD.
 
     Figures S2, S4 (number of genomes), S6 (iterations, SD of the noise), learning curves. Where
-    the lines are regimes of several models, each model has panels of its own.
+    the lines are regimes of several models, each model has its own panels.
 
     Parameters
     ----------
@@ -216,9 +216,9 @@ def series(
     metric, x
         Columns.
     xlabel
-        With its unit.
+        Label of the x axis, with its unit.
     by
-        Column that gives the lines of a panel, ``model`` or ``regime``.
+        Column with a line for each value, ``model`` or ``regime``.
     log
         Logarithmic x.
     """
@@ -247,7 +247,7 @@ def series(
 
 
 def labels_apart(values: Sequence[float], *, log: bool) -> list[float]:
-    """Return the values whose labels do not touch: the last one, and those far enough before."""
+    """Return the values whose tick labels do not touch: the last, and those far enough apart."""
     place = np.log10(values) if log else np.asarray(values, float)
     least = (0.11 if log else 0.085) * max(float(np.ptp(place)), 1e-9)
     kept: list[int] = []
@@ -360,7 +360,7 @@ def count_map(counts: pd.DataFrame) -> str:
         bar = figure.colorbar(mesh, ax=axes, pad=0.01, aspect=12)
         bar.set_label("rows per labelled row")
         if bar.solids is not None:
-            bar.solids.set(rasterized=False, edgecolor="face")  # else a picture within the SVG
+            bar.solids.set(rasterized=False, edgecolor="face")  # no bitmap within the SVG
         return page_svg(figure)
 
 

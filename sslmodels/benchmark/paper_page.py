@@ -1,4 +1,4 @@
-"""The benchmark's report: tables and figures of the paper from a project's runs, and their CSV."""
+"""Report of the benchmark: the paper's tables and figures from a project's runs, with CSV files."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Figure:
 
     @property
     def width(self) -> int:
-        """Pixels at which its text is as large as that of the page."""
+        """Width in pixels at which its text is as large as that of the page."""
         found = re.search(r'viewBox="0 0 ([0-9.]+)', self.svg)
         return 820 if found is None else round(1.3 * float(found[1]))
 
@@ -108,10 +108,10 @@ def write_paper(folder: Path, *, project: Project, results: pd.DataFrame) -> Pat
     Parameters
     ----------
     folder
-        Gets ``index.html``, ``runs.csv``, and for each table and figure a ``.csv``, figures a
-        ``.svg`` too; fitted lines are in ``<figure>_lines.csv``.
+        Gets ``index.html``, ``runs.csv``, a ``.csv`` for each table and figure, and a ``.svg`` for
+        each figure; fitted lines are in ``<figure>_lines.csv``.
     project
-        Whose stores are counted.
+        The project with the stores.
     results
         Of :func:`sslmodels.benchmark.grid_results.collect`: the grid and the sweeps.
 
@@ -238,7 +238,7 @@ def _sweep_figures(results: pd.DataFrame) -> Iterator[Figure]:
         elif series.key == "labelled_peaks":
             whole = of_sweep[of_sweep["regime"].isin(runs["regime"])]
             whole = whole.assign(value=whole["loci"].astype(float))
-            # A value of the sweep may be the grid's own: the same run.
+            # A value of the sweep may be that of the grid: the same run.
             runs = pd.concat([runs, whole]).drop_duplicates([*run_grid.CELL, "value"])
         yield Figure(
             series.name,
