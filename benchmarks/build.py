@@ -1,4 +1,4 @@
-"""What does building a store cost? Ours against the tools a user would chain, in the same run.
+"""What does building a store cost? Ours against the tools that a user would chain, in one run.
 
     python benchmarks/build.py --data $CROSSLABEL_MIRROR --out build.csv
 
@@ -44,7 +44,7 @@ from ssldata.store.store_writer import CHUNKS_PER_SHARD, StoreWriter, chunk_rows
 COLUMNS = ("case", "design", "stage", "rows", "cpu_s", "wall_s", "peak_mb", "rows_per_cpu_s",
            "rows_per_s", "verdict")  # fmt: skip
 STARTUP = "imports"
-#: What every second of a build is charged to; the innermost function counts.
+#: Stages to which every second of a build is charged; the innermost function counts.
 STAGES = {
     "genomes: index, check": ["ssldata.genomes.genome:open_genome"],
     "genomes: digest": ["ssldata.genomes.genome:Genome.sequence_digest"],
@@ -212,7 +212,7 @@ def scaling(paths: list[Path], options: argparse.Namespace, table: Table) -> Non
     found = [table.add(case, "build", those)["whole build"] for case, those in runs.items()]
     rows, peak = (found[-1][k] / found[0][k] for k in ("rows", "peak_mb"))
     table.target("scaling", f"memory at × {rows:.2f} rows, change", abs(peak - 1), "≤", 0.2)
-    # Total time would look linear at least as long as what a build costs anyway dominates it.
+    # Total time would look linear as long as the fixed costs of a build dominate it.
     steps = [(b["cpu_s"] - a["cpu_s"], b["rows"] - a["rows"]) for a, b in pairwise(found)]
     early, late = (1e6 * cpu / more for cpu, more in steps)
     print(f"µs of CPU per further row: {early:.1f} up to {found[1]['rows']} rows, then {late:.1f}")

@@ -1,4 +1,4 @@
-"""What parts of a program cost: processor seconds, wall seconds and peak memory."""
+"""The cost of the parts of a program: processor seconds, wall seconds and peak memory."""
 
 from __future__ import annotations
 
@@ -50,16 +50,24 @@ class Meter:
         return {"stages": {k: list(v.values()) for k, v in self.stages.items()}, **more}
 
 
+def found(name: str) -> tuple[Any, str, Callable[..., Any]]:
+    """Return the owner, name and function of ``module:function`` or ``module:Class.method``."""
+    module, path = name.split(":")
+    *parents, last = path.split(".")
+    owner: Any = functools.reduce(getattr, parents, import_module(module))
+    return owner, last, getattr(owner, last)
+
+
 class Attribution:
-    """Charges every processor second of a program to the stage that is under way.
+    """Charges every processor second of a program to the stage that is running.
 
     Parameters
     ----------
     meter
-        Where the costs go.
+        Collects the costs.
     stages
-        Stage → functions as ``module:name`` or ``module:Class.method``. A function that runs
-        inside that of another stage is charged to its own; what is in none is ``rest``.
+        Stage → functions, see :func:`found`. A function that runs within that of another stage is
+        charged to its own stage; everything outside of all stages is `REST`.
     """
 
     REST = "all else"
@@ -90,10 +98,7 @@ class Attribution:
             self.under_way.pop()
 
     def _wrap(self, stage: str, name: str) -> None:
-        module, path = name.split(":")
-        *parents, last = path.split(".")
-        owner: Any = functools.reduce(getattr, parents, import_module(module))
-        function: Callable[..., Any] = getattr(owner, last)
+        owner, last, function = found(name)
 
         @functools.wraps(function)
         def charged(*args: Any, **options: Any) -> Any:

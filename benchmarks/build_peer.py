@@ -1,4 +1,4 @@
-"""Lift a BED file with the library `liftover`: run by the Python of the peers, not by ours.
+"""Lift a BED file with the library `liftover`; runs in the Python of the peers, not in ours.
 
 python -P build_peer.py CHAIN BED OUT — both ends of every interval are looked up.
 """

@@ -1,8 +1,8 @@
-"""The chain of tools that benchmarks/build.py builds the same rows with, and whether it did.
+"""The chain of tools with which benchmarks/build.py builds the same rows, and the comparison.
 
-CrossMap (or the library liftover), pyfaidx record by record, NumPy one-hot, one HDF5 file. They are
-given plain FASTA, clean BED and *our* window arithmetic, none of which is charged to them but the
-last, so that they make the rows of the store.
+CrossMap (or the library liftover), pyfaidx record by record, NumPy one-hot, one HDF5 file. To make
+the rows of the store, the tools are given plain FASTA, clean BED and *our* window arithmetic; only
+the last is charged to them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ssldata.rows.homologue_rows import homologue_rows
 from ssldata.rows.reference_rows import reference_rows
 from ssldata.store.store import open_store
 
-#: What the liftover with the library instead of CrossMap is called; not part of the whole chain.
+#: Name of the liftover with the library instead of CrossMap; not part of the whole chain.
 LIBRARY = "liftover, the library liftover"
 
 

@@ -1,4 +1,4 @@
-"""The recipe of the yeast benchmark where it was never tried: human CTCF, homologues from apes.
+"""The recipe of the yeast benchmark on new ground: human CTCF, homologues from apes.
 
 One contig is cut into ten (`CUTS`), so that there are contigs to split by; every cut lies between
 the alignments, so each chain keeps its blocks and only changes the name and the offset of its
@@ -14,18 +14,17 @@ Writes ``<out>/results.csv`` (one row per run) after every cell and prints means
 from __future__ import annotations
 
 import gzip
-import os
 from bisect import bisect_right
 from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise, product
 from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from typing import Any
 
 import pandas as pd
 import yaml
-from yeast import CONTROL, cell_of, ensemble_aupr, run_cells
-from yeast_project import REGIMES, built, command_line, parsed, training_section
+from yeast import CONTROL, ensemble_aupr, run_cell
+from yeast_project import REGIMES, built, command_line, parsed, run_cells, training_section
 
 from ssldata.base.files import write_text_atomic
 from ssldata.project.project_file import Project
@@ -53,7 +52,7 @@ def pieces(length: int) -> list[tuple[str, int, int]]:
 
 
 def piece_of(start: int, end: int, length: int) -> tuple[str, int, int]:
-    """Return the piece an interval lies in; refuse one across a cut."""
+    """Return the piece that holds an interval; refuse an interval across a cut."""
     found = pieces(length)[bisect_right(CUTS, start)]
     if end > found[2]:
         raise ValueError(f"chr22:{start}-{end} lies across a cut")
@@ -68,7 +67,7 @@ def cut_sequence(text: str) -> Iterator[str]:
 
 
 def cut_chains(text: str) -> Iterator[str]:
-    """Yield the lines of a chain file, the reference side on the pieces."""
+    """Yield the lines of a chain file with the reference side on the pieces."""
     for line in text.splitlines(keepends=True):
         if line.startswith("chain"):
             word = line.split()  # chain score tName tSize tStrand tStart tEnd …
@@ -141,7 +140,7 @@ def project_text(data: Path, inputs: Path, model: str, seeds: int) -> str:
 
 
 def with_labelled(project: Project, loci: int) -> Project:
-    """Return the project with so many labelled loci and runs of its own; 0: all."""
+    """Return the project with a number of labelled loci (0: all) and its own runs folder."""
     training = project.training
     changes = {
         "runs": training.runs.parent / f"runs-{loci or 'all'}" / "runs",
@@ -173,18 +172,19 @@ def main() -> None:
     project = built(args.out, project_text(args.data, args.out / "inputs", args.model, args.seeds))
     # Seeds outermost: whenever it is killed, as much as possible can be compared.
     cells = product(range(args.seeds), args.labelled, [*REGIMES, CONTROL])
-    results = run_cells(
-        args.out,
+
+    def row(seed: int, loci: int, regime: str) -> dict[str, Any]:
+        cell = {"experiment": EXPERIMENT, "model": args.model, "regime": regime, "seed": seed}
+        return {"loci": loci, **run_cell(with_labelled(project, loci), **cell)}
+
+    named = (
         (
-            (
-                with_labelled(project, loci),
-                {"loci": loci},
-                cell_of(EXPERIMENT, args.model, regime, seed),
-            )
-            for seed, loci, regime in cells
-        ),
+            f"loci {loci} {EXPERIMENT} {args.model} {regime} seed {seed}",
+            partial(row, seed, loci, regime),
+        )
+        for seed, loci, regime in cells
     )
-    print(summary(project, results))
+    print(summary(project, run_cells(args.out / "results.csv", named)))
 
 
 if __name__ == "__main__":

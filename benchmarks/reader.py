@@ -34,7 +34,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ from ssldata.store.store_writer import CHUNKS_PER_SHARD, StoreWriter, chunk_rows
 GENOMES = ("a", "b")
 GROUPS = ("reference", *(f"homologs/{genome}" for genome in GENOMES))
 WARM_UP = 40
-#: Of a measurement, and of the reading before it that does not count.
+#: Duration of a measurement, and of the reading before it that is not counted.
 SECONDS, LEAD = 1.0, 0.3
 
 
@@ -145,7 +145,7 @@ def check(store: Store) -> None:
 
 
 def settle() -> None:
-    """Wait until nothing is read ahead any more: it would be counted as the next design's work."""
+    """Wait until reading ahead has ended; it would be charged to the next design."""
     began = time.perf_counter()
     while time.perf_counter() - began < 10:
         cpu = time.process_time()
@@ -157,7 +157,7 @@ def settle() -> None:
 def measure(batches: Iterator, batch: int, seconds: float) -> tuple[float, float]:
     """Return rows per CPU second and per second of wall time.
 
-    What was read ahead while the clock stood still is used up before it is started.
+    Batches that were read ahead are used up before the clock is started.
     """
     began = time.perf_counter()
     while time.perf_counter() - began < LEAD:
@@ -169,6 +169,24 @@ def measure(batches: Iterator, batch: int, seconds: float) -> tuple[float, float
         steps += 10
     rows = steps * batch
     return rows / (time.process_time() - cpu), rows / (time.perf_counter() - wall)
+
+
+def medians(
+    turns: Mapping[str, Callable[[], tuple[float, float]]],
+    *,
+    rounds: int,
+    before: Callable[[], None] = lambda: None,
+) -> dict[str, tuple[float, float]]:
+    """Measure in turns; return the medians over the rounds, per CPU second and wall second."""
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in turns}
+    for _ in range(rounds):
+        for name, turn in turns.items():
+            before()
+            found[name].append(turn())
+    return {
+        name: (statistics.median(c for c, _ in values), statistics.median(w for _, w in values))
+        for name, values in found.items()
+    }
 
 
 def designs(
@@ -216,24 +234,21 @@ def table(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
             for batches in running.values():
                 for _ in range(WARM_UP):
                     next(batches)
-            turns = {name: partial(measure, made, batch) for name, made in running.items()}
+            turns = {
+                name: partial(measure, made, batch, options.seconds)
+                for name, made in running.items()
+            }
             peer = None
             if options.peer_python:
                 codes = in_memory(store)[0]
                 peer = GenVarLoader(options.peer_python, folder, codes, batch)
-                turns["GenVarLoader, one-hot uint8"] = peer.measure
-            found: dict[str, list[tuple[float, float]]] = {name: [] for name in turns}
-            for _ in range(options.rounds):
-                for name, turn in turns.items():
-                    settle()
-                    found[name].append(turn(options.seconds))
+                turns["GenVarLoader, one-hot uint8"] = partial(peer.measure, options.seconds)
+            found = medians(turns, rounds=options.rounds, before=settle)
             if peer:
                 peer.close()
-            base = statistics.median(c for c, _ in found["in memory: one-hot uint8"])
+            base = found["in memory: one-hot uint8"][0]
             print(f"\nL = {length}, batch {batch}: k rows per CPU second, wall second, × in memory")
-            for name, values in found.items():
-                cpu = statistics.median(c for c, _ in values)
-                wall = statistics.median(w for _, w in values)
+            for name, (cpu, wall) in found.items():
                 print(f"  {name:36}{cpu / 1e3:9.1f}{wall / 1e3:9.1f}{cpu / base:8.2f}", flush=True)
                 lines.append(
                     {
@@ -268,7 +283,7 @@ def memory(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def on_device(model: Any, codes: NDArray, label: NDArray, batch: int) -> Any:
-    """Let a model take its batches from tensors on its device; return the numbers to give it."""
+    """Let a model take its batches from tensors on its device; return the dataset for ``fit``."""
     import tensorflow as tf
 
     rows = len(codes) // batch * batch
@@ -282,10 +297,17 @@ def on_device(model: Any, codes: NDArray, label: NDArray, batch: int) -> Any:
     return tf.data.Dataset.range(0, rows, batch).repeat()
 
 
+def fit_speed(model: Any, batches: Any, steps: int) -> tuple[float, float]:
+    """Return steps of ``fit`` per CPU second and per second of wall time."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
+    return steps / (time.process_time() - cpu), steps / (time.perf_counter() - wall)
+
+
 def training(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Compare the steps of ``fit`` from a store with those from tensors in memory.
 
-    "on the device" is a model that never waits: its rows are where it computes.
+    "on the device" is a model that never waits: its rows are already on its device.
     """
     import tensorflow as tf
 
@@ -312,19 +334,13 @@ def training(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
                     if batches is None:
                         data[source] = on_device(models[source], codes, label, batch)
                     models[source].fit(data[source], steps_per_epoch=10, shuffle=False, verbose=0)
-                found: dict[str, list[tuple[float, float]]] = {source: [] for source in data}
-                for _ in range(options.rounds):
-                    for source, batches in data.items():
-                        cpu, wall = time.process_time(), time.perf_counter()
-                        models[source].fit(
-                            batches, steps_per_epoch=options.steps, shuffle=False, verbose=0
-                        )
-                        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-                        found[source].append((options.steps / cpu, options.steps / wall))
+                turns = {
+                    source: partial(fit_speed, models[source], batches, options.steps)
+                    for source, batches in data.items()
+                }
+                found = medians(turns, rounds=options.rounds)
                 print(f"\n{name}, L = {length}, batch {batch}: steps per CPU second, wall second")
-                for source, values in found.items():
-                    by_cpu = statistics.median(c for c, _ in values)
-                    by_wall = statistics.median(w for _, w in values)
+                for source, (by_cpu, by_wall) in found.items():
                     print(f"  {source:14}{by_cpu:9.1f}{by_wall:9.1f}", flush=True)
                     lines.append(
                         {

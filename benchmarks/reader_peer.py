@@ -1,10 +1,10 @@
-"""Batches from GenVarLoader, measured when told to: run by the Python that has it, not by ours.
+"""Batches from GenVarLoader, measured on request; runs in the Python that has it, not in ours.
 
     python -P reader_peer.py FASTA WINDOWS LENGTH BATCH
 
-The FASTA file has one contig, "c", that is cut into windows. "ready" is printed when the first
-batches were made; then every line of the input, a number of seconds, is answered with rows per CPU
-second and per second of wall time.
+The FASTA file has one contig, "c", that is cut into windows. "ready" is printed after the first
+batches; then every line of the input, a number of seconds, is answered with rows per CPU second and
+per second of wall time.
 """
 
 import sys

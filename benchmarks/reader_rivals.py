@@ -1,4 +1,4 @@
-"""The ways people feed Keras that `reader.py` compares ours with: endless iterators of batches."""
+"""Other ways to feed Keras that `reader.py` compares with ours: endless iterators of batches."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def tfrecord_vectorised(path: Path, length: int, batch: int) -> Iterator:
 
 
 def naive(store: Store, names: Sequence[str], batch: int) -> Iterator:
-    """A generator of chunks, taken apart into rows, shuffled and put together again."""
+    """A generator of chunks, split into rows, shuffled and batched again."""
     import tensorflow as tf
 
     groups = [store.group(name) for name in names]

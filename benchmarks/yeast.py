@@ -11,7 +11,7 @@ not repeated: a killed benchmark continues, and more seeds, models or regimes ad
 * ssl ≥ 1.3 × two-stage, means over the factors;
 * ssl-ns ≥ ssl − 0.01;
 * ssl-plus ≥ 1.25 × the better of ssl and ssl-ns as a single model, ≥ 1.4 × as an ensemble of the
-  seeds (the mean of their scores against the mean AUPR of the seeds of the other).
+  seeds (the AUPR of their mean scores over the mean AUPR of the seeds of the other).
 
 With ``--control`` the two-stage control is also trained with every part of ssl-plus but the
 homologues (`CONTROL`): what ssl-plus has over it is what the homologues bring.
@@ -21,36 +21,36 @@ homologues (`CONTROL`): what ssl-plus has over it is what the homologues bring.
 
 from __future__ import annotations
 
-import os
-import sys
-import time
-from collections.abc import Iterable
+from functools import partial
 from itertools import product
-from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from typing import Any
 
 import pandas as pd
 from scipy.stats import wilcoxon
 from sklearn.metrics import average_precision_score
-from yeast_project import FACTORS, REGIMES, built, command_line, parsed, project_text
+from yeast_project import (
+    FACTORS,
+    REGIMES,
+    built,
+    command_line,
+    parsed,
+    project_text,
+    run_cells,
+    trained,
+)
 
-from ssldata.base.files import write_text_atomic
 from ssldata.project.project_file import Project
-from sslmodels.evaluation.evaluate import evaluate_run
-from sslmodels.runs.regimes import train
-from sslmodels.runs.run_folder import complete_record
 from sslmodels.runs.run_identity import effective, run_folder
 
 CONTROL = "ssl-plus without homologues"
 
 
-def run_cell(project: Project, *, regime: str, **cell: str | int) -> dict:
+def run_cell(project: Project, *, regime: str, **cell: Any) -> dict[str, Any]:
+    """Train and evaluate one run; return its row."""
     if regime == CONTROL:
-        folder = train(control_project(project), regime="two-stage", **cell)
+        numbers, record = trained(control_project(project), regime="two-stage", **cell)
     else:
-        folder = train(project, regime=regime, **cell)
-    numbers, record = evaluate_run(folder), complete_record(folder)
+        numbers, record = trained(project, regime=regime, **cell)
     kept = ("aupr", "auroc", "prevalence", "lift", "collapsed", "positives")
     return {
         **{key: value for key, value in cell.items() if key != "replace"},
@@ -61,32 +61,6 @@ def run_cell(project: Project, *, regime: str, **cell: str | int) -> dict:
         "steps": record["steps"],
         "cpu_s": record["cpu_s"],
     }
-
-
-def cell_of(experiment: str, model: str, regime: str, seed: int) -> dict:
-    return {"experiment": experiment, "model": model, "regime": regime, "seed": seed}
-
-
-def run_cells(out: Path, cells: Iterable[tuple[Project, dict, dict]]) -> pd.DataFrame:
-    """Run cells and return their rows, which ``results.csv`` holds after every cell.
-
-    A cell: its project, columns of its row before those of :func:`run_cell`, and its arguments.
-    """
-    rows: list[dict] = []
-    for project, first, cell in cells:
-        started = time.perf_counter()
-        row = {**first, **run_cell(project, **cell)}
-        rows.append(row)
-        seconds = time.perf_counter() - started
-        what = [f"{key} {value}" for key, value in first.items()]
-        what += [f"{cell['experiment']} {cell['model']} {cell['regime']} seed {cell['seed']}"]
-        print(
-            f"{' '.join(what)}: AUPR {row['aupr']:.3f} in {seconds:.0f} s",
-            file=sys.stderr,
-            flush=True,
-        )
-        write_text_atomic(out / "results.csv", pd.DataFrame(rows).to_csv(index=False))
-    return pd.DataFrame(rows)
 
 
 def control_project(project: Project) -> Project:
@@ -185,9 +159,20 @@ def main() -> None:
     # Seeds outermost: whenever it is killed, as much as possible can be compared.
     cells = product(range(args.seeds), args.models, regimes, args.factors)
     results = run_cells(
-        args.out,
+        args.out / "results.csv",
         (
-            (project, {}, cell_of(factor, model, regime, seed) | options)
+            (
+                f"{factor} {model} {regime} seed {seed}",
+                partial(
+                    run_cell,
+                    project,
+                    experiment=factor,
+                    model=model,
+                    regime=regime,
+                    seed=seed,
+                    **options,
+                ),
+            )
             for seed, model, regime, factor in cells
         ),
     )

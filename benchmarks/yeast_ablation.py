@@ -12,20 +12,22 @@ seeds, one column per factor.
 
 from __future__ import annotations
 
-import os
-import sys
-import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from yeast_project import (
+    FACTORS,
+    built,
+    by_variant,
+    command_line,
+    parsed,
+    project_text,
+    run_cells,
+    trained,
+)
 
-import pandas as pd
-from yeast_project import FACTORS, built, command_line, parsed, project_text
-
-from ssldata.base.files import write_text_atomic
 from ssldata.project.project_file import Project
-from sslmodels.evaluation.evaluate import evaluate_run
-from sslmodels.runs.regimes import train
-from sslmodels.runs.run_folder import complete_record
 from sslmodels.runs.run_identity import effective
 
 DEVELOPMENT = {"test": ["chrVII", "chrXIII", "chrXVI"], "validation": ["chrXII"]}
@@ -74,7 +76,7 @@ def variants() -> dict[str, tuple[str, dict]]:
 
 
 def configured(project: Project, number: int, regime: str, options: dict) -> Project:
-    """Return the project of one variant; other regimes take the general parts of ssl-plus too."""
+    """Return the project of one variant; the general parts of ssl-plus apply to all regimes."""
     training = project.training
     changes = {
         "runs": training.runs / f"variant-{number:02d}",
@@ -90,41 +92,25 @@ def main() -> None:
     args = parsed(parser)
     text = project_text(args.data, [args.model], args.seeds, 1, split=DEVELOPMENT, exclude=EXCLUDED)
     project = built(args.out, text, args.factors)
-    rows = []
-    for seed in range(args.seeds):
-        for number, (name, (regime, options)) in enumerate(variants().items()):
-            for factor in args.factors:
-                started = time.perf_counter()
-                folder = train(
-                    configured(project, number, regime, options),
-                    experiment=factor,
-                    model=args.model,
-                    regime=regime,
-                    seed=seed,
-                )
-                aupr = evaluate_run(folder)["aupr"]
-                seconds = time.perf_counter() - started
-                print(
-                    f"{name} {factor} seed {seed}: {aupr:.3f} in {seconds:.0f} s", file=sys.stderr
-                )
-                record = complete_record(folder)
-                rows.append(
-                    {
-                        "variant": name,
-                        "experiment": factor,
-                        "model": args.model,
-                        "seed": seed,
-                        "aupr": aupr,
-                        "steps": record["steps"],
-                        "cpu_s": record["cpu_s"],
-                    }
-                )
-                write_text_atomic(args.out / "ablation.csv", pd.DataFrame(rows).to_csv(index=False))
-    table = pd.DataFrame(rows).pivot_table(
-        index="variant", columns="experiment", values="aupr", sort=False
-    )
-    table["mean"] = table.mean(axis=1)
-    print(table.round(3).to_string())
+
+    def row(project: Project, name: str, **cell: Any) -> dict[str, Any]:
+        numbers, record = trained(project, **cell)
+        del cell["regime"]
+        kept = {"steps": record["steps"], "cpu_s": record["cpu_s"]}
+        return {"variant": name, **cell, "aupr": numbers["aupr"], **kept}
+
+    def cells() -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
+        for seed in range(args.seeds):
+            for number, (name, (regime, options)) in enumerate(variants().items()):
+                varied = configured(project, number, regime, options)
+                for factor in args.factors:
+                    cell = {"experiment": factor, "model": args.model, "regime": regime}
+                    yield (
+                        f"{name} {factor} seed {seed}",
+                        partial(row, varied, name, **cell, seed=seed),
+                    )
+
+    print(by_variant(run_cells(args.out / "ablation.csv", cells())))
 
 
 if __name__ == "__main__":

@@ -13,20 +13,14 @@ results of ``benchmarks/yeast.py``, shown beside. Minutes on one core with cnn-7
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pandas as pd
 import yaml
-from yeast_project import FACTORS, built, command_line, parsed, project_text
+from yeast_project import FACTORS, built, command_line, parsed, project_text, trained
 
 from ssldata.base.files import write_text_atomic
 from ssldata.project.project_file import JOINT
-from sslmodels.evaluation.evaluate import evaluate_run
-from sslmodels.runs.regimes import train
-from sslmodels.runs.run_folder import complete_record
 from sslmodels.scores.metrics import by_experiment
 
 REGIMES = ("sl", "ssl", "ssl-plus")
@@ -72,9 +66,9 @@ def main() -> None:
     rows = []
     for regime in args.regimes:
         for seed in range(args.seeds):
-            run = train(project, experiment=JOINT, model=args.model, regime=regime, seed=seed)
-            record = complete_record(run)
-            for numbers in by_experiment(evaluate_run(run)):
+            cell = {"experiment": JOINT, "model": args.model, "regime": regime, "seed": seed}
+            metrics, record = trained(project, **cell)
+            for numbers in by_experiment(metrics):
                 kept = {key: numbers[key] for key in (*CELL, "aupr", "auroc", "positives")}
                 rows.append({**kept, "steps": record["steps"], "cpu_s": record["cpu_s"]})
             table = pd.DataFrame(rows)

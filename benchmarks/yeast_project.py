@@ -1,22 +1,30 @@
-"""What the benchmarks on yeast factors share: the project file and the command line.
+"""What the benchmarks of training share: the yeast project, the command line, the loop over runs.
 
-``benchmarks/human_ctcf.py`` uses the settings of training and the command line too.
+``benchmarks/human_ctcf.py`` has its own project, with the same settings of training.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import pandas as pd
 import yaml
 
 from ssldata.base.files import write_text_atomic
 from ssldata.building.build_store import build_project
 from ssldata.project.project_file import Project, load_project
+from sslmodels.evaluation.evaluate import evaluate_run
 from sslmodels.fit.threads import limit_threads
+from sslmodels.runs.regimes import train
+from sslmodels.runs.run_folder import complete_record
 
 FACTORS = ("Reb1", "Abf1", "Fkh1", "Mcm1", "Rap1", "Ume6", "Swi4", "Ste12")
 GENOMES = ("CBS432", "N44", "YPS138", "UWOPS919171")
@@ -72,7 +80,7 @@ def project_text(
 
 
 def training_section(models: list[str], seeds: int, iterations: int) -> dict[str, Any]:
-    """Return the section ``training``, the same on whatever data; all else is as by default."""
+    """Return the section ``training``, the same for all data; everything else is the default."""
     return {
         "models": models,
         "regimes": list(REGIMES),
@@ -87,25 +95,31 @@ def training_section(models: list[str], seeds: int, iterations: int) -> dict[str
 
 
 def command_line(
-    description: str, *, seeds: int, model: str | None = None
+    description: str, *, seeds: int, model: str | None = None, data: bool = True
 ) -> argparse.ArgumentParser:
-    """Return the options that all have, with their defaults; `model`: of --model, if there is."""
+    """Return the shared options; `model`: default of --model, None: the script has no such option.
+
+    `data`: whether there is --data.
+    """
     parser = argparse.ArgumentParser(description=description)
     mirror = os.environ.get("CROSSLABEL_MIRROR")
-    parser.add_argument("--data", type=Path, default=mirror and Path(mirror), help="holds the data")
+    if data:
+        parser.add_argument(
+            "--data", type=Path, default=mirror and Path(mirror), help="folder of the data"
+        )
     parser.add_argument("--out", type=Path, required=True, help="work folder")
     if model is not None:
         parser.add_argument("--model", default=model)
-    parser.add_argument("--seeds", type=int, default=seeds, help="how many, from 0")
+    parser.add_argument("--seeds", type=int, default=seeds, help="number of seeds, from 0")
     parser.add_argument("--threads", type=int, default=0, help="of TensorFlow; 0: its choice")
     return parser
 
 
 def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Read the command line, and let TensorFlow compute with as many threads as it says."""
+    """Read the command line, and set the number of threads of TensorFlow."""
     args = parser.parse_args()
-    if args.data is None:
-        parser.error("--data: name the folder that holds the data")
+    if getattr(args, "data", "") is None:
+        parser.error("--data: name the folder of the data")
     if args.threads:
         limit_threads(args.threads)
     return args
@@ -118,3 +132,34 @@ def built(out: Path, text: str, experiments: Sequence[str] | None = None) -> Pro
     project = load_project(out)
     build_project(project, experiments=experiments)
     return project
+
+
+def trained(project: Project, **cell: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Train and evaluate a run, unless that is done; return its metrics and its record."""
+    folder = train(project, **cell)
+    return evaluate_run(folder), complete_record(folder)
+
+
+def run_cells(
+    path: Path, cells: Iterable[tuple[str, Callable[[], dict[str, Any]]]]
+) -> pd.DataFrame:
+    """Run cells and return their rows, which the CSV file `path` has after every cell.
+
+    A cell is its name and a function that returns its row.
+    """
+    rows = []
+    for name, cell in cells:
+        started = time.perf_counter()
+        rows.append(cell())
+        seconds = time.perf_counter() - started
+        line = f"{name}: AUPR {rows[-1]['aupr']:.3f} in {seconds:.0f} s"
+        print(line, file=sys.stderr, flush=True)
+        write_text_atomic(path, pd.DataFrame(rows).to_csv(index=False))
+    return pd.DataFrame(rows)
+
+
+def by_variant(rows: pd.DataFrame) -> str:
+    """Return mean AUPR over seeds as text, variants by factor."""
+    table = rows.pivot_table(index="variant", columns="experiment", values="aupr", sort=False)
+    table["mean"] = table.mean(axis=1)
+    return str(table.round(3).to_string())

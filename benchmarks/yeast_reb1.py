@@ -21,22 +21,19 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
+from itertools import product
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import pandas as pd
+from yeast_project import command_line, parsed, run_cells, trained
 
 from ssldata.base.files import write_text_atomic
 from ssldata.building.build_store import build_project
 from ssldata.project.project_file import Project, load_project
-from sslmodels.evaluation.evaluate import evaluate_run
-from sslmodels.runs.regimes import train
-from sslmodels.runs.run_folder import complete_record
 
 EXPERIMENT = "Reb1"
 MODES = ("rebin", "lift-bins")
@@ -95,7 +92,7 @@ def configured(project: Project, args: argparse.Namespace, mode: str, steps: str
 
 def run_cell(project: Project, args: argparse.Namespace, mode: str, name: str, seed: int) -> dict:
     regime, steps = REGIMES[name]
-    folder = train(
+    numbers, record = trained(
         configured(project, args, mode, steps),
         experiment=EXPERIMENT,
         model=args.model,
@@ -103,8 +100,6 @@ def run_cell(project: Project, args: argparse.Namespace, mode: str, name: str, s
         seed=seed,
         progress=Lines(),
     )
-    numbers = evaluate_run(folder)
-    record = complete_record(folder)
     return {
         "mode": mode,
         "regime": name,
@@ -131,7 +126,7 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def targets(means: pd.Series, mode: str) -> list[tuple[str, bool]]:
-    """Return each target in words and whether it is met."""
+    """Return each target as text and whether it is met."""
     ssl = means[mode, "ssl"]
     lines = [(f"ssl {ssl:.3f} ≥ 0.23", ssl >= 0.23)]
     for control in ("two-stage, own steps", "two-stage, ssl steps"):
@@ -143,35 +138,22 @@ def targets(means: pd.Series, mode: str) -> list[tuple[str, bool]]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = command_line(__doc__.splitlines()[0], model="cnn-27k", seeds=3, data=False)
     root = Path(__file__).resolve().parents[1]
-    parser.add_argument("--out", type=Path, required=True, help="work folder")
     parser.add_argument("--project", type=Path, default=root / "examples/yeast/project.yaml")
-    parser.add_argument("--model", default="cnn-27k")
-    parser.add_argument("--seeds", type=int, default=3, help="how many seeds, from 0")
     parser.add_argument("--iterations", type=int, default=5, help="of ssl-ns")
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
     parser.add_argument("--regimes", nargs="+", choices=list(REGIMES), default=list(REGIMES))
-    parser.add_argument("--threads", type=int, default=0, help="of TensorFlow; 0: its choice")
-    args = parser.parse_args()
+    args = parsed(parser)
     args.out = args.out.resolve()
-    if args.threads:
-        import tensorflow as tf
-
-        tf.config.threading.set_intra_op_parallelism_threads(args.threads)
-        tf.config.threading.set_inter_op_parallelism_threads(args.threads)
     project = load_project(args.project)
     for mode in args.modes:
         build_project(configured(project, args, mode, "own"), experiments=[EXPERIMENT])
-    rows: list[dict] = []
-    for seed in range(args.seeds):
-        for mode in args.modes:
-            for name in args.regimes:
-                row = run_cell(project, args, mode, name, seed)
-                rows.append(row)
-                print(f"{mode} {name} seed {seed}: AUPR {row['aupr']:.3f}", flush=True)
-                write_text_atomic(args.out / "results.csv", pd.DataFrame(rows).to_csv(index=False))
-    results = pd.DataFrame(rows).sort_values(["mode", "regime", "seed"])
+    cells = (
+        (f"{mode} {name} seed {seed}", partial(run_cell, project, args, mode, name, seed))
+        for seed, mode, name in product(range(args.seeds), args.modes, args.regimes)
+    )
+    results = run_cells(args.out / "results.csv", cells).sort_values(["mode", "regime", "seed"])
     write_text_atomic(args.out / "results.csv", results.to_csv(index=False))
     table = summary(results)
     print(table.round(3).to_string())

@@ -1,8 +1,8 @@
-"""What weights of homologues and calibrated teachers bring on yeast, without the test contigs.
+"""What weights of homologues and calibrated teachers add on yeast, without the test contigs.
 
 The split is that of ``benchmarks/yeast_ablation.py``: chrIV and chrXV are excluded. Genomes: the
-four *S. paradoxus* of the benchmark, all at one distance, so that only identity tells homologues
-apart; and these with two strains of *S. cerevisiae* itself, for weights by distance. Finished
+four *S. paradoxus* of the benchmark, all at one distance, so that homologues differ only by
+identity; and these with two strains of *S. cerevisiae* itself, for weights by distance. Finished
 cells are not repeated.
 
     python benchmarks/yeast_weights.py --data $CROSSLABEL_MIRROR --out /tmp/weights
@@ -13,32 +13,33 @@ seeds, one column per factor.
 
 from __future__ import annotations
 
-import os
-import sys
-import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-import pandas as pd
 import yaml
 from yeast_ablation import DEVELOPMENT, EXCLUDED
-from yeast_project import FACTORS, built, command_line, parsed, project_text
+from yeast_project import (
+    FACTORS,
+    built,
+    by_variant,
+    command_line,
+    parsed,
+    project_text,
+    run_cells,
+    trained,
+)
 
-from ssldata.base.files import write_text_atomic
 from ssldata.project.project_file import Project
 from ssldata.project.training_section import Weighting
-from sslmodels.evaluation.evaluate import evaluate_run
-from sslmodels.runs.regimes import train
-from sslmodels.runs.run_folder import complete_record
 
 #: Strains of the labelled species, and substitutions per site from it: the Jukes-Cantor distance
 #: of the mean identity of the homologues of Mcm1.
 STRAINS = {"SK1": 0.006, "UWOPS034614": 0.008}
 ITERATIONS = 2
 
-#: Name → genomes, regime, what differs from its defaults.
+#: Name → genomes, regime, options that differ from the defaults.
 VARIANTS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "ssl": ("four", "ssl", {}),
     "ssl, identity^4": ("four", "ssl", {"identity_power": 4.0}),
@@ -96,43 +97,33 @@ def main() -> None:
         )
         for name in ("four", "six")
     }
-    rows = []
-    for seed in range(args.seeds):
-        for name in args.variants:
-            number, (genomes, regime, options) = list(VARIANTS).index(name), VARIANTS[name]
-            for factor in args.factors:
-                started = time.perf_counter()
-                folder = train(
-                    configured(projects[genomes], number, regime, options),
-                    experiment=factor,
-                    model=args.model,
-                    regime=regime,
-                    seed=seed,
-                )
-                aupr, record = evaluate_run(folder)["aupr"], complete_record(folder)
-                seconds = time.perf_counter() - started
-                print(
-                    f"{name} {factor} seed {seed}: {aupr:.3f} in {seconds:.0f} s", file=sys.stderr
-                )
-                rows.append(
-                    {
-                        "variant": name,
-                        "experiment": factor,
-                        "model": args.model,
-                        "seed": seed,
-                        "aupr": aupr,
-                        "val_aupr": record["phases"][-1]["val_aupr"],
-                        "steps": record["steps"],
-                        "calibration": record.get("calibration", ""),
-                        "cpu_s": record["cpu_s"],
-                    }
-                )
-                write_text_atomic(args.out / "weights.csv", pd.DataFrame(rows).to_csv(index=False))
-    table = pd.DataFrame(rows).pivot_table(
-        index="variant", columns="experiment", values="aupr", sort=False
-    )
-    table["mean"] = table.mean(axis=1)
-    print(table.round(3).to_string())
+
+    def row(project: Project, name: str, **cell: Any) -> dict[str, Any]:
+        numbers, record = trained(project, **cell)
+        del cell["regime"]
+        return {
+            "variant": name,
+            **cell,
+            "aupr": numbers["aupr"],
+            "val_aupr": record["phases"][-1]["val_aupr"],
+            "steps": record["steps"],
+            "calibration": record.get("calibration", ""),
+            "cpu_s": record["cpu_s"],
+        }
+
+    def cells() -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
+        for seed in range(args.seeds):
+            for name in args.variants:
+                number, (genomes, regime, options) = list(VARIANTS).index(name), VARIANTS[name]
+                varied = configured(projects[genomes], number, regime, options)
+                for factor in args.factors:
+                    cell = {"experiment": factor, "model": args.model, "regime": regime}
+                    yield (
+                        f"{name} {factor} seed {seed}",
+                        partial(row, varied, name, **cell, seed=seed),
+                    )
+
+    print(by_variant(run_cells(args.out / "weights.csv", cells())))
 
 
 if __name__ == "__main__":

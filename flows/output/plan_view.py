@@ -134,7 +134,8 @@ def _hours(
         of_store = [step for step in steps if step.store == project.store_path(cell).stem]
         if all(step.positives is not None for step in of_store):
             labelled, *pseudo = [float(step.positives or 0) for step in of_store]
-            rows[cell] = compute_estimate.Rows(labelled, sum(pseudo), float(of_store[0].test or 0))
+            test = float(of_store[0].test or 0)
+            rows[cell] = compute_estimate.RowCounts(labelled, sum(pseudo), test)
     if not rows:
         return None, []
     cores = os.cpu_count() or 1

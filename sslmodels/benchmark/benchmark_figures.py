@@ -1,31 +1,59 @@
-"""Figures of the benchmark; each is drawn from the data frame that is written beside it."""
+"""Figures of the benchmark, drawn from the data frames that are written beside them."""
 
 from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-from sslmodels.benchmark.statistics import Line, fitted_line
+from sslmodels.benchmark.statistics import fitted_line
 from sslmodels.report.svg_figures import new_figure, page_svg, style_of
 
-#: Increases above this many per cent in one figure are drawn on a logarithmic scale.
+#: A figure with an increase above this percentage has a logarithmic scale.
 WIDE = 300.0
 
-#: How the metrics are called on axes.
+#: Names of the metrics on axes.
 NAMES = {"aupr": "AUPR", "auroc": "AUROC"}
 
 
-def _rows(count: int) -> tuple[int, int]:
-    """Return rows and columns of `count` panels, two side by side."""
-    columns = min(2, max(1, count))
-    return -(-count // columns), columns
+@contextmanager
+def _panels(
+    parts: Iterable[tuple[Any, pd.DataFrame]],
+    *,
+    height: float,
+    salt: str,
+    more: float = 0,
+    sharex: bool = False,
+    sharey: bool = False,
+) -> Iterator[tuple[Figure, list[tuple[Axes, pd.DataFrame]]]]:
+    """Open a figure with a panel for every (title, rows), two side by side.
+
+    A row of panels is `height` inches high, and the figure `more` than its rows.
+    """
+    parts = list(parts)
+    columns = 1 if len(parts) == 1 else 2
+    rows = -(-len(parts) // columns)
+    with new_figure(size=(4.6 * columns, height * rows + more), salt=salt) as figure:
+        panels = figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=sharey).ravel()
+        for axes in panels[len(parts) :]:
+            axes.set_visible(False)
+        for axes, (title, _) in zip(panels, parts, strict=False):
+            axes.set_title(title, loc="left", fontsize=9.5)
+        yield figure, list(zip(panels, (part for _, part in parts), strict=False))
+
+
+def _diagonal(axes: Axes, low: float, high: float) -> None:
+    """Draw the dotted line on which both axes have the same value."""
+    ink = axes.xaxis.label.get_color()
+    axes.plot([low, high], [low, high], color=ink, linewidth=0.8, linestyle=":")
 
 
 def _p(value: float) -> str:
@@ -39,17 +67,17 @@ def _signed(value: float, digits: int) -> str:
 
 
 def _short(value: float) -> str:
-    """Return a count in three digits, so that neighbours on an axis stay apart."""
+    """Return a count with three digits, so that neighbours on an axis stay apart."""
     for unit, name in ((1e6, "M"), (1e3, "k")):
         if value >= 0.9995 * unit:
             return f"{value / unit:.3g}{name}"
     return f"{value:.0f}"
 
 
-def _broken(names: Sequence[str], *, inches: float) -> tuple[list[str], float]:
-    """Return names in lines short enough to stand side by side, and the height of the lines."""
+def broken_names(names: Sequence[str], *, inches: float) -> tuple[list[str], float]:
+    """Break names into lines that fit side by side; return them and the extra height in inches."""
     width = max(4, int(11 * inches / len(names)) - 1)
-    # A break is best after a sign that is no letter; a space there is taken out again.
+    # Break after punctuation if possible; the spaces that allow it are removed again.
     parts = [textwrap.wrap(re.sub(r"([_+.:-])", "\\1 ", name), width) for name in names]
     lines = ["\n".join(line.replace(" ", "") for line in part) for part in parts]
     return lines, 0.16 * (max(map(len, parts)) - 1)
@@ -61,20 +89,20 @@ def increase_bars(increases: pd.DataFrame, *, metric: str, over: str = "sl") -> 
     Parameters
     ----------
     increases
-        Of :func:`sslmodels.benchmark.statistics.increases`; experiments are put in the order of
-        their labelled positives, fewest first.
+        Of :func:`sslmodels.benchmark.statistics.increases`; experiments are sorted by their
+        labelled positives, fewest first.
     metric
         ``aupr`` or ``auroc``.
     over
-        The regime compared with.
+        The regime to compare with.
     """
-    models = list(dict.fromkeys(increases["model"]))
-    regimes = list(dict.fromkeys(increases["regime"]))
+    models = list(increases["model"].unique())
+    regimes = list(increases["regime"].unique())
     order = increases.drop_duplicates("experiment").sort_values("labelled", kind="stable")
-    experiments = list(order["experiment"])
+    experiments = list(order["experiment"].unique())
     width = max(5.0, 0.9 + 0.2 * len(experiments) * (len(regimes) + 1))
     width = min(width, 11.0)
-    labels, more = _broken(experiments, inches=0.9 * width)
+    labels, more = broken_names(experiments, inches=0.9 * width)
     size = (width, 2.9 * len(models) + 0.4 + more)
     with new_figure(size=size, salt=f"increase {metric} {over}") as figure:
         panels = figure.subplots(len(models), squeeze=False, sharex=True, sharey=True)[:, 0]
@@ -108,14 +136,11 @@ def increase_bars(increases: pd.DataFrame, *, metric: str, over: str = "sl") -> 
 
 def gain_by_positives(increases: pd.DataFrame, *, metric: str, over: str = "sl") -> str:
     """Draw the gain against the number of labelled positives, both logarithmic (Figure S3)."""
-    models = list(dict.fromkeys(increases["model"]))
-    rows, columns = _rows(len(models))
-    with new_figure(size=(4.6 * columns, 3.6 * rows), salt=f"gain {metric}") as figure:
-        panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-        for axes in panels.ravel()[len(models) :]:
-            axes.set_visible(False)
-        for axes, model in zip(panels.ravel(), models, strict=False):
-            part = increases[(increases["model"] == model) & (increases["ratio"] > 0)]
+    models = increases.groupby("model", sort=False)
+    opened = _panels(models, height=3.6, salt=f"gain {metric}", sharex=True, sharey=True)
+    with opened as (figure, panels):
+        for axes, of_model in panels:
+            part = of_model[of_model["ratio"] > 0]
             for regime, group in part.groupby("regime", sort=False):
                 x, y = group["labelled"].to_numpy(float), group["ratio"].to_numpy(float)
                 line = fitted_line(np.log10(x), np.log10(y))
@@ -131,7 +156,6 @@ def gain_by_positives(increases: pd.DataFrame, *, metric: str, over: str = "sl")
             axes.axhline(1, color=axes.xaxis.label.get_color(), linewidth=0.8, linestyle=":")
             _log_axis(axes, "x", part["labelled"].to_numpy(float))
             _log_axis(axes, "y", part["ratio"].to_numpy(float))
-            axes.set_title(model, loc="left", fontsize=9.5)
             axes.legend(loc="upper left", bbox_to_anchor=(0, -0.16), fontsize=8)
             axes.set(xlabel="labelled positives", ylabel=f"{NAMES[metric]} over that of {over} (×)")
             axes.xaxis.set_tick_params(labelbottom=True)
@@ -139,7 +163,7 @@ def gain_by_positives(increases: pd.DataFrame, *, metric: str, over: str = "sl")
 
 
 def _log_axis(axes: Axes, which: str, values: np.ndarray) -> None:
-    """Make an axis logarithmic with ticks that are read as plain numbers, enough of them."""
+    """Make an axis logarithmic, with enough ticks, labelled as plain numbers."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     getattr(axes, f"set_{which}scale")("log")
     span = values.max() / values.min() if len(values) else 1
@@ -154,44 +178,27 @@ def _log_axis(axes: Axes, which: str, values: np.ndarray) -> None:
 
 def scatter(increases: pd.DataFrame, *, metric: str, over: str = "sl") -> str:
     """Draw every regime against another, one dot per experiment, with a line (Figure S5)."""
-    models = list(dict.fromkeys(increases["model"]))
-    rows, columns = _rows(len(models))
-    name = NAMES[metric]
-    with new_figure(size=(4.6 * columns, 4.3 * rows), salt=f"scatter {metric}") as figure:
-        panels = figure.subplots(rows, columns, squeeze=False)
-        for axes in panels.ravel()[len(models) :]:
-            axes.set_visible(False)
-        for axes, model in zip(panels.ravel(), models, strict=False):
-            part = increases[increases["model"] == model]
+    models, name = increases.groupby("model", sort=False), NAMES[metric]
+    with _panels(models, height=4.3, salt=f"scatter {metric}") as (figure, panels):
+        for axes, part in panels:
             both = part[["base", "mean"]].to_numpy(float)
             low, high = both.min(), both.max()
             pad = 0.05 * (high - low or 1)
-            axes.plot(
-                [low - pad, high + pad],
-                [low - pad, high + pad],
-                color=axes.xaxis.label.get_color(),
-                linewidth=0.8,
-                linestyle=":",
-            )
+            _diagonal(axes, low - pad, high + pad)
             for regime, group in part.groupby("regime", sort=False):
                 x, y = group["base"].to_numpy(float), group["mean"].to_numpy(float)
                 colour = style_of(str(regime))[0]
                 line = fitted_line(x, y)
-                label = f"{regime}, n = {len(group)}" + _intercept(line)
+                label = f"{regime}, n = {len(group)}"
+                if line is not None:
+                    label += f": intercept {_signed(line.intercept, 3)}, {_p(line.p_intercept)}"
                 axes.scatter(x, y, color=colour, s=22, label=label)
                 if line is not None:
                     ends = np.array([x.min(), x.max()])
                     axes.plot(ends, line.intercept + line.slope * ends, color=colour, linewidth=1.2)
             axes.set(xlabel=f"{name} of {over}", ylabel=f"{name} of the other regime")
-            axes.set_title(model, loc="left", fontsize=9.5)
             axes.legend(loc="upper left", bbox_to_anchor=(0, -0.13), fontsize=8)
         return page_svg(figure)
-
-
-def _intercept(line: Line | None) -> str:
-    if line is None:
-        return ""
-    return f": intercept {_signed(line.intercept, 3)}, {_p(line.p_intercept)}"
 
 
 def series(
@@ -200,7 +207,7 @@ def series(
     """Draw a metric along a sweep, one panel per experiment: mean over seeds, bars of SD.
 
     Figures S2, S4 (number of genomes), S6 (iterations, SD of the noise), learning curves. Where
-    the lines are regimes of several models, each model has panels of its own.
+    the lines are regimes of several models, each model has its own panels.
 
     Parameters
     ----------
@@ -209,40 +216,38 @@ def series(
     metric, x
         Columns.
     xlabel
-        With its unit.
+        Label of the x axis, with its unit.
     by
-        Column that gives the lines of a panel, ``model`` or ``regime``.
+        Column with a line for each value, ``model`` or ``regime``.
     log
         Logarithmic x.
     """
-    apart = ["experiment"]
+    columns = ["experiment"]
     if by == "regime" and results["model"].nunique() > 1:
-        apart.append("model")
-    parts = list(results.groupby(apart, sort=False))
-    lines = list(dict.fromkeys(results[by]))
-    rows, columns = _rows(len(parts))
-    with new_figure(size=(4.6 * columns, 2.7 * rows + 0.3), salt=f"{x} {metric} {by}") as figure:
-        panels = figure.subplots(rows, columns, squeeze=False, sharex=not log)
-        for axes in panels.ravel()[len(parts) :]:
-            axes.set_visible(False)
-        for axes, (names, part) in zip(panels.ravel(), parts, strict=False):
+        columns.append("model")
+    parts = []
+    for names, part in results.groupby(columns, sort=False):
+        seeds = int(part.groupby([by, x]).size().max())
+        runs = f"n = {seeds} seed{'s' if seeds > 1 else ''}"
+        parts.append((", ".join([*map(str, names), runs]), part))
+    lines = list(results[by].unique())
+    opened = _panels(parts, height=2.7, more=0.3, salt=f"{x} {metric} {by}", sharex=not log)
+    with opened as (figure, panels):
+        for axes, part in panels:
             _lines(axes, part, metric=metric, x=x, by=by, lines=lines)
-            seeds = int(part.groupby([by, x]).size().max())
-            runs = f"n = {seeds} seed{'s' if seeds > 1 else ''}"
-            axes.set_title(", ".join([*map(str, names), runs]), loc="left", fontsize=9.5)
             axes.set_ylabel(NAMES[metric])
             axes.set_ylim(bottom=0 if metric == "aupr" else None)
             if log:
                 _log_axis(axes, "x", part[x].to_numpy(float))
-            axes.set_xticks(_apart(sorted(set(results[x] if not log else part[x])), log=log))
+            axes.set_xticks(labels_apart(sorted(set(results[x] if not log else part[x])), log=log))
             axes.set_xlabel(xlabel)
             axes.xaxis.set_tick_params(labelbottom=True)
-        panels[0, 0].legend(loc="best", fontsize=8)
+        panels[0][0].legend(loc="best", fontsize=8)
         return page_svg(figure)
 
 
-def _apart(values: Sequence[float], *, log: bool) -> list[float]:
-    """Return the values whose labels do not touch: the last one, and those far enough before."""
+def labels_apart(values: Sequence[float], *, log: bool) -> list[float]:
+    """Return the values whose tick labels do not touch: the last, and those far enough apart."""
     place = np.log10(values) if log else np.asarray(values, float)
     least = (0.11 if log else 0.085) * max(float(np.ptp(place)), 1e-9)
     kept: list[int] = []
@@ -284,12 +289,12 @@ def count_bars(counts: pd.DataFrame, published: pd.DataFrame | None = None) -> s
     published
         Index experiment; columns positives, pseudo_labelled: drawn as marks on the bars.
     """
-    experiments = list(dict.fromkeys(counts["experiment"]))
+    experiments = list(counts["experiment"].unique())
     reference = counts["genome"].iloc[0]
     labelled = counts[counts["genome"] == reference].set_index("experiment")["positives"]
     pseudo = counts[counts["genome"] != reference].groupby("experiment")["positives"].sum()
     width = max(5.0, min(11.0, 0.9 + 0.8 * len(experiments)))
-    labels, more = _broken(experiments, inches=0.85 * width)
+    labels, more = broken_names(experiments, inches=0.85 * width)
     size = (width, 3.3 + more)
     with new_figure(size=size, salt="counts") as figure:
         axes = figure.subplots()
@@ -327,8 +332,8 @@ def count_map(counts: pd.DataFrame) -> str:
     """Draw pseudo-labelled rows per labelled one, experiments × genomes (Table S1 as a figure)."""
     reference = counts["genome"].iloc[0]
     table = counts.pivot(index="experiment", columns="genome", values="positives")
-    experiments = list(dict.fromkeys(counts["experiment"]))
-    genomes = [name for name in dict.fromkeys(counts["genome"]) if name != reference]
+    experiments = list(counts["experiment"].unique())
+    genomes = [name for name in counts["genome"].unique() if name != reference]
     ratio = table.loc[experiments, genomes].div(table.loc[experiments, reference], axis=0)
     size = (max(4.0, 1.8 + 0.42 * len(genomes)), max(2.6, 1.6 + 0.27 * len(experiments)))
     with new_figure(size=size, salt="count map") as figure:
@@ -355,7 +360,7 @@ def count_map(counts: pd.DataFrame) -> str:
         bar = figure.colorbar(mesh, ax=axes, pad=0.01, aspect=12)
         bar.set_label("rows per labelled row")
         if bar.solids is not None:
-            bar.solids.set(rasterized=False, edgecolor="face")  # else a picture within the SVG
+            bar.solids.set(rasterized=False, edgecolor="face")  # no bitmap within the SVG
         return page_svg(figure)
 
 
@@ -367,14 +372,10 @@ def against_published(beside: pd.DataFrame) -> str:
     beside
         Columns experiment, model, regime, own, published.
     """
-    models = list(dict.fromkeys(beside["model"]))
-    rows, columns = _rows(len(models))
-    with new_figure(size=(4.6 * columns, 4.3 * rows), salt="published") as figure:
-        panels = figure.subplots(rows, columns, squeeze=False)
-        for axes in panels.ravel()[len(models) :]:
-            axes.set_visible(False)
-        for axes, model in zip(panels.ravel(), models, strict=False):
-            part = beside[(beside["model"] == model) & (beside["own"] > 0)]
+    models = beside.groupby("model", sort=False)
+    with _panels(models, height=4.3, salt="published") as (figure, panels):
+        for axes, of_model in panels:
+            part = of_model[of_model["own"] > 0]
             values = part[["own", "published"]].to_numpy(float)
             for regime, group in part.groupby("regime", sort=False):
                 axes.scatter(
@@ -387,8 +388,7 @@ def against_published(beside: pd.DataFrame) -> str:
             for which in "xy":
                 _log_axis(axes, which, values.ravel())
             ends = [0.8 * values.min(initial=1), 1.25 * values.max(initial=1e-3)]
-            axes.plot(ends, ends, color=axes.xaxis.label.get_color(), linewidth=0.8, linestyle=":")
+            _diagonal(axes, *ends)
             axes.set(xlabel="published AUPR", ylabel="own AUPR", xlim=ends, ylim=ends)
-            axes.set_title(model, loc="left", fontsize=9.5)
             axes.legend(loc="upper left", fontsize=8)
         return page_svg(figure)

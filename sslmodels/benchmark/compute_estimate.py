@@ -1,4 +1,4 @@
-"""How much computing a project's grid and sweeps take, from stated assumptions. No TensorFlow."""
+"""Estimate the computing time of a project's grid and sweeps. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SCORE, _TRAIN = 2, 6
 
 
 @dataclass(frozen=True)
-class Rows:
+class RowCounts:
     """Training positives of an experiment, labelled and pseudo-labelled, and its test bins."""
 
     labelled: float
@@ -30,16 +30,16 @@ class Rows:
 
 @dataclass(frozen=True)
 class Effort:
-    """What all runs of one model take.
+    """Estimated cost of all runs of one model.
 
     Attributes
     ----------
     runs
-        Of the grid and the sweeps.
+        Number of runs of the grid and the sweeps.
     rows
-        Rows that pass through training, all epochs of all runs.
+        Training rows of all epochs of all runs.
     flop
-        Floating-point operations; None: of a model that is not known here.
+        Floating-point operations; None: unknown for this model.
     """
 
     model: str
@@ -54,14 +54,14 @@ def multiply_adds(model: str, *, size: int, stored: int) -> int | None:
     Parameters
     ----------
     model
-        Name; default options are meant.
+        Name of a model with its default options.
     size, stored
         Bases of the bin, and of the stored window.
 
     Returns
     -------
     int or None
-        None for models that are not of the zoo or depend on files.
+        None for other models than those of the zoo, and for those that depend on files.
     """
     filters = {"cnn-7k": 64, "cnn-27k": 256, "deep-cnn-64": 64, "deep-cnn-256": 256, "deepbind": 16}
     if model == "deepsea":
@@ -80,10 +80,10 @@ def multiply_adds(model: str, *, size: int, stored: int) -> int | None:
     return total + (wide + 1) * hidden
 
 
-def trained_rows(project: Project, regime: Regime, rows: Rows) -> tuple[float, float]:
-    """Return the rows one run trains on, all epochs together, and those it scores.
+def trained_rows(project: Project, regime: Regime, rows: RowCounts) -> tuple[float, float]:
+    """Return the rows that one run trains on in all epochs, and those it scores.
 
-    Validation rows are left out: they are few beside the others.
+    Validation rows are few and not counted.
     """
     training = project.training
     both = 1 + project.negatives.ratio
@@ -143,15 +143,15 @@ def _variants(project: Project, model: str) -> Iterator[tuple[Project, Regime, f
             yield project, "ssl-ns", 1.0, 0.0
 
 
-def grid_effort(project: Project, rows: Mapping[str, Rows]) -> list[Effort]:
-    """Return what the grid and the sweeps take, one entry per model.
+def grid_effort(project: Project, rows: Mapping[str, RowCounts]) -> list[Effort]:
+    """Estimate the cost of the grid and the sweeps, one entry per model.
 
     Parameters
     ----------
     project
-        Its ``training`` says what is run.
+        Its section ``training`` defines the runs.
     rows
-        Experiment → its rows; experiments that are missing are left out.
+        Experiment → its rows; missing experiments are left out.
     """
     training, made = project.training, []
     for model in training.models:
@@ -162,7 +162,7 @@ def grid_effort(project: Project, rows: Mapping[str, Rows]) -> list[Effort]:
                 if loci > of_experiment.labelled:
                     continue
                 part = loci / of_experiment.labelled if loci else 1.0
-                used = Rows(
+                used = RowCounts(
                     labelled=part * of_experiment.labelled,
                     pseudo=part * share * of_experiment.pseudo,
                     test=of_experiment.test,

@@ -1,4 +1,4 @@
-"""The benchmark: which runs a project's grid and sweeps are, and their results as one table."""
+"""Results of the benchmark: the runs of a project's grid and sweeps as one table."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from sslmodels.scores.metrics import by_experiment
 
 
 def collect(cells: Iterable[Cell]) -> pd.DataFrame:
-    """Return one row per run and experiment: the cell, metrics of the test bins, what it learnt on.
+    """Return one row per run and experiment: cell, test metrics, training positives.
 
-    A run of several outputs has a row for each, comparable with those of single runs: its
+    A run with several outputs has a row for each, comparable with those of single runs; its
     ``model`` ends in `` joint``.
 
     Returns
@@ -31,11 +31,9 @@ def collect(cells: Iterable[Cell]) -> pd.DataFrame:
     pandas.DataFrame
         Columns experiment, model, regime, seed, sweep, value, aupr, auroc, prevalence, lift,
         collapsed, positives (of the test), labelled and pseudo_labelled (training positives),
-        loci (labelled ones of all outputs together), parameters, steps, wall_s, run.
+        loci (labelled loci of all outputs), parameters, steps, wall_s, run.
     """
-    from sslmodels.evaluation.evaluate import (
-        evaluate_run,  # TensorFlow; listing the cells needs none
-    )
+    from sslmodels.evaluation.evaluate import evaluate_run  # loads TensorFlow
 
     rows = []
     for cell in cells:
@@ -61,8 +59,8 @@ def collect(cells: Iterable[Cell]) -> pd.DataFrame:
 def training_positives(cell: Cell, experiment: str) -> dict[str, int]:
     """Return the labelled and the pseudo-labelled training positives of one output of a cell.
 
-    ``loci`` are the labelled ones of all outputs of the cell, as ``training.labelled_peaks``
-    counts them.
+    ``loci`` counts the labelled loci of all outputs of the cell, as ``training.labelled_peaks``
+    does.
     """
     store = open_store(cell.project.store_path(cell.experiment))
     negatives, seed = cell.project.negatives, cell.seed

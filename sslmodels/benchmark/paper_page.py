@@ -1,4 +1,4 @@
-"""The benchmark's report: tables and figures of the paper from a project's runs, and their CSV."""
+"""Report of the benchmark: the paper's tables and figures from a project's runs, with CSV files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup
 
 from ssldata.base.files import write_text_atomic
 from ssldata.project.project_file import Project
@@ -29,7 +28,7 @@ from sslmodels.runs import run_grid
 
 @dataclass(frozen=True)
 class _Series:
-    """How a sweep is drawn: of which key of ``training.sweeps``, and what on which axes."""
+    """How a sweep is drawn: its key in ``training.sweeps``, title and axes."""
 
     key: str
     name: str
@@ -87,7 +86,7 @@ _ZERO = {"nearest": "sl", "iterations": "ssl"}
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing, the numbers in it, and how the page calls it; `lines` are those fitted."""
+    """A drawing, its title on the page, and the data it shows; `lines` are the fitted ones."""
 
     name: str
     title: str
@@ -98,7 +97,7 @@ class Figure:
 
     @property
     def width(self) -> int:
-        """Pixels at which its text is as large as that of the page."""
+        """Width in pixels at which its text is as large as that of the page."""
         found = re.search(r'viewBox="0 0 ([0-9.]+)', self.svg)
         return 820 if found is None else round(1.3 * float(found[1]))
 
@@ -109,10 +108,10 @@ def write_paper(folder: Path, *, project: Project, results: pd.DataFrame) -> Pat
     Parameters
     ----------
     folder
-        Gets ``index.html``, ``runs.csv``, and for each table and figure a ``.csv``, figures a
-        ``.svg`` too; fitted lines are in ``<figure>_lines.csv``.
+        Gets ``index.html``, ``runs.csv``, a ``.csv`` for each table and figure, and a ``.svg`` for
+        each figure; fitted lines are in ``<figure>_lines.csv``.
     project
-        Whose stores are counted.
+        The project with the stores.
     results
         Of :func:`sslmodels.benchmark.grid_results.collect`: the grid and the sweeps.
 
@@ -140,26 +139,8 @@ def write_paper(folder: Path, *, project: Project, results: pd.DataFrame) -> Pat
         "test": project.split.test,
         "runs": len(results),
         "seeds": len(set(of_grid["seed"])),
-        "tables": [
-            {
-                "name": t.name,
-                "title": t.title,
-                "note": t.note,
-                "parts": [(head, Markup(_html(shown))) for head, shown in t.parts],
-            }
-            for t in made_tables
-        ],
-        "figures": [
-            {
-                "name": f.name,
-                "title": f.title,
-                "note": f.note,
-                "svg": Markup(f.svg),
-                "width": f.width,
-                "lines": f.lines is not None,
-            }
-            for f in made_figures
-        ],
+        "tables": made_tables,
+        "figures": made_figures,
         "regimes": [
             (name, text) for name, text in REGIME_TEXTS.items() if name in set(of_grid["regime"])
         ],
@@ -171,11 +152,6 @@ def write_paper(folder: Path, *, project: Project, results: pd.DataFrame) -> Pat
 
 def _csv(table: pd.DataFrame) -> str:
     return str(table.to_csv(index=False, lineterminator="\n", float_format="%.6g"))
-
-
-def _html(table: pd.DataFrame) -> str:
-    """Return a table of the page's style; its values are escaped."""
-    return str(table.to_html(border=0, index=False, justify="left", na_rep="–"))
 
 
 def _figures(project: Project, results: pd.DataFrame) -> Iterator[Figure]:
@@ -262,7 +238,7 @@ def _sweep_figures(results: pd.DataFrame) -> Iterator[Figure]:
         elif series.key == "labelled_peaks":
             whole = of_sweep[of_sweep["regime"].isin(runs["regime"])]
             whole = whole.assign(value=whole["loci"].astype(float))
-            # A value of the sweep may be the grid's own: the same run.
+            # A value of the sweep may be that of the grid: the same run.
             runs = pd.concat([runs, whole]).drop_duplicates([*run_grid.CELL, "value"])
         yield Figure(
             series.name,

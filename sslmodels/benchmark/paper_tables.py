@@ -1,4 +1,4 @@
-"""Tables of the benchmark's report: what the page shows, and the numbers in the CSV beside it."""
+"""Tables of the benchmark's report: as shown on the page, and the data of the CSV files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sslmodels.benchmark import grid_results
 from sslmodels.benchmark import statistics as tables
 from sslmodels.scores.metrics import COLLAPSED_BELOW
 
-#: Columns of a table side by side; of more, each model has a table of its own.
+#: Columns of one table; with more, each model has its own table.
 _WIDE = 9
 
 
@@ -24,7 +24,7 @@ _WIDE = 9
 class Table:
     """A table of the page and, under the same name, a CSV file.
 
-    `parts` are its blocks on the page: a heading, which may be empty, and what is shown.
+    `parts` are its blocks on the page: a heading, which may be empty, and a table of text.
     """
 
     name: str
@@ -40,9 +40,9 @@ def paper_tables(project: Project, results: pd.DataFrame) -> Iterator[Table]:
     Parameters
     ----------
     project
-        Whose stores are counted.
+        The project with the stores.
     results
-        Of :func:`sslmodels.benchmark.grid_results.collect`; the grid is used.
+        Of :func:`sslmodels.benchmark.grid_results.collect`; only the grid is used.
     """
     of_grid = results[results["sweep"] == ""]
     for metric, name, title in (
@@ -51,11 +51,11 @@ def paper_tables(project: Project, results: pd.DataFrame) -> Iterator[Table]:
     ):
         means = tables.means(of_grid, metric)
         note = "Mean ± standard deviation over seeds; the test set is every bin."
-        parts, data = _parts(means), means
+        parts, data = split_by_model(means), means
         if metric == "aupr":
             data = beside_chance(means, of_grid)
-            parts = [(head, _with_prevalence(shown, data)) for head, shown in parts]
-            note += f" Prevalence: the AUPR of a random guess. {_collapsed(of_grid)}"
+            parts = [(head, with_prevalence(shown, data)) for head, shown in parts]
+            note += f" Prevalence: the AUPR of a random guess. {collapsed_note(of_grid)}"
         yield Table(name, title, parts, data, note)
         tests = tables.paired_tests(means)
         if len(tests):
@@ -65,7 +65,7 @@ def paper_tables(project: Project, results: pd.DataFrame) -> Iterator[Table]:
                 [("", _tests_shown(tests))],
                 tests,
                 "Paired by experiment, means over seeds: Wilcoxon signed-rank test, two-sided, "
-                f"with Holm's correction over all lines. {_least_p(tests)}",
+                f"with Holm's correction over all lines. {least_p_note(tests)}",
             )
     ensembles = grid_results.ensembles(results)
     if len(ensembles):
@@ -73,7 +73,7 @@ def paper_tables(project: Project, results: pd.DataFrame) -> Iterator[Table]:
         yield Table(
             "table_ensembles",
             "AUPR of ensembles of all seeds",
-            _parts(shown),
+            split_by_model(shown),
             ensembles,
             "The scores of the seeds are averaged before they are ranked.",
         )
@@ -109,8 +109,8 @@ def paper_tables(project: Project, results: pd.DataFrame) -> Iterator[Table]:
     )
 
 
-def _parts(means: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Return experiments × (model, regime), or such a table for each model when it is wide."""
+def split_by_model(means: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Return experiments × (model, regime) as one table, or one per model when it is wide."""
     whole = tables.wide(means).reset_index()
     if len(whole.columns) <= _WIDE:
         return [("", whole)]
@@ -123,7 +123,7 @@ def _parts(means: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 
 def beside_chance(means: pd.DataFrame, of_grid: pd.DataFrame) -> pd.DataFrame:
-    """Return mean AUPRs with the prevalence of the test, their lift over it, and collapsed runs."""
+    """Return mean AUPRs with test prevalence, lift, and the number of collapsed runs."""
     names = ["experiment", "model", "regime"]
     runs = of_grid.groupby(names, sort=False)
     chance = runs.agg(prevalence=("prevalence", "first"), collapsed=("collapsed", "sum"))
@@ -132,8 +132,8 @@ def beside_chance(means: pd.DataFrame, of_grid: pd.DataFrame) -> pd.DataFrame:
     return made
 
 
-def _with_prevalence(shown: pd.DataFrame, data: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of experiments with their prevalence; the line of means gets the mean."""
+def with_prevalence(shown: pd.DataFrame, data: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of experiments with their prevalence; the line of means has its mean."""
     prevalence = data.drop_duplicates("experiment").set_index("experiment")["prevalence"]
     mean = prevalence[tables.common_experiments(data)].mean()
     made = shown.copy()
@@ -141,7 +141,8 @@ def _with_prevalence(shown: pd.DataFrame, data: pd.DataFrame) -> pd.DataFrame:
     return made
 
 
-def _collapsed(of_grid: pd.DataFrame) -> str:
+def collapsed_note(of_grid: pd.DataFrame) -> str:
+    """Return a note on the number of collapsed runs."""
     count = int(of_grid["collapsed"].sum())
     if not count:
         return "No run collapsed."
@@ -151,8 +152,8 @@ def _collapsed(of_grid: pd.DataFrame) -> str:
     )
 
 
-def _least_p(tests: pd.DataFrame) -> str:
-    """Say which p values so few experiments can give at best."""
+def least_p_note(tests: pd.DataFrame) -> str:
+    """Return a note on the smallest p value that this number of experiments allows."""
     # All differences of one sign: 2 of the 2^n equally likely patterns of signs.
     least = 2 / 2 ** float(tests["n"].max())
     corrected = min(1.0, least * int(tests["p"].notna().sum()))
@@ -165,7 +166,7 @@ def _least_p(tests: pd.DataFrame) -> str:
 
 
 def _thousands(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of counts as text; a count that is not known is a dash."""
+    """Return a table of counts as text; unknown counts are dashes."""
 
     def text(value: Any) -> Any:
         if isinstance(value, str):
@@ -176,7 +177,7 @@ def _thousands(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def totals(project: Project, wide: pd.DataFrame) -> pd.DataFrame:
-    """Return labelled and pseudo-labelled positives by experiment, beside the published."""
+    """Return labelled and pseudo-labelled positives by experiment, with the published ones."""
     made = pd.DataFrame({"positives": wide.iloc[:, 0], "pseudo_labelled": wide["pseudo-labelled"]})
     published = published_counts(project)
     if published is not None:
@@ -185,7 +186,7 @@ def totals(project: Project, wide: pd.DataFrame) -> pd.DataFrame:
 
 
 def published_counts(project: Project) -> pd.DataFrame | None:
-    """Return published positives and pseudo_labelled by experiment, if the project has them."""
+    """Return the published positives and pseudo_labelled by experiment, if the project has them."""
     if project.training.published_counts is None:
         return None
     counts = read_counts(project.training.published_counts)
@@ -193,14 +194,14 @@ def published_counts(project: Project) -> pd.DataFrame | None:
 
 
 def beside_published(path: Path, means: pd.DataFrame) -> pd.DataFrame:
-    """Return the own means that have a published one, beside it.
+    """Return the means that have a published value, with that value.
 
     Raises
     ------
     MissingInputError
         No such file.
     InputError
-        It is no such table.
+        A column is missing, or the AUPRs are not numbers.
     """
     if not path.is_file():
         raise MissingInputError(f"{path}: no such file; see training.published")
@@ -216,6 +217,7 @@ def beside_published(path: Path, means: pd.DataFrame) -> pd.DataFrame:
 
 
 def _tests_shown(tests: pd.DataFrame) -> pd.DataFrame:
+    """Return paired tests as text."""
     return pd.DataFrame(
         {
             "model": tests["model"],

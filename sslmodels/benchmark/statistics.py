@@ -1,4 +1,4 @@
-"""Statistics of the benchmark: means, increases, paired tests. Data frames in, data frames out."""
+"""Statistics of the benchmark: means, increases, paired tests, lines. Data frames in and out."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def means(results: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def wide(table: pd.DataFrame, *, digits: int = 3) -> pd.DataFrame:
-    """Return experiments × (model, regime) as text, mean ± SD; an average line ends the table."""
+    """Return experiments × (model, regime) as text, mean ± SD; the last line is the average."""
     columns = list(dict.fromkeys(zip(table["model"], table["regime"], strict=True)))
     lines = {}
     for experiment, part in table.groupby("experiment", sort=False):
@@ -68,14 +68,21 @@ def _mean_sd(mean: float, sd: float, digits: int) -> str:
 
 
 def common_experiments(table: pd.DataFrame) -> list[str]:
-    """Return the experiments that have every (model, regime) of the table."""
+    """Return the experiments with every (model, regime) of the table."""
     cells = table.groupby("experiment", sort=False).size()
     most = len(set(zip(table["model"], table["regime"], strict=True)))
     return [str(name) for name, count in cells.items() if count == most]
 
 
 def increases(table: pd.DataFrame, *, over: str = "sl") -> pd.DataFrame:
-    """Return the increase of every regime over another one, by experiment and model.
+    """Return the increase of every regime over another, by experiment and model.
+
+    Parameters
+    ----------
+    table
+        Of :func:`means`.
+    over
+        The regime to compare with.
 
     Returns
     -------
@@ -109,8 +116,8 @@ def holm(p_values: Sequence[float] | Floats) -> Floats:
 def paired_tests(table: pd.DataFrame) -> pd.DataFrame:
     """Compare all pairs of regimes of every model across experiments.
 
-    An experiment is one pair of numbers, the means over its seeds: seeds of one experiment are
-    not independent.
+    Each experiment gives one pair of numbers, the means over its seeds, because seeds of one
+    experiment are not independent.
 
     Returns
     -------
@@ -190,7 +197,7 @@ def lines(increases: pd.DataFrame, *, x: str, y: str, log: bool) -> pd.DataFrame
     x, y
         Columns.
     log
-        Fit the logarithms to base 10; points that have none are left out.
+        Fit the logarithms to base 10; points without a logarithm are left out.
 
     Returns
     -------
@@ -209,7 +216,7 @@ def lines(increases: pd.DataFrame, *, x: str, y: str, log: bool) -> pd.DataFrame
 
 
 def counts_wide(counts: pd.DataFrame) -> pd.DataFrame:
-    """Return experiments × genomes (the labelled one first) with the sum of the others."""
+    """Return experiments × genomes, the labelled one first, with the sum of the others."""
     made = counts.pivot(index="experiment", columns="genome", values="positives")
     made = made.reindex(
         index=list(dict.fromkeys(counts["experiment"])),

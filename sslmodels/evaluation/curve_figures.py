@@ -1,4 +1,4 @@
-"""The two figures of an evaluation. Drawn on a canvas of their own: no global pyplot state."""
+"""The two figures of an evaluation, drawn without the global state of pyplot."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _finish(
 
 
 def draw_pr(path: Path, curve: Curve, numbers: Mapping[str, Any], *, title: str) -> None:
-    """Draw precision against recall, with the prevalence as the line of a random guess."""
+    """Draw precision against recall, with a line at the prevalence (a random guess)."""
     figure, axes = _axes(
         title,
         x=f"recall (of {numbers['positives']:,} positive bins)",
@@ -117,7 +117,7 @@ def draw_all_roc(
 
 
 def _coloured(curves: Mapping[str, Curve]) -> Iterator[tuple[str, Curve, Any]]:
-    """Give every curve a colour of its own."""
+    """Yield every curve with its own colour."""
     colours = colormaps["turbo"](np.linspace(0.05, 0.95, len(curves)))
     colours[:, :3] *= 0.85  # its yellow is too light on white
     for (name, curve), colour in zip(curves.items(), colours, strict=True):
@@ -125,7 +125,7 @@ def _coloured(curves: Mapping[str, Curve]) -> Iterator[tuple[str, Curve, Any]]:
 
 
 def _finish_beside(figure: Figure, path: Path, *, heading: str) -> None:
-    """Put the legend beside the axes, where many curves leave room for it."""
+    """Put the legend beside the axes, where there is room for many curves."""
     lines = len(figure.axes[0].get_legend_handles_labels()[0])
     figure.legend(
         loc="outside right upper",
@@ -135,5 +135,5 @@ def _finish_beside(figure: Figure, path: Path, *, heading: str) -> None:
         labelcolor=_INK,
         ncols=-(-lines // _LEGEND_LINES),
     )
-    # Names may be longer than the room for them.
+    # Names may be longer than the space planned for them.
     figure.savefig(path, format="png", dpi=150, metadata={"Software": None}, bbox_inches="tight")

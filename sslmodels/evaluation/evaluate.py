@@ -1,4 +1,4 @@
-"""Evaluate a run: every test bin of the labelled genome scored, metrics, curves and figures."""
+"""Evaluate a run: score every test bin of the labelled genome; metrics, curves and figures."""
 
 from __future__ import annotations
 
@@ -29,42 +29,40 @@ from sslmodels.scores.score_rows import score_rows
 def evaluate_run(run_folder: Path, *, progress: Progress | None = None) -> dict[str, Any]:
     """Score every test bin with a run's model and write ``<run>/evaluation/``.
 
-    Nothing is done when the folder already holds the evaluation of this model on these rows.
+    An evaluation of the same model on the same rows that is already there is returned.
 
     Parameters
     ----------
     run_folder
         A complete run.
     progress
-        Told of every batch scored.
+        Progress reporter.
 
     Returns
     -------
     dict
-        The numbers of :func:`sslmodels.scores.metrics.summary` and the cell (experiment, model,
-        regime, seed), or of :func:`sslmodels.scores.metrics.macro` for a run of several outputs.
-        Beside ``metrics.json`` the folder gets ``curves.csv`` (thinned), ``scores.csv.gz`` (one
-        line per bin, 0-based half-open), ``pr.png`` and ``roc.png``.
+        The metrics of :func:`sslmodels.scores.metrics.summary`, or of
+        :func:`sslmodels.scores.metrics.macro` for a run with several outputs, and the cell
+        (experiment, model, regime, seed). Beside ``metrics.json`` the folder gets ``curves.csv``
+        (thinned), ``scores.csv.gz`` (one line per bin, 0-based half-open), ``pr.png`` and
+        ``roc.png``.
 
     Raises
     ------
-    MissingInputError
-        There is no run, or its store is gone.
-    ConfigError
-        The run is not complete.
+    MissingInputError, ConfigError, StoreError
+        As of :func:`sslmodels.evaluation.evaluation_status.subject`.
     StoreError
-        The store's labelled rows are not those the run was trained on, or the test rows lack a
-        class.
+        The test rows lack a class.
     """
-    judged = subject(run_folder)
-    known = judged.known()
+    evaluated = subject(run_folder)
+    known = evaluated.known()
     if known is not None:
         return known
-    folder, record, store = judged.folder, judged.record, judged.store
+    folder, record, store = evaluated.folder, evaluated.record, evaluated.store
     make_deterministic()
     rows = store.group(REFERENCE)
     start, stop = rows.ranges["test"]
-    labels = _test_labels(store, judged.outputs or [record["experiment"]])
+    labels = _test_labels(store, evaluated.outputs or [record["experiment"]])
     cell = {key: record[key] for key in ("experiment", "model", "regime", "seed")}
     title = f"{cell['experiment']}, {cell['model']}, {cell['regime']}, seed {cell['seed']}"
     scores = score_rows(
@@ -76,24 +74,17 @@ def evaluate_run(run_folder: Path, *, progress: Progress | None = None) -> dict[
         progress=progress,
         description=f"scoring {title}",
     )
-    if judged.outputs is None:
-        numbers = _judge_one(folder.evaluation, rows, labels[:, 0], scores[:, 0], title=title)
-    else:
-        numbers = _judge_all(folder.evaluation, rows, judged.outputs, labels, scores, title=title)
-    result = {**cell, **numbers, "digest": judged.digest}
-    # Last: its presence says that the rest is whole.
+    numbers = _write_files(
+        folder.evaluation, rows, labels, scores, outputs=evaluated.outputs, title=title
+    )
+    result = {**cell, **numbers, "digest": evaluated.digest}
+    # Written last: its presence means that the other files are complete.
     write_json_atomic(folder.evaluation / "metrics.json", result)
     return result
 
 
 def _test_labels(store: Store, experiments: Sequence[str]) -> NDArray[np.int8]:
-    """Return the labels (test bins, experiments).
-
-    Raises
-    ------
-    StoreError
-        An experiment lacks a class there.
-    """
+    """Return the labels (test bins, experiments); raise StoreError where one lacks a class."""
     rows = store.group(REFERENCE)
     start, stop = rows.ranges["test"]
     labels = rows.column("label")[start:stop, label_columns(store, experiments)]
@@ -109,7 +100,7 @@ def _test_labels(store: Store, experiments: Sequence[str]) -> NDArray[np.int8]:
 def _write_scores(
     path: Path, rows: RowGroup, columns: Mapping[str, NDArray[np.int8] | NDArray[np.float32]]
 ) -> None:
-    """Write one line per test bin: where it is, and further columns; scores are float32."""
+    """Write one line per test bin: contig, start, end, and further columns."""
     start, stop = rows.ranges["test"]
     contigs = np.array(rows.contigs, dtype=object)
     table = pd.DataFrame(
@@ -118,7 +109,7 @@ def _write_scores(
             "start": rows.column("start")[start:stop],
             "end": rows.column("end")[start:stop],
             **{
-                # Nine digits give a float32 back exactly.
+                # Nine digits identify a float32.
                 name: np.char.mod("%.9g", values) if values.dtype == np.float32 else values
                 for name, values in columns.items()
             },
@@ -127,7 +118,7 @@ def _write_scores(
     with (
         atomic_path(path) as temporary,
         temporary.open("wb") as raw,
-        # No name and no time in the header: equal scores give equal bytes.
+        # Neither name nor time in the header: equal scores give equal bytes.
         gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as packed,
         io.TextIOWrapper(packed, encoding="utf-8", newline="") as text,
     ):
@@ -140,16 +131,16 @@ def read_scores(run_folder: Path, experiment: str) -> tuple[NDArray[np.int64], N
     Parameters
     ----------
     run_folder
-        The run.
+        An evaluated run.
     experiment
-        That of the run, or of one output of a run of several.
+        The experiment of the run, or of one of its outputs.
 
     Raises
     ------
     MissingInputError
         The run is not evaluated.
     StoreError
-        It does not predict this experiment.
+        The run does not predict this experiment.
     """
     path = RunFolder(run_folder).evaluation / "scores.csv.gz"
     if not path.is_file():
@@ -162,7 +153,7 @@ def read_scores(run_folder: Path, experiment: str) -> tuple[NDArray[np.int64], N
 
 
 def _score_columns(experiment: str) -> tuple[str, str]:
-    """Return the names of the columns of one output of several."""
+    """Return the names of the columns of one of several outputs."""
     return f"label_{experiment}", f"score_{experiment}"
 
 
@@ -184,58 +175,40 @@ def _curves_table(pr: metrics.Curve, roc: metrics.Curve) -> pd.DataFrame:
     )
 
 
-def _csv(table: pd.DataFrame) -> str:
-    return str(table.to_csv(index=False, lineterminator="\n", float_format="%.9g"))
-
-
-def _judge_one(
+def _write_files(
     folder: Path,
     rows: RowGroup,
     labels: NDArray[np.int8],
     scores: NDArray[np.float32],
     *,
+    outputs: Sequence[str] | None,
     title: str,
 ) -> dict[str, Any]:
-    """Write the files of a run of one output, and return its numbers."""
-    numbers = metrics.summary(labels, scores)
-    pr = metrics.thin(metrics.pr_curve(labels, scores))
-    roc = metrics.thin(metrics.roc(labels, scores))
-    _write_scores(folder / "scores.csv.gz", rows, {"label": labels, "score": scores})
-    write_text_atomic(folder / "curves.csv", _csv(_curves_table(pr, roc)))
-    for name, draw, curve in (("pr.png", draw_pr, pr), ("roc.png", draw_roc, roc)):
-        with atomic_path(folder / name) as temporary:
-            draw(temporary, curve, numbers, title=title)
-    return numbers
+    """Write all files but ``metrics.json``, and return the metrics.
 
-
-def _judge_all(
-    folder: Path,
-    rows: RowGroup,
-    experiments: Sequence[str],
-    labels: NDArray[np.int8],
-    scores: NDArray[np.float32],
-    *,
-    title: str,
-) -> dict[str, Any]:
-    """Write the files of a run of several outputs, and return their numbers."""
+    `labels` and `scores` are (test bins, outputs); `outputs` names them, None: there is one.
+    """
     columns: dict[str, NDArray[np.int8] | NDArray[np.float32]] = {}
     numbers: dict[str, dict[str, Any]] = {}
-    pr: dict[str, metrics.Curve] = {}
-    roc: dict[str, metrics.Curve] = {}
-    for i, name in enumerate(experiments):
-        label, score = labels[:, i], scores[:, i]
-        columns |= dict(zip(_score_columns(name), (label, score), strict=True))
-        numbers[name] = metrics.summary(label, score)
-        pr[name] = metrics.thin(metrics.pr_curve(label, score))
-        roc[name] = metrics.thin(metrics.roc(label, score))
-    _write_scores(folder / "scores.csv.gz", rows, columns)
+    curves: dict[str, dict[str, metrics.Curve]] = {"pr": {}, "roc": {}}
     tables = []
-    for name in experiments:
-        table = _curves_table(pr[name], roc[name])
-        table.insert(0, "experiment", name)
-        tables.append(table)
-    write_text_atomic(folder / "curves.csv", _csv(pd.concat(tables)))
-    for name, draw, drawn in (("pr", draw_all_pr, pr), ("roc", draw_all_roc, roc)):
-        with atomic_path(folder / f"{name}.png") as temporary:
-            draw(temporary, drawn, numbers, title=title)
-    return metrics.macro(numbers)
+    for i, name in enumerate(outputs or [""]):
+        label, score = labels[:, i], scores[:, i]
+        names = _score_columns(name) if outputs else ("label", "score")
+        columns |= dict(zip(names, (label, score), strict=True))
+        numbers[name] = metrics.summary(label, score)
+        curves["pr"][name] = metrics.thin(metrics.pr_curve(label, score))
+        curves["roc"][name] = metrics.thin(metrics.roc(label, score))
+        tables.append(_curves_table(curves["pr"][name], curves["roc"][name]))
+        if outputs:
+            tables[-1].insert(0, "experiment", name)
+    _write_scores(folder / "scores.csv.gz", rows, columns)
+    table = pd.concat(tables).to_csv(index=False, lineterminator="\n", float_format="%.9g")
+    write_text_atomic(folder / "curves.csv", table)
+    for kind, draw, draw_all in (("pr", draw_pr, draw_all_pr), ("roc", draw_roc, draw_all_roc)):
+        with atomic_path(folder / f"{kind}.png") as temporary:
+            if outputs:
+                draw_all(temporary, curves[kind], numbers, title=title)
+            else:
+                draw(temporary, curves[kind][""], numbers[""], title=title)
+    return metrics.macro(numbers) if outputs else numbers[""]

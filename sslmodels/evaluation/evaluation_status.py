@@ -1,4 +1,4 @@
-"""What an evaluation is made from, and whether it is there already. No TensorFlow."""
+"""What an evaluation depends on, and whether it is up to date. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ssldata.base.files import digest_of
 from ssldata.store.store import REFERENCE, Store, open_store
 from sslmodels.runs.run_folder import RunFolder, complete_record, store_place
 
-#: Raised when an evaluation gives other files than the release before.
+#: Incremented when a release writes other files from the same run.
 EVALUATION_FORMAT = 1
 _FILES = ("metrics.json", "curves.csv", "scores.csv.gz", "pr.png", "roc.png")
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A complete run, and the store whose test rows judge it."""
+    """A complete run, and the store with its test rows."""
 
     folder: RunFolder
     record: dict[str, Any]
@@ -29,7 +29,7 @@ class Subject:
 
     @property
     def outputs(self) -> list[str] | None:
-        """Experiments of a run of several outputs; None: the run is of one experiment."""
+        """Experiments of a run with several outputs; None: the run has one experiment."""
         return self.record["identity"].get("outputs")
 
     @cached_property
@@ -46,15 +46,15 @@ class Subject:
         )
 
     def known(self) -> dict[str, Any] | None:
-        """Return the metrics on disk when they are those of `digest` and no file is missing."""
+        """Return the metrics on disk if they belong to `digest` and no file is missing."""
         folder = self.folder.evaluation
         try:
             found = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        whole = all((folder / name).is_file() for name in _FILES)
+        complete = all((folder / name).is_file() for name in _FILES)
         same = isinstance(found, dict) and found.get("digest") == self.digest
-        return found if whole and same else None
+        return found if complete and same else None
 
 
 def subject(run_folder: Path) -> Subject:

@@ -1,9 +1,10 @@
-"""What happens between epochs of a fit, and the checkpoints: a callback of Keras."""
+"""Keras callback of a fit: validation, early stopping, learning-rate cuts and checkpoints."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,120 +21,108 @@ from sslmodels.scores.score_rows import score
 if TYPE_CHECKING:
     from sslmodels.fit.fit_options import Batches, FitOptions, Validation
 
-#: Told of all epochs of a fit so far whenever one more is done; see :mod:`sslmodels.runs.run_logs`.
+#: Takes the records of all epochs so far, after each epoch; see :mod:`sslmodels.runs.run_logs`.
 EpochLog = Callable[[Sequence[Mapping[str, float]]], None]
 
 
 def values_of(variables: Sequence[Any]) -> list[NDArray[Any]]:
-    """Return the values of Keras variables, as arrays of their own."""
+    """Return copies of the values of Keras variables."""
     # As tensors first: a variable of several devices has no array of its own.
     tensors = [keras.ops.convert_to_tensor(variable) for variable in variables]
     return [np.array(keras.ops.convert_to_numpy(tensor)) for tensor in tensors]
 
 
 def epochs_of(state: FitState) -> list[dict[str, float]]:
-    """Return what is logged of every epoch: its record in the history, and rows per second."""
+    """Return the log records of all epochs: those of the history, with rows per second."""
     return [
         {**record, "rows_per_second": speed}
         for record, speed in zip(state.history, state.speeds, strict=True)
     ]
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class EpochEnd(keras.callbacks.Callback):
-    """Validate, remember the best weights, cut the rate, stop, and checkpoint.
+    """Validate, keep the best weights, cut the learning rate, stop early, and checkpoint.
 
-    Parameters
+    Attributes
     ----------
     state
-        Where the fit stands; kept up to date.
+        State of the fit, updated in place.
     best_weights
-        Weights of the best epoch so far; empty before there is one.
+        Weights of the best epoch so far; empty before the first.
     running
-        What Keras has summed up in the epoch that was cut; see
-        :func:`sslmodels.fit.devices.copies_of`.
+        Running metrics of an interrupted epoch; see :func:`sslmodels.fit.devices.copies_of`.
     validation, options, batches, checkpoint, identity, log
         As of :func:`sslmodels.fit.training_loop.fit`.
     advance
-        Told of every epoch.
+        Progress reporter, called once per epoch.
     what
-        What errors call the fit.
+        Name of the fit in error messages.
     """
 
-    def __init__(
-        self,
-        *,
-        state: FitState,
-        best_weights: list[NDArray[Any]],
-        running: list[NDArray[Any]],
-        validation: Validation,
-        options: FitOptions,
-        batches: Batches,
-        checkpoint: Path | None,
-        identity: str,
-        advance: Callable[[float], None],
-        log: EpochLog | None,
-        what: str,
-    ) -> None:
+    state: FitState
+    best_weights: list[NDArray[Any]]
+    running: list[NDArray[Any]]
+    validation: Validation
+    options: FitOptions
+    batches: Batches
+    checkpoint: Path | None
+    identity: str
+    advance: Callable[[float], None]
+    log: EpochLog | None
+    what: str
+
+    def __post_init__(self) -> None:
+        """Start the clocks."""
         super().__init__()
-        self.state = state
-        self.best_weights = best_weights
-        self._running = running
-        self._validation = validation
-        self._options = options
-        self._batches = batches
-        self._checkpoint = checkpoint
-        self._identity = identity
-        self._advance = advance
-        self._log = log
-        self._what = what
         self._clock = (time.perf_counter(), time.process_time())
         self._written = time.perf_counter()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Note the time; go on with the sums of an epoch that was cut."""
+        """Start the clock; restore the running metrics of an interrupted epoch."""
         del epoch, logs
         self._first = self.state.steps
         self._began = time.perf_counter() - self.state.epoch_s
         if self._first:
-            devices.assign_copies(self.model, self.model.metrics_variables, self._running)
+            devices.assign_copies(self.model, self.model.metrics_variables, self.running)
 
-    # Not at the end of a step: Keras would then wait for every step before it begins the next one.
+    # Not at the end of a step, where Keras would wait for each step to finish.
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Checkpoint within a long epoch, after as many steps as were done before this one."""
+        """Checkpoint within a long epoch, before step `batch`."""
         del logs
         waited = time.perf_counter() - self._written
-        if not batch or self._checkpoint is None or waited < self._options.within_seconds:
+        if not batch or self.checkpoint is None or waited < self.options.within_seconds:
             return
         if keras.backend.backend() == "jax":
-            self.model.jax_state_sync()  # the variables are those of the epoch's begin until then
+            self.model.jax_state_sync()  # until then the variables are those of the epoch's start
         now = time.perf_counter()
         self.state.steps = self._first + batch
         self.state.epoch_s = now - self._began
         self._write(running=devices.copies_of(self.model, self.model.metrics_variables))
-        self._began += time.perf_counter() - now  # writing is no part of the training
+        self._began += time.perf_counter() - now  # writing does not count as training
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Do everything that happens between two epochs."""
-        state, options = self.state, self._options
+        """Validate and record the epoch; keep the best weights; stop, cut the rate, checkpoint."""
+        state, options = self.state, self.options
         rate = self.model.optimizer.learning_rate
         loss = float((logs or {})["loss"])
         seconds = time.perf_counter() - self._began
-        watched = self._validation
-        scores = score(self.model, watched.codes)
+        labels, known = self.validation.labels, self.validation.known
+        scores = score(self.model, self.validation.codes)
         if not (np.isfinite(loss) and np.isfinite(scores).all()):
             raise ConfigError(
-                f"{self._what}: training diverged in epoch {epoch + 1} (loss {loss}); "
+                f"{self.what}: training diverged in epoch {epoch + 1} (loss {loss}); "
                 "lower training.learning_rate"
             )
         record = {
             "epoch": epoch + 1,
             "loss": loss,
-            "val_loss": cross_entropy(watched.labels, scores, watched.known),
-            "val_aupr": mean_aupr(watched.labels, scores, watched.known),
+            "val_loss": cross_entropy(labels, scores, known),
+            "val_aupr": mean_aupr(labels, scores, known),
             "learning_rate": float(keras.ops.convert_to_numpy(rate)),
         }
         state.history.append(record)
-        state.speeds.append(self._batches.rows_per_epoch / seconds)
+        state.speeds.append(self.batches.rows_per_epoch / seconds)
         state.epoch = epoch + 1
         state.steps, state.epoch_s = 0, 0.0
         value = record[options.monitor]
@@ -153,9 +142,9 @@ class EpochEnd(keras.callbacks.Callback):
         if time.perf_counter() - self._written >= options.checkpoint_seconds or state.finished:
             self._write()
         self._tick()
-        if self._log is not None:
-            self._log(epochs_of(state))
-        self._advance(1)
+        if self.log is not None:
+            self.log(epochs_of(state))
+        self.advance(1)
 
     def _tick(self) -> None:
         now = (time.perf_counter(), time.process_time())
@@ -166,17 +155,15 @@ class EpochEnd(keras.callbacks.Callback):
     def _write(self, running: Sequence[NDArray[Any]] = ()) -> None:
         self._tick()
         self._written = time.perf_counter()
-        if self._checkpoint is None:
+        if self.checkpoint is None:
             return
         state = self.state
-        state.reader = self._batches.state(
-            state.epoch * self._batches.steps_per_epoch + state.steps
-        )
+        state.reader = self.batches.state(state.epoch * self.batches.steps_per_epoch + state.steps)
         write_checkpoint(
-            self._checkpoint,
-            identity=self._identity,
+            self.checkpoint,
+            identity=self.identity,
             state=state,
-            # Also of a finished fit: a later phase goes on from its dropout seeds.
+            # A finished fit too: a later phase continues from its dropout seeds.
             variables=values_of(self.model.variables),
             optimizer=[] if state.finished else values_of(self.model.optimizer.variables),
             best_weights=self.best_weights,

@@ -1,4 +1,4 @@
-"""The state of one fit in one file, written whole: what makes a killed run continue exactly."""
+"""Checkpoint of a fit: one file, written atomically, from which a killed run continues exactly."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,28 +19,28 @@ Array = NDArray[Any]
 
 @dataclass(kw_only=True)
 class FitState:
-    """Where a fit stands.
+    """Progress of a fit.
 
     Attributes
     ----------
     epoch
-        Epochs done.
+        Finished epochs.
     steps, epoch_s
-        Steps done in the epoch after these, and the seconds they took.
+        Steps done in the current epoch, and the seconds they took.
     history
         One record per epoch.
     best_epoch, best_value
-        Epoch (1-based, 0: none yet) and value of the best monitor so far.
+        Epoch (1-based; 0: none yet) and value of the best monitored score so far.
     wait, plateau_wait
         Epochs since the best one, and since the last gain or cut of the learning rate.
     finished
-        The fit is over: the model has `best_weights`, and of the variables the dropout seeds.
+        The fit is over: its result is the best weights, with the dropout seeds of the variables.
     wall_s, cpu_s
-        Seconds spent, all attempts together.
+        Seconds spent in all attempts.
     speeds
-        Rows per second in the training steps of every epoch.
+        Training rows per second of every epoch.
     reader
-        Where the reader is; see :meth:`ssldata.reading.reader.TrainingReader.state`.
+        Position of the reader; see :meth:`ssldata.reading.reader.TrainingReader.state`.
     """
 
     epoch: int = 0
@@ -56,6 +56,16 @@ class FitState:
     cpu_s: float = 0.0
     speeds: list[float] = field(default_factory=list)
     reader: dict[str, int] = field(default_factory=dict)
+
+
+class Checkpoint(NamedTuple):
+    """What a checkpoint file holds; see :func:`write_checkpoint`."""
+
+    state: FitState
+    variables: list[Array]
+    optimizer: list[Array]
+    best_weights: list[Array]
+    running: list[Array]
 
 
 def _pack(arrays: Sequence[Array], prefix: str) -> dict[str, Array]:
@@ -77,28 +87,27 @@ def write_checkpoint(
     best_weights: Sequence[Array],
     running: Sequence[Array] = (),
 ) -> None:
-    """Write a checkpoint whole or not at all.
+    """Write a checkpoint atomically.
 
     Parameters
     ----------
     path
         The file (``.npz``).
     identity
-        What is being fitted; a checkpoint of something else is never resumed.
+        Identity of the fit; a checkpoint of another fit is never resumed.
     state
-        Early stopping, history, clocks.
+        Early stopping, history, times.
     variables
         All variables of the model, dropout seeds included.
     optimizer
         All variables of the optimiser, the learning rate included.
     best_weights
-        Weights of the best epoch; empty before there is one.
+        Weights of the best epoch; empty before the first.
     running
-        Within an epoch: the sums its loss is computed from.
+        Within an epoch: Keras' running metrics.
     """
     header = json.dumps({"identity": identity, "state": vars(state)})
     with atomic_path(path) as temporary, temporary.open("wb") as handle:
-        # numpy types only arrays of one kind here, hence the Any.
         bundle: dict[str, Any] = {
             "header": np.frombuffer(header.encode(), np.uint8),
             **_pack(variables, "variable."),
@@ -109,21 +118,19 @@ def write_checkpoint(
         np.savez(handle, **bundle)
 
 
-def read_checkpoint(
-    path: Path, *, identity: str
-) -> tuple[FitState, list[Array], list[Array], list[Array], list[Array]] | None:
-    """Return (state, variables, optimizer, best weights, running sums); None: nothing to resume.
+def read_checkpoint(path: Path, *, identity: str) -> Checkpoint | None:
+    """Return the checkpoint of a fit; None: nothing to resume.
 
-    A file that cannot be read, of another `identity` or of an earlier release is nothing to
-    resume: the fit starts anew and overwrites it.
+    A file that is unreadable, of another `identity` or of an earlier release is ignored: the fit
+    starts from the beginning and overwrites it.
     """
     try:
-        # numpy leaves the file open when it is damaged, hence the handle of our own.
+        # NumPy leaves a damaged file open, hence our own handle.
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as bundle:
             header = json.loads(bundle["header"].tobytes())
             if header["identity"] != identity:
                 return None
-            return (
+            return Checkpoint(
                 FitState(**{name: header["state"][name] for name in vars(FitState())}),
                 _unpack(bundle, "variable."),
                 _unpack(bundle, "optimizer."),

@@ -1,4 +1,4 @@
-"""Where and how precisely a fit is computed: devices, number types, deterministic kernels."""
+"""Devices, number types and deterministic kernels of a fit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def backend() -> str:
     """Return the Keras backend: ``tensorflow``, ``jax`` or ``torch``."""
     if "keras" in sys.modules:
         return str(sys.modules["keras"].backend.backend())
-    # As Keras will decide; importing it takes seconds, which commands that only look do not have.
+    # Follow the rules of Keras without importing it, which takes seconds.
     if os.environ.get("KERAS_BACKEND"):
         return os.environ["KERAS_BACKEND"]
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
@@ -38,30 +38,30 @@ def backend() -> str:
 
 
 def make_deterministic(*, jit_compile: bool = False) -> None:
-    """Prepare the process: equal seeds give equal bits, and one library holds the accelerators.
+    """Make equal seeds give equal bits, and leave the accelerators to the backend of Keras.
 
-    With another backend than TensorFlow, tf.data still reads the rows and must leave the
-    accelerators alone. With `jit_compile` TensorFlow's deterministic kernels are off: Keras does
+    With a backend other than TensorFlow, tf.data still reads the rows but must not claim the
+    accelerators. With `jit_compile` TensorFlow's deterministic kernels are off, because Keras does
     not compile with them on.
 
     Raises
     ------
     ConfigError
-        TensorFlow holds the accelerators already.
+        TensorFlow already holds the accelerators.
     """
     if backend() != "tensorflow":
         _leave_accelerators()
     if backend() == "torch":
         import torch
 
-        # The better known use_deterministic_algorithms also loads torch's compiler, whose LLVM ends
-        # a process that has TensorFlow's.
+        # use_deterministic_algorithms would also load torch's compiler, whose LLVM crashes a
+        # process that has TensorFlow's.
         torch.set_deterministic_debug_mode("warn")
     elif backend() == "tensorflow":
         import tensorflow as tf
 
         if jit_compile:
-            # The way back has no public name.
+            # There is no public function to switch it off.
             from tensorflow.python.framework.config import disable_op_determinism
 
             disable_op_determinism()
@@ -99,7 +99,7 @@ def identity(training: Training) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def on_devices(devices: Devices) -> Iterator[int]:
-    """Build and fit models of the block on so many devices; the value is their number.
+    """Build and fit the models of the block on one or several devices; yield their number.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def on_devices(devices: Devices) -> Iterator[int]:
     Raises
     ------
     ConfigError
-        There are fewer; or the backend is not TensorFlow.
+        There are fewer, or the backend is not TensorFlow.
     """
     names = _names(devices)
     if len(names) < 2:
@@ -149,31 +149,31 @@ def _strategy(names: tuple[str, ...]) -> Any:
 
 def strategy_of(model: keras.Model) -> Any:
     """Return the ``MirroredStrategy`` a model was built under; None: it has one device."""
-    # Only Keras on TensorFlow has them.
+    # Only Keras on TensorFlow has the attribute.
     strategy = getattr(model, "distribute_strategy", None)
     return strategy if getattr(strategy, "num_replicas_in_sync", 1) > 1 else None
 
 
 def scope_of(model: keras.Model) -> contextlib.AbstractContextManager[Any]:
-    """Return the block in which a model is compiled and fitted."""
+    """Return the context in which a model is compiled and fitted."""
     strategy = strategy_of(model)
     return strategy.scope() if strategy is not None else contextlib.nullcontext()
 
 
 def divided(dataset: Any, model: keras.Model) -> Any:
-    """Return batches for every device of a model: equal consecutive parts of each global batch.
+    """Return batches for the devices of a model: equal consecutive parts of each global batch.
 
     Keras averages the loss over the rows of a device and then over devices, which is the mean over
-    the batch when all parts are equal. A batch that cannot be divided is filled up with rows of
-    weight 0, and the other weights grow by as much as the number of rows: the gradients are those
-    of one device with the same batch.
+    the batch when all parts are equal. A batch that cannot be divided evenly is padded with rows of
+    weight 0, and the other weights are scaled up by the same factor as the number of rows, so that
+    the gradients are those of one device with the same batch.
 
     Parameters
     ----------
     dataset
         Global batches (sequence, label, weight).
     model
-        What is fitted; on one device the dataset is returned as it is.
+        The model to fit; with one device the dataset is returned unchanged.
     """
     strategy = strategy_of(model)
     if strategy is None:
@@ -189,19 +189,19 @@ def divided(dataset: Any, model: keras.Model) -> Any:
         columns = [tf.gather(column, place % rows) for column in (sequence, label, weight)]
         scale = tf.cast(each * replicas, weight.dtype) / tf.cast(rows, weight.dtype)
         counts = tf.cast(place < rows, weight.dtype) * scale
-        # A weight for each row, or for each of its outputs.
+        # One weight per row, or per row and output.
         columns[2] *= tf.reshape(counts, [-1] + [1] * (len(weight.shape) - 1))
         return tf.data.Dataset.from_tensors(tuple(columns)).rebatch(tf.cast(each, tf.int64))
 
-    # The strategy hands one element after the other to its devices, in their order.
+    # The strategy hands consecutive elements to its devices in order.
     return strategy.distribute_datasets_from_function(lambda _: dataset.flat_map(parts))
 
 
 def different_draws(model: keras.Model) -> None:
-    """Give every device random numbers of its own, derived from those of the first.
+    """Give every device its own random numbers, derived from those of the first.
 
-    A strategy copies the state of dropout and augmentation, so that row i of each part of a batch
-    would be treated alike. Called when a fit starts or continues; the first device keeps its state,
+    A strategy copies the state of dropout and augmentation, so row i of each part of a batch would
+    be treated alike. Called when a fit starts or continues; the first device keeps its state,
     which is what a checkpoint holds.
     """
     strategy = strategy_of(model)
@@ -217,7 +217,7 @@ def different_draws(model: keras.Model) -> None:
 
 
 def copies_of(model: keras.Model, variables: Sequence[Any]) -> list[NDArray[Any]]:
-    """Return the values of variables on each device of a model: every device sums up for itself."""
+    """Return the values of variables on each device of a model, where running metrics differ."""
     import keras
 
     return [
@@ -230,7 +230,7 @@ def copies_of(model: keras.Model, variables: Sequence[Any]) -> list[NDArray[Any]
 def assign_copies(
     model: keras.Model, variables: Sequence[Any], values: Sequence[NDArray[Any]]
 ) -> None:
-    """Give variables the values of :func:`copies_of`."""
+    """Restore the values returned by :func:`copies_of`."""
     copies = [copy for variable in variables for copy in _copies(model, variable)]
     for copy, value in zip(copies, values, strict=True):
         copy.assign(value)
@@ -249,10 +249,9 @@ def _copies(model: keras.Model, variable: Any) -> Sequence[Any]:
 
 @contextlib.contextmanager
 def computing_in(model: keras.Model, precision: Precision) -> Iterator[None]:
-    """Let a model compute in another precision for the time of the block.
+    """Let a model compute in another precision within the block.
 
-    Weights stay float32, and the probabilities are computed in it. Afterwards, and as it is saved,
-    the model computes in float32.
+    Weights and probabilities stay float32; after the block, and when saved, so does the rest.
     """
     if precision == FLOAT32:
         yield
@@ -273,12 +272,12 @@ def computing_in(model: keras.Model, precision: Precision) -> Iterator[None]:
 def _set_policy(model: keras.Model, layers: list[Any], policy: str) -> None:
     for layer in layers:
         layer.dtype_policy = policy
-    # What was traced computes as it did at that time.
+    # Functions traced earlier would keep the old precision.
     model.train_function = model.test_function = model.predict_function = None
 
 
 def _outputs(model: Any) -> list[Any]:
-    """Return what gives the probabilities: a loss needs them near 0 and 1."""
+    """Return the output layers, whose probabilities the loss needs exactly near 0 and 1."""
     model = getattr(model, "inner", model)
     body = getattr(model, "body", model)
     if hasattr(body, "head"):

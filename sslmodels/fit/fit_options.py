@@ -1,4 +1,4 @@
-"""What a fit is given and what it returns."""
+"""Options, data and result of a fit."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ Monitor = Literal["val_loss", "val_aupr"]
 
 @dataclass(frozen=True, kw_only=True)
 class FitOptions:
-    """How one fit is done (see ``training`` of the project file).
+    """Options of one fit (see ``training`` of the project file).
 
     Attributes
     ----------
     checkpoint_seconds
-        Least time between two checkpoints at the end of epochs; 0: every epoch. Checkpoints never
+        Minimum time between checkpoints at the end of epochs; 0: every epoch. Checkpoints never
         change the result.
     within_seconds
         Time without a checkpoint after which one is written within an epoch.
     precision
-        What the layers compute in; see :func:`sslmodels.fit.devices.computing_in`.
+        Number type of the layers; see :func:`sslmodels.fit.devices.computing_in`.
     jit_compile
-        Compile steps with XLA. Keras on JAX always does.
+        Compile steps with XLA, as Keras on JAX always does.
     """
 
     learning_rate: float = 1e-3
@@ -54,10 +54,10 @@ class Batches:
     steps_per_epoch
         Batches of one epoch of the fit.
     state
-        Step → where the reader is then, a few integers. It is kept in the checkpoint, and a fit
-        continues only when the reader is at the same place again.
+        Step → position of the reader, a few integers. The checkpoint records it, and a fit
+        continues only when the reader is at the same position.
     rows_per_epoch
-        For the logged speed; 0: not known.
+        For the logged speed; 0: unknown.
     """
 
     open: Callable[[int], Any]
@@ -68,9 +68,9 @@ class Batches:
 
 @dataclass(frozen=True, kw_only=True)
 class Validation:
-    """Rows that decide when to stop: codes uint8 (n, L) and labels float32 (n, outputs).
+    """Validation rows: base codes uint8 (n, L) and labels float32 (n, outputs).
 
-    `known` tells which labels count, bool (n, outputs); None: all.
+    `known`: bool (n, outputs), the labels that count; None: all.
     """
 
     codes: NDArray[np.uint8]
@@ -80,7 +80,7 @@ class Validation:
 
 @dataclass(frozen=True, kw_only=True)
 class FitResult:
-    """What a fit did.
+    """Result of a fit.
 
     `history` has one record per epoch: epoch (1-based), loss, val_loss, val_aupr, learning_rate.
     """

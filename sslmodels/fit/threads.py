@@ -1,8 +1,7 @@
-"""How many threads TensorFlow computes with: part of what decides the bits of a model.
+"""Number of threads of TensorFlow, on which the bits of a trained model depend.
 
-Sums over a batch are split among the threads, and floating-point sums depend on how they are
-split. The same number of threads gives the same bits, in whichever process and however many
-processes train beside it.
+Sums over a batch are split among the threads, and the rounding of a sum depends on the split. The
+same number of threads gives the same bits, whatever else runs on the machine.
 """
 
 from __future__ import annotations
@@ -13,12 +12,12 @@ from ssldata.base.errors import ConfigError
 
 
 def limit_threads(count: int) -> None:
-    """Let TensorFlow compute with so many threads in this process.
+    """Set the number of threads of TensorFlow in this process.
 
     Raises
     ------
     ConfigError
-        It computed already, with another number.
+        TensorFlow has already started with another number.
     """
     try:
         tf.config.threading.set_intra_op_parallelism_threads(count)
@@ -26,6 +25,6 @@ def limit_threads(count: int) -> None:
     except RuntimeError as exc:
         used = tf.config.threading.get_intra_op_parallelism_threads()
         raise ConfigError(
-            f"{count} threads asked for, but TensorFlow computes with {used or 'all cores'} in "
-            "this process already; start it (or the Dask worker) anew"
+            f"{count} threads requested, but TensorFlow already uses {used or 'all cores'} in this "
+            "process; restart it (or the Dask worker)"
         ) from exc

@@ -23,7 +23,7 @@ from ssldata.base.progress import NoProgress, Progress
 from ssldata.reading.reader import reading_errors
 from sslmodels.fit import devices
 from sslmodels.fit.callback import EpochEnd, EpochLog, epochs_of
-from sslmodels.fit.checkpoint import FitState, read_checkpoint
+from sslmodels.fit.checkpoint import Checkpoint, FitState, read_checkpoint
 from sslmodels.fit.fit_options import Batches, FitOptions, FitResult, Validation
 from sslmodels.layers.losses import crossentropy
 
@@ -34,7 +34,7 @@ def _assign(variables: Sequence[Any], values: Sequence[NDArray[Any]]) -> None:
 
 
 def weights_digest(model: keras.Model) -> str:
-    """Return the sha256 of a model's weights: equal exactly when all bits are."""
+    """Return the sha256 of a model's weights, shapes and dtypes included."""
     digest = hashlib.sha256()
     for array in model.get_weights():
         digest.update(f"{array.dtype.str}{array.shape}".encode())
@@ -43,10 +43,10 @@ def weights_digest(model: keras.Model) -> str:
 
 
 def save_model(model: keras.Model, path: Path) -> None:
-    """Write a ``.keras`` file whose bytes depend on architecture and weights alone.
+    """Write a ``.keras`` file whose bytes depend only on the architecture and the weights.
 
-    Keras stamps the file with the time of writing, and adds the optimiser's state, two thirds of
-    the file and of no use once trained.
+    Keras adds the time of writing, and the optimiser's state: two thirds of the file, and useless
+    after training.
     """
     bare = type(model).from_config(model.get_config())
     bare.set_weights(model.get_weights())
@@ -78,30 +78,30 @@ def fit(
     progress: Progress | None = None,
     log: EpochLog | None = None,
 ) -> FitResult:
-    """Train until the validation stops getting better; leave the best weights in the model.
+    """Train until the validation score stops improving; leave the best weights in the model.
 
     Parameters
     ----------
     model
-        Any Keras model from codes (B, L) to probabilities (B, outputs). Compiled here: Adam,
-        binary cross-entropy with the weights.
+        Any Keras model from base codes (B, L) to probabilities (B, outputs). It is compiled here
+        with Adam and binary cross-entropy.
     batches
         The training data.
     validation
         Rows watched at the end of every epoch.
     options
-        Epochs, patience, learning rate, what is watched.
+        Epochs, patience, learning rate, monitored score.
     checkpoint
-        File of the fit's state. When it holds an unfinished fit of the same `identity` that fit
-        continues; when it holds a finished one its weights are taken and nothing is trained.
+        File of the fit's state. An unfinished fit of the same `identity` in it is continued; of a
+        finished one the weights are loaded and nothing is trained.
     identity
-        What is being fitted, for `checkpoint`.
+        Identity of the fit, recorded in `checkpoint`.
     description
-        What the progress line and errors call the fit.
+        Name of the fit in progress and error messages.
     progress
-        Told of every epoch.
+        Progress reporter.
     log
-        Given the epochs so far when the fit begins or continues, and after every epoch.
+        Called with the records of the epochs so far at the start and after every epoch.
 
     Returns
     -------
@@ -111,19 +111,18 @@ def fit(
     Raises
     ------
     ConfigError
-        The training loss stopped being a number; the reader is not where the checkpoint was
-        written.
+        The training loss is not finite; the reader is not where the checkpoint was written.
     """
-    state, best, running = FitState(), list[NDArray[Any]](), list[NDArray[Any]]()
     found = read_checkpoint(checkpoint, identity=identity) if checkpoint else None
-    if found is not None and found[0].finished:
-        _assign(model.variables, found[1])
-        model.set_weights(found[3])
+    start = found or Checkpoint(FitState(), [], [], [], [])
+    state = start.state
+    if state.finished:
+        _assign(model.variables, start.variables)
+        model.set_weights(start.best_weights)
         if log is not None:
-            log(epochs_of(found[0]))
-        return _result(found[0], batches)
+            log(epochs_of(state))
+        return _result(state, batches)
     if found is not None:
-        state, variables, optimizer, best, running = found
         _check_reader(state, batches, description)
     with (
         (progress or NoProgress()).task(description, total=options.epochs) as advance,
@@ -133,13 +132,13 @@ def fit(
         model.compile(
             optimizer=keras.optimizers.Adam(options.learning_rate),
             loss=crossentropy(validation.labels.shape[1]),
-            # "auto" is false in deterministic TensorFlow, and true in JAX, which needs it.
+            # "auto" means false in deterministic TensorFlow, and true in JAX, which needs it.
             jit_compile=options.jit_compile or "auto",
         )
         if found is not None:
             model.optimizer.build(model.trainable_variables)
-            _assign(model.variables, variables)
-            _assign(model.optimizer.variables, optimizer)
+            _assign(model.variables, start.variables)
+            _assign(model.optimizer.variables, start.optimizer)
         devices.different_draws(model)
         if state.epoch:
             advance(state.epoch)
@@ -147,8 +146,8 @@ def fit(
             log(epochs_of(state))
         callback = EpochEnd(
             state=state,
-            best_weights=best,
-            running=running,
+            best_weights=start.best_weights,
+            running=start.running,
             validation=validation,
             options=options,
             batches=batches,
@@ -172,7 +171,7 @@ def fit(
             )
 
         with reading_errors():
-            if state.steps:  # the rest of the epoch that was cut
+            if state.steps:  # the rest of an interrupted epoch
                 train(state.epoch + 1)
             if not state.finished:
                 train(options.epochs)

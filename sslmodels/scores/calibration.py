@@ -1,14 +1,14 @@
-"""Calibration of a teacher: probabilities that mean what they say, before they become weights.
+"""Calibration of a teacher's probabilities before they are used as weights.
 
-A network that stops early on few rows is over- or under-confident. Its logit z is mapped by
+A network trained on few rows is over- or under-confident. Its logit z is mapped to
 
 - ``temperature``: z / T (Guo, Pleiss, Sun, Weinberger, ICML 2017),
 - ``platt``: slope · z + intercept, with slope ≥ 0 (Platt 1999),
 
-fitted on the validation rows by maximum likelihood. Each class weighs a half, whatever its number
-of rows: validation has more negatives than training, and a weight is to be the probability at
-even odds, as in the teacher's own training. Targets are Platt's, (n₊ + 1) / (n₊ + 2) and
-1 / (n₋ + 2), which keep the fit finite when the classes separate.
+fitted on the validation rows by maximum likelihood. Each class has half of the total weight:
+validation has more negatives than training, and a weight shall be the probability at even odds,
+as in the teacher's own training. The targets are Platt's, (n₊ + 1) / (n₊ + 2) and 1 / (n₋ + 2),
+which keep the fit finite when the classes separate.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from scipy.special import expit, logit
 
 Method = Literal["temperature", "platt"]
 
-#: Probabilities nearer to 0 or 1 are float32's rounding, not confidence.
+#: Probabilities closer to 0 or 1 than this are rounding of float32, not confidence.
 _EPSILON = 1e-6
 
 
@@ -63,7 +63,7 @@ def fit_calibration(
     Returns
     -------
     Calibration
-        Slope 0 says that the scores tell nothing.
+        Slope 0: the scores carry no information.
 
     Raises
     ------

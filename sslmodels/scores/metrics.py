@@ -1,6 +1,6 @@
-"""Numbers that judge scores: losses, areas, curves. Arrays in, numbers out.
+"""Metrics of scores: losses, areas under curves, and the curves. Arrays in, numbers out.
 
-scikit-learn takes a second to load, so the functions that need it import it.
+scikit-learn takes a second to load, so it is imported where it is needed.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 
 Numbers = NDArray[Any]
 
-#: A run whose AUPR is below this many times the prevalence learnt next to nothing.
+#: A run whose AUPR is below this multiple of the prevalence has learnt next to nothing.
 COLLAPSED_BELOW = 2.0
 
-#: Probabilities are kept this far from 0 and 1 in the loss, as in Keras.
+#: Probabilities are clipped to this distance from 0 and 1 in the loss, as in Keras.
 EPSILON = 1e-7
 
 
 def cross_entropy(labels: Numbers, scores: Numbers, known: Numbers | None = None) -> float:
-    """Return the mean binary cross-entropy in nats over all rows and outputs that are known."""
+    """Return the mean binary cross-entropy in nats over the known labels of all outputs."""
     scores = np.clip(scores.astype(np.float64), EPSILON, 1 - EPSILON)
     terms = labels * np.log(scores) + (1 - labels) * np.log1p(-scores)
     return float(-np.mean(terms if known is None else terms[known]))
@@ -37,7 +37,7 @@ def mean_aupr(labels: Numbers, scores: Numbers, known: Numbers | None = None) ->
     labels, scores
         (rows, outputs).
     known
-        bool (rows, outputs), which labels count; default: all.
+        bool (rows, outputs), the labels that count; default: all.
 
     Returns
     -------
@@ -100,12 +100,12 @@ def summary(labels: Numbers, scores: Numbers) -> dict[str, float | int | bool]:
     }
 
 
-#: Numbers of :func:`summary` whose mean over the outputs stands for a run of several.
+#: Metrics of :func:`summary` that are averaged over the outputs of a run.
 _AVERAGED = ("aupr", "aupr_trapezoid", "auroc", "prevalence", "lift")
 
 
 def macro(outputs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the metrics of a run of several outputs.
+    """Return the metrics of a run with several outputs.
 
     Parameters
     ----------
@@ -115,8 +115,8 @@ def macro(outputs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     Returns
     -------
     dict
-        The means over the outputs of ``aupr``, ``aupr_trapezoid``, ``auroc``, ``prevalence`` and
-        ``lift``, every output as much; ``rows``; and ``outputs`` as given.
+        The unweighted means over the outputs of ``aupr``, ``aupr_trapezoid``, ``auroc``,
+        ``prevalence`` and ``lift``; ``rows``; and ``outputs`` as given.
     """
     means = {key: float(np.mean([of[key] for of in outputs.values()])) for key in _AVERAGED}
     rows = {int(of["rows"]) for of in outputs.values()}
@@ -124,11 +124,11 @@ def macro(outputs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def by_experiment(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the numbers of an evaluated run, one set per experiment it predicts.
+    """Return the metrics of an evaluated run, one set per experiment that it predicts.
 
-    A run of one output is returned as it is. Those of a run of several are comparable with it
-    line by line: ``experiment`` is that of the output, and ``model`` ends in `` joint``. They come
-    in the order of the names, which is that of the file too.
+    Those of a run with one output are returned unchanged. Those of a run with several have the
+    same keys: ``experiment`` is that of the output, and ``model`` ends in `` joint``; they are
+    sorted by experiment.
     """
     if "outputs" not in result:
         return [dict(result)]
@@ -144,7 +144,7 @@ def pr_curve(labels: Numbers, scores: Numbers) -> Curve:
     from sklearn.metrics import precision_recall_curve
 
     precision, recall, threshold = precision_recall_curve(labels, scores)
-    # scikit-learn appends the point (recall 0, precision 1), which no threshold gives.
+    # scikit-learn appends the point (recall 0, precision 1), which belongs to no threshold.
     return Curve(recall[-2::-1], precision[-2::-1], threshold[::-1])
 
 
@@ -157,10 +157,10 @@ def roc(labels: Numbers, scores: Numbers) -> Curve:
 
 
 def thin(curve: Curve, points: int = 500) -> Curve:
-    """Keep at most about `points` of a curve, evenly along its length, ends included.
+    """Keep about `points` of a curve at most, evenly spaced along its length, ends included.
 
-    Even in x alone would lose the steep left end of a ROC curve, and the noisy one of a
-    precision-recall curve; a step along the curve counts |Δx| + |Δy|.
+    Even spacing in x would lose the steep left end of a ROC curve and the noisy one of a
+    precision-recall curve. The length of a step is |Δx| + |Δy|.
     """
     if len(curve.x) <= points:
         return curve

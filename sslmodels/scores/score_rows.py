@@ -1,4 +1,4 @@
-"""Probabilities of rows: of arrays in memory, or of a range of rows of a store."""
+"""Score rows: arrays in memory, or a range of rows of a store."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from ssldata.base.progress import NoProgress, Progress
 from ssldata.reading.reader import reading_errors, rows_dataset
 from ssldata.store.store import Store
 
-#: Rows scored at once: enough to keep the cores busy, small enough for a wide first layer.
+#: Rows scored at once: enough to keep the cores busy, few enough for a wide first layer.
 SCORE_BATCH = 1024
 
 
 def score(model: keras.Model, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the probabilities (n, outputs) of n > 0 rows held in memory.
+    """Return the probabilities (n, outputs) of the base codes (n, L) of n > 0 rows.
 
-    A model that reads tokens brings its encoder, and how many rows fit at once.
+    A model that reads tokens has its own ``encoder`` and ``score_batch``.
     """
     encode = getattr(model, "encoder", None) or (lambda rows: rows)
     batch = int(getattr(model, "score_batch", SCORE_BATCH))
     parts = []
     for first in range(0, len(codes), batch):
         rows = codes[first : first + batch]
-        # On several devices each scores all rows, and Keras gives all their scores, in a row.
+        # With several devices each scores all rows, and Keras concatenates their scores.
         scores = model.predict_on_batch(encode(rows))[: len(rows)]
         parts.append(np.asarray(scores, np.float32))
     return np.concatenate(parts)
@@ -42,7 +42,16 @@ def score_rows(
     progress: Progress | None = None,
     description: str = "scoring",
 ) -> NDArray[np.float32]:
-    """Return the probabilities (stop − start, outputs) of a contiguous range of rows, not empty.
+    """Return the probabilities (stop − start, outputs) of a contiguous, non-empty range of rows.
+
+    Parameters
+    ----------
+    model
+        A model of this package; it reads its ``length`` central bases of each row.
+    store, group, start, stop
+        The rows: a group of a store, and the range [start, stop) in it.
+    progress, description
+        Progress reporter, and what it calls the task.
 
     Raises
     ------

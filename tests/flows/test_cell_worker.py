@@ -207,7 +207,7 @@ def test_threads_of_a_running_process_are_not_changed_silently() -> None:
     import tensorflow as tf
 
     tf.constant(1) + 1  # computes, so the number of threads is settled
-    with pytest.raises(ConfigError, match=r"31 threads asked for, but .* already"):
+    with pytest.raises(ConfigError, match=r"31 threads requested, but .* already"):
         limit_threads(31)
 
 

@@ -185,11 +185,11 @@ def test_paired_tests_are_wilcoxon_on_means_of_seeds():
 def test_the_page_says_which_p_so_few_experiments_can_give():
     tests = tables.paired_tests(tables.means(world(8), "aupr"))
     # One line: nothing to correct for.
-    assert "From 8 experiments p cannot be below 0.00781" in paper_tables._least_p(tests)
+    assert "From 8 experiments p cannot be below 0.00781" in paper_tables.least_p_note(tests)
     assert tests["p_holm"].min() == pytest.approx(2 / 2**8)
     five = pd.concat([world(8).assign(model=f"m{i}") for i in range(5)])
     tests = tables.paired_tests(tables.means(five, "aupr"))
-    assert "corrected below 0.0391." in paper_tables._least_p(tests)
+    assert "corrected below 0.0391." in paper_tables.least_p_note(tests)
     assert tests["p_holm"].min() == pytest.approx(5 * 2 / 2**8)
 
 
@@ -200,8 +200,8 @@ def test_prevalence_and_collapsed_runs_stand_beside_auprs():
     made = paper_tables.beside_chance(tables.means(results, "aupr"), results)
     np.testing.assert_allclose(made["lift"], made["mean"] / made["prevalence"])
     assert list(made["collapsed"]) == [2, 2, 0, 0]
-    assert paper_tables._collapsed(results).startswith("4 of 8 runs collapsed")
-    shown = paper_tables._with_prevalence(tables.wide(made).reset_index(), made)
+    assert paper_tables.collapsed_note(results).startswith("4 of 8 runs collapsed")
+    shown = paper_tables.with_prevalence(tables.wide(made).reset_index(), made)
     assert list(shown.columns[:2]) == ["experiment", "prevalence"]
     assert list(shown["prevalence"]) == ["0.09", "0.01", "0.05"]
 
@@ -309,14 +309,14 @@ def test_series_of_regimes_keeps_models_apart():
 
 def test_labels_of_an_axis_do_not_touch():
     names = ["GM12878_ATF3_HudsonAlpha_rep1+2", "REST", "notonesignthatisnoletteriniiiit"]
-    labels, height = figures._broken(names, inches=4)
+    labels, height = figures.broken_names(names, inches=4)
     assert [label.replace("\n", "") for label in labels] == names
     assert max(len(line) for label in labels for line in label.split("\n")) <= 4 * 11 / 3
     assert height > 0
-    assert figures._broken(["a", "b"], inches=4) == (["a", "b"], 0)
-    assert figures._apart([1, 2, 3, 100], log=False) == [3, 100]
-    assert figures._apart([50, 100, 110, 800], log=True) == [50, 110, 800]
-    assert figures._apart([7], log=True) == [7]
+    assert figures.broken_names(["a", "b"], inches=4) == (["a", "b"], 0)
+    assert figures.labels_apart([1, 2, 3, 100], log=False) == [3, 100]
+    assert figures.labels_apart([50, 100, 110, 800], log=True) == [50, 110, 800]
+    assert figures.labels_apart([7], log=True) == [7]
 
 
 def test_counts_are_drawn_with_the_published_and_by_genome():
@@ -352,9 +352,9 @@ def test_own_results_are_drawn_against_the_published():
 
 def test_a_wide_table_is_one_for_each_model():
     few = tables.means(world(2), "aupr")
-    assert [head for head, _ in paper_tables._parts(few)] == [""]
+    assert [head for head, _ in paper_tables.split_by_model(few)] == [""]
     many = pd.concat([few.assign(model=f"m{i}") for i in range(5)])
-    parts = paper_tables._parts(many)
+    parts = paper_tables.split_by_model(many)
     assert [head for head, _ in parts] == ["m0", "m1", "m2", "m3", "m4"]
     assert list(parts[0][1].columns) == ["experiment", "sl", "ssl"]
 
