@@ -38,9 +38,10 @@ from yeast_project import FACTORS, REGIMES, built, command_line, parsed, project
 from ssldata.base.files import write_text_atomic
 from ssldata.project.project_file import Project
 from sslmodels.evaluation.evaluate import evaluate_run
+from sslmodels.runs.regime_table import effective
 from sslmodels.runs.regimes import train
 from sslmodels.runs.run_folder import complete_record
-from sslmodels.runs.run_identity import effective, run_folder
+from sslmodels.runs.run_identity import run_folder
 
 CONTROL = "ssl-plus without homologues"
 

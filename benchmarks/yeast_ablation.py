@@ -24,9 +24,9 @@ from yeast_project import FACTORS, built, command_line, parsed, project_text
 from ssldata.base.files import write_text_atomic
 from ssldata.project.project_file import Project
 from sslmodels.evaluation.evaluate import evaluate_run
+from sslmodels.runs.regime_table import effective
 from sslmodels.runs.regimes import train
 from sslmodels.runs.run_folder import complete_record
-from sslmodels.runs.run_identity import effective
 
 DEVELOPMENT = {"test": ["chrVII", "chrXIII", "chrXVI"], "validation": ["chrXII"]}
 EXCLUDED = ["*_*", "chrM", "chrIV", "chrXV"]

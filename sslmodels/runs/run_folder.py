@@ -20,9 +20,6 @@ from ssldata.base.versions import library_versions
 
 _LOG = logging.getLogger(__name__)
 
-#: Raised when equal settings would give another result than the release before.
-RUN_FORMAT = 3
-
 
 @dataclass(frozen=True)
 class RunFolder:

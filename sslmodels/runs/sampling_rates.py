@@ -62,17 +62,23 @@ def distances_used(
     if sampling.genomes != "distance":
         return None
     why = "training.sampling.genomes is 'distance'"
-    return list(known_distances(project, genomes, why).values())
+    return list(_known_distances(project, genomes, why).values())
 
 
-def known_distances(project: Project, genomes: Sequence[str], why: str) -> dict[str, float]:
-    """Return the distance of every genome; `why` says in the error what needs them.
+def weighting_distances(project: Project, genomes: Sequence[str]) -> dict[str, float]:
+    """Return the distance of every genome, when weights depend on it; else none.
 
     Raises
     ------
     ConfigError
-        The project does not give one.
+        A genome has no distance.
     """
+    if project.training.weighting.distance_scale is None:
+        return {}
+    return _known_distances(project, genomes, "training.weighting.distance_scale is set")
+
+
+def _known_distances(project: Project, genomes: Sequence[str], why: str) -> dict[str, float]:
     known = {genome.name: genome.distance for genome in project.genomes}
     found = {name: known.get(name) for name in genomes}
     missing = [name for name, distance in found.items() if distance is None]
@@ -82,30 +88,3 @@ def known_distances(project: Project, genomes: Sequence[str], why: str) -> dict[
             "add it under 'genomes' or take the genome out of the store"
         )
     return {name: distance for name, distance in found.items() if distance is not None}
-
-
-def sampling_identity(
-    project: Project, genomes: Sequence[str], *, on_homologues: bool
-) -> dict[str, Any]:
-    """Return what the result of a run depends on in ``training.sampling``, but for defaults.
-
-    Parameters
-    ----------
-    project, genomes
-        The project, and the target genomes used.
-    on_homologues
-        The run has a phase on homologues that takes its rates from there.
-    """
-    sampling, plain = project.training.sampling, PLAIN
-    used: dict[str, Any] = {}
-    if sampling.balance != plain.balance:
-        used["balance"] = sampling.balance
-    if on_homologues and sampling.one_per_locus:
-        used["one_per_locus"] = True
-    if on_homologues and sampling.genomes != plain.genomes:
-        used["genomes"] = sampling.genomes
-        distances = distances_used(project, genomes, sampling)
-        if distances is not None:
-            used["halving"] = sampling.halving
-            used["distances"] = dict(zip(genomes, distances, strict=True))
-    return used
