@@ -1,4 +1,4 @@
-"""How the runs of a project stand, without training or evaluating anything."""
+"""The status of runs, without training or evaluating anything. No TensorFlow."""
 
 from __future__ import annotations
 

@@ -14,14 +14,14 @@ from ssldata.reading.epoch_order import Segment, rates
 from ssldata.reading.read_window import loci_of
 from ssldata.store.store import Store
 
-#: Every row as often.
+#: All rows equally often.
 PLAIN = Sampling()
 
 
 def shares(
     sizes: Sequence[int], sampling: Sampling, distances: Sequence[float] | None
 ) -> tuple[float, ...]:
-    """Return how often the rows of each segment are used, all together; relative numbers."""
+    """Return the relative rate at which all rows of each segment together are used."""
     found = rates(sizes, by=sampling.genomes, distances=distances, halving=sampling.halving)
     return tuple(float(size) for size in sizes) if found is None else found
 
@@ -34,12 +34,26 @@ def positive_options(
     *,
     first_share: float = 1.0,
 ) -> dict[str, Any]:
-    """Return the options of a mixture that say how often positives are used.
+    """Return the options of a mixture that set how often positives are used.
 
-    `first_share`: with one row per locus, how much more often that of the first segment is drawn.
+    Parameters
+    ----------
+    store, positives
+        The store and the segments of its rows.
+    sampling
+        ``training.sampling``.
+    distances
+        Substitutions per site of each segment, for ``genomes: distance``.
+    first_share
+        With one row per locus, how much more often that of the first segment is drawn.
+
+    Returns
+    -------
+    dict
+        Keyword arguments of :class:`ssldata.reading.mixture.Mixture`.
     """
     if sampling.one_per_locus:
-        # Among the homologues of a locus a share is of one row, not of all rows of a genome.
+        # Among the homologues of a locus, a share is that of one row, not of a whole genome.
         own = shares([1] * len(positives), sampling, distances)
         loci = tuple(locus.astype(np.int64) for locus in loci_of(store, positives))
         return {"loci": loci, "positive_shares": (own[0] * first_share, *own[1:])}
@@ -52,7 +66,7 @@ def positive_options(
 def distances_used(
     project: Project, genomes: Sequence[str], sampling: Sampling
 ) -> list[float] | None:
-    """Return the distance of every genome, when rates depend on it; else None.
+    """Return the distance of every genome if rates depend on it, else None.
 
     Raises
     ------
@@ -66,12 +80,12 @@ def distances_used(
 
 
 def weighting_distances(project: Project, genomes: Sequence[str]) -> dict[str, float]:
-    """Return the distance of every genome, when weights depend on it; else none.
+    """Return the distance of every genome if weights depend on it, else an empty mapping.
 
     Raises
     ------
     ConfigError
-        A genome has no distance.
+        The store holds a genome whose distance the project does not give.
     """
     if project.training.weighting.distance_scale is None:
         return {}

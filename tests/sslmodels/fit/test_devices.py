@@ -211,7 +211,7 @@ def test_compiled_steps_train_much_the_same(plain):
 
 @pytest.mark.parametrize("value", [0, "two"])
 def test_devices_that_cannot_be_are_told_in_one_sentence(value):
-    with pytest.raises(ValueError, match=f"{value}.*; expected one, all or a number from 1 on"):
+    with pytest.raises(ValueError, match=f"{value}.*; expected one, all or a number of 1 or more"):
         Training(devices=value)
 
 
