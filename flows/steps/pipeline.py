@@ -333,9 +333,9 @@ class Pipeline:
 def finished(cell: Cell) -> dict[str, Any] | None:
     """Return the folder and the metrics of a cell that is trained and evaluated as asked."""
     from sslmodels.evaluation.evaluation_status import subject
-    from sslmodels.runs.run_status import standing
+    from sslmodels.runs.run_status import run_status
 
-    if standing(cell.project, **cell.arguments).status != "complete":
+    if run_status(cell.project, **cell.arguments).status != "complete":
         return None
     try:
         metrics = subject(cell.folder).known()

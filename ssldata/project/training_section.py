@@ -98,8 +98,9 @@ class HomologSampling(Section):
     )
     steps: Literal["own", "ssl"] = Field(
         default="own",
-        description="Steps per epoch, after which validation is scored: a pass over the loci (own), "
-        "or as many as in ssl's pre-training (ssl). With few peaks, own soon exhausts patience.",
+        description="Steps per epoch, after which validation is scored: a pass over the loci "
+        "(own), or as many as in ssl's pre-training (ssl). With few peaks, own soon exhausts "
+        "patience.",
     )
 
 
@@ -320,8 +321,8 @@ class Training(Section):
     )
     nearest: Annotated[int, Field(ge=1)] | None = Field(
         default=None,
-        description="Use the homologues of this many genomes only, nearest first (by distance, else "
-        "in the order of the list).",
+        description="Use the homologues of this many genomes only, nearest first (by distance, "
+        "else in the order of the list).",
     )
     labelled_peaks: Annotated[int, Field(ge=1)] | None = Field(
         default=None,

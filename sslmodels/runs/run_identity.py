@@ -43,7 +43,15 @@ _LATER: dict[str, dict[str, Any]] = {
 
 
 def run_folder(project: Project, *, experiment: str, model: str, regime: Regime, seed: int) -> Path:
-    """Return the folder of one run: ``<runs>/<experiment>/<model>/<regime>/seed-<seed>``."""
+    """Return the folder of one run: ``<runs>/<experiment>/<model>/<regime>/seed-<seed>``.
+
+    Parameters
+    ----------
+    project
+        The project, whose ``training.runs`` is the folder of all runs.
+    experiment, model, regime, seed
+        The cell of the grid.
+    """
     folder = project.training.runs / experiment / own_model.folder_name(model)
     return folder / regime / f"seed-{seed}"
 

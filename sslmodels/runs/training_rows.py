@@ -383,9 +383,14 @@ def validation_row_numbers(
 def validation_rows(
     store: Store, outputs: Outputs, *, negatives_per_positive: float, seed: int, length: int
 ) -> Validation:
-    """Read the central `length` bases of the rows of :func:`validation_row_numbers`.
+    """Read the rows of :func:`validation_row_numbers`.
 
-    Parameters and errors are those of that function.
+    Parameters
+    ----------
+    store, outputs, negatives_per_positive, seed
+        As for that function, which also raises the same errors.
+    length
+        Bases that are read of the centre of each row.
     """
     rows = validation_row_numbers(
         store, outputs, negatives_per_positive=negatives_per_positive, seed=seed
