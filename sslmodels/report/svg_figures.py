@@ -11,7 +11,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import matplotlib as mpl
 import numpy as np
@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from ssldata.project.training_section import Regime
 from sslmodels.runs.regime_table import REGIME_TABLE
 
 Floats = NDArray[np.float64]
@@ -133,8 +134,8 @@ def file_svg(svg: str) -> str:
 
 
 def style_of(regime: str) -> tuple[str, str]:
-    """Return colour and dash of a regime."""
-    entry = {str(name): entry for name, entry in REGIME_TABLE.items()}.get(regime)
+    """Return colour and dash of a regime, which may be unknown: a report reads any run folder."""
+    entry = REGIME_TABLE.get(cast("Regime", regime))
     return _OTHER_STYLE if entry is None else (entry.colour, entry.dash)
 
 
