@@ -40,7 +40,8 @@ from yeast_project import (
 )
 
 from ssldata.project.project_file import Project
-from sslmodels.runs.run_identity import effective, run_folder
+from sslmodels.runs.regime_table import effective
+from sslmodels.runs.run_identity import run_folder
 
 CONTROL = "ssl-plus without homologues"
 

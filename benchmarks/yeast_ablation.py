@@ -28,7 +28,7 @@ from yeast_project import (
 )
 
 from ssldata.project.project_file import Project
-from sslmodels.runs.run_identity import effective
+from sslmodels.runs.regime_table import effective
 
 DEVELOPMENT = {"test": ["chrVII", "chrXIII", "chrXVI"], "validation": ["chrXII"]}
 EXCLUDED = ["*_*", "chrM", "chrIV", "chrXV"]

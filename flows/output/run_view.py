@@ -85,9 +85,9 @@ def runs(
 
 def _run(project: Project, cell: Cell, unsettled: set[str]) -> dict[str, Any]:
     from sslmodels.evaluation.evaluation_status import subject
-    from sslmodels.runs.run_status import standing
+    from sslmodels.runs.run_status import run_status
 
-    found = standing(cell.project, **cell.arguments)
+    found = run_status(cell.project, **cell.arguments)
     status: str = found.status
     reasons = list(found.reasons)
     if status == "complete":

@@ -136,7 +136,7 @@ class Pipeline:
         more = self._sweeps() if paper else []
         done, failures = self._train([*cells, *more])
         runs = [done[cell.folder] for cell in cells if cell.folder in done]
-        page = self._report(stores, [cell.folder for cell in cells])
+        page = self._report([cell.folder for cell in cells])
         value = {"stores": stores, "runs": runs, "report": str(page)}
         if failures:
             raise _failed(failures, runs=len(failures) + len(done))
@@ -241,14 +241,14 @@ class Pipeline:
 
     def _drive(self, pool: DaskPool, cells: Sequence[Cell], settle: Settle) -> None:
         """Hand cells to workers, and settle each when it completes."""
-        # The teacher of ssl-ns is the sl run; its worker would wait for that of the other.
-        ordered = sorted(cells, key=lambda cell: cell.regime == "ssl-ns")
+        # Teachers first: a worker of a student would wait for that of its teacher.
+        ordered = sorted(cells, key=lambda cell: cell.teacher_folder is not None)
         by_name = {cell.name: cell for cell in ordered}
-        names = {cell.folder: cell.name for cell in ordered}
+        names: dict[Path | None, str] = {cell.folder: cell.name for cell in ordered}
         after = {}
         for cell in ordered:
             teacher = names.get(cell.teacher_folder)
-            if cell.regime == "ssl-ns" and teacher is not None:
+            if teacher is not None:
                 after[cell.name] = [teacher]
         how = (self.options.train_threads or 1, self.options.replace)
         calls = {name: (cell.project, cell.training, *how) for name, cell in by_name.items()}
@@ -261,7 +261,7 @@ class Pipeline:
                 _LOG.warning("%s: %s", name, line)
             settle(by_name[name], metrics)
 
-    def _report(self, stores: list[dict[str, Any]], folders: list[Path]) -> Path:
+    def _report(self, folders: list[Path]) -> Path:
         from sslmodels.report.report_page import write_report
 
         return self.step(
@@ -270,7 +270,6 @@ class Pipeline:
             *(write_report, self.project.training.runs / "report.html"),
             title=self.project.name,
             project=self.project,
-            build_summaries=stores,
             run_folders=folders,
         )
 
@@ -291,9 +290,9 @@ class Pipeline:
 def finished(cell: Cell) -> dict[str, Any] | None:
     """Return the folder and the metrics of a cell that is trained and evaluated as asked."""
     from sslmodels.evaluation.evaluation_status import subject
-    from sslmodels.runs.run_status import standing
+    from sslmodels.runs.run_status import run_status
 
-    if standing(cell.project, **cell.arguments).status != "complete":
+    if run_status(cell.project, **cell.arguments).status != "complete":
         return None
     try:
         metrics = subject(cell.folder).known()

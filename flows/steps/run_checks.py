@@ -12,6 +12,7 @@ from ssldata.base.errors import ConfigError
 from ssldata.building.dask_pool import check_one_place
 from ssldata.project.project_file import Project
 from sslmodels.models.catalogue import check_models
+from sslmodels.runs.regime_table import WITH_TEACHER
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,10 @@ def require_inputs(project: Project) -> None:
 
 def require_teachers(regimes: Sequence[str]) -> None:
     """Refuse ``--publish-weights`` if no regime has a teacher."""
-    if "ssl-ns" not in regimes:
+    if not set(WITH_TEACHER) & set(regimes):
         raise ConfigError(
-            f"--publish-weights: only ssl-ns runs have teacher weights, not {', '.join(regimes)}"
+            f"--publish-weights: only {', '.join(WITH_TEACHER)} runs have teacher weights, "
+            f"not {', '.join(regimes)}"
         )
 
 
@@ -74,5 +76,5 @@ def check_run(project: Project, *, publish_weights: bool) -> None:
 
 
 def publish_teachers(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Publish the last teacher weights of the ssl-ns runs among `runs` in their stores."""
-    return publish_runs(Path(item["run"]) for item in runs if item["regime"] == "ssl-ns")
+    """Publish the last teacher weights of the runs that have them in their stores."""
+    return publish_runs(Path(item["run"]) for item in runs if item["regime"] in WITH_TEACHER)

@@ -25,11 +25,11 @@ Precision = Literal["float32", "mixed_float16", "mixed_bfloat16"]
 
 
 def _one_message(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
-    """Say in one sentence what pydantic says of each member of a union; 1 is ``one``."""
+    """Replace pydantic's message for each member of the union by one sentence; 1 is ``one``."""
     try:
         return "one" if (found := validate(value)) == 1 else found
     except ValidationError:
-        raise ValueError(f"{value!r}; expected one, all or a number from 1 on") from None
+        raise ValueError(f"{value!r}; expected one, all or a number of 1 or more") from None
 
 
 #: Devices that share each batch.
@@ -45,21 +45,22 @@ HOMOLOGOUS: frozenset[str] = frozenset(REGIMES) - {"sl", "two-stage"}
 
 
 class Weighting(Section):
-    """Weights of homologues in pre-training, by what is known before; see docs/training.md."""
+    """Weights of homologues in pre-training, without a teacher; see docs/training.md."""
 
     distance_scale: Annotated[float, Field(gt=0)] | None = Field(
         default=None,
         description="A homologue weighs exp(-distance / scale) of its genome (needs the genomes' "
-        "`distance`); null: all genomes alike.",
+        "`distance`); null: the same weight for all genomes.",
     )
     identity_power: Annotated[float, Field(ge=0)] = Field(
         default=0.0,
-        description="A homologue weighs its share of identical bases to this power; 0: alike.",
+        description="A homologue weighs its share of identical bases to this power; 0: all the "
+        "same.",
     )
     normalise: bool = Field(
         default=True,
-        description="Divide by the mean: homologues together count as without, and the balance "
-        "of the classes stays.",
+        description="Divide by the mean, so that homologues together count as without weights and "
+        "the balance of the classes stays.",
     )
 
 
@@ -73,7 +74,7 @@ class NoisyStudent(Section):
         default=0.1, description="Standard deviation of the noise added to the weights."
     )
     clip: bool = Field(default=True, description="Clip noisy weights to [0, 1].")
-    redraw: bool = Field(default=True, description="Draw the noise anew every epoch.")
+    redraw: bool = Field(default=True, description="Redraw the noise every epoch.")
     noise_on_negatives: bool = Field(
         default=False, description="Add the noise to the weights of negatives too."
     )
@@ -97,20 +98,21 @@ class HomologSampling(Section):
     )
     steps: Literal["own", "ssl"] = Field(
         default="own",
-        description="Steps per epoch, after which validation is looked at: a pass over the loci, "
-        "or as many as in ssl's pre-training; with few peaks own is soon out of patience.",
+        description="Steps per epoch, after which validation is scored: a pass over the loci "
+        "(own), or as many as in ssl's pre-training (ssl). With few peaks, own soon exhausts "
+        "patience.",
     )
 
 
 class Plus(Section):
-    """Options of the ssl-plus regime, for few peaks; every part can be switched off."""
+    """Options of the ssl-plus regime, for few peaks; each part can be switched off."""
 
     ratio: Annotated[float, Field(gt=0)] = Field(
         default=5.0, description="Negatives per positive, in place of negatives.ratio."
     )
     redraw: bool = Field(default=True, description="Draw new negatives every epoch.")
     labelled: bool = Field(
-        default=True, description="Pre-train on the labelled positives among the homologues."
+        default=True, description="Pre-train on the labelled positives as well as the homologues."
     )
     one_per_locus: bool = Field(
         default=False,
@@ -158,7 +160,7 @@ class Augment(Section):
     )
     finetuning: bool = Field(
         default=False,
-        description="Also in fine-tuning, which otherwise sees only originals (but for "
+        description="Also in fine-tuning, which otherwise sees only the originals (except for "
         "reverse_complement).",
     )
 
@@ -182,12 +184,12 @@ class Dnabert2(Section):
     """Options of the model dnabert2; see docs/dnabert2.md."""
 
     folder: Path | None = Field(
-        default=None, description="Holds config.json, tokenizer.json and the weights."
+        default=None, description="Folder with config.json, tokenizer.json and the weights."
     )
     url: str | None = Field(default=None, description="The same, as an http(s) address.")
     pretrained: bool = Field(default=True, description="False: start at random.")
     pooling: Literal["cls", "mean", "max"] = Field(
-        default="cls", description="What of the encoder the head reads."
+        default="cls", description="Output of the encoder that the head reads."
     )
     lora: Lora | None = Field(default_factory=Lora, description="null: train everything.")
     train_pooler: bool = Field(default=True, description="Train the pooler too (with cls).")
@@ -195,7 +197,7 @@ class Dnabert2(Section):
         default=None, description="Tokens per row; default: enough for real DNA."
     )
     sha256: dict[str, str] = Field(
-        default_factory=dict, description="File name: checksum it must have."
+        default_factory=dict, description="File name: expected checksum."
     )
 
 
@@ -204,9 +206,9 @@ class Sampling(Section):
 
     genomes: Literal["rows", "genomes", "distance"] = Field(
         default="rows",
-        description="Rate of each genome in phases on homologues: every row as often; every "
-        "genome as often; or rows less often the farther their genome is (needs the genomes' "
-        "`distance`). homolog-sampling has a rate of its own.",
+        description="Rate of each genome in phases on homologues: all rows equally often; all "
+        "genomes equally often; or rows less often the more distant their genome is (needs the "
+        "genomes' `distance`). homolog-sampling has a rate of its own.",
     )
     halving: Annotated[float, Field(gt=0)] = Field(
         default=0.5,
@@ -215,13 +217,13 @@ class Sampling(Section):
     )
     one_per_locus: bool = Field(
         default=False,
-        description="In phases on homologues an epoch has one row per locus, drawn anew each "
-        "epoch among its homologues; validation is looked at as often as without.",
+        description="In phases on homologues an epoch has one row per locus, redrawn every epoch "
+        "among its homologues; validation is scored as often as without.",
     )
     balance: Literal["batch", "none"] = Field(
         default="batch",
         description="batch: every batch has its share of positives (1 / (1 + ratio)) to within "
-        "one row; none: classes fall as in random batches. In every phase.",
+        "one row; none: classes are mixed at random. In every phase.",
     )
 
     @model_validator(mode="after")
@@ -238,7 +240,7 @@ class Sweeps(Section):
     """Series of runs beside the grid, for ``--report paper``; empty: none.
 
     Each value is one more run of every experiment, model and seed of the grid, in the regimes that
-    the key concerns; a value the grid has itself is no more work.
+    the key concerns; a value that the grid itself has needs no more runs.
     """
 
     models: list[str] = Field(
@@ -249,8 +251,8 @@ class Sweeps(Section):
     )
     labelled_peaks: list[Annotated[int, Field(ge=1)]] = Field(
         default_factory=list,
-        description="Numbers of labelled loci, where an experiment has as many; the regimes of "
-        "the grid but ssl-ns.",
+        description="Numbers of labelled loci, where an experiment has that many; the regimes of "
+        "the grid except ssl-ns.",
     )
     iterations: list[Annotated[int, Field(ge=1)]] = Field(
         default_factory=list, description="Of the noisy student; ssl-ns."
@@ -293,16 +295,16 @@ class Training(Section):
     )
     plateau_patience: Annotated[int, Field(ge=0)] = Field(
         default=0,
-        description="Halve the learning rate after this many epochs without gain; 0: never.",
+        description="Halve the learning rate after this many epochs without improvement; 0: never.",
     )
     monitor: Literal["val_loss", "val_aupr"] = Field(
-        default="val_loss", description="What of the validation rows decides when to stop."
+        default="val_loss", description="Quantity on the validation rows that decides when to stop."
     )
     learning_rate: Annotated[float, Field(gt=0)] = Field(
-        default=1e-3, description="Of Adam, in sl and in pre-training."
+        default=1e-3, description="Learning rate of Adam, in sl and in pre-training."
     )
     finetune_learning_rate: Annotated[float, Field(gt=0)] = Field(
-        default=5e-4, description="Of Adam, in fine-tuning."
+        default=5e-4, description="Learning rate of Adam, in fine-tuning."
     )
     validation_negatives: Annotated[float, Field(gt=0)] = Field(
         default=5.0, description="Validation negatives per validation positive."
@@ -314,29 +316,29 @@ class Training(Section):
     )
     both_strands: bool = Field(
         default=False,
-        description="Models score both strands and average; ssl-plus always does with its "
+        description="Models score both strands and average; ssl-plus always does, with its "
         "reverse_complement.",
     )
     nearest: Annotated[int, Field(ge=1)] | None = Field(
         default=None,
-        description="Homologues of only so many genomes, nearest first (by their distance, else "
-        "in the order of the list).",
+        description="Use the homologues of this many genomes only, nearest first (by distance, "
+        "else in the order of the list).",
     )
     labelled_peaks: Annotated[int, Field(ge=1)] | None = Field(
         default=None,
-        description="Train on only so many loci with peaks, drawn by the seed, and their "
+        description="Train on this many loci with peaks only, drawn by the seed, and their "
         "homologues.",
     )
     model_options: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
         description="Name of a model: its options, for example deep-cnn-64: {dilations: [1, 2]}; "
-        "`crosslabel model list` names them.",
+        "`crosslabel model list` lists them.",
     )
     sampling: Sampling = Field(default_factory=Sampling)
     weights: Name | None = Field(
         default=None,
         description="Published weights of the homologues in pre-training (`crosslabel weights "
-        "publish`); ssl-ns makes its own.",
+        "publish`); ssl-ns computes its own.",
     )
     weighting: Weighting = Field(default_factory=Weighting)
     precision: Precision = Field(
@@ -355,7 +357,7 @@ class Training(Section):
     )
     trackers: list[Tracker] = Field(
         default_factory=list,
-        description="Record runs with mlflow or wandb too; each needs its extra.",
+        description="Also record runs with mlflow or wandb; each needs its extra.",
     )
     augment: Augment = Field(default_factory=Augment)
     noisy_student: NoisyStudent = Field(default_factory=NoisyStudent)
@@ -371,7 +373,7 @@ class Training(Section):
     published_counts: Path | None = Field(
         default=None,
         description="CSV with columns experiment, positives, pseudo_labelled: shown beside your "
-        "own counts, and what `plan` reckons with while inputs are missing.",
+        "own counts, and used by `plan` while inputs are missing.",
     )
 
     @model_validator(mode="after")

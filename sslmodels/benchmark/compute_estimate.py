@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ssldata.project.project_file import Project
 from ssldata.project.training_section import Regime
+from sslmodels.runs.regime_table import REGIME_TABLE, effective, swept_regimes
 
 #: Epochs of a phase until early stopping: the mean of a few hundred phases on yeast is 17.
 EPOCHS = 20
@@ -85,32 +86,15 @@ def trained_rows(project: Project, regime: Regime, rows: RowCounts) -> tuple[flo
 
     Validation rows are few and not counted.
     """
-    training = project.training
-    both = 1 + project.negatives.ratio
-    labelled, pseudo = both * rows.labelled, both * rows.pseudo
+    entry = REGIME_TABLE[regime]
+    project = effective(project, regime)
+    training, both = project.training, 1 + project.negatives.ratio
+    epoch = entry.rows_per_epoch(training, both * rows.labelled, both * rows.pseudo)
     scored = rows.test
-    epoch: float
-    if regime == "sl":
-        epoch = labelled
-    elif regime == "two-stage":
-        epoch = labelled + (pseudo if training.two_stage_steps == "ssl" and pseudo else labelled)
-    elif regime == "ssl":
-        epoch = pseudo + labelled
-    elif regime == "pretrain-only":
-        epoch = pseudo
-    elif regime == "homolog-sampling":
-        epoch = 2 * labelled
-    elif regime == "ssl-plus":
-        plus = training.ssl_plus
-        epoch = (1 + plus.ratio) * (
-            rows.pseudo + rows.labelled * (int(plus.labelled) + int(plus.finetune))
-        )
-    else:
-        students = training.noisy_student.iterations
-        epoch = students * (pseudo + labelled)
-        scored += students * rows.pseudo
-        if "sl" not in training.regimes:
-            epoch += labelled
+    if entry.teacher is not None:
+        scored += training.noisy_student.iterations * rows.pseudo
+        if entry.teacher not in training.regimes:
+            epoch += both * rows.labelled
     return epoch * min(EPOCHS, training.epochs), scored
 
 
@@ -125,22 +109,21 @@ def _variants(project: Project, model: str) -> Iterator[tuple[Project, Regime, f
     if training.sweeps.models and model not in training.sweeps.models:
         return
     for number in training.sweeps.nearest:
-        own = number == (training.nearest or len(project.genomes)) and "ssl" in training.regimes
-        if number <= len(project.genomes) and not own:
-            yield project, "ssl", number / len(project.genomes), 0.0
+        for regime in swept_regimes(training, "nearest"):
+            own = number == (training.nearest or len(project.genomes))
+            if number <= len(project.genomes) and not (own and regime in training.regimes):
+                yield project, regime, number / len(project.genomes), 0.0
     for loci in training.sweeps.labelled_peaks:
-        for regime in training.regimes:
-            if regime != "ssl-ns":
-                yield project, regime, 1.0, float(loci)
-    student, trained = training.noisy_student, "ssl-ns" in training.regimes
-    for iterations in training.sweeps.iterations:
-        if not (trained and iterations == student.iterations):
-            changed = student.model_copy(update={"iterations": iterations})
-            varied = training.model_copy(update={"noisy_student": changed})
-            yield project.model_copy(update={"training": varied}), "ssl-ns", 1.0, 0.0
-    for sd in training.sweeps.noise_sd:
-        if not (trained and sd == student.noise_sd):
-            yield project, "ssl-ns", 1.0, 0.0
+        for regime in swept_regimes(training, "labelled_peaks"):
+            yield project, regime, 1.0, float(loci)
+    for key in ("iterations", "noise_sd"):
+        for value in getattr(training.sweeps, key):
+            for regime in swept_regimes(training, key):
+                own = value == getattr(training.noisy_student, key)
+                if not (own and regime in training.regimes):
+                    student = training.noisy_student.model_copy(update={key: value})
+                    varied = training.model_copy(update={"noisy_student": student})
+                    yield project.model_copy(update={"training": varied}), regime, 1.0, 0.0
 
 
 def grid_effort(project: Project, rows: Mapping[str, RowCounts]) -> list[Effort]:

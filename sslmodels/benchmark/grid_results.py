@@ -15,7 +15,7 @@ from sslmodels.runs.run_folder import complete_record
 from sslmodels.runs.run_grid import (
     CELL,
     Cell,
-    _labelled_loci,
+    labelled_loci,
 )
 from sslmodels.scores.metrics import by_experiment
 
@@ -76,7 +76,7 @@ def training_positives(cell: Cell, experiment: str) -> dict[str, int]:
     return {
         "labelled": labelled.positive_rows,
         "pseudo_labelled": pseudo,
-        "loci": peaks or _labelled_loci(cell.project, store, cell.experiment),
+        "loci": peaks or labelled_loci(cell.project, store, cell.experiment),
     }
 
 

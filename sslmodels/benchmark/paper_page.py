@@ -21,7 +21,7 @@ from sslmodels.benchmark.paper_tables import (
     published_counts,
     totals,
 )
-from sslmodels.report.report_page import REGIME_TEXTS, render_page
+from sslmodels.report.report_page import regime_texts, render_page
 from sslmodels.report.svg_figures import file_svg
 from sslmodels.runs import run_grid
 
@@ -141,9 +141,7 @@ def write_paper(folder: Path, *, project: Project, results: pd.DataFrame) -> Pat
         "seeds": len(set(of_grid["seed"])),
         "tables": made_tables,
         "figures": made_figures,
-        "regimes": [
-            (name, text) for name, text in REGIME_TEXTS.items() if name in set(of_grid["regime"])
-        ],
+        "regimes": regime_texts(of_grid["regime"]),
     }
     page = folder / "index.html"
     write_text_atomic(page, render_page("paper.html.j2", values))

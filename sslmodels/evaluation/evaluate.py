@@ -27,32 +27,35 @@ from sslmodels.scores.score_rows import score_rows
 
 
 def evaluate_run(run_folder: Path, *, progress: Progress | None = None) -> dict[str, Any]:
-    """Score every test bin with a run's model and write ``<run>/evaluation/``.
+    """Score every test bin with the model of a run, and write the folder ``evaluation`` of the run.
 
-    An evaluation of the same model on the same rows that is already there is returned.
+    If the folder already holds the evaluation of this model on these rows, it is only read. It has
+    ``metrics.json``, ``curves.csv`` (thinned), ``scores.csv.gz`` (one line per bin, 0-based
+    half-open), ``pr.png`` and ``roc.png``.
 
     Parameters
     ----------
     run_folder
-        A complete run.
+        Folder of a complete run, as returned by :func:`sslmodels.runs.regimes.train`.
     progress
-        Progress reporter.
+        Progress reporter, advanced by the rows scored; None: no progress is shown.
 
     Returns
     -------
     dict
-        The metrics of :func:`sslmodels.scores.metrics.summary`, or of
-        :func:`sslmodels.scores.metrics.macro` for a run with several outputs, and the cell
-        (experiment, model, regime, seed). Beside ``metrics.json`` the folder gets ``curves.csv``
-        (thinned), ``scores.csv.gz`` (one line per bin, 0-based half-open), ``pr.png`` and
-        ``roc.png``.
+        The cell (``experiment``, ``model``, ``regime``, ``seed``), ``digest`` (of the
+        evaluation), and the numbers of :func:`sslmodels.scores.metrics.summary`, or of
+        :func:`sslmodels.scores.metrics.macro` for a run of several outputs.
 
     Raises
     ------
-    MissingInputError, ConfigError, StoreError
-        As of :func:`sslmodels.evaluation.evaluation_status.subject`.
+    MissingInputError
+        There is no run, or its store does not exist.
+    ConfigError
+        The run is not complete.
     StoreError
-        The test rows lack a class.
+        The labelled rows of the store are not those the run was trained on, or the test rows lack
+        a class.
     """
     evaluated = subject(run_folder)
     known = evaluated.known()

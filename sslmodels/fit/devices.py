@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssldata.base.errors import ConfigError
-from ssldata.project.training_section import Devices, Precision, Training
+from ssldata.project.training_section import Devices, Precision
 
 if TYPE_CHECKING:
     import keras
@@ -79,19 +79,6 @@ def _leave_accelerators() -> None:
             f"TensorFlow already holds the GPUs that Keras on {backend()} needs: it was used "
             "earlier in this process; train in a new one"
         ) from exc
-
-
-def identity(training: Training) -> dict[str, Any]:
-    """Return what of this module changes the result of a run; nothing where all is as usual."""
-    usual = Training()
-    found: dict[str, Any] = {
-        key: getattr(training, key)
-        for key in ("precision", "jit_compile", "devices")
-        if getattr(training, key) != getattr(usual, key)
-    }
-    if backend() != "tensorflow":
-        found["backend"] = backend()
-    return found
 
 
 # -- several devices ---------------------------------------------------------------------------

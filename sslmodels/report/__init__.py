@@ -1,4 +1,4 @@
 """The HTML report of a project.
 
-Imports: ssldata, scores.
+Imports: ssldata, runs, scores.
 """

@@ -1,7 +1,7 @@
 """What the report shows, read from stores and run folders; nothing here draws.
 
-A report must come out whatever is missing: a run without an evaluation, a store that is not
-complete, a damaged file. What could not be read is collected as plain sentences.
+A report is written whatever is missing: a run without an evaluation, a store that is not complete,
+a damaged file. Problems are collected as plain sentences.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pandas as pd
 from ssldata.base.errors import CrosslabelError
 from ssldata.project.project_file import Project
 from ssldata.store.store import HOMOLOGUES, REFERENCE, RowGroup, open_store
-from sslmodels.report.svg_figures import Curve, History
+from sslmodels.report.svg_figures import History, SvgCurve
 from sslmodels.scores.metrics import COLLAPSED_BELOW, by_experiment
 
 #: Quantities of the training history that are drawn, in this order.
@@ -29,13 +29,13 @@ _DRAWN = ("loss", "val_loss", "aupr", "val_aupr")
 
 
 @dataclass
-class Run:
-    """One run folder.
+class RunSummary:
+    """What a run folder holds.
 
     Attributes
     ----------
     folder
-        Where it is.
+        The run folder.
     experiment, model, regime, seed
         The cell of the grid.
     record
@@ -59,7 +59,7 @@ class Run:
 
     @property
     def collapsed(self) -> bool:
-        """Whether the model ranks the test rows hardly better than guessing."""
+        """Whether the model ranks the test rows hardly better than by chance."""
         metrics = self.metrics or {}
         aupr, prevalence = metrics.get("aupr"), metrics.get("prevalence")
         return aupr is not None and prevalence is not None and aupr < COLLAPSED_BELOW * prevalence
@@ -74,17 +74,18 @@ class GroupRows:
     name
         Name of the genome.
     status
-        Of the ledger.
+        Status in the ledger.
     rows
         ``positive``, ``negative``, ``validation``, ``test`` → number of rows.
     size
         Bytes on disk.
     digest
-        Of the content.
+        Digest of the content.
     liftover
         Status → number of positive source intervals; empty for the reference.
     aligned, identity
-        Means over the rows: share of the source that is aligned, and identity; None unknown.
+        Means over the rows of the aligned share of the source interval and of the identity; None:
+        unknown.
     """
 
     name: str
@@ -99,7 +100,7 @@ class GroupRows:
 
 @dataclass
 class StoreView:
-    """One store: its name, place, digest and groups, reference first."""
+    """One store: its name, path, digest and groups, reference first."""
 
     name: str
     path: Path
@@ -108,13 +109,13 @@ class StoreView:
     groups: list[GroupRows] = field(default_factory=list)
 
 
-def read_run(folder: Path, problems: list[str]) -> Run:
-    """Read one run folder; what is wrong with it is appended to `problems`."""
-    # The path says what a run is even when its record is gone.
+def read_run(folder: Path, problems: list[str]) -> RunSummary:
+    """Read one run folder, appending what is wrong with it to `problems`."""
+    # The path identifies a run even without its record.
     parts = folder.resolve().parts[-4:]
     record = _read_json(folder / "run.json")
     seed = str(record.get("seed", parts[-1].removeprefix("seed-")))
-    run = Run(
+    run = RunSummary(
         folder=folder,
         experiment=str(record.get("experiment", parts[0])),
         model=str(record.get("model", parts[-3])),
@@ -130,12 +131,12 @@ def read_run(folder: Path, problems: list[str]) -> Run:
     return run
 
 
-def by_output(runs: Iterable[Run]) -> list[Run]:
-    """Return the runs with each evaluated run of several outputs as one per experiment.
+def by_output(runs: Iterable[RunSummary]) -> list[RunSummary]:
+    """Return the runs, with an evaluated run of several outputs as one run per experiment.
 
-    They share the folder and the record; the model is marked as joint.
+    These share the folder and the record, and their model is marked as joint.
     """
-    made: list[Run] = []
+    made: list[RunSummary] = []
     for run in runs:
         if run.metrics is None or "outputs" not in run.metrics:
             made.append(run)
@@ -146,7 +147,7 @@ def by_output(runs: Iterable[Run]) -> list[Run]:
     return made
 
 
-def read_curve(run: Run, problems: list[str]) -> Curve | None:
+def read_curve(run: RunSummary, problems: list[str]) -> SvgCurve | None:
     """Read the precision-recall curve of an evaluated run, or None."""
     if run.metrics is None:
         return None
@@ -162,10 +163,11 @@ def read_curve(run: Run, problems: list[str]) -> Curve | None:
     except (OSError, ValueError, KeyError) as exc:
         problems.append(f"{run.name}: its curve cannot be read ({path}: {exc})")
         return None
-    return Curve(run.regime, run.seed, recall, precision, float(run.metrics.get("aupr", math.nan)))
+    aupr = float(run.metrics.get("aupr", math.nan))
+    return SvgCurve(run.regime, run.seed, recall, precision, aupr)
 
 
-def read_history(run: Run, problems: list[str]) -> History | None:
+def read_history(run: RunSummary, problems: list[str]) -> History | None:
     """Read the training history of a run, or None."""
     path = run.folder / "history.csv"
     try:
@@ -184,24 +186,23 @@ def read_history(run: Run, problems: list[str]) -> History | None:
     return History(phases, {k: v for k, v in series.items() if np.isfinite(v).any()})
 
 
-def summarise(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Return one line per experiment × model × regime: mean and SD over seeds.
+def summarise(runs: Sequence[RunSummary]) -> list[dict[str, Any]]:
+    """Return one line per experiment, model and regime: means and SDs over seeds.
 
-    Each line has ``experiment``, ``model``, ``regime``, ``n`` (evaluated runs), ``collapsed``
-    (how many of them), ``auprs`` (one per run), and for ``aupr``, ``auroc``, ``prevalence``,
-    ``lift`` a pair (mean, SD); SD is None for one run. Collapsed runs are part of the mean.
+    Returns
+    -------
+    list of dict
+        ``experiment``, ``model``, ``regime``, ``n`` (evaluated runs), ``collapsed`` (their
+        number), ``auprs`` (seed and AUPR of each run), and for ``aupr``, ``auroc``,
+        ``prevalence`` and ``lift`` a pair (mean, SD); the SD is None for one run. Collapsed runs
+        are part of the mean.
     """
     lines = []
-    cells = dict.fromkeys((run.experiment, run.model, run.regime) for run in runs)
-    for experiment, model, regime in cells:
-        group = [
-            run
-            for run in runs
-            if (run.experiment, run.model, run.regime) == (experiment, model, regime)
-            and run.metrics is not None
-        ]
-        if not group:
-            continue
+    cells: dict[tuple[str, str, str], list[RunSummary]] = {}
+    for run in runs:
+        if run.metrics is not None:
+            cells.setdefault((run.experiment, run.model, run.regime), []).append(run)
+    for (experiment, model, regime), group in cells.items():
         line: dict[str, Any] = {
             "experiment": experiment,
             "model": model,

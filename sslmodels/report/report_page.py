@@ -1,8 +1,8 @@
-"""The HTML report: one page that holds everything it shows and asks no other host for anything."""
+"""The HTML report: one self-contained page that loads nothing from other hosts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
@@ -15,7 +15,7 @@ from markupsafe import Markup
 from ssldata.base.files import write_text_atomic
 from ssldata.project.project_file import Project, dump_project
 from sslmodels.report.report_data import (
-    Run,
+    RunSummary,
     StoreView,
     by_output,
     read_curve,
@@ -25,6 +25,7 @@ from sslmodels.report.report_data import (
     summarise,
 )
 from sslmodels.report.svg_figures import precision_recall, style_of, training_curves
+from sslmodels.runs.regime_table import BASELINE, REGIME_TABLE
 from sslmodels.scores.metrics import COLLAPSED_BELOW
 
 #: Colours of the liftover statuses, in the order they are stacked.
@@ -41,18 +42,6 @@ STATUS_COLOURS = {
     "summit_lost": "#a0a83d",
 }
 
-#: What the regimes are, for a reader who opens the report first.
-REGIME_TEXTS = {
-    "sl": "supervised: labelled rows of the reference only",
-    "two-stage": "control: both phases of ssl, on the labelled rows alone",
-    "ssl": "pre-trained on the homologous rows, then fine-tuned on the labelled ones",
-    "ssl-ns": "noisy student: ssl whose homologous rows are weighted by a teacher, repeated",
-    "ssl-plus": "for few peaks: ssl with other negatives every epoch, both strands, labelled rows "
-    "among the homologues",
-    "homolog-sampling": "sequences replaced by homologues at random, then fine-tuned on originals",
-    "pretrain-only": "control: ssl without fine-tuning",
-}
-
 #: Packages whose versions shape a result.
 _PACKAGES = ("crosslabel", "keras", "tensorflow", "zarr", "numpy", "pandas", "scikit-learn")
 
@@ -62,29 +51,25 @@ def write_report(
     *,
     title: str,
     project: Project,
-    build_summaries: Mapping[str, Any] | None = None,
     run_folders: Sequence[Path] = (),
     created: datetime | None = None,
 ) -> Path:
     """Write one self-contained HTML page about the stores and runs of a project.
 
-    The page comes out whatever is missing, and says what that is.
+    The page is written whatever is missing, and lists what that is.
 
     Parameters
     ----------
     path
-        The page; written whole or not at all.
+        The page to write; replaced atomically.
     title
-        Its headline.
+        Headline.
     project
-        Whose stores are described.
-    build_summaries
-        Store name → summary of its build; what is shown is read from the stores themselves, so
-        these only serve to name stores the project no longer has.
+        The project whose stores are described.
     run_folders
         Runs to show, in this order.
     created
-        Time printed on the page; by default that of the newest store or run, so that the same
+        Time printed on the page; default: that of the newest store or run, so that the same
         results give the same page.
 
     Returns
@@ -92,7 +77,6 @@ def write_report(
     Path
         `path`.
     """
-    del build_summaries
     problems: list[str] = []
     runs = [read_run(Path(folder), problems) for folder in run_folders]
     stores = read_stores(project, problems)
@@ -113,11 +97,7 @@ def write_report(
             many_seeds=any(line["n"] > 1 for line in lines),
             any_collapsed=any(line["collapsed"] for line in lines),
             collapsed_below=f"{COLLAPSED_BELOW:g}",
-            regimes=[
-                (name, text)
-                for name, text in REGIME_TEXTS.items()
-                if name in {line["regime"] for line in lines}
-            ],
+            regimes=regime_texts(line["regime"] for line in lines),
             curves=_curve_figures(shown, problems),
             stores=[_store_lines(store) for store in stores],
             **_training(runs, problems),
@@ -130,22 +110,28 @@ def write_report(
     return path
 
 
+def regime_texts(regimes: Iterable[str]) -> list[tuple[str, str]]:
+    """Return name and description of the regimes that occur, in the order of the table."""
+    used = set(regimes)
+    return [(name, entry.text) for name, entry in REGIME_TABLE.items() if name in used]
+
+
 def render_page(template: str, values: Mapping[str, Any]) -> str:
-    """Return a page of the report's style from a template of the package.
+    """Return a page in the style of the report.
 
     Parameters
     ----------
     template
         Name of a file below ``templates``.
     values
-        What it shows; ``style`` and ``version`` are added.
+        Values of its variables; ``style`` and ``version`` are added.
     """
     common = {"style": Markup(_asset("report.css")), "version": _version("crosslabel")}
     return _environment().get_template(template).render(**common, **values)
 
 
-def _newest(project: Project, runs: Sequence[Run]) -> datetime:
-    """Return when the newest of what the page shows was written; now when there is nothing."""
+def _newest(project: Project, runs: Sequence[RunSummary]) -> datetime:
+    """Return when the newest store or run on the page was written; now if there are none."""
     files = [run.folder / name for run in runs for name in ("run.json", "evaluation/metrics.json")]
     files += [project.store_path(e.name) / "zarr.json" for e in project.experiments]
     times = [file.stat().st_mtime for file in files if file.is_file()]
@@ -180,12 +166,12 @@ def _tiles(lines: Sequence[Mapping[str, Any]], stores: Sequence[StoreView]) -> l
         plain = [
             line
             for line in lines
-            if line["regime"] == "sl"
+            if line["regime"] == BASELINE
             and (line["experiment"], line["model"]) == (best["experiment"], best["model"])
         ]
-        if plain and best["regime"] != "sl" and plain[0]["aupr"][0] > 0:
+        if plain and best["regime"] != BASELINE and plain[0]["aupr"][0] > 0:
             gain = best["aupr"][0] / plain[0]["aupr"][0]
-            note = f"over sl, {best['experiment']} and {best['model']}"
+            note = f"over {BASELINE}, {best['experiment']} and {best['model']}"
             tiles.append({"label": "Gain", "value": f"{gain:.2f} ×", "note": note})
     labelled = sum(g.rows.get("positive", 0) for s in stores for g in s.groups[:1])
     lifted = sum(g.rows.get("positive", 0) for s in stores for g in s.groups[1:])
@@ -199,7 +185,7 @@ def _tiles(lines: Sequence[Mapping[str, Any]], stores: Sequence[StoreView]) -> l
     return tiles
 
 
-def _curve_figures(runs: Sequence[Run], problems: list[str]) -> list[dict[str, Any]]:
+def _curve_figures(runs: Sequence[RunSummary], problems: list[str]) -> list[dict[str, Any]]:
     """Draw one figure per experiment and model, all regimes and seeds in it."""
     figures = []
     for experiment, model in dict.fromkeys((run.experiment, run.model) for run in runs):
@@ -215,7 +201,7 @@ def _curve_figures(runs: Sequence[Run], problems: list[str]) -> list[dict[str, A
     return figures
 
 
-def _training(runs: Sequence[Run], problems: list[str]) -> dict[str, Any]:
+def _training(runs: Sequence[RunSummary], problems: list[str]) -> dict[str, Any]:
     """Return the lines and figures of the section on training."""
     lines, figures = [], []
     for run in runs:

@@ -1,7 +1,7 @@
 """Figures of the report as SVG text that follows the page's light or dark colours.
 
 Matplotlib knows fixed colours only, so text and grid are drawn in two colours that nothing else
-uses and these are replaced by the page's in the finished SVG.
+uses, and these are replaced by those of the page in the finished SVG.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import matplotlib as mpl
 import numpy as np
@@ -21,21 +21,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from ssldata.project.training_section import Regime
+from sslmodels.runs.regime_table import REGIME_TABLE
+
 Floats = NDArray[np.float64]
 
-#: Stand-ins that :func:`_svg` replaces: text and axes, grid lines.
+#: Stand-ins that :func:`page_svg` replaces: text and axes, grid lines.
 _INK, _GRID = "#010203", "#040506"
 
-#: Colour and dash of every regime: told apart without colour, on white and on black.
-REGIME_STYLES: dict[str, tuple[str, str]] = {
-    "sl": ("#d98a00", "--"),
-    "two-stage": ("#7d8590", "-."),
-    "ssl": ("#1f83c9", "-"),
-    "ssl-ns": ("#c2478f", "-"),
-    "ssl-plus": ("#2f9e57", "-"),
-    "homolog-sampling": ("#8f6bc9", "--"),
-    "pretrain-only": ("#b0894f", ":"),
-}
+#: Colour and dash of what is not in the table of regimes.
 _OTHER_STYLE = ("#5b4b49", ":")
 
 _RC: dict[Any, Any] = {
@@ -65,17 +59,17 @@ _RC: dict[Any, Any] = {
 
 
 @dataclass(frozen=True)
-class Curve:
+class SvgCurve:
     """One precision-recall curve.
 
     Attributes
     ----------
     regime, seed
-        What was trained.
+        Of the run.
     recall, precision
-        Equal lengths, in the order of the curve.
+        float64 (n,), in the order of the curve.
     aupr
-        Area, for the legend.
+        Area under the curve, for the legend.
     """
 
     regime: str
@@ -87,14 +81,14 @@ class Curve:
 
 @dataclass(frozen=True)
 class History:
-    """Training of one run, phase after phase.
+    """Training history of one run, phase after phase.
 
     Attributes
     ----------
     phases
         Name of each phase and its number of epochs, in order.
     series
-        Name of a quantity → one value per epoch (NaN where a phase does not have it).
+        Name of a quantity → float64, one value per epoch; NaN where a phase lacks it.
     """
 
     phases: Sequence[tuple[str, int]]
@@ -103,14 +97,14 @@ class History:
 
 @contextlib.contextmanager
 def new_figure(*, size: tuple[float, float], salt: str, font_size: float = 9.5) -> Iterator[Figure]:
-    """Give a figure in the style of the page; draw on it, and end with :func:`page_svg`.
+    """Yield a figure in the style of the page, to be drawn on and given to :func:`page_svg`.
 
     Parameters
     ----------
     size
         Width and height in inches.
     salt
-        Anything unlike that of the other figures on the page; keeps their ids apart.
+        Text that no other figure on the page has; keeps their ids distinct.
     font_size
         In points.
     """
@@ -120,37 +114,51 @@ def new_figure(*, size: tuple[float, float], salt: str, font_size: float = 9.5) 
 
 
 def page_svg(figure: Figure) -> str:
-    """Return a figure as an ``<svg>`` element that takes the colours of the page."""
-    return _svg(figure)
+    """Return a figure as an ``<svg>`` element with the colours and the font of the page."""
+    buffer = io.StringIO()
+    FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    # The page sets the width; the height follows from the view box.
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r"'[^']*'(?:, [^;\"]*)?sans-serif", "system-ui, sans-serif", text)
+    return text.replace(_INK, "currentColor").replace(_GRID, "var(--grid)")
 
 
 def file_svg(svg: str) -> str:
-    """Return an element of :func:`page_svg` as an SVG file of its own, dark on white."""
+    """Return an element of :func:`page_svg` as a separate SVG file, dark on white."""
     text = svg.replace("currentColor", "#20242a").replace("var(--grid)", "#d5d9de")
     return f'<?xml version="1.0" encoding="utf-8"?>\n{text}'
 
 
 def style_of(regime: str) -> tuple[str, str]:
-    """Return colour and dash of a regime."""
-    return REGIME_STYLES.get(regime, _OTHER_STYLE)
+    """Return colour and dash of a regime, which may be unknown: a report reads any run folder."""
+    entry = REGIME_TABLE.get(cast("Regime", regime))
+    return _OTHER_STYLE if entry is None else (entry.colour, entry.dash)
 
 
-def precision_recall(curves: Sequence[Curve], *, prevalence: float | None, salt: str) -> str:
-    """Draw precision-recall curves over each other; the seeds of a regime share its colour.
+def precision_recall(curves: Sequence[SvgCurve], *, prevalence: float | None, salt: str) -> str:
+    """Draw the precision-recall curves of runs in one plot; seeds of a regime share its colour.
 
     Parameters
     ----------
     curves
         All runs of one experiment and model.
     prevalence
-        Share of positives among the test rows: what guessing reaches. Drawn as a line.
+        Share of positives among the test rows, the precision of guessing; drawn as a line.
     salt
-        Anything unlike that of the other figures on the page; keeps their ids apart.
+        Text that no other figure on the page has.
+
+    Returns
+    -------
+    str
+        As :func:`page_svg`.
     """
-    with mpl.rc_context({**_RC, "svg.hashsalt": salt}):
-        figure = Figure(figsize=(5.0, 3.9), layout="constrained")
+    with new_figure(size=(5.0, 3.9), salt=salt) as figure:
         axes = figure.subplots()
-        by_regime: dict[str, list[Curve]] = {}
+        by_regime: dict[str, list[SvgCurve]] = {}
         for curve in curves:
             by_regime.setdefault(curve.regime, []).append(curve)
         for regime, group in by_regime.items():
@@ -173,38 +181,43 @@ def precision_recall(curves: Sequence[Curve], *, prevalence: float | None, salt:
         axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
         if by_regime:
             axes.legend(loc="upper right")
-        return _svg(figure)
+        return page_svg(figure)
 
 
 def training_curves(history: History, *, salt: str) -> str:
-    """Draw losses over epochs, phases side by side, and the validation AUPR when there is one.
+    """Draw losses over epochs, phases side by side, and the validation AUPR if there is one.
 
     Parameters
     ----------
     history
-        One run.
+        Of one run.
     salt
-        Anything unlike that of the other figures on the page.
+        Text that no other figure on the page has.
+
+    Returns
+    -------
+    str
+        As :func:`page_svg`.
     """
     auprs = [name for name in history.series if "aupr" in name or "auc" in name]
     losses = [name for name in history.series if name not in auprs]
     panels = [group for group in (losses, auprs) if group]
-    with mpl.rc_context({**_RC, "svg.hashsalt": salt, "font.size": 8.5, "legend.fontsize": 8}):
-        figure = Figure(figsize=(5.0, 1.9 * max(1, len(panels)) + 0.4), layout="constrained")
+    height = 1.9 * max(1, len(panels)) + 0.4
+    with new_figure(size=(5.0, height), salt=salt, font_size=8.5) as figure:
         axes = figure.subplots(max(1, len(panels)), sharex=True, squeeze=False)[:, 0]
         for panel, names in zip(axes, panels, strict=False):
             _panel(panel, history, names)
         if len(history.phases) > 1:
             _name_phases(axes[0], history)
         axes[-1].set_xlabel("epoch")
-        return _svg(figure)
+        return page_svg(figure)
 
 
 def _panel(axes: Axes, history: History, names: Sequence[str]) -> None:
     colours = {"loss": "#d98a00", "val_loss": "#1f83c9", "aupr": "#d98a00", "val_aupr": "#1f83c9"}
     labels = {"val_loss": "validation loss", "val_aupr": "validation AUPR", "aupr": "AUPR"}
     first = 0
-    # Phase by phase: a line across the border of two would show a jump nobody measured.
+    # Phase by phase: a line from one to the next would show a change that was not measured.
     for number, (_, count) in enumerate(history.phases):
         epochs = np.arange(first + 1, first + count + 1)
         for name in names:
@@ -226,7 +239,7 @@ def _panel(axes: Axes, history: History, names: Sequence[str]) -> None:
 
 
 def _name_phases(axes: Axes, history: History) -> None:
-    """Write the names of the phases above a panel, short, and none where there is no room."""
+    """Write the names of the phases above a panel, shortened, or left out where they do not fit."""
     total = sum(count for _, count in history.phases)
     first = 0
     for phase, count in history.phases:
@@ -246,9 +259,10 @@ def _name_phases(axes: Axes, history: History) -> None:
 
 
 def thinned(x: Floats, y: Floats, *, cells: int = 500) -> tuple[Floats, Floats]:
-    """Drop points of a curve in the unit square that fall on the pixel of the one before.
+    """Drop points of a curve in the unit square that fall on the pixel of the point before.
 
-    The ends stay. A million test rows make a million points, of which a page shows a thousand.
+    Both ends are kept. A million test rows make a million points, of which a page shows a
+    thousand.
 
     Parameters
     ----------
@@ -263,17 +277,3 @@ def thinned(x: Floats, y: Floats, *, cells: int = 500) -> tuple[Floats, Floats]:
     keep = np.append(True, (np.diff(pixels) != 0).any(axis=0))
     keep[-1] = True
     return x[keep], y[keep]
-
-
-def _svg(figure: Figure) -> str:
-    """Render a figure as an ``<svg>`` element in the page's own colours and font."""
-    buffer = io.StringIO()
-    FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    # The page sets the width; the height follows from the view box.
-    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
-    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
-    text = re.sub(r"'[^']*'(?:, [^;\"]*)?sans-serif", "system-ui, sans-serif", text)
-    return text.replace(_INK, "currentColor").replace(_GRID, "var(--grid)")

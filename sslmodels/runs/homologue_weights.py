@@ -1,6 +1,6 @@
-"""How much a homologue counts in training, from what is known before any training.
+"""How much a homologue counts in training: by what is known beforehand, or by a teacher.
 
-Formulas, all of them choices of this package that no publication prescribes:
+Beforehand, by formulas that no publication prescribes:
 
 - distance: a homologue of a genome at distance d (substitutions per site) weighs exp(−d / scale);
 - identity: a homologue whose source interval aligned with the share i of identical bases weighs
@@ -8,25 +8,36 @@ Formulas, all of them choices of this package that no publication prescribes:
   identity is 1/4 + 3/4 · exp(−4/3 · d);
 - normalised: divided by their mean, so that the homologues together count as without weights and
   the balance of the classes stays.
+
+By a teacher: its probability (Phan, Brouard, Mourad 2024). With several outputs each label has a
+weight of its own, as in a run of that output alone: the probability where the label is 1, and 1
+where it is 0. But the positives of one output are only some of the rows and the teacher's
+probabilities correspondingly small, so that positives of rare outputs would hardly count against
+their negatives. They are therefore adjusted to the share of positives that a run of this output
+alone has, 1 / (1 + ratio).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ssldata.base.errors import ConfigError, StoreError
-from ssldata.project.project_file import Project
+from ssldata.base.errors import ConfigError
 from ssldata.project.training_section import Weighting
+from ssldata.reading.epoch_order import Mixture
+from ssldata.reading.labels import RowLabels
 from ssldata.reading.mixture import Segment
-from ssldata.store.published_weights import entry_of, read_published, weights_digests
+from ssldata.store.published_weights import read_published
+from ssldata.store.run_weights import Arrays
 from ssldata.store.store import HOMOLOGUES, Store
-from sslmodels.runs.sampling_rates import known_distances
-
-Arrays = dict[str, NDArray[np.float32]]
+from sslmodels.fit.fit_options import Validation
+from sslmodels.scores.calibration import Calibration, fit_calibration
+from sslmodels.scores.score_rows import score, score_rows
 
 
 def distance_weight(distance: float, scale: float) -> float:
@@ -43,7 +54,7 @@ def distance_weight(distance: float, scale: float) -> float:
 
 
 def identity_weight(identity: NDArray[np.float32], power: float) -> NDArray[np.float32]:
-    """Return identity ^ power of every row: 1 where all bases are the same.
+    """Return identity ^ power of every row: 1 where all bases are identical.
 
     Raises
     ------
@@ -81,26 +92,26 @@ def homologue_weights(
     distances: Mapping[str, float],
     published: str | None = None,
 ) -> Arrays | None:
-    """Return the weights of the homologues that are trained on; None: all weigh 1.
+    """Return the weights of homologues without a teacher; None: all are 1.
 
     Parameters
     ----------
     store
         The store.
     positives
-        Segments of the mixture; those of the labelled genome weigh 1.
+        Segments of the mixture; those of the labelled genome have the weight 1.
     options
-        What weighs: distance, identity, and whether their product is normalised.
+        Whether distance and identity count, and whether their product is normalised.
     distances
-        Of the genomes, where ``distance_scale`` is set.
+        Genome → substitutions per site, where ``distance_scale`` is set.
     published
-        Name of published weights, which are multiplied after that.
+        Name of published weights, which the product is multiplied by.
 
     Returns
     -------
     dict or None
-        Group → float32 (rows,), or (rows, outputs) of weights published so; rows that are not
-        trained on as positives weigh 1.
+        Group → float32 (rows,), or (rows, outputs) if the published weights have this shape; 1
+        for rows that are not trained on as positives.
 
     Raises
     ------
@@ -126,61 +137,128 @@ def homologue_weights(
     arrays: Arrays = {}
     known = {} if published is None else read_published(store, published, [s.group for s in used])
     for segment, here, factor in zip(used, rows, factors, strict=True):
-        taught = known.get(segment.group)
-        shape = (store.group(segment.group).rows, *(() if taught is None else taught.shape[1:]))
+        given = known.get(segment.group)
+        shape = (store.group(segment.group).rows, *(() if given is None else given.shape[1:]))
         values = np.ones(shape, np.float32)
-        values[here] = factor if taught is None else (taught[here].T * factor).T
+        values[here] = factor if given is None else (given[here].T * factor).T
         arrays[segment.group] = values
     return arrays
 
 
-def weighting_identity(
-    project: Project, store: Store, genomes: Sequence[str], *, outputs: Sequence[str]
-) -> dict[str, Any]:
-    """Return what a run depends on in ``training.weighting`` and ``training.weights``.
+def output_priors(mixture: Mixture, labels: RowLabels) -> NDArray[np.float64]:
+    """Return the share of positives of each output among the known labels of an epoch, (outputs,).
 
-    Nothing where both are at their defaults. Published weights count by their values, not by
-    their name.
+    Negatives of a mixture are negatives of every output.
+    """
+    positive, known = np.zeros(len(labels)), np.full(len(labels), float(mixture.negative_rows))
+    for segment in mixture.positives:
+        rows = segment.rows(0, len(segment))
+        positive += labels.of(segment.group, rows).sum(axis=0)
+        known += labels.known(segment.group, rows).sum(axis=0)
+    return positive / known
+
+
+def at_prior(
+    probabilities: NDArray[np.float32], *, prior: NDArray[np.float64], wanted: float
+) -> NDArray[np.float32]:
+    """Return the probabilities for another share of positives than that of the training rows.
+
+    By Bayes' rule the odds change by the ratio of the prior odds (Elkan 2001, The foundations of
+    cost-sensitive learning, theorem 2).
 
     Parameters
     ----------
-    project, store, genomes
-        The project, its store, and the target genomes used.
-    outputs
-        Experiments that the run predicts.
-
-    Raises
-    ------
-    ConfigError, StoreError
-        A distance is missing; the published weights cannot be used, or are of other outputs.
+    probabilities
+        (rows, outputs), in [0, 1].
+    prior
+        (outputs,), share of positives in training, between 0 and 1.
+    wanted
+        The other share.
     """
-    options, name = project.training.weighting, project.training.weights
-    found: dict[str, Any] = {}
-    if options.distance_scale is not None or options.identity_power:
-        found["weighting"] = options.model_dump(mode="json")
-    if options.distance_scale is not None:
-        found["weighting"]["distances"] = genome_distances(project, genomes)
-    if name is not None:
-        groups = [f"{HOMOLOGUES}/{genome}" for genome in genomes]
-        found["weights"] = weights_digests(store, name, groups)
-        # Who publishes weights that no run made need not say of which experiments they are.
-        taught = entry_of(store, name).get("outputs", list(outputs))
-        if taught != list(outputs):
-            raise StoreError(
-                f"{store.location}: the weights {name!r} are of a teacher of {', '.join(taught)}, "
-                f"this run predicts {', '.join(outputs)}; set training.weights to others, or null"
-            )
-    return found
+    positive = probabilities * (wanted / prior)
+    negative = (1 - probabilities.astype(np.float64)) * ((1 - wanted) / (1 - prior))
+    return (positive / (positive + negative)).astype(np.float32)
 
 
-def genome_distances(project: Project, genomes: Sequence[str]) -> dict[str, float]:
-    """Return the distances that weigh; none where they do not.
+@dataclass(frozen=True)
+class Teacher:
+    """A trained model whose probabilities weight the homologues.
 
-    Raises
-    ------
-    ConfigError
-        A genome has no distance.
+    Attributes
+    ----------
+    model
+        The model.
+    store
+        The store whose rows are weighted.
+    labels
+        Labels of the outputs of the model.
+    trained_on
+        Labelled rows that the model was fitted to last.
+    ratio
+        Negatives per positive of a run of one output.
     """
-    if project.training.weighting.distance_scale is None:
-        return {}
-    return known_distances(project, genomes, "training.weighting.distance_scale is set")
+
+    model: Any
+    store: Store
+    labels: RowLabels
+    trained_on: Mixture
+    ratio: float
+
+    @cached_property
+    def _priors(self) -> NDArray[np.float64]:
+        return output_priors(self.trained_on, self.labels)
+
+    def _probabilities(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return scores (rows, outputs) as probabilities of runs of one output each."""
+        if len(self.labels) == 1:
+            return scores
+        return at_prior(scores, prior=self._priors, wanted=1 / (1 + self.ratio))
+
+    def calibrations(
+        self, validation: Validation, method: Literal["none", "temperature", "platt"]
+    ) -> list[Calibration]:
+        """Return a calibration of each output on the validation rows; empty for ``none``."""
+        if method == "none":
+            return []
+        probabilities = self._probabilities(score(self.model, validation.codes))
+        labels, known = validation.labels, validation.known
+        rows = np.ones(labels.shape, bool) if known is None else known
+        return [
+            fit_calibration(probabilities[here, output], labels[here, output], method)
+            for output, here in enumerate(rows.T)
+        ]
+
+    def weights(self, genomes: Sequence[str], calibrations: Sequence[Calibration] = ()) -> Arrays:
+        """Return the weights of all rows of target genomes: probabilities of pseudo-positives.
+
+        Parameters
+        ----------
+        genomes
+            Target genomes.
+        calibrations
+            One per output, or empty.
+
+        Returns
+        -------
+        dict
+            Group → float32 (rows,), or (rows, outputs) for several outputs; 1 for rows that are
+            not pseudo-positives, and for outputs whose label is 0.
+        """
+        arrays: Arrays = {}
+        for genome in genomes:
+            group = self.store.homologues(genome)
+            start, stop = group.ranges["positive"]
+            values = np.ones((group.rows, len(self.labels)), np.float32)
+            if start < stop:
+                scores = score_rows(
+                    self.model, self.store, group=group.name, start=start, stop=stop
+                )
+                values[start:stop] = self._probabilities(scores)
+            for output, calibrated in enumerate(calibrations):
+                values[start:stop, output] = calibrated(values[start:stop, output])
+            if len(self.labels) == 1:
+                values = values[:, 0]
+            else:
+                values[self.labels.of(group.name, np.arange(group.rows)) == 0] = 1
+            arrays[group.name] = values
+        return arrays

@@ -8,6 +8,7 @@ from typing import Any
 from ssldata.base.errors import ConfigError, StoreError
 from ssldata.store.published_weights import publish_weights
 from ssldata.store.run_weights import iterations_of, read_weights
+from sslmodels.runs.regime_table import WITH_TEACHER
 from sslmodels.runs.run_folder import RunFolder, complete_record, store_place
 
 #: Digits of a run's digest in the name of its weights.
@@ -26,18 +27,18 @@ def publish_run(
     Parameters
     ----------
     run_folder
-        A complete ssl-ns run.
+        A complete run of a regime with a teacher (ssl-ns).
     iteration
-        Which weights; default: the last.
+        Iteration whose weights are published; default: the last.
     name
-        What readers call them; default: the first digits of the run's digest and the iteration.
+        Their name in the store; default: the first digits of the run's digest and the iteration.
     replace
         Overwrite other weights of that name.
 
     Returns
     -------
     dict
-        As :func:`ssldata.store.published_weights.publish_weights`, and ``run`` and ``iteration``.
+        As :func:`ssldata.store.published_weights.publish_weights`, with ``run`` and ``iteration``.
 
     Raises
     ------
@@ -50,13 +51,13 @@ def publish_run(
     """
     record = complete_record(run_folder)
     folder = RunFolder(run_folder)
-    if record["regime"] != "ssl-ns":
+    if record["regime"] not in WITH_TEACHER:
         raise ConfigError(
-            f"{run_folder}: a run of {record['regime']} has no teacher weights; those of an ssl-ns "
-            "run are published"
+            f"{run_folder}: a run of {record['regime']} has no teacher weights; those of an "
+            f"{' or '.join(WITH_TEACHER)} run are published"
         )
     if iteration is None:
-        # Without any (removed by hand) the first is asked for, and said to be missing.
+        # If all were removed by hand, the error names the first one as missing.
         iteration = (iterations_of(folder.weights) or [1])[-1]
     place = store_place(folder, record)
     if isinstance(place, str):
@@ -64,7 +65,7 @@ def publish_run(
     arrays, made_by = read_weights(folder.weights, iteration)
     content = record["identity"]["content"]
     cell = {key: record[key] for key in ("experiment", "model", "seed")}
-    # A column of weights is of an output: who trains with them must have the same ones.
+    # A column of weights belongs to an output: runs that train with them must have the same ones.
     cell["outputs"] = record["identity"].get("outputs", [record["experiment"]])
     done = publish_weights(
         place,

@@ -5,9 +5,9 @@ sl
 ssl
     Pre-train on the homologues of the labelled peaks, then fine-tune exactly as sl.
 ssl-ns
-    Noisy student: as ssl, each pseudo-positive weighed by the probability a teacher gives it, with
-    Gaussian noise; the student becomes the teacher, some iterations long. The first teacher is
-    the sl run of the same seed.
+    Noisy student: as ssl, each pseudo-positive weighted by the probability that a teacher gives
+    it, with Gaussian noise; the student is the teacher of the next iteration. The first teacher
+    is the sl run of the same seed.
 two-stage
     Control: as ssl, but both stages on labelled rows.
 pretrain-only
@@ -18,6 +18,8 @@ homolog-sampling
 ssl-plus
     For few peaks: as ssl, with other negatives every epoch and more of them, labelled rows among
     the homologues, and both strands in training and scoring.
+
+What each of them uses, and its description in reports, is in :mod:`sslmodels.runs.regime_table`.
 
 sl, ssl, ssl-ns: Phan, Brouard, Mourad, Briefings in Bioinformatics 2024, doi:10.1093/bib/bbae560.
 homolog-sampling: Duncan, Mitchell, Moses 2024 (phylogenetic augmentation).
@@ -45,16 +47,13 @@ from sslmodels.fit import devices
 from sslmodels.fit.training_loop import save_model, weights_digest
 from sslmodels.models.model_builder import load_model
 from sslmodels.runs import training_rows
+from sslmodels.runs.homologue_weights import homologue_weights
+from sslmodels.runs.regime_table import REGIME_TABLE, effective
 from sslmodels.runs.run import Run
-from sslmodels.runs.run_folder import (
-    RunFolder,
-    claim,
-    machine,
-    run_lock,
-    write_record,
-)
-from sslmodels.runs.run_identity import effective, run_folder, run_identity, with_runs
+from sslmodels.runs.run_folder import RunFolder, claim, machine, run_lock, write_record
+from sslmodels.runs.run_identity import run_folder, run_identity, with_runs
 from sslmodels.runs.run_logs import RunLogs
+from sslmodels.runs.sampling_rates import weighting_distances
 from sslmodels.runs.trackers import Description, tracked
 
 
@@ -73,8 +72,8 @@ def _two_stage(run: Run) -> Any:
     training = run.project.training
     steps = None
     if training.two_stage_steps == "ssl":
-        # As many gradient steps per epoch as pre-training has, on the rows sl sees: passes over
-        # them follow each other within an epoch.
+        # As many gradient steps per epoch as in pre-training, on the rows of sl: an epoch is
+        # several passes over them.
         steps = run.homologue_steps()
     model = run.new_model()
     run.fit(
@@ -89,14 +88,22 @@ def _two_stage(run: Run) -> Any:
 
 
 def _on_homologues(run: Run, name: str, mixture: Mixture, steps: int | None) -> Any:
-    """Return a new model that was fitted to homologues, weighed as the project says."""
+    """Return a new model, fitted to homologues with the weights that the project asks for."""
+    training = run.project.training
+    arrays = homologue_weights(
+        run.store,
+        mixture.positives,
+        training.weighting,
+        distances=weighting_distances(run.project, run.genomes),
+        published=training.weights,
+    )
     model = run.new_model()
     run.fit(
         name,
         model,
         mixture,
-        learning_rate=run.project.training.learning_rate,
-        weights=run.homologue_weights(mixture),
+        learning_rate=training.learning_rate,
+        weights=None if arrays is None else Weights(arrays=arrays),
         steps_per_epoch=steps,
     )
     return model
@@ -140,34 +147,45 @@ def _ssl_plus(run: Run) -> Any:
     return model
 
 
-def _teacher_weights(run: Run, teacher: Any, iteration: int) -> Arrays:
+def _teacher_weights(run: Run, model: Any, iteration: int) -> Arrays:
     """Return the weights of one iteration, kept in the run folder."""
-    made_by = {"run": run.digest, "iteration": iteration, "teacher": weights_digest(teacher)}
-    maps = run.calibrations(teacher)
-    if maps:
-        made_by["calibration"] = [fitted.as_dict() for fitted in maps]
-        run.details.setdefault("calibration", []).append(made_by["calibration"])
-    arrays = kept_weights(run.folder.weights, iteration, made_by)
+    teacher = run.teacher(model)
+    provenance = {"run": run.digest, "iteration": iteration, "teacher": weights_digest(model)}
+    calibrations = teacher.calibrations(
+        run.validation, run.project.training.noisy_student.calibration
+    )
+    if calibrations:
+        provenance["calibration"] = [fitted.as_dict() for fitted in calibrations]
+        run.details.setdefault("calibration", []).append(provenance["calibration"])
+    arrays = kept_weights(run.folder.weights, iteration, provenance)
     if arrays is None:
-        arrays = run.teacher_weights(teacher, maps)
-        write_weights(run.folder.weights, iteration, arrays, made_by)
+        arrays = teacher.weights(run.genomes, calibrations)
+        write_weights(run.folder.weights, iteration, arrays, provenance)
     return arrays
 
 
-def _ssl_ns(run: Run) -> Any:
-    options = run.project.training.noisy_student
-    teacher_folder = train(
+def _first_teacher(run: Run) -> Any:
+    """Return the model of the run that is the first teacher; train it if it is not complete."""
+    regime = REGIME_TABLE[run.regime].teacher
+    assert regime is not None
+    folder = train(
         with_runs(run.project, run.teachers),
         experiment=run.experiment,
         model=run.model,
-        regime="sl",
+        regime=regime,
         seed=run.seed,
         progress=run.progress,
         replace=run.replace,
         location=run.store.location,
     )
-    teacher = load_model(RunFolder(teacher_folder).model)
-    run.details["teacher"] = {"folder": str(teacher_folder), "weights": weights_digest(teacher)}
+    teacher = load_model(RunFolder(folder).model)
+    run.details["teacher"] = {"folder": str(folder), "weights": weights_digest(teacher)}
+    return teacher
+
+
+def _ssl_ns(run: Run) -> Any:
+    options = run.project.training.noisy_student
+    teacher = _first_teacher(run)
     noise_seeds = []
     for number in range(1, options.iterations + 1):
         arrays = _teacher_weights(run, teacher, number)
@@ -180,7 +198,7 @@ def _ssl_ns(run: Run) -> Any:
             on_negatives=options.noise_on_negatives,
             seed=noise_seeds[-1],
         )
-        # Student k starts from weights of its own; the first starts like sl and ssl of the seed.
+        # Each student has initial weights of its own; the first has those of sl and ssl.
         student = run.new_model(number - 1)
         if options.student == "teacher":
             student.set_weights(teacher.get_weights())
@@ -199,7 +217,8 @@ def _ssl_ns(run: Run) -> Any:
     return teacher
 
 
-_REGIMES: dict[str, Callable[[Run], Any]] = {
+#: A function for every entry of :data:`.REGIME_TABLE`; it returns the trained model.
+REGIME_FUNCTIONS: dict[Regime, Callable[[Run], Any]] = {
     "sl": _sl,
     "two-stage": _two_stage,
     "ssl": _ssl,
@@ -222,43 +241,55 @@ def train(
     location: str | None = None,
     teachers: Path | None = None,
 ) -> Path:
-    """Train one model in one regime; resume it when it was cut, do nothing when it is complete.
+    """Train one model in one regime, unless its run folder is complete already.
+
+    A run that was interrupted continues from its last checkpoint, to the same weights as without
+    the interruption.
 
     Parameters
     ----------
     project
         The project; its store of `experiment` must be built.
-    experiment, model, regime, seed
-        The cell of the grid; the experiment ``joint`` is a run with an output for every
-        experiment of a joint project.
+    experiment
+        Name of an experiment, or ``joint`` for a run with an output for every experiment of a
+        joint project.
+    model
+        Name of a model (``crosslabel model list``), or ``my_package.module:function``.
+    regime
+        Name of a regime (``training.regimes`` of the project file).
+    seed
+        Seed of the initial weights, draws and order of rows (0 ≤ seed < 2³¹).
     progress
-        Told of every epoch.
+        Progress reporter, advanced by one for every epoch; None: no progress is shown.
     replace
-        Remove a run of other settings or data that is in the folder, or in that of the teacher; a
-        complete run as asked is kept.
+        Remove a run of other settings or data from the run folder, or from that of the teacher.
+        A complete run of these settings and data is kept.
     location
-        Path or address of the store to train on (see :func:`ssldata.store.store.open_store`) in the
-        place of the project's own; the same rows give the same model.
+        Path or address of the store to train on (see :func:`ssldata.store.store.open_store`);
+        default: the project's own. The same rows give the same model.
     teachers
-        Runs folder in which the teacher of ssl-ns is looked for, or trained, in the place of the
+        Runs folder in which the teacher of ssl-ns is looked for, or trained; default: the
         project's own.
 
     Returns
     -------
     Path
-        The run folder.
+        The run folder: ``model.keras``, ``run.json``, ``config.yaml``, ``history.csv``, ``logs/``
+        and, for ssl-ns, ``weights.zarr``.
 
     Raises
     ------
     ConfigError
-        Unknown experiment, model or regime; the folder holds something else, or a run of other
-        settings or data and `replace` is false; training diverged.
+        There is no such experiment, model or regime; the folder holds something else, or a run of
+        other settings or data and `replace` is false; training diverged.
     MissingInputError
         The store is not built.
     StoreError
-        The store lacks rows this regime needs.
+        The store lacks rows that this regime needs.
+    FetchError, UnreachableError
+        The files of DNABERT-2 cannot be downloaded.
     """
-    if regime not in _REGIMES:
+    if regime not in REGIME_FUNCTIONS:
         raise ConfigError(f"no regime {regime!r}; there are {', '.join(REGIMES)}")
     location = location or str(project.store_path(experiment))
     store = open_store(location)
@@ -289,17 +320,17 @@ def train(
             "config_digest": digest_of(project.model_dump(mode="json")),
             "store": {
                 "path": location,
-                # From the run folder, so that a project can be moved or copied whole.
+                # Relative to the run folder, so that a whole project can be moved or copied.
                 "relative": None if is_url(location) else os.path.relpath(location, folder.path),
                 "digest": store.digest,
             },
-            # Label columns, a list in a run of several outputs.
+            # A label column, or a list of them in a run of several outputs.
             "label": labels if project.is_joint(experiment) else labels[0],
             "length": identity["length"],
         }
         write_record(folder, record)
         write_text_atomic(folder.config, dump_project(project))
-        told = Description(
+        description = Description(
             project=project.name,
             name=f"{experiment} {model} {regime} seed {seed}",
             digest=digest,
@@ -310,26 +341,41 @@ def train(
         )
         with (
             devices.on_devices(project.training.devices) as count,
-            tracked(project.training.trackers, told) as trackers,
+            tracked(project.training.trackers, description) as trackers,
         ):
-            done = _train(
-                effective(project, regime),
+            validation = training_rows.validation_rows(
                 store,
-                folder,
-                identity,
-                progress,
-                RunLogs(folder.logs, trackers),
+                outputs,
+                negatives_per_positive=identity["training"]["validation_negatives"],
+                seed=seed,
+                length=identity["length"],
+            )
+            run = Run(
+                project=effective(project, regime),
+                store=store,
+                folder=folder,
+                experiment=experiment,
+                model=model,
+                regime=regime,
+                seed=seed,
+                outputs=outputs,
+                digest=digest,
+                length=identity["length"],
+                validation=validation,
+                progress=progress or NoProgress(),
+                logs=RunLogs(folder.logs, trackers),
                 replace=replace,
                 teachers=teachers,
             )
-        done["machine"]["devices"] = count
-        write_record(folder, {**record, **done})
+            trained = REGIME_FUNCTIONS[regime](run)
+            save_model(trained, folder.model)
+        write_record(folder, {**record, **_results(run, trained, device_count=count)})
         shutil.rmtree(folder.work, ignore_errors=True)
     return folder.path
 
 
 def _check_windows(project: Project, store: Store) -> None:
-    """Refuse a store of other bins than the project's: models and scores would mean others."""
+    """Raise :class:`StoreError` unless the bins of the store have the project's size."""
     found, expected = store.attributes["windows"]["size"], project.windows.size
     if found != expected:
         raise StoreError(
@@ -338,58 +384,20 @@ def _check_windows(project: Project, store: Store) -> None:
         )
 
 
-def _train(
-    project: Project,
-    store: Store,
-    folder: RunFolder,
-    identity: dict[str, Any],
-    progress: Progress | None,
-    logs: RunLogs,
-    *,
-    replace: bool,
-    teachers: Path | None,
-) -> dict[str, Any]:
-    """Train, write the files of the run, and return the rest of its record."""
-    experiment, seed, length = identity["experiment"], identity["seed"], identity["length"]
-    outputs = project.outputs_of(experiment)
-    validation = training_rows.validation_rows(
-        store,
-        outputs,
-        negatives_per_positive=project.training.validation_negatives,
-        seed=seed,
-        length=length,
-    )
-    run = Run(
-        project=project,
-        store=store,
-        folder=folder,
-        experiment=experiment,
-        model=identity["model"],
-        regime=identity["regime"],
-        seed=seed,
-        outputs=outputs,
-        digest=digest_of(identity),
-        length=length,
-        validation=validation,
-        progress=progress or NoProgress(),
-        logs=logs,
-        replace=replace,
-        teachers=teachers,
-    )
-    model = _REGIMES[identity["regime"]](run)
-    save_model(model, folder.model)
+def _results(run: Run, trained: Any, *, device_count: int) -> dict[str, Any]:
+    """Return what is recorded of a run that is complete."""
     return {
         "status": "complete",
-        "parameters": int(model.count_params()),
-        "weights_sha256": weights_digest(model),
+        "parameters": int(trained.count_params()),
+        "weights_sha256": weights_digest(trained),
         "validation": {
-            "positives": int(validation.labels.any(axis=1).sum()),
-            "rows": len(validation.labels),
+            "positives": int(run.validation.labels.any(axis=1).sum()),
+            "rows": len(run.validation.labels),
         },
         "phases": run.phases,
         "steps": sum(phase["steps"] for phase in run.phases),
         "wall_s": round(sum(phase["wall_s"] for phase in run.phases), 3),
         "cpu_s": round(sum(phase["cpu_s"] for phase in run.phases), 3),
-        "machine": machine(),
+        "machine": {**machine(), "devices": device_count},
         **run.account(),
     }

@@ -22,7 +22,7 @@ from ssldata.reading.epoch_order import Mixture
 from ssldata.reading.labels import RowLabels
 from ssldata.reading.reader import TrainingReader, Weights
 from ssldata.reading.tokens import TokenEncoder
-from ssldata.store.store import HOMOLOGUES, REFERENCE, Store
+from ssldata.store.store import REFERENCE, Store
 from sslmodels.dnabert2.bert_options import options_from
 from sslmodels.dnabert2.pretrained import build_dnabert2, encoding_of
 from sslmodels.fit.fit_options import Batches, FitOptions, Validation
@@ -32,12 +32,9 @@ from sslmodels.models.augmented_model import Augmented, augmentations
 from sslmodels.models.catalogue import DNABERT2
 from sslmodels.models.model_builder import build_model
 from sslmodels.runs import sampling_rates, training_rows
-from sslmodels.runs.homologue_weights import genome_distances, homologue_weights
-from sslmodels.runs.multi_output_teacher import at_prior, output_priors
+from sslmodels.runs.homologue_weights import Teacher
 from sslmodels.runs.run_folder import RunFolder
 from sslmodels.runs.run_logs import RunLogs, write_history
-from sslmodels.scores.calibration import Calibration, fit_calibration
-from sslmodels.scores.score_rows import score, score_rows
 
 _LOG = logging.getLogger(__name__)
 
@@ -49,29 +46,29 @@ class Run:
     Attributes
     ----------
     project
-        With the options of the regime put in place (:func:`sslmodels.runs.run_identity.effective`).
+        With the options of the regime in place (:func:`sslmodels.runs.regime_table.effective`).
     store, folder
-        Where the rows are, and where the run is written.
+        The store whose rows are read, and the run folder.
     experiment, model, regime, seed
         The cell of the grid.
     outputs
         Experiments that the model predicts: the one of the cell, or all of a joint run.
     digest
-        Of the run's identity.
+        Digest of the run's identity.
     length
         Bases the model reads.
     validation
-        Rows watched by every phase.
+        Rows that every phase is validated on.
     progress
-        Told of every epoch.
+        Progress reporter.
     logs
-        Given every epoch too.
+        Where every epoch is logged.
     replace
-        Given on to the runs this one depends on.
+        Whether runs that this one depends on may be replaced.
     teachers
         Runs folder of the teacher of ssl-ns; None: the project's.
     history, phases, details
-        What was done, for the record.
+        Epochs, phases and further details, for the record.
     """
 
     project: Project
@@ -107,7 +104,7 @@ class Run:
         return training_rows.chosen_loci(self.store, self.outputs, count, seed=self.seed)
 
     def new_model(self, number: int = 0) -> Any:
-        """Return the model with new weights; `number` tells the students of a run apart."""
+        """Return the model with new weights; each student of a run has a `number` of its own."""
         seed = training_rows.derived_seed(self.seed, "model", number)
         training = self.project.training
         if self.model == DNABERT2:
@@ -142,9 +139,9 @@ class Run:
             )
 
     def account(self) -> dict[str, Any]:
-        """Return the details for the record, with what became of the rows that were tokenised.
+        """Return the details for the record, with counts of the rows that were tokenised.
 
-        Rows are counted each time this process read them, in training and in validation.
+        Rows are counted each time this process reads them, in training and in validation.
         """
         if not self._encoders:
             return self.details
@@ -152,15 +149,15 @@ class Run:
         total = {key: sum(one[key] for one in counts) for key in counts[0]}
         if total["truncated"]:
             _LOG.warning(
-                "%s: %d of %d rows read have more than %d tokens and lost their end; raise "
+                "%s: %d of %d rows read have more than %d tokens and were truncated; raise "
                 "training.dnabert2.tokens",
                 self.folder.path,
                 total["truncated"],
                 total["rows"],
                 self._encoders[0].tokens,
             )
-        made_of = {**self.details["dnabert2"], "rows_read": total}
-        return {**self.details, "dnabert2": made_of}
+        described = {**self.details["dnabert2"], "rows_read": total}
+        return {**self.details, "dnabert2": described}
 
     def labelled(self) -> Mixture:
         """Return the labelled rows: the same draw in every phase and regime of a seed."""
@@ -174,9 +171,9 @@ class Run:
         )
 
     def homologous(self, *, sampling: Sampling | None = None, **options: Any) -> Mixture:
-        """Return the pseudo-labelled rows; see :func:`.homologous_rows`.
+        """Return the pseudo-labelled rows; see :func:`.training_rows.homologous_rows`.
 
-        `sampling` is by default that of the project.
+        `sampling` defaults to that of the project.
         """
         sampling = sampling or self.project.training.sampling
         return training_rows.homologous_rows(
@@ -192,9 +189,9 @@ class Run:
         )
 
     def homologue_steps(self, **options: Any) -> int:
-        """Return the steps of a pass over all homologues: how often validation is looked at.
+        """Return the steps of a pass over all homologues, after which validation is scored.
 
-        With one row per locus a pass is short; validation is looked at as often as without.
+        With one row per locus a pass is shorter; validation is scored as often as without.
         """
         every = self.project.training.sampling.model_copy(update={"one_per_locus": False})
         mixture = self.homologous(sampling=every, **options)
@@ -213,8 +210,22 @@ class Run:
     ) -> None:
         """Do one phase, or take it from its checkpoint.
 
-        `steps_per_epoch` is how often validation is looked at; by default after each pass over
-        the mixture. `originals`: without augmentation, unless that is asked for in fine-tuning.
+        Parameters
+        ----------
+        name
+            Name of the phase, for checkpoint, history and record.
+        model
+            The model, which is fitted in place.
+        mixture
+            The rows it is fitted to.
+        learning_rate
+            Learning rate of Adam.
+        weights
+            Weights of the rows; None: all 1.
+        steps_per_epoch
+            Steps after which validation is scored; default: a pass over the mixture.
+        originals
+            Without augmentation, unless ``training.augment.finetuning`` is set.
         """
         training = self.project.training
         steps_per_epoch = steps_per_epoch or mixture.steps(training.batch_size)
@@ -280,7 +291,7 @@ class Run:
         return Augmented(model, layers) if layers else model
 
     def _context(self, trained: keras.Model) -> int:
-        """Return the bases of a row that training reads: with the flanks of a shift."""
+        """Return the bases of a row that training reads, including the flanks of a shift."""
         if not isinstance(trained, Augmented):
             return self.length
         stored = self.store.group(REFERENCE).length
@@ -318,65 +329,7 @@ class Run:
             rows_per_epoch=mixture.rows * steps_per_epoch / steps,
         )
 
-    def homologue_weights(self, mixture: Mixture) -> Weights | None:
-        """Return what homologues weigh without a teacher; None: all 1."""
-        training = self.project.training
-        arrays = homologue_weights(
-            self.store,
-            mixture.positives,
-            training.weighting,
-            distances=genome_distances(self.project, self.genomes),
-            published=training.weights,
-        )
-        return None if arrays is None else Weights(arrays=arrays)
-
-    def calibrations(self, teacher: Any) -> list[Calibration]:
-        """Return the teacher's calibration on the validation rows, one per output, if asked for."""
-        method = self.project.training.noisy_student.calibration
-        if method == "none":
-            return []
-        scores = self._taught(score(teacher, self.validation.codes))
-        labels, known = self.validation.labels, self.validation.known
-        rows = np.ones(labels.shape, bool) if known is None else known
-        return [
-            fit_calibration(scores[here, output], labels[here, output], method)
-            for output, here in enumerate(rows.T)
-        ]
-
-    @cached_property
-    def _priors(self) -> NDArray[np.float64]:
-        """Share of positives of each output in what its teachers learnt last."""
+    def teacher(self, model: Any) -> Teacher:
+        """Return a trained model as the teacher that weights the homologues of this run."""
         labels = RowLabels(self.store, training_rows.label_columns(self.store, self.outputs))
-        return output_priors(self.labelled(), labels)
-
-    def _taught(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return a teacher's scores (rows, outputs) as weights (:mod:`.multi_output_teacher`)."""
-        if len(self.outputs) == 1:
-            return scores
-        return at_prior(scores, prior=self._priors, wanted=1 / (1 + self.project.negatives.ratio))
-
-    def teacher_weights(
-        self, teacher: Any, maps: Sequence[Calibration] = ()
-    ) -> dict[str, NDArray[np.float32]]:
-        """Return the teacher's probability of every pseudo-positive; other rows weigh 1.
-
-        `maps` calibrate the probabilities, one per output. Of several outputs each has its own
-        weights, (rows, outputs): the probability where its label is 1, and 1 where it is 0.
-        """
-        arrays: dict[str, NDArray[np.float32]] = {}
-        labels = RowLabels(self.store, training_rows.label_columns(self.store, self.outputs))
-        for genome in self.genomes:
-            group = self.store.homologues(genome)
-            start, stop = group.ranges["positive"]
-            values = np.ones((group.rows, len(labels)), np.float32)
-            if start < stop:
-                scores = score_rows(teacher, self.store, group=group.name, start=start, stop=stop)
-                values[start:stop] = self._taught(scores)
-            for output, calibrated in enumerate(maps):
-                values[start:stop, output] = calibrated(values[start:stop, output])
-            if len(labels) == 1:
-                values = values[:, 0]
-            else:
-                values[labels.of(group.name, np.arange(group.rows)) == 0] = 1
-            arrays[f"{HOMOLOGUES}/{genome}"] = values
-        return arrays
+        return Teacher(model, self.store, labels, self.labelled(), self.project.negatives.ratio)

@@ -1,4 +1,4 @@
-"""The run folder: where its files are, and the record that says what made them."""
+"""The run folder: its files, and the record of what made them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,6 @@ from ssldata.base.locks import exclusive_lock
 from ssldata.base.versions import library_versions
 from sslmodels.models.catalogue import MODEL_FILE
 
-#: Raised when equal settings would give another result than the release before.
-RUN_FORMAT = 3
-
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -36,7 +33,7 @@ class RunFolder:
 
     @property
     def config(self) -> Path:
-        """The project file, resolved."""
+        """The project file, with all defaults."""
         return self.path / "config.yaml"
 
     @property
@@ -56,7 +53,7 @@ class RunFolder:
 
     @property
     def logs(self) -> Path:
-        """Event files of TensorBoard, and what trackers write."""
+        """Event files of TensorBoard, and files of trackers."""
         return self.path / "logs"
 
     @property
@@ -66,23 +63,23 @@ class RunFolder:
 
     @property
     def work(self) -> Path:
-        """Checkpoints; gone when the run is complete."""
+        """Checkpoints; removed when the run is complete."""
         return self.path / "work"
 
     def others(self) -> list[str]:
-        """Return the names of files that a folder without a record should not hold."""
+        """Return the names of files that do not belong in a folder without a record."""
         known = {"evaluation", ".lock"}
         found = self.path.iterdir() if self.path.is_dir() else ()
-        # Partial files are of a writer that was killed.
+        # Partial files were left by a writer that was killed.
         return sorted(p.name for p in found if p.name not in known and ".partial" not in p.name)
 
     def is_complete(self, record: Mapping[str, Any]) -> bool:
-        """Return whether its `record` calls the run complete, and its model is there."""
+        """Return whether the run is complete by its `record`, and has a model."""
         return record.get("status") == "complete" and self.model.exists()
 
     def clear(self) -> None:
-        """Remove every file of a run, and nothing else."""
-        self.record.unlink(missing_ok=True)  # first: without it nothing else counts
+        """Remove the files of a run and nothing else."""
+        self.record.unlink(missing_ok=True)  # first: without it the other files do not count
         for path in (self.config, self.history, self.model):
             path.unlink(missing_ok=True)
         for path in (self.weights, self.evaluation, self.logs, self.work):
@@ -104,9 +101,9 @@ def read_record(folder: Path) -> dict[str, Any]:
     Raises
     ------
     MissingInputError
-        There is none.
+        There is no record.
     ConfigError
-        It is damaged.
+        The record is damaged.
     """
     path = RunFolder(folder).record
     try:
@@ -130,7 +127,7 @@ def complete_record(folder: Path) -> dict[str, Any]:
     MissingInputError
         There is no run.
     ConfigError
-        It is not complete, or damaged.
+        The run is not complete, or its record is damaged.
     """
     record = read_record(folder)
     if record.get("status") != "complete":
@@ -141,9 +138,9 @@ def complete_record(folder: Path) -> dict[str, Any]:
 
 
 def store_place(folder: RunFolder, record: Mapping[str, Any]) -> Path | str:
-    """Return where the store of a run is: as seen from the run, else where it was trained.
+    """Return the path or address of the store of a run.
 
-    A path, or an address as it was given.
+    A local store is looked for relative to the run folder, and then where it was in training.
     """
     path, relative = record["store"]["path"], record["store"]["relative"]
     if relative is None:
@@ -153,23 +150,31 @@ def store_place(folder: RunFolder, record: Mapping[str, Any]) -> Path | str:
 
 
 def write_record(folder: RunFolder, record: Mapping[str, Any]) -> None:
-    """Write ``run.json`` whole or not at all."""
+    """Write ``run.json`` atomically."""
     write_json_atomic(folder.record, dict(record))
 
 
 def claim(folder: RunFolder, *, digest: str, identity: Mapping[str, Any], replace: bool) -> bool:
-    """Decide what to do with a run folder: True: it is complete as asked; False: train.
+    """Return whether a run folder is complete; if not, leave it ready to train or continue in.
 
-    With `replace` a run of other settings or data, or a damaged one, is removed; what is as asked
-    is kept, and continued if it is not complete.
+    Parameters
+    ----------
+    folder
+        The run folder, locked by the caller.
+    digest, identity
+        The identity of the wanted run (:mod:`sslmodels.runs.run_identity`) and its digest.
+    replace
+        Remove a run of other settings or data, or a damaged one. A run of this identity is kept,
+        and continued if it is not complete.
 
     Raises
     ------
     ConfigError
-        It holds something else, or a run of other settings or data, and `replace` is false.
+        The folder holds something else, or a run of other settings or data, and `replace` is
+        false.
     """
     for leftover in folder.path.glob("*.partial*"):
-        leftover.unlink()  # of a writer that was killed; the lock is ours
+        leftover.unlink()  # of a writer that was killed: the lock is held
     if not folder.record.exists():
         others = folder.others()
         if others and not replace:
@@ -199,14 +204,14 @@ def claim(folder: RunFolder, *, digest: str, identity: Mapping[str, Any], replac
 
 
 def machine() -> dict[str, Any]:
-    """Return what the run was made on: system, processors, threads, accelerators."""
+    """Return the system, processors, threads and accelerators of this process, and versions."""
     import tensorflow as tf
 
     return {
         "system": platform.platform(),
         "processor": platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
-        # Of TensorFlow; its own choice is one per core.
+        # Of TensorFlow; 0 stands for one per core.
         "threads": tf.config.threading.get_intra_op_parallelism_threads()
         or len(os.sched_getaffinity(0)),
         "accelerators": [

@@ -14,9 +14,10 @@ from ssldata.project.project_file import Project
 from ssldata.project.training_section import Regime
 from ssldata.store.store import REFERENCE, Store, open_store
 from sslmodels.runs import training_rows
+from sslmodels.runs.regime_table import REGIME_TABLE, swept_regimes
 from sslmodels.runs.run_identity import run_folder, with_runs
 
-#: Column of every result that says what was measured.
+#: Columns of every table of results that identify the run.
 CELL = ("experiment", "model", "regime", "seed")
 
 
@@ -27,13 +28,13 @@ class Cell:
     Attributes
     ----------
     project
-        With what the sweep changes, and a runs folder of the sweep's own.
+        The project with the settings of the sweep, whose runs folder is its own.
     experiment, model, regime, seed
         The cell of the grid; a run of all outputs has the experiment ``joint``.
     sweep, value
         Key of ``training.sweeps`` and its value; empty and NaN for the grid itself.
     teachers
-        Runs folder of the teacher of ssl-ns, which no sweep changes: that of the grid; None: the
+        Runs folder of the teacher of ssl-ns, which is that of the grid in every sweep; None: the
         project's.
     """
 
@@ -48,19 +49,22 @@ class Cell:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What tells the runs of a project apart."""
+        """What identifies a run of a project."""
         return {key: getattr(self, key) for key in CELL}
 
     @property
     def training(self) -> dict[str, Any]:
-        """What :func:`sslmodels.runs.regimes.train` takes beside the project."""
+        """The arguments of :func:`sslmodels.runs.regimes.train` beside the project."""
         return {**self.arguments, "teachers": self.teachers}
 
     @property
-    def teacher_folder(self) -> Path:
-        """The run folder of the teacher of ssl-ns."""
+    def teacher_folder(self) -> Path | None:
+        """The run folder of the teacher; None: the regime has none."""
+        teacher = REGIME_TABLE[self.regime].teacher
+        if teacher is None:
+            return None
         project = with_runs(self.project, self.teachers)
-        return run_folder(project, **{**self.arguments, "regime": "sl"})
+        return run_folder(project, **{**self.arguments, "regime": teacher})
 
     @property
     def folder(self) -> Path:
@@ -75,7 +79,7 @@ class Cell:
 
 
 def grid(project: Project) -> Iterator[Cell]:
-    """Yield the cells of the grid: seeds outermost, so that a cut benchmark compares whole sets."""
+    """Yield the cells of the grid, seeds outermost: an interrupted benchmark has whole sets."""
     training = project.training
     for seed, model, experiment, regime in product(
         training.seeds, training.models, project.cells(), training.regimes
@@ -86,24 +90,16 @@ def grid(project: Project) -> Iterator[Cell]:
 def sweeps(project: Project) -> Iterator[Cell]:
     """Yield the cells of the sweeps; the stores must be built.
 
-    Values an experiment is too small for are left out: more genomes than its store holds, more
-    labelled loci than it has.
+    Values that an experiment is too small for are left out: more genomes than its store holds,
+    more labelled loci than it has.
     """
     options = project.training.sweeps
-    for value in options.nearest:
-        yield from _series(project, "nearest", value, ("ssl",))
-    for value in options.labelled_peaks:
-        regimes = tuple(r for r in project.training.regimes if r != "ssl-ns")
-        yield from _series(project, "labelled_peaks", value, regimes)
-    for value in options.iterations:
-        yield from _series(project, "iterations", value, ("ssl-ns",))
-    for sd in options.noise_sd:
-        yield from _series(project, "noise_sd", sd, ("ssl-ns",))
+    for sweep in ("nearest", "labelled_peaks", "iterations", "noise_sd"):
+        for value in getattr(options, sweep):
+            yield from _series(project, sweep, value)
 
 
-def _series(
-    project: Project, sweep: str, value: float, regimes: tuple[Regime, ...]
-) -> Iterator[Cell]:
+def _series(project: Project, sweep: str, value: float) -> Iterator[Cell]:
     training = project.training
     student = training.noisy_student
     changes: dict[str, Any] = {"runs": training.runs / "sweeps" / f"{sweep}-{value:g}"}
@@ -114,18 +110,18 @@ def _series(
     varied = project.model_copy(update={"training": training.model_copy(update=changes)})
     models = training.sweeps.models or training.models
     for seed, model, experiment, regime in product(
-        training.seeds, models, project.cells(), regimes
+        training.seeds, models, project.cells(), swept_regimes(training, sweep)
     ):
         if not _fits(project, experiment, sweep, value):
             continue
-        # A value that is the grid's own is a run of the grid.
+        # With the value of the grid itself it is a run of the grid.
         same = regime in training.regimes and value == _own_value(project, experiment, sweep)
         used = project if same else varied
         yield Cell(used, experiment, model, regime, seed, sweep, float(value), training.runs)
 
 
 def _own_value(project: Project, experiment: str, sweep: str) -> float | None:
-    """Return the value of a sweep that the grid itself is trained with; None: all loci."""
+    """Return the value that the grid itself is trained with; None: all loci."""
     training = project.training
     if sweep == "nearest":
         genomes = len(open_store(project.store_path(experiment)).genomes)
@@ -140,12 +136,12 @@ def _fits(project: Project, experiment: str, sweep: str, value: float) -> bool:
     if sweep == "nearest":
         return value <= len(store.genomes)
     if sweep == "labelled_peaks":
-        return value <= _labelled_loci(project, store, experiment)
+        return value <= labelled_loci(project, store, experiment)
     return True
 
 
-def _labelled_loci(project: Project, store: Store, experiment: str) -> int:
-    """Return how many labelled loci with training peaks of any output there are."""
+def labelled_loci(project: Project, store: Store, experiment: str) -> int:
+    """Return the number of labelled loci with training peaks of any output."""
     outputs = project.outputs_of(experiment)
     rows = training_rows.labelled_rows(store, outputs, project.negatives, seed=0).positives[0]
     return len(np.unique(store.group(REFERENCE).column("locus")[rows.rows(0, len(rows))]))

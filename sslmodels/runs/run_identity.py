@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ssldata.base.errors import StoreError
 from ssldata.project.project_file import Project
-from ssldata.project.training_section import HOMOLOGOUS, Augment, Regime, Training
-from ssldata.store.store import REFERENCE, Store
+from ssldata.project.section import Section
+from ssldata.project.training_section import Augment, Regime, Sampling, Training
+from ssldata.store.published_weights import entry_of, weights_digests
+from ssldata.store.store import HOMOLOGUES, REFERENCE, Store
 from sslmodels.fit import devices
 from sslmodels.models import own_model
 from sslmodels.models.catalogue import DNABERT2, input_length
 from sslmodels.runs import sampling_rates, training_rows
-from sslmodels.runs.homologue_weights import weighting_identity
-from sslmodels.runs.run_folder import RUN_FORMAT
+from sslmodels.runs.regime_table import REGIME_TABLE, effective
 
-#: Regimes whose phases on homologues take their rates from ``training.sampling``.
-_RATED = HOMOLOGOUS - {"homolog-sampling"}
-#: Regimes that pre-train on homologues weighed by ``training.weighting`` and ``training.weights``.
-WEIGHED = HOMOLOGOUS - {"ssl-ns"}
-#: Options that came later: left out at their defaults, so that runs made before stay what they are.
+#: Increased when equal settings would give another result than in the release before.
+RUN_FORMAT = 3
+
+#: Settings of ``training`` that every run depends on.
+_ALWAYS = (
+    "batch_size",
+    "epochs",
+    "patience",
+    "plateau_patience",
+    "monitor",
+    "learning_rate",
+    "validation_negatives",
+)
+#: Settings of ``training`` that are left out at their defaults: they came later, and runs made
+#: before them must keep their identity.
+_UNLESS_DEFAULT = ("both_strands", "labelled_peaks", "precision", "jit_compile", "devices")
+#: The same for settings of its sections.
 _LATER: dict[str, dict[str, Any]] = {
     "noisy_student": {"calibration": "none"},
     "augment": {"noise": 0.0, "shift": 0},
@@ -28,7 +43,15 @@ _LATER: dict[str, dict[str, Any]] = {
 
 
 def run_folder(project: Project, *, experiment: str, model: str, regime: Regime, seed: int) -> Path:
-    """Return the folder of one run: ``<runs>/<experiment>/<model>/<regime>/seed-<seed>``."""
+    """Return the folder of one run: ``<runs>/<experiment>/<model>/<regime>/seed-<seed>``.
+
+    Parameters
+    ----------
+    project
+        The project, whose ``training.runs`` is the folder of all runs.
+    experiment, model, regime, seed
+        The cell of the grid.
+    """
     folder = project.training.runs / experiment / own_model.folder_name(model)
     return folder / regime / f"seed-{seed}"
 
@@ -39,37 +62,6 @@ def with_runs(project: Project, runs: Path | None) -> Project:
         return project
     training = project.training.model_copy(update={"runs": runs})
     return project.model_copy(update={"training": training})
-
-
-def effective(project: Project, regime: Regime) -> Project:
-    """Return the project with the options of ssl-plus in place of the general ones.
-
-    Other regimes take the project as it is.
-    """
-    if regime != "ssl-plus":
-        return project
-    plus, training = project.training.ssl_plus, project.training
-    changes: dict[str, Any] = {
-        "validation_negatives": plus.validation_negatives,
-        "weighting": plus.weighting,
-    }
-    if plus.reverse_complement:
-        changes["both_strands"] = True
-        changes["augment"] = training.augment.model_copy(update={"reverse_complement": 0.5})
-    return project.model_copy(
-        update={
-            "training": training.model_copy(update=changes),
-            "negatives": project.negatives.model_copy(
-                update={"ratio": plus.ratio, "redraw": plus.redraw}
-            ),
-        }
-    )
-
-
-def _uses_homologues(project: Project, regime: Regime) -> bool:
-    return regime in HOMOLOGOUS or (
-        regime == "two-stage" and project.training.two_stage_steps == "ssl"
-    )
 
 
 def run_identity(
@@ -84,67 +76,49 @@ def run_identity(
 ) -> dict[str, Any]:
     """Return everything the result of a run depends on; equal identities give equal models.
 
-    Only settings and rows the regime uses are part of it: a new genome does not make an sl run
-    stale. The files of DNABERT-2 are part of its runs and may be downloaded, unless `offline`.
+    Only the settings and rows that the regime uses are part of it: a new genome does not make an
+    sl run stale. The files of DNABERT-2 are part of its runs and may be downloaded.
+
+    Parameters
+    ----------
+    project, store
+        The project, and the store of `experiment`.
+    experiment, model, regime, seed
+        The cell of the grid.
+    offline
+        Download nothing.
+
+    Returns
+    -------
+    dict
+        JSON-able values; :func:`ssldata.base.files.digest_of` gives their digest.
 
     Raises
     ------
     ConfigError, StoreError
         A setting that no run can have; rows that the store does not hold.
     MissingInputError, FetchError, UnreachableError
-        The files of DNABERT-2 cannot be had.
+        The files of DNABERT-2 cannot be found or downloaded.
     """
+    entry = REGIME_TABLE[regime]
     project = effective(project, regime)
-    training = project.training
-    homologues = _uses_homologues(project, regime)
+    homologues = entry.counts_homologues(project.training)
     genomes = training_rows.nearest_genomes(project, store) if homologues else []
     groups = [REFERENCE, *(training_rows.homologue_groups(store, genomes) if homologues else [])]
-    options: dict[str, Any] = {
-        key: getattr(training, key)
-        for key in (
-            "batch_size",
-            "epochs",
-            "patience",
-            "plateau_patience",
-            "monitor",
-            "learning_rate",
-            "validation_negatives",
-        )
+    outputs = project.outputs_of(experiment)
+    options = {
+        **_training_identity(project.training, entry.settings),
+        **_sampling_identity(project, genomes, on_homologues=entry.genome_rates),
+        **(_weighting_identity(project, store, genomes, outputs) if entry.weighting else {}),
+        **_model_identity(project, model, offline=offline),
     }
-    if regime not in {"sl", "pretrain-only"}:
-        options["finetune_learning_rate"] = training.finetune_learning_rate
-    if regime == "two-stage":
-        options["two_stage_steps"] = training.two_stage_steps
-    for name, section in (
-        ("ssl-ns", "noisy_student"),
-        ("homolog-sampling", "homolog_sampling"),
-        ("ssl-plus", "ssl_plus"),
-    ):
-        if regime == name:
-            options[section] = _settings(training, section)
-            # That of ssl-plus stands in place of the general one by now.
-            options[section].pop("weighting", None)
-    sampling = sampling_rates.sampling_identity(project, genomes, on_homologues=regime in _RATED)
-    if sampling:
-        options["sampling"] = sampling
-    if regime in WEIGHED:
-        outputs = project.outputs_of(experiment)
-        options |= weighting_identity(project, store, genomes, outputs=outputs)
-    if training.augment != Augment():
-        options["augment"] = _settings(training, "augment")
-    if training.both_strands:
-        options["both_strands"] = True
-    if training.labelled_peaks is not None:
-        options["labelled_peaks"] = training.labelled_peaks
-    options |= devices.identity(training)
-    options |= _model_identity(project, model, offline=offline)
     negatives = {key: getattr(project.negatives, key) for key in ("ratio", "redraw", "seed")}
     if homologues:
         negatives["source"] = project.negatives.source
     return {
         "format": RUN_FORMAT,
         "experiment": experiment,
-        **({"outputs": project.outputs_of(experiment)} if project.is_joint(experiment) else {}),
+        **({"outputs": outputs} if project.is_joint(experiment) else {}),
         "model": model,
         "length": input_length(
             model, size=project.windows.size, stored=store.group(REFERENCE).length
@@ -157,11 +131,84 @@ def run_identity(
     }
 
 
-def _settings(training: Training, section: str) -> dict[str, Any]:
-    """Return the settings of a section of ``training``, later ones only where they are set."""
-    later = _LATER.get(section, {})
-    settings = getattr(training, section).model_dump(mode="json")
-    return {k: value for k, value in settings.items() if k not in later or value != later[k]}
+def _training_identity(training: Training, of_regime: Sequence[str]) -> dict[str, Any]:
+    """Return what counts of ``training`` whatever the store and the model are."""
+    usual = Training()
+    found = {key: getattr(training, key) for key in _ALWAYS}
+    found |= {
+        key: getattr(training, key)
+        for key in _UNLESS_DEFAULT
+        if getattr(training, key) != getattr(usual, key)
+    }
+    found |= {key: _settings(training, key) for key in of_regime}
+    if training.augment != Augment():
+        found["augment"] = _settings(training, "augment")
+    if devices.backend() != "tensorflow":
+        found["backend"] = devices.backend()
+    return found
+
+
+def _settings(training: Training, key: str) -> Any:
+    """Return a setting or a section of ``training``; later settings only where they are set."""
+    value = getattr(training, key)
+    if not isinstance(value, Section):
+        return value
+    value = value.model_dump(mode="json")
+    if key == "ssl_plus":
+        del value["weighting"]  # stands in place of the general one by now
+    for later, default in _LATER.get(key, {}).items():
+        if value[later] == default:
+            del value[later]
+    return value
+
+
+def _sampling_identity(
+    project: Project, genomes: Sequence[str], *, on_homologues: bool
+) -> dict[str, Any]:
+    """Return what counts of ``training.sampling``, unless it is at its defaults.
+
+    `on_homologues`: a phase on the homologues of `genomes` takes its rates from there.
+    """
+    sampling, usual = project.training.sampling, Sampling()
+    found: dict[str, Any] = {}
+    if sampling.balance != usual.balance:
+        found["balance"] = sampling.balance
+    if on_homologues and sampling.one_per_locus:
+        found["one_per_locus"] = True
+    if on_homologues and sampling.genomes != usual.genomes:
+        found["genomes"] = sampling.genomes
+        distances = sampling_rates.distances_used(project, genomes, sampling)
+        if distances is not None:
+            found["halving"] = sampling.halving
+            found["distances"] = dict(zip(genomes, distances, strict=True))
+    return {"sampling": found} if found else {}
+
+
+def _weighting_identity(
+    project: Project, store: Store, genomes: Sequence[str], outputs: list[str]
+) -> dict[str, Any]:
+    """Return what counts of ``training.weighting`` and ``training.weights``, unless at defaults.
+
+    Published weights count by their values, not by their name.
+    """
+    options, name = project.training.weighting, project.training.weights
+    found: dict[str, Any] = {}
+    if options.distance_scale is not None or options.identity_power:
+        found["weighting"] = options.model_dump(mode="json")
+    if options.distance_scale is not None:
+        found["weighting"]["distances"] = sampling_rates.weighting_distances(project, genomes)
+    if name is not None:
+        groups = [f"{HOMOLOGUES}/{genome}" for genome in genomes]
+        found["weights"] = weights_digests(store, name, groups)
+        # Weights that no run made may come without the experiments they are for.
+        published_for = entry_of(store, name).get("outputs", outputs)
+        if published_for != outputs:
+            raise StoreError(
+                f"{store.location}: the weights {name!r} are of a teacher of "
+                f"{', '.join(published_for)}, this run predicts {', '.join(outputs)}; set "
+                "training.weights to others, or null"
+            )
+    return found
 
 
 def _model_identity(project: Project, model: str, *, offline: bool) -> dict[str, Any]:

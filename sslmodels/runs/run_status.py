@@ -1,4 +1,4 @@
-"""How the runs of a project stand, without training or evaluating anything."""
+"""The status of runs, without training or evaluating anything. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -24,18 +24,19 @@ Status = Literal["missing", "complete", "partial", "changed", "damaged", "unknow
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How one run stands.
+class RunStatus:
+    """The status of one run.
 
     Attributes
     ----------
     folder
         The run folder.
     status
-        ``missing`` (to be trained), ``complete`` (as asked), ``partial`` (cut; will continue),
-        ``changed`` (made from other settings or rows: refused without ``--replace``), ``damaged``
-        (its record cannot be read, or the folder holds something else: refused too), ``unknown``
-        (its store must be built, or the files of DNABERT-2 downloaded, before one can say).
+        ``missing`` (to be trained), ``complete`` (with these settings and rows), ``partial``
+        (interrupted; will continue), ``changed`` (made from other settings or rows: refused
+        without ``--replace``), ``damaged`` (its record cannot be read, or the folder holds
+        something else: refused too), ``unknown`` (its store must be built, or the files of
+        DNABERT-2 downloaded, first).
     reasons
         What differs, as ``key: old → new``, or what is wrong.
     """
@@ -45,15 +46,15 @@ class Standing:
     reasons: tuple[str, ...] = ()
 
 
-def standing(project: Project, **cell: Any) -> Standing:
-    """Say how the run of one cell stands.
+def run_status(project: Project, **cell: Any) -> RunStatus:
+    """Return the status of one run.
 
     Parameters
     ----------
     project
         The project.
     cell
-        experiment, model, regime and seed.
+        ``experiment``, ``model``, ``regime`` and ``seed``.
 
     Raises
     ------
@@ -66,20 +67,20 @@ def standing(project: Project, **cell: Any) -> Standing:
     except MissingInputError:
         others = folder.others()
         if others:
-            return Standing(folder.path, "damaged", (f"no run.json, but {', '.join(others[:3])}",))
-        return Standing(folder.path, "missing")
+            return RunStatus(folder.path, "damaged", (f"no run.json, but {', '.join(others[:3])}",))
+        return RunStatus(folder.path, "missing")
     except ConfigError as exc:
-        return Standing(folder.path, "damaged", (str(exc),))
+        return RunStatus(folder.path, "damaged", (str(exc),))
     try:
         store = open_store(project.store_path(cell["experiment"]))
-        # Who only asks how things stand wants nothing downloaded.
+        # Looking at the status downloads nothing.
         identity = run_identity(project, store, offline=True, **cell)
     except UnreachableError:
-        reason = "DNABERT-2 is not here yet; the run downloads it"
-        return Standing(folder.path, "unknown", (reason,))
+        reason = "DNABERT-2 is not downloaded yet; the run does it"
+        return RunStatus(folder.path, "unknown", (reason,))
     except (MissingInputError, StoreError, FetchError) as exc:
-        return Standing(folder.path, "unknown", (str(exc),))
+        return RunStatus(folder.path, "unknown", (str(exc),))
     if record.get("digest") != digest_of(identity):
         changed = described(differences(record.get("identity", {}), identity))
-        return Standing(folder.path, "changed", tuple(changed) or ("made by another release",))
-    return Standing(folder.path, "complete" if folder.is_complete(record) else "partial")
+        return RunStatus(folder.path, "changed", tuple(changed) or ("made by another release",))
+    return RunStatus(folder.path, "complete" if folder.is_complete(record) else "partial")

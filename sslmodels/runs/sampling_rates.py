@@ -14,14 +14,14 @@ from ssldata.reading.epoch_order import Segment, rates
 from ssldata.reading.read_window import loci_of
 from ssldata.store.store import Store
 
-#: Every row as often.
+#: All rows equally often.
 PLAIN = Sampling()
 
 
 def shares(
     sizes: Sequence[int], sampling: Sampling, distances: Sequence[float] | None
 ) -> tuple[float, ...]:
-    """Return how often the rows of each segment are used, all together; relative numbers."""
+    """Return the relative rate at which all rows of each segment together are used."""
     found = rates(sizes, by=sampling.genomes, distances=distances, halving=sampling.halving)
     return tuple(float(size) for size in sizes) if found is None else found
 
@@ -34,12 +34,26 @@ def positive_options(
     *,
     first_share: float = 1.0,
 ) -> dict[str, Any]:
-    """Return the options of a mixture that say how often positives are used.
+    """Return the options of a mixture that set how often positives are used.
 
-    `first_share`: with one row per locus, how much more often that of the first segment is drawn.
+    Parameters
+    ----------
+    store, positives
+        The store and the segments of its rows.
+    sampling
+        ``training.sampling``.
+    distances
+        Substitutions per site of each segment, for ``genomes: distance``.
+    first_share
+        With one row per locus, how much more often that of the first segment is drawn.
+
+    Returns
+    -------
+    dict
+        Keyword arguments of :class:`ssldata.reading.mixture.Mixture`.
     """
     if sampling.one_per_locus:
-        # Among the homologues of a locus a share is of one row, not of all rows of a genome.
+        # Among the homologues of a locus, a share is that of one row, not of a whole genome.
         own = shares([1] * len(positives), sampling, distances)
         loci = tuple(locus.astype(np.int64) for locus in loci_of(store, positives))
         return {"loci": loci, "positive_shares": (own[0] * first_share, *own[1:])}
@@ -52,7 +66,7 @@ def positive_options(
 def distances_used(
     project: Project, genomes: Sequence[str], sampling: Sampling
 ) -> list[float] | None:
-    """Return the distance of every genome, when rates depend on it; else None.
+    """Return the distance of every genome if rates depend on it, else None.
 
     Raises
     ------
@@ -62,17 +76,23 @@ def distances_used(
     if sampling.genomes != "distance":
         return None
     why = "training.sampling.genomes is 'distance'"
-    return list(known_distances(project, genomes, why).values())
+    return list(_known_distances(project, genomes, why).values())
 
 
-def known_distances(project: Project, genomes: Sequence[str], why: str) -> dict[str, float]:
-    """Return the distance of every genome; `why` says in the error what needs them.
+def weighting_distances(project: Project, genomes: Sequence[str]) -> dict[str, float]:
+    """Return the distance of every genome if weights depend on it, else an empty mapping.
 
     Raises
     ------
     ConfigError
-        The project does not give one.
+        The store holds a genome whose distance the project does not give.
     """
+    if project.training.weighting.distance_scale is None:
+        return {}
+    return _known_distances(project, genomes, "training.weighting.distance_scale is set")
+
+
+def _known_distances(project: Project, genomes: Sequence[str], why: str) -> dict[str, float]:
     known = {genome.name: genome.distance for genome in project.genomes}
     found = {name: known.get(name) for name in genomes}
     missing = [name for name, distance in found.items() if distance is None]
@@ -82,30 +102,3 @@ def known_distances(project: Project, genomes: Sequence[str], why: str) -> dict[
             "add it under 'genomes' or take the genome out of the store"
         )
     return {name: distance for name, distance in found.items() if distance is not None}
-
-
-def sampling_identity(
-    project: Project, genomes: Sequence[str], *, on_homologues: bool
-) -> dict[str, Any]:
-    """Return what the result of a run depends on in ``training.sampling``, but for defaults.
-
-    Parameters
-    ----------
-    project, genomes
-        The project, and the target genomes used.
-    on_homologues
-        The run has a phase on homologues that takes its rates from there.
-    """
-    sampling, plain = project.training.sampling, PLAIN
-    used: dict[str, Any] = {}
-    if sampling.balance != plain.balance:
-        used["balance"] = sampling.balance
-    if on_homologues and sampling.one_per_locus:
-        used["one_per_locus"] = True
-    if on_homologues and sampling.genomes != plain.genomes:
-        used["genomes"] = sampling.genomes
-        distances = distances_used(project, genomes, sampling)
-        if distances is not None:
-            used["halving"] = sampling.halving
-            used["distances"] = dict(zip(genomes, distances, strict=True))
-    return used

@@ -1,4 +1,4 @@
-"""MLflow and Weights & Biases: one run there for every run folder, a line per epoch and phase.
+"""MLflow and Weights & Biases: one tracked run per run folder, one entry per epoch and phase.
 
 Both work without a network: MLflow writes a database beside the run folders, Weights & Biases below
 ``logs/`` of the run, unless their own environment variables name a server.
@@ -28,18 +28,18 @@ Ending = Literal["finished", "failed", "interrupted"]
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """What a tracker is told of a run once.
+    """What trackers record of a run when it starts.
 
     Attributes
     ----------
     project
         Name under which runs are collected.
     name
-        Of the run.
+        Name of the run.
     digest, store_digest
-        Of the run's identity and of its store.
+        Digests of the run's identity and of its store.
     settings
-        The identity of the run, nested; its content digests are left out.
+        The identity of the run, nested; its format and content digests are not recorded.
     folder
         The run folder.
     runs
@@ -72,56 +72,58 @@ class TrackedRun(Protocol):
     """A run in a tracker."""
 
     def log(self, phase: str, epochs: Sequence[Record]) -> None:
-        """Log those of a phase's epochs that are not yet there."""
+        """Log the epochs of a phase that are not logged yet."""
         ...
 
     def close(self, ending: Ending) -> None:
-        """Say how the run ended."""
+        """Record how the run ended."""
         ...
 
 
 class MlflowRun:
     """A run in the store that ``MLFLOW_TRACKING_URI`` names; default: ``<runs>/mlflow.db``.
 
-    A run that was cut goes on in its MLflow run, which is found by digest and folder.
+    An interrupted run continues its MLflow run, which is found by digest and folder.
     """
 
-    def __init__(self, told: Description) -> None:
-        # Who asks for a record on this machine has not asked to tell others.
+    def __init__(self, description: Description) -> None:
+        # A record on this machine was asked for, not reports to others.
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         from mlflow import entities
         from mlflow.tracking import MlflowClient
 
-        for name in ("mlflow", "alembic"):  # they tell of every new database
+        for name in ("mlflow", "alembic"):  # they log every new database
             logging.getLogger(name).setLevel(logging.WARNING)
-        told.runs.mkdir(parents=True, exist_ok=True)
-        database = f"sqlite:///{(told.runs / 'mlflow.db').resolve()}"
+        description.runs.mkdir(parents=True, exist_ok=True)
+        database = f"sqlite:///{(description.runs / 'mlflow.db').resolve()}"
         self._entities = entities
         self._client = MlflowClient(os.environ.get("MLFLOW_TRACKING_URI") or database)
-        experiment = self._client.get_experiment_by_name(told.project)
+        experiment = self._client.get_experiment_by_name(description.project)
         number = (
-            self._client.create_experiment(told.project)
+            self._client.create_experiment(description.project)
             if experiment is None
             else experiment.experiment_id
         )
-        tags = {"digest": told.digest, "folder": str(told.folder.path.resolve())}
-        cut = self._client.search_runs(
-            [number], f"tags.digest = '{told.digest}' and attributes.status != 'FINISHED'"
+        tags = {"digest": description.digest, "folder": str(description.folder.path.resolve())}
+        interrupted = self._client.search_runs(
+            [number], f"tags.digest = '{description.digest}' and attributes.status != 'FINISHED'"
         )
-        # The folder is compared here: its name may hold what a query cannot.
-        found = [run for run in cut if run.data.tags.get("folder") == tags["folder"]]
+        # The folder is compared here: a query cannot hold every character of its name.
+        found = [run for run in interrupted if run.data.tags.get("folder") == tags["folder"]]
         if found:
             self._id = found[0].info.run_id
             self._client.update_run(self._id, status="RUNNING")
         else:
-            tags["store_digest"] = told.store_digest
-            self._id = self._client.create_run(number, tags=tags, run_name=told.name).info.run_id
-            parameters = [entities.Param(*item) for item in told.parameters().items()]
+            tags["store_digest"] = description.store_digest
+            self._id = self._client.create_run(
+                number, tags=tags, run_name=description.name
+            ).info.run_id
+            parameters = [entities.Param(*item) for item in description.parameters().items()]
             self._client.log_batch(self._id, params=parameters)
         self._logged: dict[str, int] = {}
 
     def log(self, phase: str, epochs: Sequence[Record]) -> None:
-        """Log the epochs after those the store has."""
+        """Log the epochs after those that MLflow has."""
         if phase not in self._logged:
             known = self._client.get_metric_history(self._id, f"{phase}/loss")
             self._logged[phase] = len(known)
@@ -142,35 +144,39 @@ class MlflowRun:
 
 
 class WandbRun:
-    """A run of Weights & Biases, offline below ``logs/`` unless ``WANDB_MODE`` says otherwise.
+    """A run of Weights & Biases, offline below ``logs/`` unless ``WANDB_MODE`` is set.
 
-    A run that was cut goes on under the same id; the work folder remembers what was logged.
+    An interrupted run continues under the same id; what was logged is kept in the work folder.
     """
 
-    def __init__(self, told: Description) -> None:
+    def __init__(self, description: Description) -> None:
         import wandb
 
-        self._memory = told.folder.work / "wandb.json"
+        self._memory = description.folder.work / "wandb.json"
         try:
             self._state = json.loads(self._memory.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             self._state = {"id": uuid.uuid4().hex[:12], "logged": {}}
-        told.folder.logs.mkdir(parents=True, exist_ok=True)
+        description.folder.logs.mkdir(parents=True, exist_ok=True)
         self._run = wandb.init(
-            project=told.project,
-            name=told.name,
+            project=description.project,
+            name=description.name,
             id=self._state["id"],
             resume="allow",
             reinit="create_new",  # the run of a teacher lies within that of its student
-            dir=told.folder.logs,
+            dir=description.folder.logs,
             mode=os.environ.get("WANDB_MODE", "offline"),
-            config={**told.parameters(), "digest": told.digest, "store_digest": told.store_digest},
-            tags=[f"digest {told.digest[:12]}", f"store {told.store_digest[:12]}"],
+            config={
+                **description.parameters(),
+                "digest": description.digest,
+                "store_digest": description.store_digest,
+            },
+            tags=[f"digest {description.digest[:12]}", f"store {description.store_digest[:12]}"],
             settings=wandb.Settings(silent=True, console="off"),
         )
 
     def log(self, phase: str, epochs: Sequence[Record]) -> None:
-        """Log the epochs after those remembered."""
+        """Log the epochs after those logged before."""
         logged = self._state["logged"]
         if phase not in logged:
             self._run.define_metric(f"{phase}/*", step_metric=f"{phase}/epoch")
@@ -180,7 +186,7 @@ class WandbRun:
         write_json_atomic(self._memory, self._state)
 
     def close(self, ending: Ending) -> None:
-        """Say whether the run is whole."""
+        """Record whether the run is complete."""
         self._run.finish(exit_code=0 if ending == "finished" else 1)
 
 
@@ -188,12 +194,12 @@ _RUNS: dict[Tracker, Callable[[Description], TrackedRun]] = {"mlflow": MlflowRun
 
 
 class _Reported:
-    """A tracker whose failures are one line; the run can be continued once it is reached again."""
+    """A tracker whose failures are :class:`ConfigError`; the run can be continued afterwards."""
 
-    def __init__(self, name: Tracker, told: Description) -> None:
+    def __init__(self, name: Tracker, description: Description) -> None:
         self._name = name
         with self._errors():
-            self._run = _RUNS[name](told)
+            self._run = _RUNS[name](description)
 
     def log(self, phase: str, epochs: Sequence[Record]) -> None:
         with self._errors():
@@ -212,7 +218,7 @@ class _Reported:
                 f"training.trackers: {self._name} is not installed: "
                 f"pip install 'crosslabel[{self._name}]'"
             ) from exc
-        except Exception as exc:  # the libraries raise of their own, and what lies below them
+        except Exception as exc:  # errors of the libraries, and of those below them
             line = str(exc).strip().partition("\n")[0]
             raise ConfigError(
                 f"training.trackers: {self._name} failed ({type(exc).__name__}: {line}); take it "
@@ -221,8 +227,8 @@ class _Reported:
 
 
 @contextlib.contextmanager
-def tracked(names: Sequence[Tracker], told: Description) -> Iterator[list[TrackedRun]]:
-    """Open a run in every tracker named, and say there how the block ended.
+def tracked(names: Sequence[Tracker], description: Description) -> Iterator[list[TrackedRun]]:
+    """Open a run in every tracker named, and record there how the block ended.
 
     Raises
     ------
@@ -232,12 +238,12 @@ def tracked(names: Sequence[Tracker], told: Description) -> Iterator[list[Tracke
     runs: list[TrackedRun] = []
     try:
         for name in names:
-            runs.append(_Reported(name, told))
+            runs.append(_Reported(name, description))
         yield runs
     except BaseException as exc:
         ending: Ending = "failed" if isinstance(exc, Exception) else "interrupted"
         for run in runs:
-            # What went wrong first is what must be told.
+            # The first error is the one to report.
             with contextlib.suppress(ConfigError):
                 run.close(ending)
         raise

@@ -1,9 +1,8 @@
-"""Which rows a phase of training draws from, and which rows validate. Integers and no fitting."""
+"""The rows that phases of training draw from, and the validation rows. Integers, no fitting."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +16,8 @@ from ssldata.reading.epoch_order import Mixture, Segment
 from ssldata.reading.labels import RowLabels
 from ssldata.reading.read_window import take_rows
 from ssldata.store.store import HOMOLOGUES, REFERENCE, Store
+from sslmodels.fit.fit_options import Validation
 from sslmodels.runs import sampling_rates
-
-if TYPE_CHECKING:
-    from sslmodels.fit.fit_options import Validation
 
 #: The experiment of a run of one output, or those of a run of several, in their order.
 Outputs = str | Sequence[str]
@@ -58,12 +55,12 @@ def _named(outputs: Outputs) -> str:
 
 
 def check_outputs(store: Store, outputs: Sequence[str]) -> None:
-    """Refuse a run of several outputs one of which could not be learnt, watched or judged.
+    """Check that every output of a run of several can be trained, validated and tested.
 
     Raises
     ------
     StoreError
-        An experiment has no positive row, or no negative one, in training, validation or test.
+        An experiment has no positive or no negative row in training, validation or test.
     """
     rows = store.group(REFERENCE)
     for experiment, column in zip(outputs, label_columns(store, outputs), strict=True):
@@ -83,12 +80,12 @@ Loci = NDArray[np.int64]
 
 
 def _segment(store: Store, group: str, kind: str) -> Segment:
-    """Return a train range."""
+    """Return the training rows of a class."""
     return Segment(group, *store.group(group).ranges[kind])
 
 
 def _positives(store: Store, group: str, columns: Sequence[int], loci: Loci | None) -> Segment:
-    """Return the training positives of any of the outputs, those of chosen loci only.
+    """Return the training positives of any of the outputs, restricted to `loci` if given.
 
     The positive range of a joint store is the union over its experiments.
     """
@@ -105,14 +102,28 @@ def _positives(store: Store, group: str, columns: Sequence[int], loci: Loci | No
 
 
 def chosen_loci(store: Store, outputs: Outputs, count: int | None, *, seed: int) -> Loci | None:
-    """Return the loci a run with fewer labelled peaks trains on; None: all.
+    """Return the loci that a run with fewer labelled peaks trains on; None: all.
 
-    Smaller draws of a seed are part of its larger ones.
+    Smaller draws of a seed are subsets of its larger ones.
+
+    Parameters
+    ----------
+    store, outputs
+        The store, and the experiments that the run predicts.
+    count
+        Number of loci (``training.labelled_peaks``); None: all.
+    seed
+        Seed of the run.
+
+    Returns
+    -------
+    int64 (count,) or None
+        Ascending numbers of loci.
 
     Raises
     ------
     StoreError
-        There are not so many, or none of them is of one of the outputs.
+        There are fewer loci, or an output has none among those drawn.
     """
     if count is None:
         return None
@@ -135,7 +146,7 @@ def chosen_loci(store: Store, outputs: Outputs, count: int | None, *, seed: int)
 
 
 def nearest_genomes(project: Project, store: Store) -> list[str]:
-    """Return the genomes whose homologues are used: all of the store, or the nearest.
+    """Return the genomes whose homologues are used: all of the store, or the nearest ones.
 
     Raises
     ------
@@ -157,12 +168,12 @@ def nearest_genomes(project: Project, store: Store) -> list[str]:
 
 
 def homologue_groups(store: Store, genomes: Sequence[str] | None = None) -> list[str]:
-    """Return the groups of the complete target genomes, or of some of them.
+    """Return the groups of `genomes`; default: of all complete target genomes.
 
     Raises
     ------
     StoreError
-        There is none.
+        The store holds no complete target genome.
     """
     if not store.genomes:
         raise StoreError(
@@ -200,15 +211,20 @@ def labelled_rows(
     Parameters
     ----------
     store, outputs
-        Where the rows are.
+        The store, and the experiments that the run predicts.
     negatives
         Ratio and redrawing; ``negatives.seed`` is part of the seed of the draw.
     seed
         Seed of the run.
     loci
-        Only positives of these (:func:`chosen_loci`).
+        Only positives of these loci (:func:`chosen_loci`).
     sampling
-        Its ``balance``.
+        Only its ``balance`` is used.
+
+    Raises
+    ------
+    StoreError
+        There are no positive or no negative rows.
     """
     mixture = Mixture(
         positives=(_positives(store, REFERENCE, label_columns(store, outputs), loci),),
@@ -234,11 +250,11 @@ def homologous_rows(
     sampling: Sampling = sampling_rates.PLAIN,
     distances: Sequence[float] | None = None,
 ) -> Mixture:
-    """Return the pseudo-labelled rows of all genomes, and as many negatives per positive.
+    """Return the pseudo-labelled rows of all genomes, with ``negatives.ratio`` times the negatives.
 
-    ``negatives.source``: ``reference``, from the pool of the labelled genome (as published);
-    ``lifted``, rows of the target genomes lifted from that pool, each genome as often as its
-    pseudo-positives; ``both``, half and half.
+    Source of the negatives (``negatives.source``): ``reference``, the pool of the labelled genome
+    (as published); ``lifted``, rows of the target genomes lifted from that pool, each genome as
+    often as its pseudo-positives; ``both``, half of each.
 
     Parameters
     ----------
@@ -247,14 +263,19 @@ def homologous_rows(
     genomes
         Only these target genomes.
     labelled
-        Take the labelled positives in among the others, as rows of a genome at distance 0.
+        Add the labelled positives, as rows of a genome at distance 0.
     labelled_share
         With one row per locus: how much more often the labelled row of a locus is drawn than
         that of a genome at distance 0.
     sampling
         How often the rows of each genome are used.
     distances
-        Of the target genomes, for ``sampling.genomes: distance``.
+        Substitutions per site of the target genomes, for ``sampling.genomes: distance``.
+
+    Raises
+    ------
+    StoreError
+        There are no homologues, or no negatives of that source.
     """
     columns = label_columns(store, outputs)
     groups = homologue_groups(store, genomes)
@@ -267,7 +288,7 @@ def homologous_rows(
             f"{store.location}: holds no lifted negatives; build it with negatives.source "
             f"{negatives.source!r}"
         )
-    # Genomes without lifted negatives cannot give their share; the others take it over.
+    # The share of genomes without lifted negatives is divided among the others.
     share = np.array([x if len(n) else 0 for x, n in zip(used, lifted, strict=True)])
     lifted_shares = tuple(float(x) for x in share / (share.sum() or 1))
     drawn, shares = {
@@ -305,7 +326,7 @@ def share_of_rate(rate: float, genomes: int) -> float:
     Raises
     ------
     ValueError
-        No genome, or a rate that is not above 0 and at most 1.
+        No genome, or a rate outside (0, 1].
     """
     if genomes < 1 or not 0 < rate <= 1:
         raise ValueError(f"rate {rate} with {genomes} genomes: expected 0 < rate ≤ 1 and a genome")
@@ -316,11 +337,20 @@ def share_of_rate(rate: float, genomes: int) -> float:
 def validation_row_numbers(
     store: Store, outputs: Outputs, *, negatives_per_positive: float, seed: int
 ) -> NDArray[np.int64]:
-    """Return the rows of the reference that validate: positives of any output, drawn negatives.
+    """Return the validation rows of the reference: positives of any output, and drawn negatives.
 
-    A bin that peaks cover in part, but too little to be positive, is no sure negative and is left
-    out, unless it is positive for another output. The draw depends on nothing but the rows and the
-    seed, so all regimes of a seed watch the same rows.
+    A bin that peaks cover in part, but too little to be positive, is not a certain negative and is
+    left out, unless it is positive for another output. The draw depends only on the rows and the
+    seed, so all regimes of a seed are validated on the same rows.
+
+    Parameters
+    ----------
+    store, outputs
+        The store, and the experiments that the run predicts.
+    negatives_per_positive
+        Negatives drawn for each positive, as far as there are any.
+    seed
+        Seed of the run.
 
     Returns
     -------
@@ -353,10 +383,15 @@ def validation_row_numbers(
 def validation_rows(
     store: Store, outputs: Outputs, *, negatives_per_positive: float, seed: int, length: int
 ) -> Validation:
-    """Read the central `length` bases of the rows of :func:`validation_row_numbers`."""
-    # TensorFlow, which takes seconds; the rest of this module is also used without.
-    from sslmodels.fit.fit_options import Validation
+    """Read the rows of :func:`validation_row_numbers`.
 
+    Parameters
+    ----------
+    store, outputs, negatives_per_positive, seed
+        As for that function, which also raises the same errors.
+    length
+        Bases that are read of the centre of each row.
+    """
     rows = validation_row_numbers(
         store, outputs, negatives_per_positive=negatives_per_positive, seed=seed
     )

@@ -33,7 +33,7 @@ from ssldata.simulation.clade import small_clade
 from sslmodels.fit.threads import limit_threads
 from sslmodels.runs.run_folder import RunFolder, run_lock
 from sslmodels.runs.run_grid import grid
-from sslmodels.runs.run_status import standing
+from sslmodels.runs.run_status import run_status
 
 ROOT = Path(__file__).resolve().parents[2]
 CELL: dict[str, Any] = {"experiment": "alpha", "model": "deepbind", "regime": "sl", "seed": 0}
@@ -81,36 +81,36 @@ def train_here(project: Project, regimes: Sequence[str]) -> None:
 
 
 def test_standing_names_what_differs(trained: Project) -> None:
-    assert standing(trained, **CELL).status == "complete"
-    longer = standing(with_training(trained, epochs=7), **CELL)
+    assert run_status(trained, **CELL).status == "complete"
+    longer = run_status(with_training(trained, epochs=7), **CELL)
     assert (longer.status, longer.reasons) == ("changed", ("training.epochs: 2 → 7",))
     # What the regime does not use is not looked at.
-    assert standing(with_training(trained, nearest=1), **CELL).status == "complete"
-    assert standing(trained, **(CELL | {"seed": 1})).status == "missing"
+    assert run_status(with_training(trained, nearest=1), **CELL).status == "complete"
+    assert run_status(trained, **(CELL | {"seed": 1})).status == "missing"
 
 
 def test_standing_of_cut_damaged_and_foreign_folders(trained: Project, tmp_path: Path) -> None:
     project = with_training(trained, runs=tmp_path)
-    folder = standing(project, **CELL).folder
+    folder = run_status(project, **CELL).folder
     folder.mkdir(parents=True)
     (folder / "notes.txt").touch()
-    assert standing(project, **CELL).status == "damaged"
+    assert run_status(project, **CELL).status == "damaged"
     (folder / "notes.txt").unlink()
     (folder / "run.json").write_text("{")
-    assert standing(project, **CELL).status == "damaged"
-    record = json.loads((standing(trained, **CELL).folder / "run.json").read_text())
+    assert run_status(project, **CELL).status == "damaged"
+    record = json.loads((run_status(trained, **CELL).folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps(record))  # complete, but without its model
-    assert standing(project, **CELL).status == "partial"
+    assert run_status(project, **CELL).status == "partial"
 
 
 def test_a_run_whose_store_is_gone_stops_no_other(trained: Project, tmp_path: Path) -> None:
     project = with_training(trained, runs=tmp_path, regimes=["sl"])
-    folder = standing(project, **CELL).folder
-    shutil.copytree(standing(trained, **CELL).folder, folder)
+    folder = run_status(project, **CELL).folder
+    shutil.copytree(run_status(trained, **CELL).folder, folder)
     record = json.loads((folder / "run.json").read_text())
     gone = {"path": str(tmp_path / "gone.zarr"), "relative": "gone.zarr"}
     (folder / "run.json").write_text(json.dumps(record | {"store": record["store"] | gone}))
-    assert standing(project, **CELL).status == "complete"
+    assert run_status(project, **CELL).status == "complete"
     (run,), _ = run_view.runs(project, [], sweeps=False, everything=False)
     assert run["status"] == "stranded"
     assert "gone.zarr" in run["reasons"][0]

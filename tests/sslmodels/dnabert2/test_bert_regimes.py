@@ -26,7 +26,7 @@ from sslmodels.evaluation.evaluate import evaluate_run
 from sslmodels.models.model_builder import load_model
 from sslmodels.runs import regimes
 from sslmodels.runs.run_identity import run_folder
-from sslmodels.runs.run_status import standing
+from sslmodels.runs.run_status import run_status
 from sslmodels.scores.score_rows import score
 
 # Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.
@@ -93,10 +93,10 @@ def test_a_run_is_trained_evaluated_and_kept_as_an_adapter(
     again = build_dnabert2(length=model.length, seed=9, options=options).model
     # Asked how the run stands, nothing is downloaded.
     cell = {"experiment": "alpha", "model": "dnabert2", "regime": regime, "seed": 0}
-    assert standing(project, **cell).status == "complete"
+    assert run_status(project, **cell).status == "complete"
     elsewhere = changed(project, "training", dnabert2=Dnabert2(url="http://127.0.0.1:9/x"))
-    stands = standing(elsewhere, **cell)
-    assert (stands.status, "not here yet" in stands.reasons[0]) == ("unknown", True)
+    stands = run_status(elsewhere, **cell)
+    assert (stands.status, "not downloaded yet" in stands.reasons[0]) == ("unknown", True)
     load_adapter(again, tmp_path)
     np.testing.assert_array_equal(score(again, codes), scores)
 

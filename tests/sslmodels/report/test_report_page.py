@@ -22,7 +22,13 @@ from ssldata.simulation.clade import small_clade
 from ssldata.store.store import open_store
 from sslmodels.report.report_data import read_run, summarise
 from sslmodels.report.report_page import write_report
-from sslmodels.report.svg_figures import Curve, History, precision_recall, thinned, training_curves
+from sslmodels.report.svg_figures import (
+    History,
+    SvgCurve,
+    precision_recall,
+    thinned,
+    training_curves,
+)
 from sslmodels.scores.metrics import pr_curve, summary
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "path", "use", "rect"}
@@ -248,7 +254,7 @@ def test_thinning_moves_a_curve_by_less_than_a_pixel(
 
 def test_figures_are_whole_svg_in_the_colours_of_the_page() -> None:
     line = np.linspace(0, 1, 10)
-    curves = [Curve("sl", seed, line, 1 - line, 0.5) for seed in (0, 1)]
+    curves = [SvgCurve("sl", seed, line, 1 - line, 0.5) for seed in (0, 1)]
     history = History([("pre-train", 6), ("fine-tune", 4)], {"loss": line, "val_aupr": line})
     for svg in (
         precision_recall(curves, prevalence=0.1, salt="a"),

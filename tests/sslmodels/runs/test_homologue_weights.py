@@ -236,13 +236,13 @@ def test_training_sees_the_weights(
 ) -> None:
     publish(store, "half", 0.5)
     seen = []
-    genuine = run.Run._batches
+    genuine = run.TrainingReader
 
-    def watched(run, model, mixture, weights, steps):
+    def watched(*args, weights, **options):
         seen.append(weights)
-        return genuine(run, model, mixture, weights, steps)
+        return genuine(*args, weights=weights, **options)
 
-    monkeypatch.setattr(run.Run, "_batches", watched)
+    monkeypatch.setattr(run, "TrainingReader", watched)
     plain = record_of(train(project, regime))["weights_sha256"]
     assert seen == [None, None]
     seen.clear()

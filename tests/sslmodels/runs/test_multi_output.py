@@ -34,7 +34,7 @@ from sslmodels.layers.losses import OutputCrossentropy
 from sslmodels.models.model_builder import load_model
 from sslmodels.report.report_page import write_report
 from sslmodels.runs import regimes, run, run_grid, training_rows
-from sslmodels.runs.multi_output_teacher import at_prior, output_priors
+from sslmodels.runs.homologue_weights import at_prior, output_priors
 from sslmodels.scores import metrics
 
 # Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.

@@ -20,6 +20,7 @@ from sslmodels.evaluation.evaluate import evaluate_run
 from sslmodels.fit.fit_options import FitOptions
 from sslmodels.models.model_builder import load_model
 from sslmodels.runs import regimes, run, training_rows
+from sslmodels.runs.homologue_weights import Teacher
 
 # Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -348,10 +349,8 @@ def test_a_cut_noisy_student_keeps_the_weights_it_has(project_with_sl, tmp_path,
     with pytest.raises(KeyboardInterrupt):
         train(cut, "ssl-ns", progress=StopAfter(2 + 4 + 1))
     scored = []
-    genuine = run.Run.teacher_weights
-    monkeypatch.setattr(
-        run.Run, "teacher_weights", lambda *args: scored.append(1) or genuine(*args)
-    )
+    genuine = Teacher.weights
+    monkeypatch.setattr(Teacher, "weights", lambda *args: scored.append(1) or genuine(*args))
     again = record_of(train(cut, "ssl-ns"))
     assert again["weights_sha256"] == whole["weights_sha256"]
     assert not scored

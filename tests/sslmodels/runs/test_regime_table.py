@@ -1,0 +1,41 @@
+"""The table of regimes agrees with the project file, with the code and with itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from ssldata.project.training_section import HOMOLOGOUS, REGIMES, Sweeps, Training
+from sslmodels.runs.regime_table import REGIME_TABLE, WITH_TEACHER, swept_regimes
+from sslmodels.runs.regimes import REGIME_FUNCTIONS
+
+
+def test_a_regime_is_a_name_an_entry_and_a_function() -> None:
+    assert set(REGIME_TABLE) == set(REGIME_FUNCTIONS) == set(REGIMES)
+
+
+def test_the_project_file_knows_which_regimes_need_homologues() -> None:
+    assert {name for name, entry in REGIME_TABLE.items() if entry.homologues} == HOMOLOGOUS
+
+
+def test_settings_and_sweeps_are_keys_of_the_project_file() -> None:
+    for entry in REGIME_TABLE.values():
+        assert set(entry.settings) <= Training.model_fields.keys()
+        assert set(entry.sweeps) <= Sweeps.model_fields.keys() - {"models"}
+
+
+def test_only_homologues_are_weighted_and_by_one_rule() -> None:
+    for entry in REGIME_TABLE.values():
+        assert entry.homologues or not (entry.weighting or entry.genome_rates or entry.teacher)
+        assert not (entry.weighting and entry.teacher)
+
+
+def test_curves_can_be_distinguished() -> None:
+    assert len({entry.colour for entry in REGIME_TABLE.values()}) == len(REGIME_TABLE)
+
+
+@pytest.mark.parametrize("sweep", Sweeps.model_fields.keys() - {"models"})
+def test_every_sweep_trains_something(sweep: str) -> None:
+    training = Training(regimes=["sl", "ssl-ns"])
+    regimes = swept_regimes(training, sweep)
+    expected = {"nearest": ("ssl",), "labelled_peaks": ("sl",)}
+    assert regimes == expected.get(sweep, WITH_TEACHER)
