@@ -73,7 +73,7 @@ def shard_count(rows: int, length: int) -> int:
 
 @contextlib.contextmanager
 def writer_lock(path: Path) -> Iterator[None]:
-    """Hold the writer's lock of a store; wait while another process holds it.
+    """Hold the one writer's place of a store; wait for it when another process has it.
 
     The kernel frees the lock when the process ends, however it ends.
     """
@@ -89,7 +89,7 @@ def writer_lock(path: Path) -> Iterator[None]:
         except OSError as exc:
             if exc.errno is None or exc.filename is not None:
                 raise
-            raise OSError(exc.errno, exc.strerror, str(path)) from exc  # a full disk: which store
+            raise OSError(exc.errno, exc.strerror, str(path)) from exc  # a full disk: say where
 
 
 def remove_tree(path: Path) -> None:
