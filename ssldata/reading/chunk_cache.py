@@ -15,21 +15,17 @@ from ssldata.reading.mixture import Mixture
 from ssldata.store.chunk_reader import ChunkReader
 from ssldata.store.store import Store
 
-#: A mixture of at most so many bytes of base codes is kept in memory once it was read.
+#: A mixture of at most this many bytes of base codes stays in memory once read.
 SMALL_BYTES = 96_000_000
-
-
-#: Otherwise so many bytes are kept, and a chunk for every segment.
+#: Bytes kept of a larger one, besides a chunk for every segment.
 STREAM_BYTES = 32_000_000
-
-
-#: Chunks' worth of memory kept for reuse beyond the cache.
+#: Buffers of given-up chunks kept for reuse, by shape.
 _SPARE = 8
 
 
 @dataclass(eq=False)
 class _Entry:
-    """A chunk in memory: `users` are reading it, so it may not be overwritten."""
+    """A chunk in memory, not to be overwritten while there are `users` reading it."""
 
     codes: NDArray[np.uint8]
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -38,10 +34,10 @@ class _Entry:
 
 
 class ChunkCache:
-    """The last decoded chunks: windows take a share of every segment, so chunks span windows.
+    """The chunks decoded last: windows take a share of every segment, so chunks span windows.
 
-    The memory of a chunk that is given up is used for the next one: new memory would cost more
-    than decoding.
+    The memory of a chunk that is given up is reused for the next one: allocating it again would
+    cost more than decoding.
 
     Parameters
     ----------
@@ -50,9 +46,9 @@ class ChunkCache:
     budget
         Bytes of decoded chunks kept; chunks in use are kept in any case.
     keep
-        Keep chunks that the epoch is done with, for the next one.
+        Keep chunks that the epoch is done with, for the next epoch.
     direct
-        False: read through zarr-python, always.
+        False: always read through zarr-python.
     """
 
     def __init__(
@@ -76,9 +72,10 @@ class ChunkCache:
 
     @contextmanager
     def chunk(self, name: str, number: int, *, last: bool = False) -> Iterator[NDArray[np.uint8]]:
-        """Give the codes of one chunk; they may be overwritten when the block has ended.
+        """Yield the codes uint8 (chunk_rows, length) of one chunk, decoded if need be.
 
-        With `last` the chunk will not be needed again soon.
+        They may be overwritten once the block has ended. `last`: the chunk will not be needed
+        again in this epoch.
         """
         reader = self.reader(name)
         with self._lock:
@@ -107,7 +104,7 @@ class ChunkCache:
                         self._give_up(*key)
 
     def _give_up(self, name: str, number: int) -> None:
-        """Drop a chunk that nobody uses."""
+        """Drop a chunk unless it is in use."""
         entry = self._kept[name, number]
         if not entry.users:
             del self._kept[name, number]
@@ -118,7 +115,7 @@ class ChunkCache:
 
 
 def cache_for(store: Store, mixture: Mixture, *, direct: bool = True) -> ChunkCache:
-    """Return a cache that holds all of a small mixture, else what windows share."""
+    """Return a cache that holds all of a small mixture, or the chunks that windows share."""
     segments = (*mixture.positives, *mixture.negatives)
     groups = [store.group(segment.group) for segment in segments]
     whole = sum(
@@ -127,6 +124,6 @@ def cache_for(store: Store, mixture: Mixture, *, direct: bool = True) -> ChunkCa
     )
     if whole <= SMALL_BYTES:
         return ChunkCache(store, 2 * whole, keep=True, direct=direct)
-    # The chunk each segment has come to, and those of the windows that are being read.
+    # The current chunk of each segment, and those of the windows being read.
     chunks = sum(group.chunk_rows * group.length for group in groups)
     return ChunkCache(store, STREAM_BYTES + chunks * 5 // 4, direct=direct)

@@ -1,16 +1,16 @@
-"""Which rows, in which order: integers only, no I/O.
+"""Which rows are read, in which order: integers only, no I/O.
 
 The order of an epoch is a pure function of (mixture, epoch, batch size, chunk sizes, shard): it
-does not depend on threads or on what was read before, so a reader restored from (epoch, step)
+does not depend on threads or on what was read before, so a reader restored at (epoch, step)
 continues byte for byte.
 
-How it works. Rows of each class were permuted when the store was written, so a contiguous run of
-rows is a random sample, and whole chunks can be read. An epoch takes all positives once (or each
-segment at its rate) and a seeded run of negatives, cuts both into chunk-sized pieces and shuffles
-those of each segment. They are dealt out over *windows* of whole batches so that every window has
-its share of every segment (genome); a window's rows are permuted and its positives spread evenly,
-so that every batch has its share of both classes to within one row, and genomes mix as in a random
-batch. The first windows are short, so that an epoch starts quickly.
+Rows of each class were permuted when the store was written, so a contiguous run of rows is a
+random sample, and whole chunks can be read. An epoch takes all positives once (or each segment at
+its rate) and a seeded run of negatives, cuts both into chunk-sized pieces and shuffles those of
+each segment. They are dealt out over *windows* of whole batches so that every window has its share
+of every segment (genome); a window's rows are permuted and its positives spread evenly, so that
+every batch has its share of both classes to within one row, and genomes mix as in a random batch.
+The first windows are short, so that an epoch starts quickly.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["EpochOrder", "Mixture", "Piece", "Segment", "Window", "rates"]
 
 _LOG = logging.getLogger(__name__)
 
-#: The first windows of an epoch are this part of a whole one, then twice as long each.
+#: The first window of an epoch is 1/8 of a whole one; each of the next is twice as long.
 _RAMP = 8
 
 
@@ -37,7 +37,7 @@ _RAMP = 8
 class Piece:
     """Rows of one group that lie in one chunk, ascending.
 
-    `last` tells that the epoch has no further rows of this run in the chunk.
+    `last`: the epoch has no further rows of this run in the chunk.
     """
 
     group: str
@@ -51,14 +51,14 @@ class Piece:
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """Pieces that are read together and give whole batches.
+    """Pieces that are read together and make whole batches.
 
     Attributes
     ----------
     pieces
         Positives first.
     order
-        int64 (rows,): positions in the concatenated pieces, in the order of training.
+        int64 (rows,): positions in the concatenated pieces, in training order.
     first_step
         Number of the window's first batch in the epoch.
     """
@@ -94,7 +94,7 @@ def _shares(total: int, sizes: Sequence[float]) -> list[int]:
 
 
 def _rationed(total: int, segments: Sequence[Segment], shares: Sequence[float] | None) -> list[int]:
-    """Split `total` over segments by shares (None: by rows); empty ones get nothing."""
+    """Split `total` over segments by shares (None: by rows); empty segments get nothing."""
     sizes = [len(segment) for segment in segments]
     if shares is None:
         return _shares(total, sizes)
@@ -109,8 +109,7 @@ class _Stream:
     segment
         The rows.
     first, count
-        A circular run of positions: when the segment has fewer rows it is passed over as often
-        as needed.
+        A circular run of positions: a segment with fewer rows is passed over as often as needed.
     chunk
         Rows per chunk of the store.
     key
@@ -127,7 +126,7 @@ class _Stream:
         else:
             cuts = _chunk_cuts(segment, chunk)
             turns = np.arange(first // size, (first + count - 1) // size + 1, dtype=np.int64)
-            # The positions where a piece begins, on a line that winds around the segment.
+            # Where pieces begin, as positions on a line that winds around the segment.
             starts = (cuts[None, :] + turns[:, None] * size).ravel()
             inside = starts[(starts > first) & (starts < first + count)]
             line = np.concatenate([[first], inside, [first + count]])
@@ -177,7 +176,7 @@ def _streams(
         else sizes
     )
     positives = [
-        # A part of a pass continues where that of the epoch before ended: it favours no row.
+        # A partial pass continues where that of the previous epoch ended, so it favours no row.
         _Stream(
             segment,
             _start(segment, count, epoch, seed, "positive") if rationed else 0,
@@ -208,7 +207,7 @@ def _streams(
 
 
 def _start(segment: Segment, count: int, epoch: int, seed: int, kind: str) -> int:
-    """Return where a run of `count` rows begins; the run of the next epoch continues it."""
+    """Return where a run of `count` rows begins; that of the next epoch continues it."""
     size = len(segment)
     return (below(size, "draw", segment.group, seed, kind) + epoch * count) % size if size else 0
 
@@ -276,11 +275,16 @@ class EpochOrder:
     window_rows
         Rows per window, rounded to whole batches: what is in memory at a time.
     num_shards, shard
-        Give only one of `num_shards` parts of the epoch, that together are the epoch; their sizes
+        Take part `shard` (0, 1, …) of `num_shards` parts that together are the epoch; their sizes
         differ by one row at most.
     drop_remainder
-        Leave out the rows that do not fill a last batch, others in every epoch. All parts then have
-        as many batches.
+        Leave out the rows that do not fill a last batch, different ones in each epoch. All parts
+        then have equally many batches.
+
+    Raises
+    ------
+    ValueError
+        There is no such shard.
     """
 
     def __init__(
@@ -301,7 +305,7 @@ class EpochOrder:
         self.epoch = epoch
         self.batch_size = batch_size
         self.shard = shard
-        # Places of the epoch at which a shard begins.
+        # Places in the epoch at which shards begin.
         whole = mixture.rows - mixture.rows % num_shards if drop_remainder else mixture.rows
         shards = np.arange(shard + 2, dtype=np.int64) * whole // num_shards
         first, size = int(shards[shard]), int(shards[shard + 1] - shards[shard])
@@ -317,7 +321,7 @@ class EpochOrder:
         )
 
     def _count(self, ends: NDArray[np.int64], kind: int) -> list[int]:
-        """Return the positives (0) or negatives (1) between places of the evenly spread epoch."""
+        """Return how many positives (0) or negatives (1) lie between places of an even epoch."""
         positives = ends * self.mixture.positive_rows // max(self.mixture.rows, 1)
         result: list[int] = np.diff(ends - positives if kind else positives).tolist()
         return result
@@ -345,7 +349,7 @@ class EpochOrder:
         return int(self._ends[number - 1]) if number else 0
 
     def window(self, number: int) -> Window:
-        """Return one window: what to read and in which order to use it."""
+        """Return one window: what to read, and in which order to use it."""
         parts = [
             [
                 piece

@@ -1,4 +1,4 @@
-"""Labels of rows, a column per output, and which of them are known. NumPy only."""
+"""Labels of rows, one column per output, and which of them are known. NumPy only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ssldata.base.errors import ConfigError
 from ssldata.store.store import Store
 
-#: One label column, several in the order wanted, or None: all of the store.
+#: One label column, several in the order wanted, or None: all columns of the store.
 Columns = int | Sequence[int] | None
 
 #: Rows of coverage in memory at a time.
@@ -21,7 +21,7 @@ def known_labels(label: NDArray[np.uint8], coverage: NDArray[np.int32]) -> NDArr
     """Return which labels are known, in the shape of both arrays.
 
     A bin that peaks cover in part, but too little to be positive, is neither a positive nor a
-    sure negative: it never is a training negative of a store of one experiment.
+    certain negative; in a store of one experiment it is never a training negative.
     """
     known: NDArray[np.bool_] = (label == 1) | (coverage == 0)
     return known
@@ -40,7 +40,7 @@ class RowLabels:
     Raises
     ------
     ConfigError
-        The store has no such column, or none is asked for.
+        The store has no such column, or `columns` is empty.
     """
 
     def __init__(self, store: Store, columns: Columns) -> None:
@@ -71,7 +71,7 @@ class RowLabels:
     def known(self, group: str, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which labels are known, bool (rows, outputs): see :func:`known_labels`."""
         if group not in self._known:
-            # Kept as one byte per label: coverage has four.
+            # One byte per label is kept, rather than the four of coverage.
             self._known[group] = self._known_of(group)
         return self._known[group][rows]
 

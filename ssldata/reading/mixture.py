@@ -1,4 +1,4 @@
-"""What training draws from: segments of rows, and how often each is used. Integers only, no I/O."""
+"""What training draws from: segments of rows, and how often each is used. Integers only."""
 
 from __future__ import annotations
 
@@ -66,24 +66,23 @@ class Mixture:
     seed
         Of the draw and of the order.
     redraw
-        Draw other negatives every epoch; otherwise once for all epochs. Epoch after epoch the
-        whole pool is passed over before a row is drawn again.
+        Draw new negatives every epoch, rather than once for all epochs. The whole pool is used
+        before a row is drawn again.
     negative_shares
         Share of the negatives from each pool; default: by the pools' rows.
     repeats
-        Passes over the positives per epoch, whole or in part; negatives in proportion.
+        Passes over the positives per epoch, not necessarily whole; negatives in proportion.
     positive_shares
         Share of the positives from each segment (see :func:`rates`); default: every row equally
-        often. The rows of a segment are used equally often, to within one, after any number of
-        epochs. With `loci`: how much more often a homologue of one segment is chosen than one of
-        another.
+        often. After any number of epochs the rows of a segment have been used equally often, to
+        within one. With `loci`: relative rates at which the homologues of a locus are chosen.
     loci
         int64 (rows of the segment,) for every segment of positives: an epoch takes one row per
-        locus, chosen anew each epoch among all segments. Every chunk is read for the few rows
-        chosen from it, so this reads as many times more as there are homologues per locus.
+        locus, redrawn each epoch from all segments. Every chunk is read for the few rows chosen
+        from it, so the data read grow with the number of homologues per locus.
     balance
         ``batch``: every batch has its share of both classes to within one row; ``none``: classes
-        fall as in a random batch.
+        are mixed as in a random batch.
 
     Raises
     ------
@@ -125,7 +124,7 @@ class Mixture:
 
     @cached_property
     def _loci_present(self) -> NDArray[np.int64]:
-        """Distinct loci that can be drawn, ascending."""
+        """Loci that can be drawn, ascending."""
         used = [
             np.unique(locus)
             for i, locus in enumerate(self.loci or ())
@@ -155,14 +154,14 @@ class Mixture:
         return self.positive_rows + self.negative_rows
 
     def steps(self, batch_size: int) -> int:
-        """Batches per epoch; the last one may be smaller."""
+        """Return the batches per epoch; the last one may be smaller."""
         return -(-self.rows // batch_size)
 
     def one_per_locus(self, epoch: int) -> tuple[Segment, ...]:
-        """Return the segments with only the rows that stand for their locus in one epoch.
+        """Return the segments with only the rows that represent their locus in one epoch.
 
-        The row of a locus is drawn with the probability of its segment's share: each row waits
-        for an exponential time at that rate, and the first one wins.
+        The row of a locus is drawn with a probability proportional to its segment's share: each
+        row has an exponential waiting time of that rate, and the shortest wins.
         """
         present = self._loci_present
         best = np.full(len(present), np.inf)
@@ -180,7 +179,7 @@ class Mixture:
         for segment, locus, time in zip(self.positives, self.loci or (), times, strict=True):
             place = np.minimum(np.searchsorted(present, locus), len(present) - 1)
             won = np.flatnonzero(np.isfinite(time) & (time == best[place]) & ~taken[place])
-            # Equal times have a probability of 2**-53; the first row of a locus wins then too.
+            # Of equal times (probability 2**-53) the first row of a locus wins.
             won = np.sort(won[np.unique(place[won], return_index=True)[1]])
             taken[place[won]] = True
             rows = segment.rows(0, len(segment))[won]
@@ -202,12 +201,17 @@ def rates(
     sizes
         Rows of each segment.
     by
-        ``rows``: every row equally often; ``genomes``: every segment that has rows gets as many;
-        ``distance``: as ``rows``, but a segment's rows are used less the farther its genome is.
+        ``rows``: every row equally often; ``genomes``: equally many rows from every segment that
+        has any; ``distance``: as ``rows``, but less often the more distant the genome.
     distances
         Of the genomes, for example in substitutions per site.
     halving
         Distance at which a row is used half as often as one at distance 0.
+
+    Returns
+    -------
+    tuple of float, or None
+        A share of 0 or more per segment, not normalised; None for ``rows``.
 
     Raises
     ------
@@ -226,7 +230,25 @@ def rates(
 
 
 def mixture_of(store: Store, *, seed: int = 0) -> Mixture:
-    """Return all positives of a store and as many negatives of the reference.
+    """Return the training rows of a store: all positives, and equally many negatives.
+
+    Positives are those of the train split of the labelled genome and of every complete target
+    genome, each used once per epoch. Negatives are drawn from the train split of the labelled
+    genome and are the same in every epoch. For other genomes, rates or ratios make a
+    :class:`Mixture`.
+
+    Parameters
+    ----------
+    store
+        The store; nothing but its metadata is read.
+    seed
+        Of the draw of the negatives and of the order of the rows. Equal stores and seeds give
+        equal batches, on any machine.
+
+    Returns
+    -------
+    Mixture
+        For :func:`ssldata.reading.reader.training_dataset` (``ssldata.dataset``).
 
     Raises
     ------

@@ -1,7 +1,8 @@
-"""How fast a store is read here, and whether a training waits for it: what ``store bench`` says."""
+"""How fast a store is read, and whether training waits for it: the work of ``store bench``."""
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 import sys
@@ -12,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from ssldata.reading.mixture import mixture_of
-from ssldata.reading.reader import Encoding, TrainingReader
+from ssldata.reading.reader import Encoding, TrainingReader, tiny_pipeline
 from ssldata.store.store import Store
 
-#: Share of a training step spent waiting from which on we call it data-bound.
+#: A training step that waits for a larger share of its time is data-bound.
 BOUND = 0.05
 _WARM_UP = 20
 
 
 def resident_bytes() -> int:
-    """Return the memory of this process, in bytes; where /proc is missing, its highest so far."""
+    """Return the memory of this process, in bytes; its peak so far where there is no /proc."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
@@ -31,19 +32,15 @@ def resident_bytes() -> int:
 
 
 def peak_memory(store: Store, *, batch_size: int) -> int:
-    """Return the megabytes that reading one epoch takes beyond what TensorFlow itself does."""
-    import numpy as np
-
-    from ssldata.reading.reader import tiny_pipeline
-
-    tiny_pipeline()  # what TensorFlow loads at its first use is not ours
+    """Return the megabytes that reading one epoch takes beyond those of TensorFlow itself."""
+    tiny_pipeline()  # do not count what TensorFlow loads on first use
     before = peak = resident_bytes()
     reader = TrainingReader(store, mixture_of(store), batch_size=batch_size)
     for step, batch in enumerate(reader.dataset().take(reader.steps_per_epoch)):
         del batch
         if step % 10 == 0:
             peak = max(peak, resident_bytes())
-    return int(np.ceil((peak - before) / 1e6))
+    return math.ceil((peak - before) / 1e6)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +50,7 @@ class BenchReport:
     Attributes
     ----------
     rows, length, batch_size
-        Of the epoch that was read, bases per row, rows per batch.
+        Rows of the epoch that was read, bases per row, rows per batch.
     direct
         Whether chunks were read without zarr-python.
     codes_per_s, codes_per_cpu_s
@@ -63,8 +60,8 @@ class BenchReport:
     memory_mb
         Growth of the process while reading, in MB.
     step_ms, waiting_ms
-        Of one training step, and how long it waited for its batch (means: what a training takes);
-        None without a model.
+        Mean time of a training step, and how much of it was spent waiting for its batch; None
+        without a model.
     verdict
         ``data-bound`` when a step waits more than 5 % of its time, else ``model-bound``.
     """
@@ -93,7 +90,7 @@ def _speed(reader: TrainingReader, seconds: float) -> tuple[float, float, int]:
         next(batches)
     wall, cpu, rows, peak = time.perf_counter(), time.process_time(), 0, 0
     while time.perf_counter() - wall < seconds:
-        # The last batch of an epoch is smaller, and a small epoch is a batch.
+        # Batches may differ in size: the last one of an epoch is smaller.
         rows += sum(int(next(batches)[0].shape[0]) for _ in range(10))
         peak = max(peak, resident_bytes())
     return rows / (time.perf_counter() - wall), rows / (time.process_time() - cpu), peak
@@ -102,7 +99,7 @@ def _speed(reader: TrainingReader, seconds: float) -> tuple[float, float, int]:
 def _steps(
     reader: TrainingReader, train: Callable[[Any], None], seconds: float
 ) -> tuple[float, float]:
-    """Return the mean time of a step and of its waiting, in seconds."""
+    """Return the mean time of a step and the mean wait for its batch, in seconds."""
     batches = iter(reader.dataset())
     for _ in range(3):  # the first step compiles the model
         train(next(batches))
@@ -132,16 +129,16 @@ def bench(
     seconds: float = 3.0,
     train: Callable[[Any], None] | None = None,
 ) -> BenchReport:
-    """Measure reading, and the waiting of a training step.
+    """Measure how fast a store is read, and how long training steps wait for their batches.
 
     Parameters
     ----------
     store
-        What to read; its training rows of all genomes.
+        What to read: its training rows of all genomes.
     batch_size, context
-        Of the batches.
+        As of :class:`ssldata.reading.reader.TrainingReader`.
     seconds
-        Per measurement.
+        Duration of each measurement.
     train
         Trains on one batch and returns when done.
 
@@ -151,8 +148,6 @@ def bench(
         Rates, memory, waiting, verdict.
     """
     mixture = mixture_of(store)
-    from ssldata.reading.reader import tiny_pipeline
-
     tiny_pipeline()
     before = resident_bytes()
 

@@ -1,4 +1,4 @@
-"""Order + store → arrays: reads the pieces of a window and puts their rows in order. NumPy only."""
+"""Reads the pieces of a window and puts their rows in training order. NumPy only."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssldata.base.errors import ConfigError
-from ssldata.reading.chunk_cache import (
-    ChunkCache,
-)
+from ssldata.reading.chunk_cache import ChunkCache
 from ssldata.reading.epoch_order import Window
 from ssldata.reading.labels import Columns, RowLabels
 from ssldata.reading.mixture import Segment
@@ -31,8 +29,8 @@ def _place_rows(
 ) -> None:
     """Copy rows of a decoded chunk, less `lead` bases on each side, to their places in `out`.
 
-    Every caller has checked every bound. Indices are unsigned because signed ones may be negative
-    in Python, and testing for that at every base costs a factor of ten.
+    Callers have checked every bound. Indices are unsigned because signed ones may be negative in
+    Python, and testing for that at every base makes this ten times slower.
     """
     length = np.uint64(out.shape[1])
     skip = np.uint64(lead)
@@ -56,7 +54,7 @@ def lead_of(length: int, context: int | None) -> int:
     Raises
     ------
     ConfigError
-        More bases are asked for than the store holds, or the difference is odd.
+        `context` is more than the store holds, or the difference is odd.
     """
     if context is None:
         return 0
@@ -88,7 +86,7 @@ def take_rows(
     store
         The store.
     rows
-        (group, row numbers), in the order wanted.
+        (group, int64 row numbers), in the order wanted.
     label
         Label columns, as of :class:`ssldata.reading.labels.RowLabels`.
     context
@@ -119,6 +117,23 @@ def read_window(
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
     """Read a window and return its rows in training order.
 
+    Parameters
+    ----------
+    cache
+        Decoded chunks of the store.
+    window
+        What to read.
+    epoch
+        0, 1, …: the noise of `weights` may depend on it.
+    labels
+        Of the outputs.
+    context
+        Central bases of the stored window; default: all.
+    weights
+        Confidence weights; default: 1.
+    weigh_outputs
+        Return a weight for every label rather than for every row.
+
     Returns
     -------
     codes
@@ -131,7 +146,9 @@ def read_window(
     Raises
     ------
     ConfigError
-        `weights` do not fit the labels.
+        The outputs of `weights` are not those of the labels.
+    StoreError
+        The store is damaged.
     """
     total = len(window.order)
     length = cache.store.group(window.pieces[0].group).length
@@ -152,7 +169,7 @@ def read_window(
         value = labels.of(piece.group, piece.rows)
         values[here] = value
         if weights is not None:
-            # A row weighs by its positive labels, of whichever output.
+            # A row is positive if it is so for any output.
             of = value if weigh_outputs else value.max(axis=1)
             row_weights[here] = weights.of(piece.group, piece.rows, of, epoch)
         if weigh_outputs:

@@ -1,4 +1,4 @@
-"""Stores as ``tf.data.Dataset``. This is the only module of :mod:`ssldata` that imports TensorFlow.
+"""Stores as ``tf.data.Dataset``.
 
 A Python call reads a whole window (some ten thousand rows); TensorFlow cuts it into batches without
 copying. Rows travel as base codes, a quarter of the bytes of one-hot; one-hot is the first layer
@@ -25,8 +25,9 @@ from ssldata.base.errors import ConfigError, CrosslabelError
 from ssldata.base.keyed_random import key_of
 from ssldata.genomes.onehot import N_CODE
 from ssldata.reading.chunk_cache import ChunkCache, cache_for
-from ssldata.reading.epoch_order import EpochOrder, Mixture
+from ssldata.reading.epoch_order import EpochOrder
 from ssldata.reading.labels import Columns, RowLabels
+from ssldata.reading.mixture import Mixture, mixture_of
 from ssldata.reading.read_window import lead_of, read_window, take_rows
 from ssldata.reading.row_weights import Weights
 from ssldata.store.chunk_reader import ChunkReader
@@ -42,7 +43,7 @@ __all__ = [
     "training_dataset",
 ]
 
-#: Chunks per window: enough rows per Python call, few enough to stay in the processor's cache.
+#: Chunks per window: enough rows per Python call, few enough to stay in the CPU cache.
 WINDOW_CHUNKS = 16
 
 #: Base codes uint8 (n, L) → token ids int32 (n, T), always of one width T.
@@ -51,7 +52,7 @@ Tokenizer = Callable[[NDArray[np.uint8]], NDArray[np.int32]]
 
 @dataclass(frozen=True, kw_only=True)
 class Encoding:
-    """How sequences are handed to a model.
+    """How sequences are given to a model.
 
     Attributes
     ----------
@@ -63,12 +64,12 @@ class Encoding:
     unknown
         One-hot value of an N in each of the four columns: 0 or 0.25.
     tokenizer
-        For ``tokens``.
+        For ``tokens``: base codes uint8 (n, L) → int32 (n, T), always of the same width T.
 
     Raises
     ------
     ConfigError
-        Options that contradict each other.
+        An unknown kind, or options that contradict each other.
     """
 
     kind: Literal["codes", "onehot", "tokens"] = "codes"
@@ -91,7 +92,7 @@ class Encoding:
             )
 
     def one_hot(self, codes: tf.Tensor) -> tf.Tensor:
-        """Return one-hot (…, 4) of codes."""
+        """Return codes (…) as one-hot (…, 4)."""
         hot = tf.one_hot(codes, 4, dtype=self.dtype)
         if not self.unknown:
             return hot
@@ -99,7 +100,7 @@ class Encoding:
         return hot + tf.cast(self.unknown, self.dtype) * is_n[..., tf.newaxis]
 
 
-#: What went wrong in reading, newest last; TensorFlow passes on no more than its text.
+#: Errors of reading, newest last; TensorFlow passes on only their text.
 _FAILURES: deque[CrosslabelError] = deque(maxlen=8)
 
 
@@ -113,9 +114,9 @@ def _remembered(call: Callable[..., Any], *arguments: Any) -> Any:
 
 @contextmanager
 def reading_errors() -> Iterator[None]:
-    """Raise what went wrong in reading as it was, not as the error TensorFlow makes of it.
+    """Raise errors of reading as they were, not as TensorFlow wraps them.
 
-    Put it around ``fit`` or a loop over a dataset of this module.
+    For use around ``fit`` or a loop over a dataset of this module.
     """
     _FAILURES.clear()
     try:
@@ -127,7 +128,7 @@ def reading_errors() -> Iterator[None]:
 
 
 class TrainingReader:
-    """Batches for training, epoch after epoch, from any place of the order.
+    """Batches for training, epoch after epoch, from any place in the order.
 
     Parameters
     ----------
@@ -138,8 +139,8 @@ class TrainingReader:
     batch_size
         Rows per batch; the last batch of an epoch may be smaller.
     label
-        Label column; several, in the order of the model's outputs; or None: all of the store. It
-        changes neither which rows come nor their order.
+        Label column; several, in the order of the model's outputs; or None: all of the store.
+        Neither the rows nor their order depend on it.
     context
         Central bases of the stored window; default: all.
     weights
@@ -147,24 +148,30 @@ class TrainingReader:
     weigh_outputs
         Give a weight for every label, (B, outputs): 0 where a label is not known (see
         :func:`ssldata.reading.labels.known_labels`), else the weight of the row or of its output.
-        The loss must be one that takes them, as :class:`.OutputCrossentropy`.
+        The loss must accept them, as :class:`.OutputCrossentropy` does.
     encoding
-        Of the sequences.
+        Of the sequences; default: base codes.
     num_shards, shard
-        Give only one of several parts of every epoch, one for each replica. Together they are the
-        epoch; their sizes differ by one row at most.
+        Give only part `shard` (0, 1, …) of every epoch, one for each of `num_shards` replicas.
+        Together the parts are the epoch; their sizes differ by one row at most.
     drop_remainder
-        Leave out the rows that do not fill the last batch of an epoch, others in each epoch. All
-        shards then have as many batches.
+        Leave out the rows that do not fill the last batch of an epoch, different ones in each
+        epoch. All shards then have equally many batches.
     direct
-        False: read through zarr-python, always.
+        False: always read through zarr-python.
     threads
-        Windows read at the same time; the order does not depend on it.
+        Windows read at the same time; default: half the cores, 1 to 4. The order does not depend
+        on it.
 
     Raises
     ------
     ConfigError
-        An epoch has no batch.
+        An epoch has no batch; the store has no such label column or too few bases for `context`;
+        or the tokenizer gives rows of different widths.
+    StoreError
+        A group of `mixture` is not complete in the store, or (while reading) is damaged.
+    ValueError
+        There is no such shard.
     """
 
     def __init__(
@@ -209,7 +216,7 @@ class TrainingReader:
         self._cache: ChunkCache = cache_for(store, mixture, direct=direct)
         self._orders: dict[int, EpochOrder] = {}
         self._lock = threading.Lock()
-        # Of every epoch alike.
+        # The same in every epoch.
         self._windows = len(self._order(0))
         self.steps_per_epoch = self._order(0).steps
         if not self.steps_per_epoch:
@@ -224,23 +231,23 @@ class TrainingReader:
     def order_key(self) -> int:
         """Identity of the order: rows of the store, mixture, batch size, shard, and chunks."""
         mixture = self.mixture
-        # Of the groups read alone: a genome added to the store does not change their order.
+        # Only of groups that are read: a genome added to the store does not change their order.
         parts: list[int | str] = [self.store.ledger[name]["content"] for name in self._chunks]
         parts += [self.batch_size, *self._shard, *self._chunks.values(), self._window_rows]
         parts += [mixture.seed, str(mixture.ratio), int(mixture.redraw), str(mixture.repeats)]
         parts += [str(mixture.positive_shares), str(mixture.negative_shares), mixture.balance]
         segments = (*mixture.positives, *mixture.negatives)
         parts += [f"{s.group} {s.start} {s.stop} {len(s)}" for s in segments]
-        # Which rows: as many others are another order.
+        # Which rows: other rows of the same number are another order.
         chosen = [s.members for s in segments if s.members is not None]
         parts += [hashlib.sha256(x.tobytes()).hexdigest() for x in (*chosen, *(mixture.loci or ()))]
         parts.append(int(mixture.loci is not None))
         return int(key_of(*parts) >> np.uint64(1))
 
     def state(self, batches: int) -> dict[str, int]:
-        """Return the place after so many batches of the first epoch: a few integers for JSON.
+        """Return the place after `batches` batches since epoch 0: a few integers for JSON.
 
-        tf.data reads ahead of the training, so whoever trains counts the batches it has used.
+        tf.data reads ahead of training, so the caller counts the batches that were used.
         """
         epoch, step = divmod(batches, self.steps_per_epoch)
         return {"epoch": epoch, "step": step, "order": self.order_key}
@@ -256,7 +263,7 @@ class TrainingReader:
         if state["order"] != self.order_key:
             raise ConfigError(
                 f"{self.store.location}: the reader's state is of another store, mixture or batch "
-                f"size (order {state['order']}, now {self.order_key}); start the training anew"
+                f"size (order {state['order']}, now {self.order_key}); restart the training"
             )
         return self.dataset(start_epoch=state["epoch"], start_step=state["step"])
 
@@ -268,16 +275,19 @@ class TrainingReader:
     # -- data --------------------------------------------------------------------------------
 
     def dataset(self, *, start_epoch: int = 0, start_step: int = 0) -> tf.data.Dataset:
-        """Return the endless dataset of (sequence, label (B, outputs), weight) from a place on."""
+        """Return the endless dataset of batches, from any place in the order.
+
+        See :func:`training_dataset` for what a batch is.
+        """
         epoch = start_epoch + start_step // self.steps_per_epoch
         step = start_step % self.steps_per_epoch
         order = self._order(epoch)
         window = order.window_of(step)
-        # Without a smaller last batch the number of rows of a batch is part of its shape.
+        # Where no batch is smaller, the number of rows is part of the static shape.
         whole = self._shard[2] or order.rows % self.batch_size == 0
 
         def cut(*parts: tf.Tensor) -> tf.data.Dataset:
-            # A window is whole batches, but for the last of an epoch: each is cut on its own.
+            # Windows hold whole batches (except the last of an epoch), so each is cut on its own.
             window = tf.data.Dataset.from_tensors(parts)
             return window.rebatch(self.batch_size, drop_remainder=whole)
 
@@ -351,38 +361,81 @@ class TrainingReader:
 
 def training_dataset(
     store: Store,
-    mixture: Mixture,
+    mixture: Mixture | None = None,
     *,
     batch_size: int,
+    label: Columns = 0,
+    context: int | None = None,
+    weights: Weights | None = None,
+    weigh_outputs: bool = False,
+    encoding: Encoding | None = None,
     start_epoch: int = 0,
     start_step: int = 0,
-    **options: Any,
+    num_shards: int = 1,
+    shard: int = 0,
+    drop_remainder: bool = False,
+    direct: bool = True,
+    threads: int | None = None,
 ) -> tuple[tf.data.Dataset, int]:
-    """Return an endless dataset of batches, epoch after epoch, and the batches per epoch.
+    """Return an endless dataset of training batches, epoch after epoch, and the steps per epoch.
+
+    The rows and their order are a pure function of the store, the mixture (with its seed), the
+    batch size, the shard and the start: not of threads, processes or the machine. ::
+
+        dataset, steps = training_dataset(store, mixture_of(store), batch_size=256)
+        model.fit(dataset, steps_per_epoch=steps, epochs=10)
 
     Parameters
     ----------
-    store, mixture, batch_size
-        As :class:`TrainingReader`.
+    store
+        From :func:`ssldata.store.store.open_store`.
+    mixture
+        What to draw from; default: :func:`ssldata.reading.mixture.mixture_of` of the store.
+    batch_size
+        Rows per batch; the last batch of an epoch may be smaller.
     start_epoch, start_step
-        Where to begin: a restored reader continues byte for byte.
-    options
-        Of :class:`TrainingReader`.
+        Where to begin: the dataset continues byte for byte as one that came this far.
+    label, context, weights, weigh_outputs, encoding, num_shards, shard, drop_remainder
+        Which labels, bases, weights, encoding and part of every epoch: see
+        :class:`TrainingReader`.
+    direct, threads
+        How to read, to the same result: see :class:`TrainingReader`.
 
     Returns
     -------
-    tf.data.Dataset
-        (sequence, label float32 (B, outputs), weight float32 (B,)); sequences are codes uint8
-        (B, L) unless another `encoding` is asked for.
-    int
+    dataset : tf.data.Dataset
+        Batches (sequence, label, weight). The sequence is base codes uint8 (B, L), with A C G T N
+        = 0 1 2 3 4, unless `encoding` is given; the label 0 or 1, float32 (B, outputs); the weight
+        float32 (B,), or (B, outputs) with `weigh_outputs`.
+    steps : int
         Batches per epoch.
+
+    Raises
+    ------
+    ConfigError, StoreError, ValueError
+        As :class:`TrainingReader` and :func:`ssldata.reading.mixture.mixture_of`. What is found
+        while batches are read comes wrapped by TensorFlow, except within :func:`reading_errors`.
     """
-    reader = TrainingReader(store, mixture, batch_size=batch_size, **options)
+    reader = TrainingReader(
+        store,
+        mixture or mixture_of(store),
+        batch_size=batch_size,
+        label=label,
+        context=context,
+        weights=weights,
+        weigh_outputs=weigh_outputs,
+        encoding=encoding,
+        num_shards=num_shards,
+        shard=shard,
+        drop_remainder=drop_remainder,
+        direct=direct,
+        threads=threads,
+    )
     return reader.dataset(start_epoch=start_epoch, start_step=start_step), reader.steps_per_epoch
 
 
 def tiny_pipeline() -> None:
-    """Run a pipeline on nothing, so that what TensorFlow loads at its first use is loaded."""
+    """Run a minimal pipeline, so that what TensorFlow loads on first use is loaded."""
     numbers = tf.data.Dataset.range(4).map(
         lambda x: tf.numpy_function(lambda n: n, [x], tf.int64), num_parallel_calls=1
     )
@@ -404,9 +457,9 @@ def rows_dataset(
     Parameters
     ----------
     store, group
-        Where the rows are.
+        Which rows: ``reference`` or ``homologs/<genome>`` of a store.
     start, stop
-        The rows, half-open.
+        Row numbers, 0-based half-open.
     batch_size
         Rows per batch; the last one may be smaller.
     context
@@ -416,6 +469,13 @@ def rows_dataset(
     -------
     tf.data.Dataset
         uint8 (B, L).
+
+    Raises
+    ------
+    ConfigError
+        The store has too few bases for `context`.
+    StoreError
+        The group is not complete in the store, or (while reading) is damaged.
     """
     reader = ChunkReader(store.group(group))
     lead = lead_of(reader.length, context)

@@ -18,19 +18,19 @@ from ssldata.store.store import Store
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """Confidence weights of rows, and the noise that is added to them.
+    """Confidence weights of rows, and the noise added to them.
 
     Attributes
     ----------
     arrays
         Group → float32 (rows of the group,), or (rows, outputs) for a weight per output. Rows of
-        other groups weigh 1.
+        other groups have weight 1.
     noise_sd
         Standard deviation of Gaussian noise, mean 0.
     clip
         Clip noisy weights to [0, 1].
     redraw
-        Draw the noise anew every epoch.
+        Redraw the noise every epoch.
     on_negatives
         Add noise where the label is 0 as well.
     seed
@@ -48,7 +48,7 @@ class Weights:
     def published(
         cls, store: Store, name: str, groups: Sequence[str] | None = None, **options: Any
     ) -> Weights:
-        """Return the weights that were published in a store under `name`.
+        """Return the weights published in a store under `name`.
 
         Parameters
         ----------
@@ -60,7 +60,7 @@ class Weights:
         Raises
         ------
         StoreError
-            There are none, they leave out one of `groups`, or are of other rows.
+            There are none, they do not cover all of `groups`, or belong to other rows.
         """
         return cls(arrays=read_published(store, name, groups), **options)
 
@@ -72,9 +72,9 @@ class Weights:
         Parameters
         ----------
         group, rows
-            Which rows.
+            Group, and int64 row numbers (n,).
         label
-            (n,), or (n, outputs) for weights per output; to tell negatives.
+            (n,), or (n, outputs) for weights per output; negatives are 0.
         epoch
             0, 1, …
 
@@ -86,7 +86,7 @@ class Weights:
         Raises
         ------
         ConfigError
-            There are weights per output, and labels of one output or of another number.
+            There are weights per output, and labels of another number of outputs.
         """
         values = self.arrays.get(group)
         if values is not None and values.ndim == 2 and values.shape[1:] != label.shape[1:]:

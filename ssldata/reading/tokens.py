@@ -1,6 +1,6 @@
 """Base codes → token ids of DNABERT-2, through the model's own ``tokenizer.json``.
 
-This is the only module that imports the ``tokenizers`` library (extra ``dnabert2``).
+The only module that imports the ``tokenizers`` library (extra ``dnabert2``).
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from numpy.typing import NDArray
 from ssldata.base.errors import ConfigError, InputError, MissingInputError
 from ssldata.genomes.onehot import BYTE_OF_CODE
 
-#: Ids of the special tokens, as the published model was trained.
+#: Ids of the special tokens of the published model.
 UNKNOWN_ID, CLS_ID, SEP_ID, PAD_ID, MASK_ID = range(5)
 _SPECIAL = {"[UNK]": UNKNOWN_ID, "[CLS]": CLS_ID, "[SEP]": SEP_ID, "[PAD]": PAD_ID}
 
-#: Fixed widths are multiples of this, which suits vector units.
+#: Fixed widths are multiples of this, for SIMD units.
 _MULTIPLE = 8
 
 
 def tokens_for(length: int) -> int:
-    """Return how many tokens are enough for `length` bases of real DNA, [CLS] and [SEP] included.
+    """Return how many tokens suffice for `length` bases of genomic DNA, with [CLS] and [SEP].
 
-    Real 200 b sequences have 44 tokens on average and 51 at most (4,000 CTCF peaks); 0.3 tokens
-    per base and a multiple of 8 gives 64 there. Runs of N take one token per base and may be cut.
+    200 b sequences have 44 tokens on average and at most 51 (4,000 CTCF peaks); 0.3 tokens per
+    base, rounded up to a multiple of 8, gives 64. Runs of N take a token per base and may be cut.
     """
     return _MULTIPLE * math.ceil((0.3 * length + 2) / _MULTIPLE)
 
@@ -41,9 +41,9 @@ def read_tokenizer(path: Path) -> str:
     Raises
     ------
     MissingInputError
-        No such file.
+        There is no such file.
     InputError
-        Not JSON.
+        It is not JSON.
     """
     if not path.is_file():
         raise MissingInputError(f"{path}: no such file; it lies beside the weights of DNABERT-2")
@@ -63,8 +63,8 @@ class TokenEncoder:
     tokenizer
         Text of a ``tokenizer.json``.
     tokens
-        Width of the ids; longer rows lose their end, but keep [SEP], and are counted in
-        :attr:`truncated`. None: as wide as the longest row of a call.
+        Width of the ids; longer rows lose their end but keep [SEP], and are counted in
+        :attr:`truncated`. None: the width of the longest row of a call.
 
     Attributes
     ----------
@@ -74,9 +74,9 @@ class TokenEncoder:
     Raises
     ------
     ConfigError
-        The library is not installed, or `tokens` leaves no room.
+        The library is not installed, or `tokens` is less than 3.
     InputError
-        Not a tokenizer, or one with other special tokens.
+        The text is not a tokenizer, or one with other special tokens.
     """
 
     def __init__(self, tokenizer: str, *, tokens: int | None = None) -> None:
@@ -96,7 +96,7 @@ class TokenEncoder:
             self._tokenizer: Any = Tokenizer.from_str(tokenizer)
         except Exception as exc:  # the library raises bare Exception for any text it cannot use
             raise InputError(f"the text of the tokenizer cannot be used: {exc}") from exc
-        # Padding and cutting are done here, where rows can be counted.
+        # Rows are padded and truncated here, where they can be counted.
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         found = {name: self._tokenizer.token_to_id(name) for name in _SPECIAL}
@@ -108,17 +108,17 @@ class TokenEncoder:
 
     @property
     def vocabulary(self) -> int:
-        """Number of tokens."""
+        """Number of tokens of the vocabulary."""
         return int(self._tokenizer.get_vocab_size())
 
     @property
     def dtype(self) -> np.dtype[np.int32]:
-        """Type of the ids."""
+        """Data type of the ids."""
         return np.dtype(np.int32)
 
     @property
     def counts(self) -> dict[str, int]:
-        """Rows, cut rows and [UNK] tokens so far, for the record of a run."""
+        """Rows, truncated rows and [UNK] tokens so far, for the record of a run."""
         return {"rows": self.rows, "truncated": self.truncated, "unknown": self.unknown}
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -140,7 +140,7 @@ class TokenEncoder:
         Raises
         ------
         TypeError
-            `codes` is no uint8 array of two dimensions (ids could be mistaken for codes).
+            `codes` is not a uint8 array of two dimensions (ids could be mistaken for codes).
         """
         codes = np.asarray(codes)
         if codes.dtype != np.uint8 or codes.ndim != 2:
@@ -159,9 +159,9 @@ class TokenEncoder:
         Parameters
         ----------
         sequences
-            DNA as text, of any lengths.
+            DNA as text, of any length.
         upper
-            Upper-case first. The tokenizer knows no lower-case letter: each would be [UNK].
+            Convert to upper case first: the tokenizer turns lower-case letters into [UNK].
 
         Returns
         -------

@@ -1,18 +1,19 @@
 """A store in other formats, for other trainers: TFRecord, Parquet, FASTA + BED.
 
 One file per genome and split (train, validation, test), with the rows in the order of the store.
+TensorFlow writes TFRecord and pyarrow writes Parquet; both are imported when needed.
 """
 
 from __future__ import annotations
 
+import errno
 import gzip
-import struct
-import zlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from ssldata.base.errors import ConfigError
 from ssldata.base.files import atomic_path, write_text_atomic
 from ssldata.base.progress import NoProgress, Progress
 from ssldata.genomes.onehot import BYTE_OF_CODE, one_hot
-from ssldata.store.chunk_reader import ChunkReader, crc32c
+from ssldata.store.chunk_reader import ChunkReader
 from ssldata.store.store import HOMOLOGUES, REFERENCE, RowGroup, Store
 
 Format = Literal["tfrecord", "parquet", "bed"]
@@ -35,7 +36,7 @@ _COORDINATES = ("contig", "start", "end", "strand", "label", "weight")
 
 @dataclass(frozen=True, eq=False)
 class _Block:
-    """Some rows of one group: numbers, codes (n, L) and the columns."""
+    """Consecutive rows of one group, from row `first`: codes (n, L) and columns."""
 
     genome: str
     first: int
@@ -79,81 +80,24 @@ def _rows(store: Store, name: str, split: str) -> int:
 # -- TFRecord ------------------------------------------------------------------------------------
 
 
-def _varint(value: int) -> bytes:
-    result = bytearray()
-    while value > 0x7F:
-        result.append(value & 0x7F | 0x80)
-        value >>= 7
-    result.append(value)
-    return bytes(result)
+def _examples(block: _Block) -> Iterator[bytes]:
+    """Yield every row of a block as a serialised ``tf.train.Example``."""
+    import tensorflow as tf
 
-
-def _field(number: int, content: bytes) -> bytes:
-    """Return a length-delimited field of a protocol buffer."""
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
-
-
-def _feature(name: str, kind: int, values: bytes) -> bytes:
-    """Return an entry of ``Features.feature``; kinds: 1 bytes, 2 packed floats, 3 packed int64."""
-    feature = _field(kind, _field(1, values))
-    return _field(1, _field(1, name.encode()) + _field(2, feature))
-
-
-def example(
-    *, sequence: bytes, label: Sequence[float], weight: float, integers: Mapping[str, int]
-) -> bytes:
-    """Return a serialised ``tf.train.Example``.
-
-    Parameters
-    ----------
-    sequence
-        Raw bytes of the feature ``sequence``.
-    label, weight
-        Float features.
-    integers
-        Other features; negative values are written as two's complement, as int64 is.
-    """
-    parts = [
-        _feature("sequence", 1, sequence),
-        _feature("label", 2, struct.pack(f"<{len(label)}f", *label)),
-        _feature("weight", 2, struct.pack("<f", weight)),
-    ]
-    parts += [
-        _feature(name, 3, _varint(value & 0xFFFFFFFFFFFFFFFF)) for name, value in integers.items()
-    ]
-    return _field(1, b"".join(parts))
-
-
-def _masked_crc(data: bytes) -> bytes:
-    # https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details
-    value = crc32c(data)
-    return struct.pack("<I", ((value >> 15 | value << 17) + 0xA282EAD8) & 0xFFFFFFFF)
-
-
-def _framed(record: bytes) -> bytes:
-    length = struct.pack("<Q", len(record))
-    return length + _masked_crc(length) + record + _masked_crc(record)
-
-
-def _tfrecord(blocks: Iterable[_Block], handle: BinaryIO, *, compress: bool) -> None:
-    packer = zlib.compressobj() if compress else None
-    for block in blocks:
-        hot = one_hot(block.codes)
-        columns = {key: values.tolist() for key, values in block.columns.items()}
-        records = b"".join(
-            _framed(
-                example(
-                    sequence=hot[i].tobytes(),
-                    label=columns["label"][i],
-                    weight=columns["weight"][i],
-                    integers={key: columns[key][i] for key in ("contig", "start", "end", "strand")},
-                )
-            )
-            for i in range(len(block))
-        )
-        handle.write(packer.compress(records) if packer else records)
-    if packer:
-        handle.write(packer.flush())
+    feature = tf.train.Feature
+    hot = one_hot(block.codes)
+    columns = {key: values.tolist() for key, values in block.columns.items()}
+    for i in range(len(block)):
+        label, weight = columns["label"][i], [columns["weight"][i]]
+        features = {
+            "sequence": feature(bytes_list=tf.train.BytesList(value=[hot[i].tobytes()])),
+            "label": feature(float_list=tf.train.FloatList(value=label)),
+            "weight": feature(float_list=tf.train.FloatList(value=weight)),
+        }
+        for key in ("contig", "start", "end", "strand"):
+            features[key] = feature(int64_list=tf.train.Int64List(value=[columns[key][i]]))
+        example = tf.train.Example(features=tf.train.Features(feature=features))
+        yield example.SerializeToString(deterministic=True)
 
 
 def export_tfrecord(
@@ -167,20 +111,41 @@ def export_tfrecord(
     """Write the rows of one split as one TFRecord file.
 
     A record is a ``tf.train.Example`` with ``sequence`` (bytes of uint8 one-hot (L, 4)), ``label``
-    (a float per experiment), ``weight``, ``contig`` (number), ``start``, ``end``, ``strand``.
+    (a float per experiment), ``weight``, ``contig`` (number), ``start``, ``end`` (0-based
+    half-open), ``strand`` (1 or -1). Equal rows give equal files.
 
     Parameters
     ----------
-    store, groups, split
-        Which rows: groups as ``reference`` and ``homologs/<genome>``.
+    store
+        What to write.
     path
-        The file.
+        The file; it appears whole or not at all.
+    groups
+        ``reference`` and ``homologs/<genome>``, in the order of the file.
+    split
+        ``train``, ``validation`` or ``test``.
     compression
-        Of the file; the reader has to be told.
+        Of the file; readers need to know it.
+
+    Raises
+    ------
+    StoreError
+        There is no such group.
+    OSError
+        The disk is full, or the folder cannot be written to.
     """
-    with atomic_path(path) as temporary, temporary.open("wb") as handle:
-        blocks = (block for name in groups for block in _blocks(store, name, split))
-        _tfrecord(blocks, handle, compress=compression == "ZLIB")
+    import tensorflow as tf
+
+    try:
+        with atomic_path(path) as temporary:
+            temporary.touch()  # without permission, fails with the error of Python
+            with tf.io.TFRecordWriter(str(temporary), compression) as writer:
+                for name in groups:
+                    for block in _blocks(store, name, split):
+                        for record in _examples(block):
+                            writer.write(record)
+    except tf.errors.ResourceExhaustedError as exc:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from exc
 
 
 # -- Parquet -------------------------------------------------------------------------------------
@@ -239,7 +204,7 @@ def _bed(path: Path, blocks: Iterable[_Block], experiments: Sequence[str]) -> No
         atomic_path(fasta) as temporary_fasta,
         temporary_bed.open("wb") as bed,
         temporary_fasta.open("wb") as raw,
-        # Without a name and a time in its header, equal rows give equal files.
+        # No name and no time in the header, so that equal rows give equal files.
         gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0, compresslevel=6) as packed,
     ):
         names = ["chrom", "start", "end", "name", "score", "strand", *experiments]
@@ -287,25 +252,25 @@ def export_store(
     store
         What to write.
     folder
-        Where to.
+        Where to write it.
     kind
-        The format.
+        ``tfrecord``, ``parquet`` or ``bed``.
     groups
         ``reference`` and ``homologs/<genome>``; default: all complete ones.
     splits
         Some of ``train``, ``validation``, ``test``.
     progress
-        Told of every file.
+        Progress reporter; advances by one per file.
 
     Returns
     -------
     list of dict
-        file, group, split, rows, bytes of every file.
+        ``file``, ``group``, ``split``, ``rows``, ``bytes`` of every file.
 
     Raises
     ------
     ConfigError
-        An unknown format or split, or Parquet without its package.
+        An unknown format or split, or Parquet without pyarrow.
     StoreError
         There is no such group.
     """
@@ -352,7 +317,7 @@ def export_store(
 
 
 def _card(store: Store, kind: Format, report: Sequence[Mapping[str, Any]]) -> str:
-    """Return the page that goes with the files."""
+    """Return the README that goes with the files."""
     group = store.group(REFERENCE)
     about = (
         f"Store content `{store.digest}`; experiments {', '.join(store.experiments)}; "

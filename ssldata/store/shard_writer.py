@@ -1,34 +1,24 @@
-"""Whole shards of sequences, packed chunk by chunk: memory for two chunks, not for a shard.
+"""Whole shards of sequences, compressed chunk by chunk: memory for two chunks, not for a shard.
 
 The bytes are those zarr-python would write (a test compares them); written here because
-zarr-python holds some sixteen copies of a shard and takes four times the processor time.
+zarr-python holds some sixteen copies of a shard and takes four times the CPU time.
 
 Sharding: https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/index.html
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections.abc import Callable, Iterator
-from typing import Literal
+from collections.abc import Callable
 
+import google_crc32c
 import numpy as np
-from numcodecs import blosc
 from numpy.typing import NDArray
 
 from ssldata.base.errors import StoreError
 from ssldata.base.files import atomic_path
-from ssldata.store.chunk_reader import Layout, crc32c
-
-#: Array → (Blosc compressor, level, bytes of a block; 0: Blosc chooses); the shuffle is by bits.
-#: Blosc would choose blocks of 32 KB for zstd, whose start costs a third of packing and unpacking.
-CODECS: dict[str, tuple[Literal["lz4", "zstd"], int, int]] = {
-    "sequence": ("zstd", 1, 2**18),
-    "sequence_codes": ("lz4", 5, 0),
-}
-#: Index entry of a chunk that is all zeros and therefore not stored.
-_ABSENT = 2**64 - 1
+from ssldata.store.chunk_reader import ABSENT, Layout
+from ssldata.store.compression import SEQUENCE_CODECS, decompress
 
 
 def _words() -> dict[int, NDArray[np.unsignedinteger]]:
@@ -41,19 +31,8 @@ def _words() -> dict[int, NDArray[np.unsignedinteger]]:
 _WORDS = _words()
 
 
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Keep Blosc from several threads, which would write blocks in the order they finish."""
-    before = blosc.use_threads
-    blosc.use_threads = False
-    try:
-        yield
-    finally:
-        blosc.use_threads = before
-
-
 def expand(codes: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
-    """Write one-hot rows of base codes into memory that is used again.
+    """Write one-hot rows of base codes into `out`.
 
     Parameters
     ----------
@@ -69,7 +48,7 @@ def expand(codes: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
 
 
 def copy(codes: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
-    """Write base codes into memory that is used again: the counterpart of :func:`expand`."""
+    """Write base codes into `out`: the counterpart of :func:`expand`."""
     out[...] = codes
 
 
@@ -80,7 +59,7 @@ def pack_shard(
     codes: NDArray[np.uint8],
     fill: Callable[[NDArray[np.uint8], NDArray[np.uint8]], None],
 ) -> None:
-    """Write one shard of an array whole, and check that it unpacks to what went in.
+    """Write one shard of an array whole, and check that it decompresses to what went in.
 
     Parameters
     ----------
@@ -98,15 +77,15 @@ def pack_shard(
     Raises
     ------
     StoreError
-        It reads back other than written.
+        It does not read back as written.
     """
     shape = (layout.chunk_rows, *layout.shape[1:])
     chunk, again = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
-    name, level, block = CODECS[array]
+    codec = SEQUENCE_CODECS[array]
     path = layout.file(shard)
-    index = np.full((layout.chunks_per_file, 2), _ABSENT, "<u8")
+    index = np.full((layout.chunks_per_file, 2), ABSENT, "<u8")
     digest, offset = hashlib.sha256(), 0
-    with atomic_path(path) as temporary, one_thread():
+    with atomic_path(path) as temporary:
         with temporary.open("wb") as handle:
             for number, first in enumerate(range(0, len(codes), layout.chunk_rows)):
                 rows = codes[first : first + layout.chunk_rows]
@@ -114,23 +93,16 @@ def pack_shard(
                 chunk[len(rows) :] = 0
                 if not chunk.any():
                     continue
-                packed = blosc.compress(
-                    chunk,
-                    name.encode(),
-                    level,
-                    shuffle=blosc.BITSHUFFLE,
-                    blocksize=block,
-                    typesize=1,
-                )
-                blosc.decompress(packed, again)
+                packed = codec.compress(chunk)
+                decompress(packed, again)
                 if not np.array_equal(chunk, again):
-                    raise StoreError(f"{path}: chunk {number} unpacks to other than was packed")
+                    raise StoreError(f"{path}: chunk {number} does not decompress as compressed")
                 handle.write(packed)
                 digest.update(packed)
                 index[number] = offset, len(packed)
                 offset += len(packed)
             tail = index.tobytes()
-            tail += crc32c(tail).to_bytes(4, "little")
+            tail += google_crc32c.value(tail).to_bytes(4, "little")
             handle.write(tail)
             digest.update(tail)
         if offset == 0:
@@ -138,6 +110,6 @@ def pack_shard(
             temporary.write_bytes(b"")
         with temporary.open("rb") as handle:
             if offset and hashlib.file_digest(handle, "sha256").digest() != digest.digest():
-                raise StoreError(f"{path}: reads back other than written")
+                raise StoreError(f"{path}: does not read back as written")
     if offset == 0:
         path.unlink()

@@ -1,9 +1,9 @@
 """Writing a store: lock, ledger, columns, whole shards.
 
-The order makes a killed build harmless: the ledger says ``writing`` before anything of a group
-exists and ``complete`` after everything of it was written and read back; readers use complete
-groups only. Each change of the ledger is one rename of the root ``zarr.json``, which carries the
-consolidated metadata as well.
+The order makes a killed build harmless: a group is ``writing`` in the ledger before anything of it
+exists, and ``complete`` after everything of it was written, read back and flushed to the disk;
+readers use complete groups only. Each change of the ledger is one rename of the root
+``zarr.json``, which holds the consolidated metadata as well.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from ssldata.base.files import atomic_path
 from ssldata.base.locks import exclusive_lock
 from ssldata.store.chunk_reader import layout_of
 from ssldata.store.column_writer import put_group, write_column
-from ssldata.store.shard_writer import CODECS, copy, expand, pack_shard
+from ssldata.store.compression import SEQUENCE_CODECS
+from ssldata.store.shard_writer import copy, expand, pack_shard
 from ssldata.store.store import (
     ATTRIBUTE,
     COMPLETE,
@@ -48,17 +49,17 @@ from ssldata.store.store import (
 CHUNK_BYTES = 4_194_304
 #: Chunks per shard: 16 times fewer files, and one task writes one shard.
 CHUNKS_PER_SHARD = 16
-#: Ends of the names of what a killed writer leaves: half-written files, half-deleted folders.
+#: Suffixes of what a killed writer leaves: half-written files, half-deleted folders.
 _PARTIAL, _DELETING = ".partial", ".deleting"
-#: What consolidated metadata say of themselves. Not yet part of the v3 specification, but every
+#: Header of consolidated metadata. They are not yet part of the v3 specification, but every
 #: zarr-python and xarray reads them; without them a store behind plain HTTP looks empty.
 _CONSOLIDATED = {"kind": "inline", "must_understand": False}
-#: Files handed to the disk at a time; each wait is mostly idle.
+#: Files flushed to the disk at a time; the threads mostly wait.
 _SYNC_THREADS = 8
 
 
 def chunk_rows(length: int) -> int:
-    """Return rows per chunk: the largest power of two whose one-hot form fits ``CHUNK_BYTES``."""
+    """Return rows per chunk: the largest power of two whose one-hot form fits `CHUNK_BYTES`."""
     return 1 << (max(1, CHUNK_BYTES // (4 * length)).bit_length() - 1)
 
 
@@ -85,7 +86,7 @@ def writer_lock(path: Path) -> Iterator[None]:
 
 
 def remove_tree(path: Path) -> None:
-    """Delete a folder so that a kill half-way never leaves half of it under its name."""
+    """Delete a folder; if killed half-way, none of it is left under its name."""
     if path.exists():
         doomed = path.with_name(f".{path.name}.{os.getpid()}{_DELETING}")
         shutil.rmtree(doomed, ignore_errors=True)
@@ -94,7 +95,7 @@ def remove_tree(path: Path) -> None:
 
 
 def sweep_tree(path: Path) -> None:
-    """Delete what killed writers left below a folder, whose one writer we must be."""
+    """Delete what killed writers left below a folder; the caller must be its only writer."""
     for pattern in (f"*{_PARTIAL}", f".*{_DELETING}"):
         for item in sorted(path.rglob(pattern)):
             if item.is_dir():
@@ -104,9 +105,9 @@ def sweep_tree(path: Path) -> None:
 
 
 def sync_tree(path: Path) -> None:
-    """Wait until every file and folder below `path` is on the disk (fsync).
+    """Flush `path`, everything below it and its parent folder to the disk (fsync).
 
-    Without it a power cut after the ledger said ``complete`` could leave chunks missing, which
+    Otherwise a power cut after the ledger entry ``complete`` could leave chunks missing, which
     read as zeros.
     """
     with ThreadPoolExecutor(_SYNC_THREADS) as threads:
@@ -122,27 +123,22 @@ def _flush(item: Path) -> None:
 
 
 def _is_leftover(path: Path) -> bool:
-    """Return whether a folder holds nothing but what a killed writer leaves."""
+    """Return whether a folder holds only what a killed writer leaves."""
     return path.is_dir() and all(
         item.name.endswith((_PARTIAL, _DELETING)) for item in path.iterdir()
     )
 
 
 def _consolidated(file: Path) -> dict[str, Any]:
-    """Return the metadata of a node as the root repeats them, in the way of zarr-python."""
+    """Return the metadata of a node as zarr-python consolidates them into the root."""
     node: dict[str, Any] = json.loads(file.read_bytes())
     if node["node_type"] == "group":
         node["consolidated_metadata"] = {**_CONSOLIDATED, "metadata": {}}
     return node
 
 
-def _sequence_codec(array: str) -> BloscCodec:
-    name, level, block = CODECS[array]
-    return BloscCodec(cname=name, clevel=level, shuffle="bitshuffle", typesize=1, blocksize=block)
-
-
 class StoreWriter:
-    """The write side of one local store. Use it while holding :func:`writer_lock`."""
+    """Writes one local store. Use it while holding :func:`writer_lock`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -155,7 +151,7 @@ class StoreWriter:
         Raises
         ------
         StoreError
-            The path holds something that is not a store of ours.
+            The path holds something other than a crosslabel store.
         """
         attributes = read_root_attributes(self.path)
         if attributes is None and self.path.exists() and not _is_leftover(self.path):
@@ -163,6 +159,12 @@ class StoreWriter:
                 f"{self.path}: holds something that is not a crosslabel store; "
                 "move it away or set another 'store.path'"
             )
+        return attributes
+
+    def _existing_attributes(self) -> dict[str, Any]:
+        attributes = self.attributes()
+        if attributes is None:
+            raise StoreError(f"{self.path}: no store to write to")
         return attributes
 
     def create(self, settings: Mapping[str, Any]) -> None:
@@ -175,7 +177,7 @@ class StoreWriter:
         return dict((self.attributes() or {"ledger": {}})["ledger"])
 
     def sweep(self) -> None:
-        """Delete what killed writers left behind, and finish removals that were cut."""
+        """Delete what killed writers left behind, and finish interrupted removals."""
         for item in self.path.parent.glob(f".{self.path.name}.*{_DELETING}"):
             shutil.rmtree(item, ignore_errors=True)
         sweep_tree(self.path)
@@ -186,7 +188,7 @@ class StoreWriter:
         self._sweep_weights()
 
     def _mend_homologues(self) -> None:
-        """Make the metadata of the folder of genomes anew where they are lost: they say nothing."""
+        """Rewrite lost metadata of the folder of genomes: they hold no information."""
         file = self.path / HOMOLOGUES / "zarr.json"
         if not file.parent.is_dir():
             return
@@ -197,13 +199,13 @@ class StoreWriter:
             put_group(file.parent, {})
 
     def _sweep_weights(self) -> None:
-        """Delete weights that are not announced, and folders of weights that are empty."""
-        said = (self.attributes() or {}).get(WEIGHTS, {})
+        """Delete weights without an entry, and folders of weights that are empty."""
+        entries = (self.attributes() or {}).get(WEIGHTS, {})
         for folder in sorted(self.path.glob(f"{HOMOLOGUES}/*/{WEIGHTS}")):
             group = str(folder.parent.relative_to(self.path))
             for item in [*folder.iterdir(), folder]:
                 inner = item if item.is_file() else item / "zarr.json"
-                if not belongs(inner.relative_to(folder.parent), group, said):
+                if not belongs(inner.relative_to(folder.parent), group, entries):
                     remove_tree(item) if item.is_dir() else item.unlink()
 
     def _commit(self, attributes: Mapping[str, Any]) -> None:
@@ -212,7 +214,7 @@ class StoreWriter:
             name for name, entry in attributes["ledger"].items() if entry["status"] == COMPLETE
         }
         nodes: dict[str, Any] = {}
-        # Groups on the way to a complete one ("homologs"), what belongs to it, and the sources.
+        # Parents of complete groups ("homologs"), what belongs to the groups, and the sources.
         for name in sorted(complete | ({"sources"} if REFERENCE in complete else set())):
             parts = name.split("/")
             folders = [self.path.joinpath(*parts[:i]) for i in range(1, len(parts))]
@@ -238,7 +240,7 @@ class StoreWriter:
         _flush(self.path)
 
     def set_entry(self, name: str, entry: Mapping[str, Any] | None) -> None:
-        """Put one entry into the ledger (None: take it out)."""
+        """Put one entry into the ledger (None: remove it)."""
         self.set_entries({name: entry})
 
     def set_entries(
@@ -246,10 +248,8 @@ class StoreWriter:
         entries: Mapping[str, Mapping[str, Any] | None],
         settings: Mapping[str, Any] | None = None,
     ) -> None:
-        """Put entries into the ledger (None: take it out) and root attributes, in one change."""
-        attributes = self.attributes()
-        if attributes is None:
-            raise StoreError(f"{self.path}: no store to write to")
+        """Put entries into the ledger (None: remove it) and root attributes, in one change."""
+        attributes = self._existing_attributes()
         ledger = dict(attributes["ledger"])
         for name, entry in entries.items():
             if entry is None:
@@ -265,29 +265,28 @@ class StoreWriter:
 
     def announce_weights(self, name: str, entry: Mapping[str, Any] | None) -> None:
         """Let readers see weights whose arrays are on the disk (None: hide them)."""
-        attributes = self.attributes()
-        if attributes is None:
-            raise StoreError(f"{self.path}: no store to write to")
-        said = dict(attributes.get(WEIGHTS, {}))
-        said.pop(name, None)
+        attributes = self._existing_attributes()
+        # Without weights the root is byte for byte what it was before there were any.
+        entries = dict(attributes.pop(WEIGHTS, {}))
+        entries.pop(name, None)
         if entry is not None:
-            said[name] = dict(entry)
-        attributes.pop(WEIGHTS, None)
-        # A store without weights is byte for byte what it was before it had any.
-        self._commit({**attributes, **({WEIGHTS: dict(sorted(said.items()))} if said else {})})
+            entries[name] = dict(entry)
+        if entries:
+            attributes[WEIGHTS] = dict(sorted(entries.items()))
+        self._commit(attributes)
 
     def withdraw_weights(self, name: str) -> None:
-        """Delete weights. Cut half-way, :meth:`sweep` finishes it; no reader sees them."""
+        """Delete weights. If interrupted, :meth:`sweep` finishes it; no reader sees them."""
         self.announce_weights(name, None)
         self._sweep_weights()
 
     # -- groups ------------------------------------------------------------------------------
 
     def begin(self, name: str, digest: str) -> None:
-        """Announce a group in the ledger and clear what an earlier attempt left of it.
+        """Enter a group as ``writing`` in the ledger and delete what an earlier attempt left.
 
-        What a repair has noted of a group it took out stays until the group is whole again: cut
-        meanwhile, the repair goes on and does not begin the whole store anew.
+        An entry ``writing`` of the same digest is kept as it is: a repair notes in it what it
+        removed, and if interrupted continues from there rather than rebuilding the whole store.
         """
         entry = self.ledger().get(name, {})
         if (entry.get("status"), entry.get("digest")) != (WRITING, digest):
@@ -298,14 +297,14 @@ class StoreWriter:
         self, name: str, entry: Mapping[str, Any], *, settings: Mapping[str, Any] | None = None
     ) -> None:
         """Put the entry of a whole group into the ledger, after all its bytes are on the disk."""
-        sweep_tree(self.path / name)  # what workers that died left; others did their tasks
+        sweep_tree(self.path / name)  # left by workers that died; others took over their tasks
         sync_tree(self.path / name)
         if (self.path / "sources").is_dir() and name == REFERENCE:
             sync_tree(self.path / "sources")
         self.set_entries({name: entry}, settings)
 
     def remove(self, name: str) -> None:
-        """Delete a group. Cut half-way, :meth:`sweep` finishes it; no reader sees it meanwhile."""
+        """Delete a group. If interrupted, :meth:`sweep` finishes it; no reader sees it."""
         self.set_entry(name, {"status": REMOVING})
         remove_tree(self.path / name)
         self.set_entry(name, None)
@@ -318,18 +317,28 @@ class StoreWriter:
         dims: Mapping[str, tuple[str, ...]],
         attributes: Mapping[str, Any] | None = None,
     ) -> str:
-        """Write small arrays of a group whole and return the sha256 of their contents.
+        """Write small arrays of a group whole.
 
         Parameters
         ----------
         name
             Path of the group; parents are made.
         arrays
-            Name → array; the first axis is the row.
+            Name → array of integers or floats; the first axis is the row.
         dims
             Name → dimension names, for xarray.
         attributes
             Of the group.
+
+        Returns
+        -------
+        str
+            sha256 of the contents, as :func:`ssldata.store.store.arrays_digest`.
+
+        Raises
+        ------
+        StoreError
+            An array does not read back as written.
         """
         for parent in reversed(Path(name).parents[:-1]):
             put_group(self.path / parent, {})
@@ -339,47 +348,49 @@ class StoreWriter:
         return arrays_digest(arrays)
 
     def create_sequences(self, name: str, *, rows: int, length: int, codes: bool) -> None:
-        """Make the (empty) sequence arrays of a group, chunked and sharded."""
+        """Make the (empty) sequence arrays of a group, chunked and sharded.
+
+        Parameters
+        ----------
+        name
+            Path of the group, which exists.
+        rows, length
+            Rows of the group, and bases per row.
+        codes
+            Also make ``sequence_codes`` (rows, length), beside ``sequence`` (rows, length, 4).
+        """
         group = zarr.open_group(self.path / name, mode="r+", use_consolidated=False)
         chunk = chunk_rows(length)
-        shard = chunk * CHUNKS_PER_SHARD
-        group.create_array(
-            "sequence",
-            shape=(rows, length, 4),
-            dtype="uint8",
-            chunks=(chunk, length, 4),
-            shards=(shard, length, 4),
-            compressors=_sequence_codec("sequence"),
-            fill_value=0,
-            dimension_names=("row", "position", "base"),
-        )
+        shapes: dict[str, tuple[int, ...]] = {"sequence": (length, 4)}
         if codes:
+            shapes["sequence_codes"] = (length,)
+        for array, shape in shapes.items():
             group.create_array(
-                "sequence_codes",
-                shape=(rows, length),
+                array,
+                shape=(rows, *shape),
                 dtype="uint8",
-                chunks=(chunk, length),
-                shards=(shard, length),
-                compressors=_sequence_codec("sequence_codes"),
+                chunks=(chunk, *shape),
+                shards=(chunk * CHUNKS_PER_SHARD, *shape),
+                compressors=BloscCodec(**SEQUENCE_CODECS[array].configuration()),
                 fill_value=0,
-                dimension_names=("row", "position"),
+                dimension_names=("row", "position", "base")[: 1 + len(shape)],
             )
 
 
-def _without_rows(said: Mapping[str, Any], group: str) -> dict[str, Any]:
-    """Return what is said of weights when a group goes: its arrays do, even if it comes back."""
-    said = json.loads(json.dumps(said))
-    for entry in said.values():
+def _without_rows(entries: Mapping[str, Any], group: str) -> dict[str, Any]:
+    """Return the entries of weights once a group is gone: its weights are, even if it returns."""
+    entries = json.loads(json.dumps(entries))
+    for entry in entries.values():
         if group in entry["groups"]:
             entry["groups"][group]["rows"] = ""
-    return dict(said)
+    return dict(entries)
 
 
 def write_shard(path: Path, name: str, shard: int, codes: NDArray[np.uint8]) -> str:
-    """Write one whole shard of a group's sequences, read it back, return the sha256 of its codes.
+    """Write one whole shard of a group's sequences and check that it reads back.
 
-    Tasks that wrote part of a shard would each rewrite it whole and lose the others' rows without
-    an error, so anything else than a whole shard is refused.
+    Tasks that wrote part of a shard would each rewrite it whole and silently lose the rows of the
+    others, so anything other than a whole shard is refused.
 
     Parameters
     ----------
@@ -389,6 +400,17 @@ def write_shard(path: Path, name: str, shard: int, codes: NDArray[np.uint8]) -> 
         Number of the shard.
     codes
         uint8 (rows of the shard, length) base codes.
+
+    Returns
+    -------
+    str
+        sha256 of the codes.
+
+    Raises
+    ------
+    StoreError
+        Not the rows of a whole shard; an array that is missing or of another layout; or a shard
+        that does not read back as written.
     """
     for array, fill in (("sequence", expand), ("sequence_codes", copy)):
         folder = path / name / array
@@ -402,7 +424,7 @@ def write_shard(path: Path, name: str, shard: int, codes: NDArray[np.uint8]) -> 
         if codes.shape != expected:
             raise StoreError(
                 f"{path}/{name}: shard {shard} takes {expected[0]} rows of {expected[1]} b, "
-                f"got {codes.shape}"
+                f"found {codes.shape}"
             )
         pack_shard(layout, array, shard, codes, fill)
     return codes_digest(codes)

@@ -1,7 +1,7 @@
-"""Logs of a run that people watch: CSV and TensorBoard always, trackers when asked for.
+"""Logs for watching a run: CSV and TensorBoard always, trackers if configured.
 
-The history as CSV is part of what a run gives. The others are not: the same run twice has the same
-model and history, and logs of other times and speeds.
+The history as CSV is part of the result of a run. The other logs are not: they record times and
+speeds, which differ between two runs that give the same model and history.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ HISTORY = ("phase", "epoch", "loss", "val_loss", "val_aupr", "learning_rate")
 def write_history(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
     """Write the epochs of a run as CSV, one line each, whole or not at all.
 
-    Equal numbers give equal files; what is no column of :data:`HISTORY` is left out.
+    Equal numbers give equal files; only the columns of :data:`HISTORY` are written.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, HISTORY, lineterminator="\n", extrasaction="ignore")
@@ -41,14 +41,15 @@ def write_history(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
 def tensorboard_log(folder: Path) -> Iterator[EpochLog]:
     """Write event files of one fit: a scalar per epoch for every number of its record.
 
-    The folder is written anew each time, the epochs already done first: of a run that was killed
-    it may hold epochs that are done again.
+    The folder is rewritten each time, starting with the epochs already done: that of a killed run
+    may hold epochs that are now repeated. Summaries are written with ``tf.summary.write`` because
+    ``tf.summary.scalar`` and Keras's TensorBoard callback need the package tensorboard, which
+    event files do not (TensorFlow 2.21 no longer installs it).
     """
     import tensorflow as tf
 
     shutil.rmtree(folder, ignore_errors=True)
     writer = tf.summary.create_file_writer(str(folder))
-    # As tf.summary.scalar does it, which needs the package tensorboard; event files do not.
     plugin = tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars")
     metadata = tf.compat.v1.SummaryMetadata(plugin_data=plugin, data_class="DATA_CLASS_SCALAR")
     written = 0
@@ -76,7 +77,7 @@ class RunLogs:
     Attributes
     ----------
     folder
-        Of the event files, a folder in it for every phase.
+        Of the event files, with a folder for every phase.
     trackers
         Opened by :func:`sslmodels.runs.trackers.tracked`.
     """

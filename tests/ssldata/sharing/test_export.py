@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import importlib.util
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,8 @@ from small_store import LENGTH, write_store
 from flows.cli import main
 from ssldata.base.errors import ConfigError
 from ssldata.genomes.onehot import decode, one_hot
-from ssldata.sharing.export import SPLITS, example, export_store, export_tfrecord
+from ssldata.sharing import export
+from ssldata.sharing.export import SPLITS, export_store, export_tfrecord
 from ssldata.store.store import Store
 
 ROWS = {
@@ -91,22 +94,16 @@ def test_tfrecord_is_parsed_in_batches(store: Store, tmp_path: Path) -> None:
     assert parsed["label"].shape == (78, 2)
 
 
-def test_an_example_is_what_tensorflow_writes() -> None:
-    ours = example(sequence=b"\x00\x01" * 300, label=[1.0, 0.5], weight=0.25, integers={"x": -7})
-    theirs = tf.train.Example(
-        features=tf.train.Features(
-            feature={
-                "sequence": tf.train.Feature(
-                    bytes_list=tf.train.BytesList(value=[b"\x00\x01" * 300])
-                ),
-                "label": tf.train.Feature(float_list=tf.train.FloatList(value=[1.0, 0.5])),
-                "weight": tf.train.Feature(float_list=tf.train.FloatList(value=[0.25])),
-                "x": tf.train.Feature(int64_list=tf.train.Int64List(value=[-7])),
-            }
-        )
-    )
-    assert tf.train.Example.FromString(ours) == theirs
-    assert len(ours) == len(theirs.SerializeToString())
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_is_an_error_of_the_machine(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorFlow has errors of its own, which the command line would report as a bug."""
+    monkeypatch.setattr(export, "atomic_path", lambda path: nullcontext(Path("/dev/full")))
+    with pytest.raises(OSError, match="No space left on device") as failure:
+        export_tfrecord(store, tmp_path / "x.tfrecord", groups=["reference"])
+    assert failure.value.errno == errno.ENOSPC
+    assert failure.value.filename == str(tmp_path / "x.tfrecord")
 
 
 def test_bed_and_fasta(store: Store, tmp_path: Path) -> None:
