@@ -22,6 +22,8 @@ from ssldata.genomes.gather_kernels import (
     OTHER,
     RAGGED,
     STRANGE,
+    FastaLines,
+    Windows,
     check_contig,
     first_header,
     gather_fasta,
@@ -64,7 +66,7 @@ class FastaSource:
     def __init__(self, path: Path, label: str, key: str) -> None:
         path, index = _indexed(path, label, key)
         self.names: tuple[str, ...] = tuple(index)
-        self.sizes, self._offset, self._line_bases, self._line_width = _columns(index)
+        self.sizes, self._lines = _layout(index)
         self.mapped = MappedFile(path)
         self._data = self.mapped.data
         last = self._file_position(np.arange(len(self.names)), np.maximum(self.sizes - 1, 0))
@@ -75,37 +77,16 @@ class FastaSource:
             )
 
     def _file_position(self, contig: NDArray, position: NDArray) -> NDArray[np.int64]:
-        line, column = np.divmod(position, self._line_bases[contig])
-        return self._offset[contig] + line * self._line_width[contig] + column
+        line, column = np.divmod(position, self._lines.bases[contig])
+        return self._lines.offset[contig] + line * self._lines.width[contig] + column
 
-    def positions(self, contig: NDArray[np.int64], start: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return about where in the file windows begin: line ends, 1 or 2 %, are not counted."""
-        return self._offset[contig] + start
+    def positions(self, windows: Windows) -> NDArray[np.int64]:
+        """Return about where windows begin in the file: line ends, 1 or 2 %, are not counted."""
+        return self._lines.offset[windows.contig] + windows.start
 
-    def gather(
-        self,
-        contig: NDArray[np.int64],
-        start: NDArray[np.int64],
-        length: NDArray[np.int64],
-        strand: NDArray[np.int8],
-        rows: NDArray[np.int64],
-        place: NDArray[np.int64],
-        out: NDArray[np.uint8],
-    ) -> None:
-        """Write the codes of the windows `rows` to their places in `out`; all lie inside."""
-        gather_fasta(
-            self._data,
-            self._offset,
-            self._line_bases,
-            self._line_width,
-            contig,
-            start,
-            length,
-            strand,
-            rows,
-            place,
-            out,
-        )
+    def gather(self, windows: Windows, rows: NDArray[np.int64], out: NDArray[np.uint8]) -> None:
+        """Write the codes of the windows `rows` to their places in `out`."""
+        gather_fasta(self._data, self._lines, windows, rows, out)
 
     def soft_mask(self, contig: int, start: int, end: int) -> NDArray[np.bool_]:
         """Return where the bases [start, end) of a contig are soft-masked (lower case)."""
@@ -119,14 +100,14 @@ class FastaSource:
         return (letters >= ord("a")) & (letters <= ord("z"))
 
 
-def _columns(index: dict) -> tuple[NDArray[np.int64], ...]:
-    """Return sizes, offsets, bases per line and bytes per line; a base per line at least."""
+def _layout(index: dict) -> tuple[NDArray[np.int64], FastaLines]:
+    """Return the sizes of the contigs and where their lines are; a base per line at least."""
     table = np.array(
         [(record.rlen, record.offset, record.lenc, record.lenb) for record in index.values()],
         dtype=np.int64,
     ).reshape(-1, 4)
-    sizes, offset, line_bases, line_width = (table[:, i].copy() for i in range(4))
-    return sizes, offset, np.maximum(line_bases, 1), np.maximum(line_width, 1)
+    sizes, offset, bases, width = (table[:, i].copy() for i in range(4))
+    return sizes, FastaLines(offset, np.maximum(bases, 1), np.maximum(width, 1))
 
 
 def _indexed(path: Path, label: str, key: str) -> tuple[Path, dict]:
@@ -159,19 +140,19 @@ def _index(path: Path, fai: Path, label: str) -> dict:
     try:
         if not fai.exists():
             with cache_write(fai, label) as temporary:
-                text = _plain_index(path)
+                text = plain_index(path)
                 if text is None:
                     with pyfaidx.Faidx(str(path), indexname=str(temporary)) as faidx:
                         _check(path, faidx.index, label)
                 else:
                     temporary.write_text(text, encoding="utf-8")
-        # pyfaidx compares times; the key in the name already says it is of this very file.
+        # pyfaidx compares times; the key in the name already ties it to this very file.
         stamp = path.stat().st_mtime_ns
         os.utime(fai, ns=(stamp, stamp))
         with pyfaidx.Faidx(str(path), indexname=str(fai), rebuild=False) as faidx:
             return faidx.index
     except pyfaidx.FastaIndexingError as exc:
-        # "No valid sequence" may be a file of old whose lines end in a lone carriage return.
+        # "No valid sequence" may be a very old file whose lines end in a lone carriage return.
         if "not consistent" in str(exc) or "valid sequence" in str(exc):
             raise _RaggedError(str(exc).replace(str(path), label)) from exc
         raise _not_fasta(label, str(exc).replace(str(path), label)) from exc
@@ -190,7 +171,7 @@ def _index(path: Path, fai: Path, label: str) -> dict:
         ) from exc
 
 
-def _plain_index(path: Path) -> str | None:
+def plain_index(path: Path) -> str | None:
     """Return the text of the ``.fai`` of a FASTA of the plainest layout, None for any other."""
     mapped = MappedFile(path)
     lines: dict[str, str] = {}
@@ -223,14 +204,13 @@ def _no_base(label: str, name: str, letter: str, position: int) -> InputError:
 
 
 def _check(path: Path, index: dict, label: str) -> None:
-    """Hold an index against every byte of its file."""
+    """Check an index against every byte of its file."""
     mapped = MappedFile(path)
     data = mapped.data
-    size, offset, line_bases, line_width = _columns(index)
+    sizes, lines = _layout(index)
     at = first_header(data)
-    for contig, name in enumerate(index):
+    for name, *layout in zip(index, sizes, *lines, strict=True):
         begin = at
-        layout = size[contig], offset[contig], line_bases[contig], line_width[contig]
         verdict, at = check_contig(data, at, *layout)
         if verdict == RAGGED:
             raise _RaggedError

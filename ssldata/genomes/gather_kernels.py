@@ -6,6 +6,8 @@ every base costs a factor of four.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -20,16 +22,11 @@ REGULAR, RAGGED, STRANGE = 0, 1, 2
 SPACE, OTHER = 1, 2
 
 
-def _class_table() -> NDArray[np.uint8]:
-    table = np.full(256, OTHER, dtype=np.uint8)
-    # Letters, and what some assemblies write for a gap or an unknown base.
-    table[list(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-*.?")] = 0
-    table[list(b" \t\r\n\v\f")] = SPACE
-    return table
-
-
 #: uint8[256]: what each byte is in a sequence.
-CLASS_OF_BYTE = _class_table()
+CLASS_OF_BYTE = np.full(256, OTHER, dtype=np.uint8)
+# Letters, and what some assemblies write for a gap or an unknown base.
+CLASS_OF_BYTE[list(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-*.?")] = 0
+CLASS_OF_BYTE[list(b" \t\r\n\v\f")] = SPACE
 
 # uint8[256, 4]: byte of a 2bit file → its four base codes (T C A G = 0 1 2 3, highest bits first).
 _UNPACKED = np.stack(
@@ -41,15 +38,61 @@ _UNPACKED = np.stack(
 )
 
 
-#: Windows fetched into the cache before their turn, and how much of a long one at most: scattered
-#: ones take less than half the time.
+#: Windows prefetched before their turn, and how much of a long one at most: scattered windows
+#: take less than half the time.
 _AHEAD, _AHEAD_BYTES, _CACHE_LINE = 8, 2048, 64
+
+
+class Windows(NamedTuple):
+    """Windows to read; 0-based, on the forward strand.
+
+    Attributes
+    ----------
+    contig, start, length
+        int64 per window.
+    strand
+        int8 per window; −1 gives the reverse complement.
+    place
+        int64 per window: where its codes begin in the flat output.
+    """
+
+    contig: NDArray[np.int64]
+    start: NDArray[np.int64]
+    length: NDArray[np.int64]
+    strand: NDArray[np.int8]
+    place: NDArray[np.int64]
+
+
+class FastaLines(NamedTuple):
+    """int64 per contig: byte of its first base, bases per line, bytes per line with its end."""
+
+    offset: NDArray[np.int64]
+    bases: NDArray[np.int64]
+    width: NDArray[np.int64]
+
+
+class PackedContigs(NamedTuple):
+    """Contigs of a 2bit file.
+
+    Attributes
+    ----------
+    first_byte
+        int64 per contig: byte where its packed bases begin.
+    n_first, n_start, n_end
+        int64. The blocks of N of contig c are ``n_first[c]:n_first[c + 1]`` of `n_start` and
+        `n_end`, sorted.
+    """
+
+    first_byte: NDArray[np.int64]
+    n_first: NDArray[np.int64]
+    n_start: NDArray[np.int64]
+    n_end: NDArray[np.int64]
 
 
 @numba.njit(nogil=True, cache=True)
 def _fetch(data: NDArray[np.uint8], at: int, size: int) -> None:
-    """Have a window on its way into the cache."""
-    # A line more: a window need not begin where a line of the cache does.
+    """Start fetching a window into the processor's cache."""
+    # One line more: a window need not begin at the start of a cache line.
     for k in range(0, min(size, _AHEAD_BYTES) + _CACHE_LINE, _CACHE_LINE):
         prefetch(data, at + k)
 
@@ -70,34 +113,14 @@ def code_of_letter(letter: int) -> np.uint8:
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def gather_fasta(
     data: NDArray[np.uint8],
-    offset: NDArray[np.int64],
-    line_bases: NDArray[np.int64],
-    line_width: NDArray[np.int64],
-    contig: NDArray[np.int64],
-    start: NDArray[np.int64],
-    length: NDArray[np.int64],
-    strand: NDArray[np.int8],
+    lines: FastaLines,
+    windows: Windows,
     rows: NDArray[np.int64],
-    place: NDArray[np.int64],
     out: NDArray[np.uint8],
 ) -> None:
-    """Read windows line by line.
-
-    Parameters
-    ----------
-    data
-        The FASTA.
-    offset, line_bases, line_width
-        Per contig: byte of its first base, bases per line, bytes per line with the line end.
-    contig, start, length, strand
-        Per window; strand −1 writes the reverse complement.
-    rows
-        Windows to read, in this order.
-    place
-        Per window: where its codes begin in `out`.
-    out
-        uint8, flat.
-    """
+    """Write the base codes of the windows `rows` of a FASTA to their places in `out`."""
+    offset, line_bases, line_width = lines
+    contig, start, length, strand, place = windows
     one = np.uint64(1)
     for i in range(rows.size):
         if i + _AHEAD < rows.size:
@@ -143,37 +166,14 @@ def gather_fasta(
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def gather_twobit(
     data: NDArray[np.uint8],
-    packed_at: NDArray[np.int64],
-    n_first: NDArray[np.int64],
-    n_start: NDArray[np.int64],
-    n_end: NDArray[np.int64],
-    contig: NDArray[np.int64],
-    start: NDArray[np.int64],
-    length: NDArray[np.int64],
-    strand: NDArray[np.int8],
+    contigs: PackedContigs,
+    windows: Windows,
     rows: NDArray[np.int64],
-    place: NDArray[np.int64],
     out: NDArray[np.uint8],
 ) -> None:
-    """Unpack windows and apply the blocks of N.
-
-    Parameters
-    ----------
-    data
-        The 2bit file.
-    packed_at
-        Per contig: byte where its packed bases begin.
-    n_first
-        Blocks of N of contig c are ``n_first[c]:n_first[c + 1]`` of `n_start` and `n_end`, sorted.
-    contig, start, length, strand
-        Per window; strand −1 writes the reverse complement.
-    rows
-        Windows to read, in this order.
-    place
-        Per window: where its codes begin in `out`.
-    out
-        uint8, flat.
-    """
+    """Unpack the windows `rows` of a 2bit file to their places in `out`; apply the blocks of N."""
+    packed_at, n_first, n_start, n_end = contigs
+    contig, start, length, strand, place = windows
     for i in range(rows.size):
         if i + _AHEAD < rows.size:
             r = rows[i + _AHEAD]
@@ -263,12 +263,13 @@ def first_header(data: NDArray[np.uint8]) -> int:
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _all_bases(data: NDArray[np.uint8], at: int, size: int) -> bool:
+def _classes(data: NDArray[np.uint8], at: int, size: int) -> int:
+    """Return the classes of some bytes, or-ed; 0 when all are bases."""
     first = np.uint64(at)
     seen = 0
     for k in range(np.uint64(size)):
         seen |= CLASS_OF_BYTE[data[first + k]]
-    return seen == 0
+    return seen
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -290,7 +291,7 @@ def index_contig(data: NDArray[np.uint8], at: int) -> tuple[int, int, int, int]:
     if data[at] != ord(">"):
         return strange
     while at < data.size and data[at] != newline:
-        if data[at] == ord("\r"):  # ends lines in files of old
+        if data[at] == ord("\r"):  # the line end of very old files
             return strange
         at += 1
     offset = at + 1
@@ -302,7 +303,7 @@ def index_contig(data: NDArray[np.uint8], at: int) -> tuple[int, int, int, int]:
     at = offset
     while at < data.size and data[at] != ord(">"):
         n = width
-        if at + n >= data.size or data[at + n] != newline or not _all_bases(data, at, n):
+        if at + n >= data.size or data[at + n] != newline or _classes(data, at, n) > 0:
             n = 0
             while at + n < data.size and CLASS_OF_BYTE[data[at + n]] == 0:
                 n += 1
@@ -341,7 +342,7 @@ def check_contig(
     if at >= data.size or data[at] != ord(">"):
         return RAGGED, at
     while at < data.size and data[at] != newline:
-        # A lone carriage return ends lines in files of old; the index cannot know.
+        # A lone carriage return ends lines in very old files; the index cannot know.
         if data[at] == ord("\r") and (at + 1 >= data.size or data[at + 1] != newline):
             return RAGGED, at
         at += 1
@@ -353,10 +354,7 @@ def check_contig(
         n = min(line_bases, left)
         if at + n > data.size:
             return RAGGED, at
-        seen = 0
-        first = np.uint64(at)
-        for k in range(np.uint64(n)):
-            seen |= CLASS_OF_BYTE[data[first + k]]
+        seen = _classes(data, at, n)
         if seen & SPACE:
             return RAGGED, at
         if seen & OTHER:

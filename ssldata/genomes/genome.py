@@ -23,7 +23,7 @@ from ssldata.base.cache_folder import cache_dir
 from ssldata.base.errors import InputError, MissingInputError
 from ssldata.base.files import write_json_atomic
 from ssldata.genomes.fasta import FastaSource
-from ssldata.genomes.gather_kernels import codes_to_letters
+from ssldata.genomes.gather_kernels import Windows, codes_to_letters
 from ssldata.genomes.genome_cache import cache_key, unpack
 from ssldata.genomes.memory_map import MappedFile
 from ssldata.genomes.onehot import n_runs
@@ -33,7 +33,7 @@ from ssldata.genomes.twobit import BYTE_ORDER_OF_MAGIC, TwoBitSource
 _DIGEST_VERSION = 1
 
 #: Bases decoded at a time in a pass over a whole genome; they fit into a core's cache.
-_PASS_BASES = 2**20
+PASS_BASES = 2**20
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _OTHER_MAGICS = {
@@ -45,26 +45,15 @@ _OTHER_MAGICS = {
 
 
 class _Source(Protocol):
-    """What a file format gives: contigs, and unchecked reads of them."""
+    """What a file format provides: contigs, and reads of them that check no bounds."""
 
     names: tuple[str, ...]
     sizes: NDArray[np.int64]
     mapped: MappedFile
 
-    def positions(
-        self, contig: NDArray[np.int64], start: NDArray[np.int64]
-    ) -> NDArray[np.int64]: ...
+    def positions(self, windows: Windows) -> NDArray[np.int64]: ...
 
-    def gather(
-        self,
-        contig: NDArray[np.int64],
-        start: NDArray[np.int64],
-        length: NDArray[np.int64],
-        strand: NDArray[np.int8],
-        rows: NDArray[np.int64],
-        place: NDArray[np.int64],
-        out: NDArray[np.uint8],
-    ) -> None: ...
+    def gather(self, windows: Windows, rows: NDArray[np.int64], out: NDArray[np.uint8]) -> None: ...
 
     def soft_mask(self, contig: int, start: int, end: int) -> NDArray[np.bool_]: ...
 
@@ -72,15 +61,22 @@ class _Source(Protocol):
 def open_genome(path: Path | str, *, aliases: Mapping[str, str] | None = None) -> Genome:
     """Open a FASTA (plain, gzip, bgzip) or 2bit file.
 
-    The first time, a FASTA is indexed and a compressed one unpacked, both into the cache; later
-    and in other processes it is only mapped.
+    The first time, a FASTA is indexed and a compressed one unpacked, both into the cache
+    (``$CROSSLABEL_CACHE``); later, and in other processes, the file is only memory-mapped.
 
     Parameters
     ----------
     path
-        The file. Nothing is written beside it.
+        The file; its format is recognised by its first bytes. Nothing is written beside it.
     aliases
         Other names of contigs, alias → name.
+
+    Returns
+    -------
+    Genome
+        Contig ``names`` and ``sizes`` (int64, bases), and base codes (uint8, A C G T = 0 1 2 3,
+        anything else 4) of intervals (0-based, half-open): ``codes(contig, start, end)``, and
+        ``gather(contig, start, length, strand)`` for many at once. It pickles as its path.
 
     Raises
     ------
@@ -89,6 +85,10 @@ def open_genome(path: Path | str, *, aliases: Mapping[str, str] | None = None) -
     InputError
         Empty, cut short, neither FASTA nor 2bit, repeated contig names, or an alias that names no
         contig or hides one.
+
+    Notes
+    -----
+    The 2bit format is UCSC's: https://genome.ucsc.edu/FAQ/FAQformat.html#format7
     """
     genome = Genome(path, aliases=aliases)
     _ = genome.names
@@ -179,8 +179,8 @@ class Genome:
         for i in sorted(range(len(self.names)), key=lambda i: self.names[i].encode()):
             size = int(self.sizes[i])
             digest.update(f"{self.names[i]}\0{size}\0".encode())
-            for start in range(0, size, _PASS_BASES):
-                letters = self.codes(i, start, min(start + _PASS_BASES, size))
+            for start in range(0, size, PASS_BASES):
+                letters = self.codes(i, start, min(start + PASS_BASES, size))
                 codes_to_letters(letters)
                 digest.update(letters.data)
         value = digest.hexdigest()
@@ -255,11 +255,11 @@ class Genome:
         out = np.empty(end - start, dtype=np.uint8)
         number, zero, forward = np.array([index]), np.zeros(1, np.int64), np.ones(1, np.int8)
         # Piece by piece: the mapped pages stay few on a whole chromosome.
-        for a in range(start, end, _PASS_BASES):
-            size = min(_PASS_BASES, end - a)
+        for a in range(start, end, PASS_BASES):
+            size = min(PASS_BASES, end - a)
             piece = out[a - start : a - start + size]
-            where, length = np.array([a]), np.array([size])
-            self._source.gather(number, where, length, forward, zero, zero, piece)
+            window = Windows(number, np.array([a]), np.array([size]), forward, zero)
+            self._source.gather(window, zero, piece)
             self._source.mapped.touched(size)
         return out
 
@@ -271,8 +271,8 @@ class Genome:
         if contig not in self._n_runs:
             size = int(self.sizes[contig])
             edges = [np.empty(0, np.int64)]
-            for first in range(0, size, _PASS_BASES):
-                runs = n_runs(self.codes(contig, first, min(first + _PASS_BASES, size)))
+            for first in range(0, size, PASS_BASES):
+                runs = n_runs(self.codes(contig, first, min(first + PASS_BASES, size)))
                 edges.append(np.stack(runs, axis=1).ravel() + first)
             every, times = np.unique(np.concatenate(edges), return_counts=True)
             kept = every[times == 1]  # a run over the end of a portion ends and starts there
@@ -348,13 +348,13 @@ class Genome:
                 f"{starts.size}, {lengths.size}, {strands.size}"
             )
         self._check_windows(contigs, starts, lengths, strands)
-        place = np.cumsum(lengths) - lengths
         out = np.empty(int(lengths.sum()), dtype=np.uint8)
         if out.size == 0:
             return out
-        strands8 = strands.astype(np.int8)
-        for rows in self._source.mapped.blocks(self._source.positions(contigs, starts)):
-            self._source.gather(contigs, starts, lengths, strands8, rows, place, out)
+        place = np.cumsum(lengths) - lengths
+        windows = Windows(contigs, starts, lengths, strands.astype(np.int8), place)
+        for rows in self._source.mapped.blocks(self._source.positions(windows)):
+            self._source.gather(windows, rows, out)
         return out
 
     def release(self) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 PAGE_BUDGET = 256 * 2**20
 
 #: Largest piece that one page fault maps: with large folios (Linux ≥ 6.x) a huge page.
-_PIECE_BITS = 21
+PIECE_BITS = 21
 
 
 class MappedFile:
@@ -42,12 +42,12 @@ class MappedFile:
             self.buffer = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
         self.data: NDArray[np.uint8] = np.frombuffer(self.buffer, dtype=np.uint8)
         self._bounded = self.data.size > PAGE_BUDGET
-        self._budget = max(PAGE_BUDGET >> (_PIECE_BITS + 1), 1)  # in pieces, half for one block
+        self._budget = max(PAGE_BUDGET >> (PIECE_BITS + 1), 1)  # in pieces, half for one block
         self._pieces = 0
 
     def touched(self, size: int) -> None:
         """Count one read of `size` contiguous bytes; release the pages when it is time."""
-        self._count((size >> _PIECE_BITS) + 2)
+        self._count((size >> PIECE_BITS) + 2)
 
     def blocks(self, position: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         """Cut reads at `position` (bytes) into blocks, releasing pages between them.
@@ -66,7 +66,7 @@ class MappedFile:
         if (position[1:] < position[:-1]).any():
             order = np.argsort(position, kind="stable")
             position = position[order]
-        piece = position >> _PIECE_BITS
+        piece = position >> PIECE_BITS
         new = np.concatenate([[True], piece[1:] != piece[:-1]])
         block = (np.cumsum(new) - 1) // self._budget
         edges = [0, *(np.flatnonzero(np.diff(block)) + 1).tolist(), count]

@@ -1,4 +1,4 @@
-"""What compiled loops ask of the processor that Numba has no word for."""
+"""Prefetching for compiled loops: a processor instruction that Numba does not offer."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from numba.extending import intrinsic
 
 @intrinsic
 def prefetch(_context: Any, data: Any, index: Any) -> tuple[Any, Any]:
-    """Have one byte of an array and its neighbours fetched into the cache, without waiting.
+    """Start fetching the cache line that holds ``data[index]``, without waiting for it.
 
-    For loops over places far apart: while one is worked on, the next ones are on their way. A
-    place outside the array, or not mapped, does no harm. Callable from compiled code only, as
-    ``prefetch(data, index)``.
+    For loops over scattered positions: while one is processed, the next ones are being fetched.
+    A position outside the array or not mapped is harmless. To be called from compiled code only,
+    as ``prefetch(data, index)``.
 
     https://llvm.org/docs/LangRef.html#llvm-prefetch-intrinsic
     """
@@ -26,7 +26,7 @@ def prefetch(_context: Any, data: Any, index: Any) -> tuple[Any, Any]:
         kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
         call = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
         place = builder.bitcast(builder.gep(array.data, [arguments[1]]), byte)
-        # To be read, kept close, data and not instructions.
+        # Arguments: for reading, highest locality, data cache.
         builder.call(call, [place, flag(0), flag(3), flag(1)])
         return context.get_dummy_value()
 

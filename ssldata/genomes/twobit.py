@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssldata.base.errors import InputError
-from ssldata.genomes.gather_kernels import gather_twobit
+from ssldata.genomes.gather_kernels import PackedContigs, Windows, gather_twobit
 from ssldata.genomes.memory_map import MappedFile
 
 #: First four bytes of a 2bit file → byte order of all its numbers.
@@ -54,14 +54,14 @@ class TwoBitSource:
         where = f", contig {contig}" if contig else ""
         return InputError(
             f"{self._label}{where}: this 2bit file is cut short or damaged (it has "
-            f"{self._data.size} bytes and says it needs more); fetch it again"
+            f"{self._data.size} bytes, fewer than its index requires); fetch it again"
         )
 
     def _read_index(self) -> tuple[tuple[str, ...], list[int]]:
         version, count, _ = struct.unpack_from(self._order + "3I", self.mapped.buffer, 4)
         if version not in (0, 1):
             raise InputError(
-                f"{self._label}: 2bit version {version} is not known; expected 0 or 1 "
+                f"{self._label}: 2bit version {version} is not supported; expected 0 or 1 "
                 "(convert it with faToTwoBit)"
             )
         offset_format = struct.Struct(self._order + ("I" if version == 0 else "Q"))
@@ -90,8 +90,8 @@ class TwoBitSource:
         packed_at: list[int] = []
         self._mask_at: list[int] = []
         n_first = [0]
-        n_start: list[NDArray[np.int64]] = []
-        n_end: list[NDArray[np.int64]] = []
+        n_start = [np.empty(0, dtype=np.int64)]
+        n_end = [np.empty(0, dtype=np.int64)]
         for name, offset in zip(names, offsets, strict=True):
             bases, n_count = struct.unpack_from(self._order + "2I", self.mapped.buffer, offset)
             if n_count:
@@ -108,11 +108,12 @@ class TwoBitSource:
             packed_at.append(packed)
             self._mask_at.append(mask_at)
         self.sizes = np.array(sizes, dtype=np.int64)
-        self._packed_at = np.array(packed_at, dtype=np.int64)
-        self._n_first = np.array(n_first, dtype=np.int64)
-        empty = [np.empty(0, dtype=np.int64)]
-        self._n_start = np.concatenate(n_start or empty)
-        self._n_end = np.concatenate(n_end or empty)
+        self._contigs = PackedContigs(
+            np.array(packed_at, dtype=np.int64),
+            np.array(n_first, dtype=np.int64),
+            np.concatenate(n_start),
+            np.concatenate(n_end),
+        )
         self._mask: tuple[int, NDArray[np.int64], NDArray[np.int64]] | None = None
 
     def _blocks(
@@ -134,35 +135,13 @@ class TwoBitSource:
             )
         return starts, ends
 
-    def positions(self, contig: NDArray[np.int64], start: NDArray[np.int64]) -> NDArray[np.int64]:
+    def positions(self, windows: Windows) -> NDArray[np.int64]:
         """Return the bytes of the file where windows begin."""
-        return self._packed_at[contig] + (start >> 2)
+        return self._contigs.first_byte[windows.contig] + (windows.start >> 2)
 
-    def gather(
-        self,
-        contig: NDArray[np.int64],
-        start: NDArray[np.int64],
-        length: NDArray[np.int64],
-        strand: NDArray[np.int8],
-        rows: NDArray[np.int64],
-        place: NDArray[np.int64],
-        out: NDArray[np.uint8],
-    ) -> None:
-        """Write the codes of the windows `rows` to their places in `out`; all lie inside."""
-        gather_twobit(
-            self._data,
-            self._packed_at,
-            self._n_first,
-            self._n_start,
-            self._n_end,
-            contig,
-            start,
-            length,
-            strand,
-            rows,
-            place,
-            out,
-        )
+    def gather(self, windows: Windows, rows: NDArray[np.int64], out: NDArray[np.uint8]) -> None:
+        """Write the codes of the windows `rows` to their places in `out`."""
+        gather_twobit(self._data, self._contigs, windows, rows, out)
 
     def soft_mask(self, contig: int, start: int, end: int) -> NDArray[np.bool_]:
         """Return where the bases [start, end) of a contig are soft-masked (lower case)."""

@@ -229,14 +229,10 @@ def test_a_read_only_folder_is_enough(data):
     assert [p.name for p in data.iterdir()] == ["genome.fa"]
 
 
-def _open_and_read(path: Path) -> dict[str, str]:
-    return contents(open_genome(path))
-
-
 def test_many_processes_open_one_new_file(data):
     path = data / "genome.fa.gz"
     path.write_bytes(gzip.compress(FASTA.encode()))
     with multiprocessing.get_context("spawn").Pool(3) as pool:
-        results = pool.map(_open_and_read, [path] * 6, chunksize=1)
-    assert all(result == results[0] for result in results)
-    assert results[0] == {name: s.upper() for name, s in CONTIGS.items()}
+        genomes = pool.map(open_genome, [path] * 6, chunksize=1)
+    expected = {name: s.upper() for name, s in CONTIGS.items()}
+    assert all(contents(genome) == expected for genome in genomes)

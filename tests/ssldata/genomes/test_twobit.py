@@ -108,7 +108,7 @@ def test_every_cut_is_noticed(write):
 
 
 def test_other_damage(write):
-    with pytest.raises(InputError, match="2bit version 7 is not known; expected 0 or 1"):
+    with pytest.raises(InputError, match="2bit version 7 is not supported; expected 0 or 1"):
         open_genome(write(twobit(CONTIGS, version=0).replace(b"\0\0\0\0", b"\7\0\0\0", 1)))
     with pytest.raises(InputError, match="no contigs in it"):
         open_genome(write(twobit({})))
