@@ -133,7 +133,7 @@ class ChainIndex:
             Array of names (any string type, objects, a pandas column) or of integer codes.
         """
         if isinstance(contig, list) and contig and isinstance(contig[0], str):
-            return self._look_up(contig)  # an array of text would be built only to be taken apart
+            return self._look_up(contig)  # no detour by an array of text
         values = np.asarray(contig)
         if values.dtype.kind in "iu":
             codes = values.astype(np.int64, copy=False)
@@ -144,6 +144,14 @@ class ChainIndex:
     def _look_up(self, names: list[Any]) -> NDArray[np.int32]:
         look_up = _Codes(self.target_codes)
         return np.fromiter(map(look_up.__getitem__, names), dtype=np.int32, count=len(names))
+
+    def forward(
+        self, chain: NDArray[np.int32], start: NDArray[Any], end: NDArray[Any]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return query ranges, given on the strands of their chains, on the forward strand."""
+        size = self.chain_query_size[chain].astype(np.int64)
+        turned = self.mirrored[chain]
+        return np.where(turned, size - end, start), np.where(turned, size - start, end)
 
     def inverted(self) -> ChainIndex:
         """Return the index of the same alignments in the other direction (query to target)."""
@@ -162,7 +170,7 @@ class ChainIndex:
 
 
 class _Codes(dict[Any, int]):
-    """Codes by name; each spelling is looked into once."""
+    """Codes by name; each spelling is decoded only once."""
 
     def __missing__(self, name: Any) -> int:
         text = name.decode("utf-8", "replace") if isinstance(name, bytes) else name
@@ -173,8 +181,8 @@ class _Codes(dict[Any, int]):
 def read_only(array: NDArray[Any]) -> NDArray[Any]:
     """Return a view that cannot be written.
 
-    Numba compiles a function anew for writable and for read-only arrays; what only is read is
-    always passed like this.
+    Numba compiles a function once for writable and once for read-only arrays; arrays that are
+    only read are always passed like this.
     """
     view = array.view()
     view.setflags(write=False)
@@ -228,19 +236,33 @@ def load_chain(path: str | Path, *, cache: bool = True, verify: bool = False) ->
     Parameters
     ----------
     path
-        The chain file.
+        The chain file, from the genome of the intervals (the target, in UCSC's words) to the
+        other one (the query); recognised by content, not by name. ``stdin`` or ``-`` reads
+        standard input, uncached.
     cache
-        Use and fill the cache folder. The entry is keyed by the content of the file and by the
-        format of the index; a damaged entry is built again.
+        Use and fill the cache folder (``$CROSSLABEL_CACHE``). The entry is keyed by the content
+        of the file and by the format of the index; a damaged entry is rebuilt.
     verify
-        Hash the file even if a file of this path, size and time was hashed before.
+        Hash the file even if a file of this path, size and modification time was hashed before.
+
+    Returns
+    -------
+    ChainIndex
+        Aligned blocks, 0-based half-open, sorted by target position; read-only arrays mapped
+        from the cache, so that all processes of a machine share them. Pass it to
+        :func:`ssldata.liftover.lift.lift`.
 
     Raises
     ------
     MissingInputError
         No such file.
     InputError
-        The file is no chain file; the message names the line.
+        Not a chain file, or damaged; the message names the line.
+
+    Notes
+    -----
+    The format is UCSC's (https://genome.ucsc.edu/goldenPath/help/chain.html), read as their
+    liftOver tool reads it.
     """
     path = Path(path)
     if str(path) in {"stdin", "-", "/dev/stdin"}:
@@ -335,7 +357,7 @@ def _first(head: NDArray[np.int64], name: int, value: int, count: int) -> NDArra
 
 
 def _running_maximum(ends: NDArray[np.int32], offsets: NDArray[np.int64]) -> NDArray[np.int32]:
-    """Return the running maximum of block ends, started anew at each contig."""
+    """Return the running maximum of block ends within each contig."""
     out = np.empty_like(ends)
     for begin, end in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
         np.maximum.accumulate(ends[begin:end], out=out[begin:end])
@@ -367,14 +389,11 @@ def invert_table(index: ChainIndex) -> ChainTable:
     tsize = index.target_sizes[index.chain_target]
     qsize = index.chain_query_size.astype(np.int64)
     head = np.empty((index.chains, chain_text.HEADER_COLUMNS), np.int64)
-
-    def mirror(
-        begin: NDArray[Any], end: NDArray[Any], size: NDArray[Any], where: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        return np.where(where, size - end, begin), np.where(where, size - begin, end)
-
-    new_start, new_end = mirror(index.chain_query_start, index.chain_query_end, qsize, turned)
-    old_start, old_end = mirror(index.chain_start, index.chain_end, tsize, turned)
+    every = np.arange(index.chains, dtype=np.int32)
+    new_start, new_end = index.forward(every, index.chain_query_start, index.chain_query_end)
+    # On the strand of the chain, which is now that of the old target.
+    old_start = np.where(turned, tsize - index.chain_end, index.chain_start)
+    old_end = np.where(turned, tsize - index.chain_start, index.chain_end)
     for number, values in (
         (chain_text.TARGET, index.chain_query),
         (chain_text.TARGET_SIZE, qsize),
@@ -394,9 +413,8 @@ def invert_table(index: ChainIndex) -> ChainTable:
     size = index.block_end.astype(np.int64) - index.block_start
     query = index.block_query.astype(np.int64)
     which = index.block_chain
-    flip = turned[which]
-    new_target, _ = mirror(query, query + size, qsize[which], flip)
-    new_query, _ = mirror(index.block_start, index.block_end, tsize[which], flip)
+    new_target, _ = index.forward(which, query, query + size)
+    new_query = np.where(turned[which], tsize[which] - index.block_end, index.block_start)
     order = np.lexsort((new_target, chain))
     counts = np.bincount(chain, minlength=index.chains)
     head[:, chain_text.FIRST_BLOCK] = np.concatenate(([0], np.cumsum(counts)[:-1]))[: index.chains]

@@ -10,10 +10,29 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ssldata.chains.chain_text import HEADER_COLUMNS, MAX_POSITION, ChainTable, decode_names
+from ssldata.chains.chain_text import (
+    FIRST_BLOCK,
+    HEADER_COLUMNS,
+    IDENTIFIER,
+    LINE,
+    MAX_POSITION,
+    QUERY,
+    QUERY_END,
+    QUERY_SIZE,
+    QUERY_START,
+    QUERY_STRAND,
+    TARGET,
+    TARGET_END,
+    TARGET_SIZE,
+    TARGET_START,
+    ChainTable,
+    decode_names,
+)
+from ssldata.chains.name_slot import empty_name_table, name_slot
 
 _NEWLINE, _RETURN, _SPACE, _TAB, _HASH = 10, 13, 32, 9, 35
 _ZERO, _NINE = 48, 57
+_CHAIN = np.frombuffer(b"chain", np.uint8)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -37,34 +56,20 @@ def _name_code(
     start: int,
     end: int,
     table: NDArray[np.int32],
-    first: NDArray[np.int64],
-    length: NDArray[np.int64],
+    spans: NDArray[np.int64],
     known: int,
 ) -> tuple[int, int]:
     """Return (code of the name text[start:end], number of known names), adding a new name.
 
-    `table` is an open-addressing hash table over the codes; its size is a power of two.
+    The name of code c is ``text[spans[0, c]:spans[1, c]]``.
     """
-    value = np.uint64(14695981039346656037)  # FNV-1a
-    for position in range(start, end):
-        value = (value ^ np.uint64(text[position])) * np.uint64(1099511628211)
-    mask = table.size - 1
-    slot = np.int64(value & np.uint64(mask))
-    while table[slot] >= 0:
-        code = table[slot]
-        if length[code] == end - start:
-            same = True
-            for offset in range(end - start):
-                if text[first[code] + offset] != text[start + offset]:
-                    same = False
-                    break
-            if same:
-                return code, known
-        slot = (slot + 1) & mask
-    table[slot] = known
-    first[known] = start
-    length[known] = end - start
-    return known, known + 1
+    slot = name_slot(text, start, end, text, spans[0], spans[1], table)
+    if table[slot] < 0:
+        table[slot] = known
+        spans[0, known] = start
+        spans[1, known] = end
+        known += 1
+    return table[slot], known
 
 
 @numba.njit(cache=True, nogil=True)
@@ -78,11 +83,8 @@ def _parse(
 ) -> tuple[int, int, int, int]:
     """Fill the tables; return (chains, blocks, target names, query names), or −1 to give up."""
     failed = (-1, 0, 0, 0)
-    capacity = 16
-    while capacity < 2 * header.shape[0] + 2:
-        capacity *= 2
-    target_table = np.full(capacity, -1, np.int32)
-    query_table = np.full(capacity, -1, np.int32)
+    target_table = empty_name_table(header.shape[0])
+    query_table = empty_name_table(header.shape[0])
     word_start = np.zeros(16, np.int64)
     word_end = np.zeros(16, np.int64)
     numbers = np.zeros(16, np.int64)
@@ -133,20 +135,11 @@ def _parse(
         if words == 0:
             continue
         if not inside:
-            at = word_start[0]
-            if words < 12 or word_end[0] - at != 5:
+            if words < 12 or word_end[0] - word_start[0] != 5 or chains >= header.shape[0]:
                 return failed
-            # 'chain'
-            if not (
-                text[at] == 99
-                and text[at + 1] == 104
-                and text[at + 2] == 97
-                and text[at + 3] == 105
-                and text[at + 4] == 110
-            ):
-                return failed
-            if chains >= header.shape[0]:
-                return failed
+            for step in range(5):
+                if text[word_start[0] + step] != _CHAIN[step]:
+                    return failed
             for word in (3, 5, 6, 8, 10, 11):
                 if numbers[word] < 0:
                     return failed
@@ -156,34 +149,31 @@ def _parse(
                 return failed
             known = targets
             code, targets = _name_code(
-                text, word_start[2], word_end[2], target_table, target_names[0], target_names[1],
-                targets,
-            )  # fmt: skip
+                text, word_start[2], word_end[2], target_table, target_names, targets
+            )
             if targets > known:
                 target_sizes[code] = numbers[3]
             elif numbers[6] > target_sizes[code]:
                 return failed
             row = header[chains]
-            row[0] = code
-            row[1] = numbers[3]
-            row[2] = numbers[5]
-            row[3] = numbers[6]
-            code, queries = _name_code(
-                text, word_start[7], word_end[7], query_table, query_names[0], query_names[1],
-                queries,
-            )  # fmt: skip
-            row[4] = code
-            row[5] = numbers[8]
-            row[6] = text[word_start[9]]
-            row[7] = numbers[10]
-            row[8] = numbers[11]
-            row[9] = -1
+            row[TARGET] = code
+            row[TARGET_SIZE] = numbers[3]
+            row[TARGET_START] = numbers[5]
+            row[TARGET_END] = numbers[6]
+            row[QUERY], queries = _name_code(
+                text, word_start[7], word_end[7], query_table, query_names, queries
+            )
+            row[QUERY_SIZE] = numbers[8]
+            row[QUERY_STRAND] = text[word_start[9]]
+            row[QUERY_START] = numbers[10]
+            row[QUERY_END] = numbers[11]
+            row[IDENTIFIER] = -1
             if words > 12:
-                row[9] = numbers[12]
+                row[IDENTIFIER] = numbers[12]
                 if numbers[12] < 0:  # no number, or a large one: left to the strict parser
                     return failed
-            row[10] = done
-            row[11] = line
+            row[FIRST_BLOCK] = done
+            row[LINE] = line
             target = numbers[5]
             query = numbers[10]
             chains += 1
@@ -191,7 +181,9 @@ def _parse(
             continue
         length = numbers[0]
         row = header[chains - 1]
-        if words == 2 or length < 0 or target + length > row[3] or query + length > row[8]:
+        if words == 2 or length < 0:
+            return failed
+        if target + length > row[TARGET_END] or query + length > row[QUERY_END]:
             return failed
         blocks[done, 0] = target
         blocks[done, 1] = query
@@ -200,7 +192,7 @@ def _parse(
         target += length
         query += length
         if words == 1:
-            if target != row[3] or query != row[8]:
+            if target != row[TARGET_END] or query != row[QUERY_END]:
                 return failed
             inside = False
             continue
@@ -208,7 +200,7 @@ def _parse(
             return failed
         target += numbers[1]
         query += numbers[2]
-        if target > row[3] or query > row[8]:
+        if target > row[TARGET_END] or query > row[QUERY_END]:
             return failed
     if inside:
         return failed
@@ -234,7 +226,7 @@ def parse_chain(data: bytes, *, where: str) -> ChainTable | None:
         return None
 
     def names(spans: NDArray[np.int64], count: int) -> tuple[str, ...]:
-        words = [data[at : at + size] for at, size in spans[:, :count].T.tolist()]
+        words = [data[at:end] for at, end in spans[:, :count].T.tolist()]
         return decode_names(words, where)
 
     return ChainTable(

@@ -7,7 +7,8 @@ then walks on from the last block.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 import numba
 import numpy as np
@@ -16,14 +17,46 @@ from numpy.typing import NDArray
 from ssldata.chains.chain_index import ChainIndex, read_only
 from ssldata.liftover.lift_result import Status
 
-_MAPPED = int(Status.MAPPED)
-_DELETED = int(Status.DELETED)
-_PARTIAL = int(Status.PARTIAL)
-_SPLIT = int(Status.SPLIT)
-_DUPLICATED = int(Status.DUPLICATED)
-_DISTANT = int(Status.DISTANT)
-_MULTI_CONTIG = int(Status.MULTI_CONTIG)
-_INVALID = int(Status.INVALID)
+Columns = TypeVar("Columns", bound=tuple[NDArray[Any], ...])
+
+
+class IndexArrays(NamedTuple):
+    """The arrays of a :class:`.ChainIndex` that compiled code reads, by their names there."""
+
+    offsets: NDArray[np.int64]
+    block_start: NDArray[np.int32]
+    block_end: NDArray[np.int32]
+    block_reach: NDArray[np.int32]
+    block_query: NDArray[np.int32]
+    block_chain: NDArray[np.int32]
+    chain_start: NDArray[np.int32]
+    chain_end: NDArray[np.int32]
+    chain_query: NDArray[np.int32]
+    chain_query_size: NDArray[np.int32]
+    chain_query_start: NDArray[np.int32]
+    chain_query_end: NDArray[np.int32]
+    mirrored: NDArray[np.bool_]
+
+
+class IntervalArrays(NamedTuple):
+    """Intervals: target contig codes (−1: unknown), starts and ends."""
+
+    code: NDArray[np.int32]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+
+
+class BlocksColumns(NamedTuple):
+    """Columns of a :class:`.LiftResult` that ``blocks`` mode fills."""
+
+    status: NDArray[np.int8]
+    contig: NDArray[np.int32]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    strand: NDArray[np.int8]
+    aligned: NDArray[np.int64]
+    pieces: NDArray[np.int32]
+    loci: NDArray[np.int32]
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
@@ -78,41 +111,26 @@ def _sort_pair(key: NDArray[np.int64], value: NDArray[np.int64], size: int) -> N
 
 @numba.njit(cache=True, nogil=True)
 def _blocks(
-    offsets: NDArray[np.int64],
-    block_start: NDArray[np.int32],
-    block_end: NDArray[np.int32],
-    reach: NDArray[np.int32],
-    block_query: NDArray[np.int32],
-    block_chain: NDArray[np.int32],
-    chain_query: NDArray[np.int32],
-    chain_size: NDArray[np.int32],
-    mirrored: NDArray[np.bool_],
-    code: NDArray[np.int32],
-    start: NDArray[np.int64],
-    end: NDArray[np.int64],
-    gap: int,
-    min_aligned: float,
-    status: NDArray[np.int8],
-    contig: NDArray[np.int32],
-    new_start: NDArray[np.int64],
-    new_end: NDArray[np.int64],
-    strand: NDArray[np.int8],
-    aligned: NDArray[np.int64],
-    pieces: NDArray[np.int32],
-    loci: NDArray[np.int32],
+    index: IndexArrays,
+    intervals: IntervalArrays,
+    rules: tuple[int, float],
+    out: BlocksColumns,
     row_offsets: NDArray[np.int64],
-    flat: NDArray[np.int32],
-    stamp: NDArray[np.int64],
-    key: NDArray[np.int64],
-    stop: NDArray[np.int64],
+    flat: tuple[NDArray[np.int32]],
+    mark: NDArray[np.int64],
+    scratch: NDArray[np.int64],
     first_row: int,
 ) -> int:
-    """Fill the columns of the result for ``blocks`` mode, and `flat` with the chains of the rows.
+    """Fill the columns for ``blocks`` mode; a kernel of :func:`run`.
 
-    Returns the row at which `flat` (chains) or `key` and `stop` (pieces of one interval) were too
-    short, to go on from there with longer ones; the number of rows when all are done. `stamp`,
-    one entry per chain, is −1 at first.
+    `rules` are the gap and the least aligned fraction; `flat` gets the chains of each row.
     """
+    offsets, block_start, block_end = index.offsets, index.block_start, index.block_end
+    reach, block_query, block_chain = index.block_reach, index.block_query, index.block_chain
+    code, start, end = intervals
+    gap, min_aligned = rules
+    (chains,) = flat
+    key, stop = scratch[0], scratch[1]  # of the pieces of one interval
     rows = code.size
     used = row_offsets[first_row]
     hint = -1
@@ -121,11 +139,11 @@ def _blocks(
         s = start[row]
         e = end[row]
         if e <= s:
-            status[row] = _INVALID
+            out.status[row] = Status.INVALID
             continue
         c = code[row]
         if c < 0:
-            status[row] = _DELETED
+            out.status[row] = Status.DELETED
             continue
         last = offsets[c + 1]
         block = first_block(reach, offsets[c], last, s, hint)
@@ -144,28 +162,28 @@ def _blocks(
                     covered += finish - max(begin, reached)
                     reached = finish
                 chain = block_chain[block]
-                if size == key.size or used == flat.size:
-                    stamp[:] = -1
+                if size == key.size or used == chains.size:
+                    mark[:] = -1
                     return row
-                if stamp[chain] != row:
-                    stamp[chain] = row
-                    flat[used] = chain
+                if mark[chain] != row:
+                    mark[chain] = row
+                    chains[used] = chain
                     used += 1
                 query = np.int64(block_query[block]) + (begin - b)
                 length = finish - begin
-                if mirrored[chain]:
-                    query = np.int64(chain_size[chain]) - query - length
+                if index.mirrored[chain]:
+                    query = np.int64(index.chain_query_size[chain]) - query - length
                     balance -= length
                 else:
                     balance += length
-                key[size] = (np.int64(chain_query[chain]) << 32) + query
+                key[size] = (np.int64(index.chain_query[chain]) << 32) + query
                 stop[size] = query + length
                 size += 1
             block += 1
-        aligned[row] = covered
-        pieces[row] = size
+        out.aligned[row] = covered
+        out.pieces[row] = size
         if size == 0:
-            status[row] = _DELETED
+            out.status[row] = Status.DELETED
             continue
         if size > 1:
             _sort_pair(key, stop, size)
@@ -182,36 +200,33 @@ def _blocks(
                 right = stop[at]
             else:
                 right = max(right, stop[at])
-        loci[row] = found
+        out.loci[row] = found
         if contigs > 1:
-            status[row] = _MULTI_CONTIG
+            out.status[row] = Status.MULTI_CONTIG
         elif found > 1:
-            status[row] = _DISTANT
+            out.status[row] = Status.DISTANT
         elif covered < min_aligned * (e - s):
-            status[row] = _PARTIAL
+            out.status[row] = Status.PARTIAL
         else:
-            status[row] = _MAPPED
-            contig[row] = key[0] >> 32
-            new_start[row] = key[0] & 0xFFFFFFFF
-            new_end[row] = right
-            strand[row] = 1 if balance >= 0 else -1
+            out.status[row] = Status.MAPPED
+            out.contig[row] = key[0] >> 32
+            out.start[row] = key[0] & 0xFFFFFFFF
+            out.end[row] = right
+            out.strand[row] = 1 if balance >= 0 else -1
     row_offsets[rows] = used
     return rows
 
 
 @numba.njit(cache=True, nogil=True)
 def _pieces(
-    offsets: NDArray[np.int64],
-    block_start: NDArray[np.int32],
-    block_end: NDArray[np.int32],
-    reach: NDArray[np.int32],
-    code: NDArray[np.int32],
-    start: NDArray[np.int64],
-    end: NDArray[np.int64],
+    index: IndexArrays,
+    intervals: IntervalArrays,
     interval: NDArray[np.int64],
     which: NDArray[np.int64],
 ) -> int:
     """Count the pieces, and where the arrays have room note the interval and block of each."""
+    offsets, block_start, block_end = index.offsets, index.block_start, index.block_end
+    code, start, end = intervals
     total = 0
     fill = which.size > 0
     hint = -1
@@ -222,7 +237,7 @@ def _pieces(
         if c < 0 or e <= s:
             continue
         last = offsets[c + 1]
-        block = first_block(reach, offsets[c], last, s, hint)
+        block = first_block(index.block_reach, offsets[c], last, s, hint)
         hint = block
         while block < last and block_start[block] < e:
             if min(np.int64(block_end[block]), e) > max(np.int64(block_start[block]), s):
@@ -246,14 +261,7 @@ def _is_sorted(code: NDArray[np.int32], start: NDArray[np.int64]) -> bool:
     return changes <= code.size // 64 + 1
 
 
-def longer(values: NDArray[Any], used: int) -> NDArray[Any]:
-    """Return an array of twice the size; the first `used` values are kept."""
-    out = np.empty(2 * len(values), values.dtype)
-    out[:used] = values[:used]
-    return out
-
-
-def sorted_order(code: NDArray[np.int32], start: NDArray[np.int64]) -> NDArray[np.int64] | None:
+def _sorted_order(code: NDArray[np.int32], start: NDArray[np.int64]) -> NDArray[np.int64] | None:
     """Return the order of the intervals by (contig, start); None where they are sorted enough."""
     if _is_sorted(read_only(code), read_only(start)):
         return None
@@ -262,7 +270,7 @@ def sorted_order(code: NDArray[np.int32], start: NDArray[np.int64]) -> NDArray[n
 
 
 @numba.njit(cache=True, nogil=True)
-def _sources(order: NDArray[np.int64], sorted_offsets: NDArray[np.int64]) -> Any:
+def _unsorted_runs(order: NDArray[np.int64], sorted_offsets: NDArray[np.int64]) -> Any:
     """Return the offsets of runs in row order, and where each of their elements is now."""
     rows = order.size
     offsets = np.zeros(rows + 1, np.int64)
@@ -279,14 +287,70 @@ def _sources(order: NDArray[np.int64], sorted_offsets: NDArray[np.int64]) -> Any
     return offsets, source
 
 
-def unsorted_runs(
-    order: NDArray[np.int64] | None, offsets: NDArray[np.int64], *columns: NDArray[Any]
+def arrays_of(index: ChainIndex) -> IndexArrays:
+    """Return what compiled code reads of an index."""
+    return IndexArrays(*(getattr(index, name) for name in IndexArrays._fields))
+
+
+def run(
+    kernel: Callable[..., int],
+    index: ChainIndex,
+    intervals: IntervalArrays,
+    rules: tuple[Any, ...],
+    columns: Columns,
+    kinds: tuple[type, ...],
 ) -> tuple[Any, ...]:
-    """Return offsets and flat columns of runs in row order; `offsets` are those of sorted rows."""
-    if order is None:
-        return (offsets, *columns)
-    new_offsets, source = _sources(read_only(order), read_only(offsets))
-    return (new_offsets, *(column[source] for column in columns))
+    """Run a kernel over intervals in genome order, with ever more room where it runs out of it.
+
+    Parameters
+    ----------
+    kernel
+        ``kernel(index, intervals, rules, columns, offsets, flat, mark, scratch, first_row)``
+        fills `columns`, `offsets` and `flat` from `first_row` on. It returns the row at which
+        `flat` or `scratch`, int64 (4, room), was too short, and the number of rows at the end.
+        `mark`, int64 per chain, is −1 when it starts and when it returns early.
+    index, intervals
+        Blocks of chains, and what to look up in them.
+    rules
+        Numbers for the kernel.
+    columns
+        Named tuple of arrays with one value per interval; filled.
+    kinds
+        dtypes of `flat`: arrays with any number of values per interval.
+
+    Returns
+    -------
+    offsets, *flat
+        The values of interval i are ``offsets[i]:offsets[i + 1]`` of each flat array.
+    """
+    order = _sorted_order(intervals.code, intervals.start)
+    out = columns
+    if order is not None:
+        intervals = IntervalArrays(*(column[order] for column in intervals))
+        out = type(columns)(*(column.copy() for column in columns))
+    intervals = IntervalArrays(*map(read_only, intervals))
+    rows = len(intervals.code)
+    offsets = np.zeros(rows + 1, np.int64)
+    flat = tuple(np.empty(rows + rows // 8 + 64, kind) for kind in kinds)
+    mark = np.full(index.chains, -1, np.int64)
+    room, row = 64, 0
+    while True:
+        row = kernel(
+            arrays_of(index), intervals, rules, out, offsets, flat, mark,
+            np.empty((4, room), np.int64), row,
+        )  # fmt: skip
+        if row == rows:
+            break
+        # One interval may hit any number of blocks and chains: go on from it with more room.
+        room *= 2
+        flat = tuple(np.resize(values, 2 * len(values)) for values in flat)
+    flat = tuple(values[: offsets[rows]] for values in flat)
+    if order is not None:
+        for column, found in zip(columns, out, strict=True):
+            column[order] = found
+        offsets, source = _unsorted_runs(read_only(order), read_only(offsets))
+        flat = tuple(values[source] for values in flat)
+    return offsets, *flat
 
 
 def lift_blocks(
@@ -300,37 +364,11 @@ def lift_blocks(
     columns: dict[str, NDArray[Any]],
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Fill `columns` for ``blocks`` mode; return offsets and chain numbers."""
-    order = sorted_order(code, start)
-    out = columns
-    if order is not None:
-        code, start, end = code[order], start[order], end[order]
-        out = {name: column.copy() for name, column in columns.items()}
-    rows = len(code)
-    offsets = np.zeros(rows + 1, np.int64)
-    ids = np.empty(rows + rows // 8 + 64, np.int32)
-    stamp = np.full(index.chains, -1, np.int64)
-    scratch = 64
-    row = 0
-    while True:
-        row = _blocks(
-            index.offsets, index.block_start, index.block_end, index.block_reach,
-            index.block_query, index.block_chain, index.chain_query, index.chain_query_size,
-            index.mirrored, read_only(code), read_only(start), read_only(end), gap,
-            float(min_aligned), out["status"], out["contig"], out["start"], out["end"],
-            out["strand"], out["aligned"], out["pieces"], out["loci"], offsets, ids, stamp,
-            np.empty(scratch, np.int64), np.empty(scratch, np.int64), row,
-        )  # fmt: skip
-        if row == rows:
-            break
-        # One interval may hit any number of blocks and chains: go on from it with more room.
-        scratch *= 2
-        ids = longer(ids, int(offsets[row]))
-    ids = ids[: offsets[rows]]
-    if order is not None:
-        for name, column in columns.items():
-            column[order] = out[name]
-    offsets, ids = unsorted_runs(order, offsets, ids)
-    return offsets, ids
+    offsets, chains = run(
+        _blocks, index, IntervalArrays(code, start, end), (gap, float(min_aligned)),
+        BlocksColumns(*(columns[name] for name in BlocksColumns._fields)), (np.int32,),
+    )  # fmt: skip
+    return offsets, chains
 
 
 def overlapping_blocks(
@@ -341,11 +379,11 @@ def overlapping_blocks(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return (interval, block) of every block that shares a base with an interval."""
     none = np.zeros(0, np.int64)
-    fixed = (index.offsets, index.block_start, index.block_end, index.block_reach)
-    given = (read_only(code), read_only(start), read_only(end))
-    total = _pieces(*fixed, *given, none, none)
+    arrays = arrays_of(index)
+    intervals = IntervalArrays(read_only(code), read_only(start), read_only(end))
+    total = _pieces(arrays, intervals, none, none)
     interval = np.empty(total, np.int64)
     which = np.empty(total, np.int64)
     if total:
-        _pieces(*fixed, *given, interval, which)
+        _pieces(arrays, intervals, interval, which)
     return interval, which

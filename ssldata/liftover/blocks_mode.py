@@ -1,10 +1,11 @@
-"""Liftover written with NumPy, to be read: what the compiled kernels must answer.
+"""The ``blocks`` mode written with NumPy: the readable reference of the compiled kernels.
 
 All functions work on every pair of an interval and a block under it at once.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,18 @@ from numpy.typing import NDArray
 from ssldata.chains.chain_index import ChainIndex
 from ssldata.liftover.lift_result import Status
 
-#: Groups are told apart in one sorted or accumulated array by adding this per group; positions
+#: Added once per group, to keep the groups of one sorted or accumulated array apart; positions
 #: are smaller.
 _GROUP = np.int64(1) << 33
+
+
+def implementation(compiled: bool) -> Any:
+    """Return the module that has `lift_blocks` and `overlapping_blocks`: compiled, or this one."""
+    if compiled:
+        from ssldata.liftover import blocks_kernels  # costs a third of a second
+
+        return blocks_kernels
+    return sys.modules[__name__]
 
 
 def overlapping_blocks(
@@ -111,6 +121,15 @@ def merge_loci(
     Two ranges on one contig merge when the start of the next minus the greatest end so far is
     below `gap` (``GenomicRanges::reduce(min.gapwidth=gap)``).
 
+    Parameters
+    ----------
+    rows
+        Number of intervals.
+    interval, contig, begin, finish
+        Per range: the interval it belongs to, and where it lies; 0-based half-open.
+    gap
+        Bases.
+
     Returns
     -------
     dict
@@ -139,23 +158,6 @@ def merge_loci(
     }
 
 
-def query_ranges(
-    index: ChainIndex,
-    block: NDArray[np.int64],
-    begin: NDArray[np.int64],
-    length: NDArray[np.int64],
-) -> NDArray[np.int64]:
-    """Return where pieces lie on the forward strand of the query contig: their starts.
-
-    `begin` is the target start of the piece of the block, `length` its length.
-    """
-    chain = index.block_chain[block]
-    query = index.block_query[block] + (begin - index.block_start[block])
-    return np.where(
-        index.mirrored[chain], index.chain_query_size[chain] - query - length, query
-    ).astype(np.int64)
-
-
 def lift_blocks(
     index: ChainIndex,
     code: NDArray[np.int32],
@@ -177,8 +179,9 @@ def lift_blocks(
     finish = np.minimum(index.block_end[block], end[interval])
     length = finish - begin
     chain = index.block_chain[block]
-    query = query_ranges(index, block, begin, length)
-    found = merge_loci(rows, interval, index.chain_query[chain], query, query + length, gap=gap)
+    query = index.block_query[block] + (begin - index.block_start[block])
+    ranges = index.forward(chain, query, query + length)
+    found = merge_loci(rows, interval, index.chain_query[chain], *ranges, gap=gap)
     aligned = aligned_bases(rows, interval, begin, finish)
     balance = np.zeros(rows, np.int64)
     np.add.at(balance, interval, np.where(index.mirrored[chain], -length, length))
@@ -198,102 +201,3 @@ def lift_blocks(
     columns["pieces"][:] = np.bincount(interval, minlength=rows)
     columns["loci"][:] = found["loci"]
     return chains_of(rows, interval, chain)
-
-
-def covering_chains(
-    index: ChainIndex,
-    code: NDArray[np.int32],
-    start: NDArray[np.int64],
-    end: NDArray[np.int64],
-    *,
-    min_match: float,
-    multiple: bool,
-    clipped: bool,
-    min_chain_t: int,
-    min_chain_q: int,
-    min_size_q: int,
-    status: NDArray[np.int8],
-    aligned: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
-    """Find the chains that cover enough of each interval, as the UCSC tool does.
-
-    A chain whose blocks cover at least ``min_match`` of the interval is a hit; one that covers
-    less, but something, is partial. The region of a chain runs from its first to its last aligned
-    base under the interval: gaps of the target collapse, insertions of the query stay. A block
-    of size 0 strictly inside the interval covers nothing but stretches the region. An interval
-    that contains the whole chain gets the query span of its header.
-
-    Parameters
-    ----------
-    min_match
-        Fraction, already rounded as the tool rounds it.
-    multiple, clipped
-        ``-multiple``; and whether ``min_match`` is measured against the part of the interval
-        inside the span of the chain (before v492).
-    min_chain_t, min_chain_q, min_size_q
-        Smallest spans of chains and of regions; for `multiple` only.
-    status, aligned
-        Filled: MAPPED, DELETED, PARTIAL, SPLIT or DUPLICATED; bases under the chains returned.
-
-    Returns
-    -------
-    offsets, chain, start, end
-        Per interval the hits, or the partial chains where nothing hit, in the order of the tool,
-        each with its region on the forward strand.
-    """
-    rows = len(code)
-    interval, block = overlapping_blocks(index, code, start, end, empty_blocks=True)
-    begin = np.maximum(index.block_start[block], start[interval])
-    finish = np.minimum(index.block_end[block], end[interval])
-    query = index.block_query[block] + (begin - index.block_start[block])
-
-    # One entry per interval and chain; chains are numbered in the order of the tool.
-    chain = index.block_chain[block]
-    key = interval * np.int64(max(index.chains, 1)) + chain
-    pairs, pair = np.unique(key, return_inverse=True)
-    count = len(pairs)
-    row = np.zeros(count, np.int64)
-    row[pair] = interval
-    of = np.zeros(count, np.int32)
-    of[pair] = chain
-    cover = np.zeros(count, np.int64)
-    np.add.at(cover, pair, finish - begin)
-    left = np.full(count, np.iinfo(np.int64).max)
-    np.minimum.at(left, pair, query)
-    right = np.full(count, -1, np.int64)
-    np.maximum.at(right, pair, query + (finish - begin))
-    whole = (start[row] <= index.chain_start[of]) & (end[row] >= index.chain_end[of])
-    left = np.where(whole, index.chain_query_start[of], left)
-    right = np.where(whole, index.chain_query_end[of], right)
-    turned = index.mirrored[of]
-    size = index.chain_query_size[of].astype(np.int64)
-    left, right = np.where(turned, size - right, left), np.where(turned, size - left, right)
-
-    some = cover > 0
-    length = end[row] - start[row]
-    if multiple:
-        some &= index.chain_query_end[of] - index.chain_query_start[of] >= min_chain_q
-        some &= index.chain_end[of] - index.chain_start[of] >= min_chain_t
-        if clipped:
-            length = np.minimum(end[row], index.chain_end[of]) - np.maximum(
-                start[row], index.chain_start[of]
-            )
-    hit = some & (cover >= min_match * length)
-    hits = np.bincount(row[hit], minlength=rows)
-    partial = np.bincount(row[some & ~hit], minlength=rows)
-    status[:] = Status.DELETED
-    status[partial == 1] = Status.PARTIAL
-    status[partial > 1] = Status.SPLIT
-    status[hits > 0] = Status.MAPPED
-    if not multiple:
-        status[hits > 1] = Status.DUPLICATED
-    keep = np.where(hits[row] > 0, hit, some)
-    if multiple:
-        keep &= (status[row] != Status.MAPPED) | (right - left >= min_size_q)
-    kept = np.bincount(row[keep], minlength=rows)
-    status[kept == 0] = Status.DELETED
-    used = keep[pair] & (finish > begin)
-    aligned[:] = aligned_bases(rows, interval[used], begin[used], finish[used])
-    offsets = np.zeros(rows + 1, np.int64)
-    np.cumsum(kept, out=offsets[1:])
-    return offsets, of[keep], left[keep], right[keep]

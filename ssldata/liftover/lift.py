@@ -11,7 +11,7 @@ Three modes behind one function (docs/liftover.md draws them):
     What it answers with ``-multiple``: every chain that covers enough gives a region; regions
     merge by the same ``gap``, and exactly one locus left is the homologue.
 
-A row never aborts the run: an interval that is wrong, unknown or lost has a status that says so.
+A row never aborts the run: an interval that is wrong, unknown or lost has its own status.
 Coordinates are 0-based half-open, on the forward strand.
 """
 
@@ -79,15 +79,6 @@ def use_compiled(kernel: Kernel, rows: int) -> bool:
     return kernel == "numba"
 
 
-def _implementation(compiled: bool) -> Any:
-    """Return the module that computes `blocks` mode."""
-    if compiled:
-        from ssldata.liftover import blocks_kernels  # costs a third of a second
-
-        return blocks_kernels
-    return blocks_mode
-
-
 def lift(
     index: ChainIndex,
     contig: ArrayLike,
@@ -100,36 +91,55 @@ def lift(
     back: ChainIndex | None = None,
     kernel: Kernel = "auto",
 ) -> LiftResult:
-    """Lift intervals; one row each, in order, never an error for a bad one.
+    """Lift intervals to where they lie in another genome: one row each, in order.
+
+    An interval that is wrong, unknown or lost is no error: its row has a status other than MAPPED.
 
     Parameters
     ----------
     index
-        From :func:`ssldata.chains.chain_index.load_chain`.
+        Chains from the genome of the intervals to the other one, from
+        :func:`ssldata.chains.chain_index.load_chain`.
     contig
-        Names, or int codes into ``index.target_names`` (−1: not in the chain). A contig the chain
-        file does not know gives DELETED, as in the UCSC tool.
+        Names, or integer codes into ``index.target_names`` (−1: not in the chain file), shape
+        ``(n,)``. A contig that the chain file does not know gives DELETED, as in the UCSC tool.
     start, end
-        int64, 0-based half-open. They may reach beyond the contig; end ≤ start gives INVALID.
+        Integers, 0-based half-open, shape ``(n,)``. They may reach beyond the contig; end ≤ start
+        gives INVALID.
     strand
-        int8 ±1 (0: none), default +1.
+        ±1 (0: none), shape ``(n,)``; default +1.
     options
-        How; default: ``blocks``.
+        A :class:`.LiftOptions`, or a mapping of its fields; default: mode ``blocks``, in which
+        aligned pieces less than 20 bases apart merge, and exactly one locus must be left.
     summit
-        int64 position of the summit of each interval, −1 where there is none: a mapped interval
+        Position of the summit of each interval, −1 for none, shape ``(n,)``: a mapped interval
         whose summit is not aligned inside the locus becomes SUMMIT_LOST.
     back
-        The chain from the new genome to the old one, for ``options.reciprocal``; default: the
+        The chains from the new genome to the old one, for ``options.reciprocal``; default: the
         chains of `index` read the other way, which finds loci that several intervals claim.
     kernel
-        ``numba`` (compiled), ``numpy`` (the readable reference), or ``auto``. All answer alike.
+        ``numba`` (compiled), ``numpy`` (the readable reference), or ``auto``. All give identical
+        results.
+
+    Returns
+    -------
+    LiftResult
+        Arrays of shape ``(n,)``: ``status`` (int8, a :class:`.Status`), ``contig`` (int32, code
+        into ``index.query_names``), ``start`` and ``end`` (int64, 0-based half-open, forward
+        strand), ``strand`` (int8) and counts; −1 and strand 0 unless mapped.
 
     Raises
     ------
     InputError
         Columns of different lengths or of the wrong type.
     ConfigError
-        Options without a meaning.
+        Options that have no meaning.
+
+    Notes
+    -----
+    ``blocks`` merges pieces as ``GenomicRanges::reduce(min.gapwidth=gap)`` does; ``ucsc`` and
+    ``ucsc-multiple`` follow the UCSC liftOver tool, release by release. docs/liftover.md compares
+    the modes and other tools.
     """
     if options is None:
         options = LiftOptions()
@@ -139,7 +149,7 @@ def lift(
     columns = empty_columns(len(code))
     compiled = use_compiled(kernel, len(code))
     if options.mode == "blocks":
-        offsets, ids = _implementation(compiled).lift_blocks(
+        offsets, ids = blocks_mode.implementation(compiled).lift_blocks(
             index, code, begin, finish,
             gap=options.gap, min_aligned=options.min_aligned, columns=columns,
         )  # fmt: skip
@@ -152,7 +162,7 @@ def lift(
         at = _column(summit, "summit", len(code))
         lift_filters.require_summit(
             index, code, begin, finish, at,
-            columns=columns, chains=chains, compute=_implementation(compiled),
+            columns=columns, chains=chains, compute=blocks_mode.implementation(compiled),
         )  # fmt: skip
     if options.reciprocal is not None:
         _require_way_back(index, back, code, begin, finish, columns, options, kernel)
@@ -191,13 +201,14 @@ def _require_way_back(
     found = lift(
         back, there, columns["start"][rows], columns["end"][rows],
         options=replace(options, reciprocal=None, min_aligned=0.0), kernel=kernel,
-    ).columns()  # fmt: skip
-    # Codes of the old genome in `index`; −1, no contig of it, for rows that are not mapped.
-    names = np.append(index.encode(back.query_names), np.int32(-1))
-    found["contig"] = names[found["contig"]]
-    lift_filters.require_way_back(
-        start, end, code, options.reciprocal, columns=columns, back=found, rows=rows
-    )
+    )  # fmt: skip
+    # Codes of the old genome in `index`; −1, which is no contig of it, where not mapped.
+    contig = np.append(index.encode(back.query_names), np.int32(-1))[found.contig]
+    begin, finish = start[rows], end[rows]
+    shared = np.minimum(found.end, finish) - np.maximum(found.start, begin)
+    good = found.mapped & (contig == code[rows])
+    good &= shared >= np.maximum(options.reciprocal * (finish - begin), 1)
+    lift_filters.withdraw(columns, rows[~good], Status.NOT_RECIPROCAL)
 
 
 def pieces(
@@ -210,16 +221,25 @@ def pieces(
 ) -> Pieces:
     """Return every aligned block under every interval, clipped to it.
 
-    Parameters are those of :func:`lift`. Empty, wrong and unknown intervals have no pieces.
+    Empty, wrong and unknown intervals have no pieces.
+
+    Parameters
+    ----------
+    index, contig, start, end, kernel
+        As in :func:`lift`.
+
+    Raises
+    ------
+    InputError, ConfigError
+        As in :func:`lift`.
     """
     code, begin, finish = check_intervals(index, contig, start, end)
-    compute = _implementation(use_compiled(kernel, len(code)))
+    compute = blocks_mode.implementation(use_compiled(kernel, len(code)))
     interval, block = compute.overlapping_blocks(index, code, begin, finish)
     block_start = index.block_start[block].astype(np.int64)
     target = np.maximum(block_start, begin[interval])
     length = np.minimum(index.block_end[block], finish[interval]) - target
     chain = index.block_chain[block]
-    mirrored = index.mirrored[chain]
     query = index.block_query[block] + (target - block_start)
     return Pieces(
         interval=interval,
@@ -227,8 +247,6 @@ def pieces(
         target_start=target,
         length=length.astype(np.int32),
         query_contig=index.chain_query[chain],
-        query_start=np.where(
-            mirrored, index.chain_query_size[chain] - query - length, query
-        ).astype(np.int64),
-        strand=np.where(mirrored, -1, 1).astype(np.int8),
+        query_start=index.forward(chain, query, query + length)[0],
+        strand=np.where(index.mirrored[chain], -1, 1).astype(np.int8),
     )

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -34,31 +34,13 @@ _SPELLINGS = {
     "strand": ("Strand", "strand"),
 }
 
-Mapper = Callable[[Callable[["Part"], LiftResult], Iterable["Part"]], Iterable[LiftResult]]
+#: Some of the intervals: arguments of :func:`ssldata.liftover.lift.lift`.
+Part = dict[str, Any]
+Mapper = Callable[[Callable[[Part], LiftResult], Iterable[Part]], Iterable[LiftResult]]
 
 
-class Part(NamedTuple):
-    """Some of the intervals: contig codes, starts, ends, strands, summits."""
-
-    contig: NDArray[np.int32]
-    start: NDArray[np.int64]
-    end: NDArray[np.int64]
-    strand: NDArray[np.int64] | None
-    summit: NDArray[np.int64] | None
-
-
-def _lift_part(
-    part: Part,
-    *,
-    index: ChainIndex,
-    options: LiftOptions | None,
-    back: ChainIndex | None,
-    kernel: Kernel,
-) -> LiftResult:
-    return lift(
-        index, part.contig, part.start, part.end, part.strand,
-        options=options, summit=part.summit, back=back, kernel=kernel,
-    )  # fmt: skip
+def _lift_part(part: Part, **options: Any) -> LiftResult:
+    return lift(**part, **options)
 
 
 def concatenate(results: Sequence[LiftResult]) -> LiftResult:
@@ -111,13 +93,14 @@ def lift_chunks(
     if chunk_rows < 1:
         raise ConfigError(f"liftover chunk_rows must be at least 1, found {chunk_rows}")
     code, begin, finish = check_intervals(index, contig, start, end)
-    further = [None if value is None else np.asarray(value) for value in (strand, summit)]
+    columns = {"contig": code, "start": begin, "end": finish}
+    for name, values in (("strand", strand), ("summit", summit)):
+        if values is not None:
+            columns[name] = np.asarray(values)
 
     def parts() -> Iterator[Part]:
         for low in range(0, len(code), chunk_rows):
-            rows = slice(low, low + chunk_rows)
-            given, peak = (None if value is None else value[rows] for value in further)
-            yield Part(code[rows], begin[rows], finish[rows], given, peak)
+            yield {name: values[low : low + chunk_rows] for name, values in columns.items()}
 
     work = partial(_lift_part, index=index, options=options, back=back, kernel=kernel)
     return concatenate(list(mapper(work, parts())))

@@ -1,4 +1,4 @@
-"""What a liftover is asked and what it answers: options, statuses, and one row per interval."""
+"""Options and results of a liftover: one status and at most one locus per interval."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ssldata.base.errors import ConfigError
 
 
 class Status(IntEnum):
-    """What became of an interval."""
+    """Outcome for an interval."""
 
     MAPPED = 0  #: exactly one locus
     DELETED = 1  #: nothing aligned, or its contig is not in the chain file
@@ -25,6 +25,28 @@ class Status(IntEnum):
     INVALID = 7  #: the interval is empty or ends before it starts
     NOT_RECIPROCAL = 8  #: lifting back does not lead to the interval
     SUMMIT_LOST = 9  #: the base of the summit is not aligned inside the locus
+
+
+class ChainRules(NamedTuple):
+    """When a chain covers an interval enough in the ucsc modes, for the search.
+
+    Attributes
+    ----------
+    min_match
+        Fraction, already rounded as the tool rounds it.
+    multiple, clipped
+        ``-multiple``; and whether ``min_match`` is measured against the part of the interval
+        inside the span of the chain (before v492).
+    min_chain_t, min_chain_q, min_size_q
+        Smallest spans of chains and of regions; for `multiple` only.
+    """
+
+    min_match: float
+    multiple: bool
+    clipped: bool
+    min_chain_t: int
+    min_chain_q: int
+    min_size_q: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +88,7 @@ class LiftOptions:
     reciprocal: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what has no meaning."""
+        """Refuse options that have no meaning."""
         for name, known in (
             ("mode", ("blocks", "ucsc", "ucsc-multiple")),
             ("compat", ("v491", "v492")),
@@ -90,9 +112,20 @@ class LiftOptions:
                 raise ConfigError(f"liftover {name} must not be negative")
 
     @property
-    def threshold(self) -> float:
-        """The fraction that is compared with: `min_match`, rounded as the tool rounds it."""
-        return float(np.float32(self.min_match)) if self.float32_min_match else self.min_match
+    def chain_rules(self) -> ChainRules:
+        """The rules of the ucsc modes; `min_match` rounded as the tool rounds it."""
+        match = np.float32(self.min_match) if self.float32_min_match else self.min_match
+        multiple = self.mode == "ucsc-multiple"
+        return ChainRules(
+            float(match), multiple, multiple and self.compat == "v491",
+            self.min_chain_t, self.min_chain_q, self.min_size_q,
+        )  # fmt: skip
+
+
+def count_statuses(status: NDArray[np.int8]) -> dict[str, int]:
+    """Return the number of rows of each status that occurs, by lower-case name."""
+    numbers = np.bincount(status, minlength=len(Status)).tolist()
+    return {s.name.lower(): numbers[s] for s in Status if numbers[s]}
 
 
 class Chains(NamedTuple):
@@ -157,8 +190,7 @@ class LiftResult:
 
     def counts(self) -> dict[str, int]:
         """Return the number of rows of each status that occurs, by lower-case name."""
-        numbers = np.bincount(self.status, minlength=len(Status)).tolist()
-        return {s.name.lower(): numbers[s] for s in Status if numbers[s]}
+        return count_statuses(self.status)
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """Return the columns with one value per row, by name (all but `chains`)."""

@@ -2,74 +2,52 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ssldata.chains.chain_index import ChainIndex, read_only
-from ssldata.liftover.blocks_kernels import (
-    first_block,
-    longer,
-    sorted_order,
-    unsorted_runs,
-)
-from ssldata.liftover.lift_result import Status
+from ssldata.chains.chain_index import ChainIndex
+from ssldata.liftover.blocks_kernels import IndexArrays, IntervalArrays, first_block, run
+from ssldata.liftover.lift_result import ChainRules, Status
 
-_MAPPED = int(Status.MAPPED)
-_DELETED = int(Status.DELETED)
-_PARTIAL = int(Status.PARTIAL)
-_SPLIT = int(Status.SPLIT)
-_DUPLICATED = int(Status.DUPLICATED)
+
+class UcscColumns(NamedTuple):
+    """What the search fills, one value per interval."""
+
+    status: NDArray[np.int8]
+    aligned: NDArray[np.int64]
 
 
 @numba.njit(cache=True, nogil=True)
 def _regions(
-    offsets: NDArray[np.int64],
-    block_start: NDArray[np.int32],
-    block_end: NDArray[np.int32],
-    reach: NDArray[np.int32],
-    block_query: NDArray[np.int32],
-    block_chain: NDArray[np.int32],
-    chain_start: NDArray[np.int32],
-    chain_end: NDArray[np.int32],
-    chain_size: NDArray[np.int32],
-    chain_query_start: NDArray[np.int32],
-    chain_query_end: NDArray[np.int32],
-    mirrored: NDArray[np.bool_],
-    code: NDArray[np.int32],
-    start: NDArray[np.int64],
-    end: NDArray[np.int64],
-    min_match: float,
-    multiple: bool,
-    clipped: bool,
-    min_chain_t: int,
-    min_chain_q: int,
-    min_size_q: int,
-    status: NDArray[np.int8],
-    aligned: NDArray[np.int64],
+    index: IndexArrays,
+    intervals: IntervalArrays,
+    rules: ChainRules,
+    out: UcscColumns,
     row_offsets: NDArray[np.int64],
-    out_chain: NDArray[np.int32],
-    out_start: NDArray[np.int64],
-    out_end: NDArray[np.int64],
-    slot: NDArray[np.int32],
-    met: NDArray[np.int32],
+    flat: tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]],
+    slot: NDArray[np.int64],
     scratch: NDArray[np.int64],
     first_row: int,
 ) -> int:
-    """Fill `status`, `aligned`, and the regions of each row.
-
-    Returns the row at which the regions or `met` and `scratch` (chains under one interval) were
-    too short, to go on from there with longer ones; the number of rows when all are done. `slot`,
-    one entry per chain, is −1 at first.
-    """
+    """Fill `out`, and `flat` with the regions of each row; a kernel of ``blocks_kernels.run``."""
+    offsets, block_start, block_end = index.offsets, index.block_start, index.block_end
+    reach, block_query, block_chain = index.block_reach, index.block_query, index.block_chain
+    chain_start, chain_end = index.chain_start, index.chain_end
+    chain_query_start, chain_query_end = index.chain_query_start, index.chain_query_end
+    code, start, end = intervals
+    status, aligned = out
+    out_chain, out_start, out_end = flat
+    # Chains met under the interval, in order of appearance; slot[chain] finds one again.
+    met, cover, low, high = scratch[0], scratch[1], scratch[2], scratch[3]
     rows = code.size
     used = row_offsets[first_row]
-    # Chains met under the interval, in order of appearance; slot[chain] finds one again.
-    cover, low, high = scratch
     hint = -1
     for row in range(first_row, rows):
         row_offsets[row] = used
-        status[row] = _DELETED
+        status[row] = Status.DELETED
         c = code[row]
         if c < 0:
             continue
@@ -119,23 +97,23 @@ def _regions(
         # Which of them cover enough, and which some: cover becomes 2, 1 or 0.
         hits = 0
         partial = 0
-        threshold = min_match * (e - s)
+        threshold = rules.min_match * (e - s)
         for at in range(chains):
             chain = met[at]
             slot[chain] = -1
             bases = cover[at]
             cover[at] = 0
-            if multiple:
+            if rules.multiple:
                 if (
-                    chain_query_end[chain] - chain_query_start[chain] < min_chain_q
-                    or chain_end[chain] - chain_start[chain] < min_chain_t
+                    chain_query_end[chain] - chain_query_start[chain] < rules.min_chain_q
+                    or chain_end[chain] - chain_start[chain] < rules.min_chain_t
                 ):
                     continue
-                if clipped:
+                if rules.clipped:
                     inside = min(e, np.int64(chain_end[chain])) - max(
                         s, np.int64(chain_start[chain])
                     )
-                    threshold = min_match * inside
+                    threshold = rules.min_match * inside
             if bases > 0:
                 if bases >= threshold:
                     cover[at] = 2
@@ -147,11 +125,11 @@ def _regions(
             continue
         wanted = 2 if hits > 0 else 1
         if hits == 0:
-            status[row] = _PARTIAL if partial == 1 else _SPLIT
-        elif hits > 1 and not multiple:
-            status[row] = _DUPLICATED
+            status[row] = Status.PARTIAL if partial == 1 else Status.SPLIT
+        elif hits > 1 and not rules.multiple:
+            status[row] = Status.DUPLICATED
         else:
-            status[row] = _MAPPED
+            status[row] = Status.MAPPED
         # Their regions; chains are numbered in the order of the tool.
         for at in range(chains):
             if cover[at] != wanted:
@@ -162,9 +140,10 @@ def _regions(
             if s <= chain_start[chain] and e >= chain_end[chain]:
                 left = np.int64(chain_query_start[chain])
                 right = np.int64(chain_query_end[chain])
-            if mirrored[chain]:
-                left, right = chain_size[chain] - right, chain_size[chain] - left
-            if multiple and hits > 0 and right - left < min_size_q:
+            if index.mirrored[chain]:
+                size = index.chain_query_size[chain]
+                left, right = size - right, size - left
+            if rules.multiple and hits > 0 and right - left < rules.min_size_q:
                 continue
             to = used
             while to > row_offsets[row] and out_chain[to - 1] > chain:
@@ -178,7 +157,7 @@ def _regions(
             used += 1
         listed = used - row_offsets[row]
         if listed == 0:
-            status[row] = _DELETED
+            status[row] = Status.DELETED
             continue
         if listed == chains:
             aligned[row] = covered
@@ -209,48 +188,13 @@ def covering_chains(
     start: NDArray[np.int64],
     end: NDArray[np.int64],
     *,
-    min_match: float,
-    multiple: bool,
-    clipped: bool,
-    min_chain_t: int,
-    min_chain_q: int,
-    min_size_q: int,
+    rules: ChainRules,
     status: NDArray[np.int8],
     aligned: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
-    """Do what :func:`ssldata.liftover.blocks_mode.covering_chains` does, compiled."""
-    order = sorted_order(code, start)
-    found, covered = status, aligned
-    if order is not None:
-        code, start, end = code[order], start[order], end[order]
-        found, covered = status.copy(), aligned.copy()
-    rows = len(code)
-    offsets = np.zeros(rows + 1, np.int64)
-    chain = np.empty(rows + rows // 8 + 64, np.int32)
-    begin, finish = np.empty(len(chain), np.int64), np.empty(len(chain), np.int64)
-    slot = np.full(index.chains, -1, np.int32)
-    room = 64
-    row = 0
-    while True:
-        row = _regions(
-            index.offsets, index.block_start, index.block_end, index.block_reach,
-            index.block_query, index.block_chain, index.chain_start, index.chain_end,
-            index.chain_query_size, index.chain_query_start, index.chain_query_end,
-            index.mirrored, read_only(code), read_only(start), read_only(end),
-            float(min_match), multiple, clipped, min_chain_t, min_chain_q, min_size_q,
-            found, covered, offsets, chain, begin, finish, slot,
-            np.empty(room, np.int32), np.empty((3, room), np.int64), row,
-        )  # fmt: skip
-        if row == rows:
-            break
-        # One interval may hit any number of chains: go on from it with more room.
-        room *= 2
-        used = int(offsets[row])
-        chain, begin, finish = (longer(column, used) for column in (chain, begin, finish))
-    used = int(offsets[rows])
-    chain, begin, finish = chain[:used], begin[:used], finish[:used]
-    if order is not None:
-        status[order] = found
-        aligned[order] = covered
-    offsets, chain, begin, finish = unsorted_runs(order, offsets, chain, begin, finish)
+    """Do what :func:`ssldata.liftover.ucsc_mode.covering_chains` does, compiled."""
+    offsets, chain, begin, finish = run(
+        _regions, index, IntervalArrays(code, start, end), rules,
+        UcscColumns(status, aligned), (np.int32, np.int64, np.int64),
+    )  # fmt: skip
     return offsets, chain, begin, finish

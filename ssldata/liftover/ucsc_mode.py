@@ -1,23 +1,22 @@
-"""The ucsc modes: which chains cover an interval enough, and the region each leads to."""
+"""The ucsc modes: which chains cover an interval enough, and the region each leads to.
+
+The search itself is written with NumPy, as the readable reference of the compiled one
+(:mod:`ssldata.liftover.ucsc_kernels`).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ssldata.chains.chain_index import ChainIndex
 from ssldata.liftover import blocks_mode
-from ssldata.liftover.lift_result import Status
-
-if TYPE_CHECKING:
-    from ssldata.liftover.lift_result import LiftOptions
+from ssldata.liftover.lift_result import ChainRules, LiftOptions, Status
 
 
-@dataclass(frozen=True, eq=False)
-class Regions:
+class Regions(NamedTuple):
     """What the UCSC tool finds for each interval, before it is written.
 
     Attributes
@@ -43,6 +42,125 @@ class Regions:
     end: NDArray[np.int64]
 
 
+def regions_of(
+    index: ChainIndex,
+    chain: NDArray[np.int32],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    pair: NDArray[np.int64],
+    block: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return what chains cover of intervals, and the regions they lead to.
+
+    Parameters
+    ----------
+    index
+        Of the chains.
+    chain, start, end
+        Pairs of a chain and an interval, 0-based half-open.
+    pair, block
+        Blocks under the interval of a pair, of its chain: number of the pair, and of the block.
+
+    Returns
+    -------
+    cover, left, right
+        int64 per pair: aligned bases, and the region on the forward strand of the query contig
+        (without meaning for a pair without a block).
+    """
+    begin = np.maximum(index.block_start[block], start[pair])
+    length = np.minimum(index.block_end[block], end[pair]) - begin
+    query = index.block_query[block] + (begin - index.block_start[block])
+    cover = np.zeros(len(chain), np.int64)
+    left = np.full(len(chain), np.iinfo(np.int64).max)
+    right = np.full(len(chain), -1, np.int64)
+    np.add.at(cover, pair, length)
+    np.minimum.at(left, pair, query)
+    np.maximum.at(right, pair, query + length)
+    whole = (start <= index.chain_start[chain]) & (end >= index.chain_end[chain])
+    left = np.where(whole, index.chain_query_start[chain], left)
+    right = np.where(whole, index.chain_query_end[chain], right)
+    return cover, *index.forward(chain, left, right)
+
+
+def covering_chains(
+    index: ChainIndex,
+    code: NDArray[np.int32],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    *,
+    rules: ChainRules,
+    status: NDArray[np.int8],
+    aligned: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
+    """Find the chains that cover enough of each interval, as the UCSC tool does.
+
+    A chain whose blocks cover at least ``min_match`` of the interval is a hit; one that covers
+    less, but something, is partial. The region of a chain runs from its first to its last aligned
+    base under the interval: gaps of the target collapse, insertions of the query stay. A block
+    of size 0 strictly inside the interval covers nothing but stretches the region. An interval
+    that contains the whole chain gets the query span of its header.
+
+    Parameters
+    ----------
+    index, code, start, end
+        Chains, and the intervals: contig codes, 0-based half-open.
+    rules
+        When a chain counts.
+    status, aligned
+        Filled: MAPPED, DELETED, PARTIAL, SPLIT or DUPLICATED; bases under the chains returned.
+
+    Returns
+    -------
+    offsets, chain, start, end
+        Per interval the hits, or the partial chains where nothing hit, in the order of the tool,
+        each with its region on the forward strand.
+    """
+    rows = len(code)
+    interval, block = blocks_mode.overlapping_blocks(index, code, start, end, empty_blocks=True)
+    begin = np.maximum(index.block_start[block], start[interval])
+    finish = np.minimum(index.block_end[block], end[interval])
+
+    # One entry per interval and chain; chains are numbered in the order of the tool.
+    chain = index.block_chain[block]
+    key = interval * np.int64(max(index.chains, 1)) + chain
+    pairs, pair = np.unique(key, return_inverse=True)
+    count = len(pairs)
+    row = np.zeros(count, np.int64)
+    row[pair] = interval
+    of = np.zeros(count, np.int32)
+    of[pair] = chain
+    cover, left, right = regions_of(index, of, start[row], end[row], pair, block)
+
+    some = cover > 0
+    length = end[row] - start[row]
+    if rules.multiple:
+        some &= index.chain_query_end[of] - index.chain_query_start[of] >= rules.min_chain_q
+        some &= index.chain_end[of] - index.chain_start[of] >= rules.min_chain_t
+        if rules.clipped:
+            length = np.minimum(end[row], index.chain_end[of]) - np.maximum(
+                start[row], index.chain_start[of]
+            )
+    hit = some & (cover >= rules.min_match * length)
+    hits = np.bincount(row[hit], minlength=rows)
+    partial = np.bincount(row[some & ~hit], minlength=rows)
+    status[:] = Status.DELETED
+    status[partial == 1] = Status.PARTIAL
+    status[partial > 1] = Status.SPLIT
+    status[hits > 0] = Status.MAPPED
+    if not rules.multiple:
+        status[hits > 1] = Status.DUPLICATED
+    keep = np.where(hits[row] > 0, hit, some)
+    if rules.multiple:
+        keep &= (status[row] != Status.MAPPED) | (right - left >= rules.min_size_q)
+    kept = np.bincount(row[keep], minlength=rows)
+    status[kept == 0] = Status.DELETED
+    used = keep[pair] & (finish > begin)
+    aligned[:] = blocks_mode.aligned_bases(rows, interval[used], begin[used], finish[used])
+    offsets = np.zeros(rows + 1, np.int64)
+    np.cumsum(kept, out=offsets[1:])
+    return offsets, of[keep], left[keep], right[keep]
+
+
 def find_regions(
     index: ChainIndex,
     code: NDArray[np.int32],
@@ -60,22 +178,18 @@ def find_regions(
     empty = start == end
     status = np.zeros(len(code), np.int8)
     aligned = np.zeros(len(code), np.int64)
-    multiple = options.mode == "ucsc-multiple"
-    if multiple and options.min_size_q > 0 and options.threshold <= 1:
+    rules = options.chain_rules
+    if rules.multiple and rules.min_size_q > 0 and rules.min_match <= 1:
         # Their regions have no width either, so none is large enough.
         code = np.where(empty, np.int32(-1), code)
-    compute: Any = blocks_mode
+    search = covering_chains
     if compiled:
-        from ssldata.liftover import ucsc_kernels
+        from ssldata.liftover import ucsc_kernels  # costs a third of a second
 
-        compute = ucsc_kernels
-    offsets, chain, begin, finish = compute.covering_chains(
-        index, code, start, end + empty,
-        min_match=options.threshold, multiple=multiple,
-        clipped=multiple and options.compat == "v491",
-        min_chain_t=options.min_chain_t, min_chain_q=options.min_chain_q,
-        min_size_q=options.min_size_q, status=status, aligned=aligned,
-    )  # fmt: skip
+        search = ucsc_kernels.covering_chains
+    offsets, chain, begin, finish = search(
+        index, code, start, end + empty, rules=rules, status=status, aligned=aligned
+    )
     if empty.any():
         flat = np.repeat(empty, np.diff(offsets))
         finish = np.where(flat, begin, finish)
@@ -151,11 +265,7 @@ def _majority(
     compiled: bool,
 ) -> NDArray[np.int8]:
     """Return the strand of the majority of the aligned bases of rows; a tie counts as +."""
-    compute: Any = blocks_mode
-    if compiled:
-        from ssldata.liftover import blocks_kernels
-
-        compute = blocks_kernels
+    compute = blocks_mode.implementation(compiled)
     interval, block = compute.overlapping_blocks(index, code[many], start[many], end[many])
     chain = index.block_chain[block]
     length = np.minimum(index.block_end[block], end[many][interval]) - np.maximum(
