@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ssldata.base.array_types import BoolArray, ByteArray, Int32Array, Int64Array
 from ssldata.base.cache_folder import cache_dir, file_digest
 from ssldata.base.errors import MissingInputError
 from ssldata.chains import chain_index_file, chain_text
@@ -69,25 +70,25 @@ class ChainIndex:
 
     target_names: tuple[str, ...]
     query_names: tuple[str, ...]
-    target_sizes: NDArray[np.int64]
-    query_sizes: NDArray[np.int64]
+    target_sizes: Int64Array
+    query_sizes: Int64Array
     digest: str
-    offsets: NDArray[np.int64]
-    block_start: NDArray[np.int32]
-    block_end: NDArray[np.int32]
-    block_reach: NDArray[np.int32]
-    block_query: NDArray[np.int32]
-    block_chain: NDArray[np.int32]
-    chain_target: NDArray[np.int32]
-    chain_start: NDArray[np.int32]
-    chain_end: NDArray[np.int32]
-    chain_query: NDArray[np.int32]
-    chain_query_size: NDArray[np.int32]
-    chain_query_start: NDArray[np.int32]
-    chain_query_end: NDArray[np.int32]
-    chain_strand: NDArray[np.uint8]
-    chain_position: NDArray[np.int32]
-    chain_id: NDArray[np.int64]
+    offsets: Int64Array
+    block_start: Int32Array
+    block_end: Int32Array
+    block_reach: Int32Array
+    block_query: Int32Array
+    block_chain: Int32Array
+    chain_target: Int32Array
+    chain_start: Int32Array
+    chain_end: Int32Array
+    chain_query: Int32Array
+    chain_query_size: Int32Array
+    chain_query_start: Int32Array
+    chain_query_end: Int32Array
+    chain_strand: ByteArray
+    chain_position: Int32Array
+    chain_id: Int64Array
     source: Path | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
@@ -113,16 +114,16 @@ class ChainIndex:
         return {name: code for code, name in enumerate(self.target_names)}
 
     @cached_property
-    def mirrored(self) -> NDArray[np.bool_]:
+    def mirrored(self) -> BoolArray:
         """Chains whose query positions count from the end of the contig (not on '+')."""
         return read_only(self.chain_strand != _PLUS)
 
     @cached_property
-    def flipped(self) -> NDArray[np.bool_]:
+    def flipped(self) -> BoolArray:
         """Chains whose query strand is exactly '-': what turns a BED strand over."""
         return read_only(self.chain_strand == _MINUS)
 
-    def encode(self, contig: Any) -> NDArray[np.int32]:
+    def encode(self, contig: Any) -> Int32Array:
         """Return target contig codes: integers as they are, names looked up, −1 where unknown.
 
         Names match exactly, as in UCSC: ``1`` is not ``chr1``.
@@ -141,13 +142,13 @@ class ChainIndex:
             return np.where(known, codes, -1).astype(np.int32)
         return self._look_up(values.tolist())
 
-    def _look_up(self, names: list[Any]) -> NDArray[np.int32]:
+    def _look_up(self, names: list[Any]) -> Int32Array:
         look_up = _Codes(self.target_codes)
         return np.fromiter(map(look_up.__getitem__, names), dtype=np.int32, count=len(names))
 
     def forward(
-        self, chain: NDArray[np.int32], start: NDArray[Any], end: NDArray[Any]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        self, chain: Int32Array, start: NDArray[Any], end: NDArray[Any]
+    ) -> tuple[Int64Array, Int64Array]:
         """Return query ranges, given on the strands of their chains, on the forward strand."""
         size = self.chain_query_size[chain].astype(np.int64)
         turned = self.mirrored[chain]
@@ -349,14 +350,14 @@ def build_index(table: ChainTable, *, digest: str) -> ChainIndex:
     )
 
 
-def _first(head: NDArray[np.int64], name: int, value: int, count: int) -> NDArray[np.int64]:
+def _first(head: Int64Array, name: int, value: int, count: int) -> Int64Array:
     """Return, per name, the value that its first chain in the file gives."""
     out = np.zeros(count, np.int64)
     out[head[::-1, name]] = head[::-1, value]  # the last assignment stays
     return out
 
 
-def _running_maximum(ends: NDArray[np.int32], offsets: NDArray[np.int64]) -> NDArray[np.int32]:
+def _running_maximum(ends: Int32Array, offsets: Int64Array) -> Int32Array:
     """Return the running maximum of block ends within each contig."""
     out = np.empty_like(ends)
     for begin, end in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
@@ -364,7 +365,7 @@ def _running_maximum(ends: NDArray[np.int32], offsets: NDArray[np.int64]) -> NDA
     return out
 
 
-def _tool_order(head: NDArray[np.int64]) -> NDArray[np.int64]:
+def _tool_order(head: Int64Array) -> Int64Array:
     """Return the positions of the chains in the order of the UCSC tool, contig by contig.
 
     The tool walks its bins from the finest (128 kb) to the coarsest and prepends, then sorts

@@ -59,8 +59,7 @@ def write_index(path: Path, arrays: dict[str, NDArray[Any]], meta: dict[str, Any
         total, parity = (total + more[0]) % 2**64, parity ^ more[1]
         views.append(view)
     head = json.dumps(
-        {"meta": meta, "arrays": table, "size": size, "checksum": [total, parity]},
-        sort_keys=True,
+        {"meta": meta, "arrays": table, "size": size, "checksum": [total, parity]}, sort_keys=True
     ).encode("utf-8")
     with atomic_path(path) as temporary, temporary.open("wb") as handle:
         handle.write(_MAGIC)

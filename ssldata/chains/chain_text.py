@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ssldata.base.array_types import Int32Array, Int64Array
 from ssldata.base.errors import InputError, MissingInputError
 
 #: Positions are stored as 32-bit integers, as in every tool that reads chains.
@@ -50,8 +50,8 @@ class ChainTable:
 
     target_names: tuple[str, ...]
     query_names: tuple[str, ...]
-    header: NDArray[np.int64]
-    blocks: NDArray[np.int32]
+    header: Int64Array
+    blocks: Int32Array
 
 
 def read_bytes(path: str | Path) -> bytes:

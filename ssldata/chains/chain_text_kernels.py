@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numba
 import numpy as np
-from numpy.typing import NDArray
 
+from ssldata.base.array_types import ByteArray, Int32Array, Int64Array
 from ssldata.chains.chain_text import (
     FIRST_BLOCK,
     HEADER_COLUMNS,
@@ -36,7 +36,7 @@ _CHAIN = np.frombuffer(b"chain", np.uint8)
 
 
 @numba.njit(cache=True, nogil=True)
-def _sizes(text: NDArray[np.uint8]) -> tuple[int, int]:
+def _sizes(text: ByteArray) -> tuple[int, int]:
     """Count the lines that start with 'c' and all lines: bounds for the tables."""
     chains = 0
     lines = 1
@@ -52,12 +52,7 @@ def _sizes(text: NDArray[np.uint8]) -> tuple[int, int]:
 
 @numba.njit(cache=True, nogil=True)
 def _name_code(
-    text: NDArray[np.uint8],
-    start: int,
-    end: int,
-    table: NDArray[np.int32],
-    spans: NDArray[np.int64],
-    known: int,
+    text: ByteArray, start: int, end: int, table: Int32Array, spans: Int64Array, known: int
 ) -> tuple[int, int]:
     """Return (code of the name text[start:end], number of known names), adding a new name.
 
@@ -74,12 +69,12 @@ def _name_code(
 
 @numba.njit(cache=True, nogil=True)
 def _parse(
-    text: NDArray[np.uint8],
-    header: NDArray[np.int64],
-    blocks: NDArray[np.int32],
-    target_names: NDArray[np.int64],
-    query_names: NDArray[np.int64],
-    target_sizes: NDArray[np.int64],
+    text: ByteArray,
+    header: Int64Array,
+    blocks: Int32Array,
+    target_names: Int64Array,
+    query_names: Int64Array,
+    target_sizes: Int64Array,
 ) -> tuple[int, int, int, int]:
     """Fill the tables; return (chains, blocks, target names, query names), or −1 to give up."""
     failed = (-1, 0, 0, 0)
@@ -225,7 +220,7 @@ def parse_chain(data: bytes, *, where: str) -> ChainTable | None:
     if found != chains:
         return None
 
-    def names(spans: NDArray[np.int64], count: int) -> tuple[str, ...]:
+    def names(spans: Int64Array, count: int) -> tuple[str, ...]:
         words = [data[at:end] for at, end in spans[:, :count].T.tolist()]
         return decode_names(words, where)
 

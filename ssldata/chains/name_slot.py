@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numba
 import numpy as np
-from numpy.typing import NDArray
+
+from ssldata.base.array_types import ByteArray, Int32Array, Int64Array
 
 
 @numba.njit(cache=True, nogil=True)
-def empty_name_table(names: int) -> NDArray[np.int32]:
+def empty_name_table(names: int) -> Int32Array:
     """Return a table for so many names: −1 everywhere, at least twice as many slots."""
     size = 16
     while size < 2 * names + 2:
@@ -18,13 +19,13 @@ def empty_name_table(names: int) -> NDArray[np.int32]:
 
 @numba.njit(cache=True, nogil=True)
 def name_slot(
-    text: NDArray[np.uint8],
+    text: ByteArray,
     begin: int,
     end: int,
-    names: NDArray[np.uint8],
-    first: NDArray[np.int64],
-    stop: NDArray[np.int64],
-    table: NDArray[np.int32],
+    names: ByteArray,
+    first: Int64Array,
+    stop: Int64Array,
+    table: Int32Array,
 ) -> int:
     """Return the slot of a name in a hash table; it holds the code of the name, or −1.
 
@@ -54,4 +55,4 @@ def name_slot(
             if same:
                 break
         slot = (slot + 1) & mask
-    return slot
+    return int(slot)

@@ -15,6 +15,7 @@ import numpy as np
 import pyfaidx
 from numpy.typing import NDArray
 
+from ssldata.base.array_types import BoolArray, ByteArray, Int64Array
 from ssldata.base.errors import InputError
 from ssldata.base.locks import one_at_a_time
 from ssldata.genomes.gather_kernels import (
@@ -76,19 +77,19 @@ class FastaSource:
                 "and try again"
             )
 
-    def _file_position(self, contig: NDArray, position: NDArray) -> NDArray[np.int64]:
+    def _file_position(self, contig: NDArray, position: NDArray) -> Int64Array:
         line, column = np.divmod(position, self._lines.bases[contig])
         return self._lines.offset[contig] + line * self._lines.width[contig] + column
 
-    def positions(self, windows: Windows) -> NDArray[np.int64]:
+    def positions(self, windows: Windows) -> Int64Array:
         """Return about where windows begin in the file: line ends, 1 or 2 %, are not counted."""
         return self._lines.offset[windows.contig] + windows.start
 
-    def gather(self, windows: Windows, rows: NDArray[np.int64], out: NDArray[np.uint8]) -> None:
+    def gather(self, windows: Windows, rows: Int64Array, out: ByteArray) -> None:
         """Write the codes of the windows `rows` to their places in `out`."""
         gather_fasta(self._data, self._lines, windows, rows, out)
 
-    def soft_mask(self, contig: int, start: int, end: int) -> NDArray[np.bool_]:
+    def soft_mask(self, contig: int, start: int, end: int) -> BoolArray:
         """Return where the bases [start, end) of a contig are soft-masked (lower case)."""
         if start == end:
             return np.zeros(0, dtype=np.bool_)
@@ -100,7 +101,7 @@ class FastaSource:
         return (letters >= ord("a")) & (letters <= ord("z"))
 
 
-def _layout(index: dict) -> tuple[NDArray[np.int64], FastaLines]:
+def _layout(index: dict) -> tuple[Int64Array, FastaLines]:
     """Return the sizes of the contigs and where their lines are; a base per line at least."""
     table = np.array(
         [(record.rlen, record.offset, record.lenc, record.lenb) for record in index.values()],
@@ -223,7 +224,7 @@ def _check(path: Path, index: dict, label: str) -> None:
 
 
 def _first_strange(
-    data: NDArray[np.uint8], size: int, offset: int, line_bases: int, line_width: int
+    data: ByteArray, size: int, offset: int, line_bases: int, line_width: int
 ) -> tuple[int, int]:
     """Return the first byte of a contig that is no base, and its position in the contig."""
     lines = -(-size // line_bases)

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
-from numpy.typing import NDArray
 
+from ssldata.base.array_types import ByteArray, Int8Array, Int64Array
 from ssldata.genomes.onehot import CODE_OF_BYTE, N_CODE
 from ssldata.genomes.prefetch import prefetch
 
@@ -44,53 +44,34 @@ _AHEAD, _AHEAD_BYTES, _CACHE_LINE = 8, 2048, 64
 
 
 class Windows(NamedTuple):
-    """Windows to read; 0-based, on the forward strand.
+    """Windows to read; 0-based, on the forward strand."""
 
-    Attributes
-    ----------
-    contig, start, length
-        int64 per window.
-    strand
-        int8 per window; −1 gives the reverse complement.
-    place
-        int64 per window: where its codes begin in the flat output.
-    """
-
-    contig: NDArray[np.int64]
-    start: NDArray[np.int64]
-    length: NDArray[np.int64]
-    strand: NDArray[np.int8]
-    place: NDArray[np.int64]
+    contig: Int64Array
+    start: Int64Array
+    length: Int64Array
+    strand: Int8Array  #: −1 gives the reverse complement
+    place: Int64Array  #: where its codes begin in the flat output
 
 
 class FastaLines(NamedTuple):
-    """int64 per contig: byte of its first base, bases per line, bytes per line with its end."""
+    """Per contig: byte of its first base, bases per line, bytes per line with the line end."""
 
-    offset: NDArray[np.int64]
-    bases: NDArray[np.int64]
-    width: NDArray[np.int64]
+    offset: Int64Array
+    bases: Int64Array
+    width: Int64Array
 
 
 class PackedContigs(NamedTuple):
-    """Contigs of a 2bit file.
+    """Contigs of a 2bit file."""
 
-    Attributes
-    ----------
-    first_byte
-        int64 per contig: byte where its packed bases begin.
-    n_first, n_start, n_end
-        int64. The blocks of N of contig c are ``n_first[c]:n_first[c + 1]`` of `n_start` and
-        `n_end`, sorted.
-    """
-
-    first_byte: NDArray[np.int64]
-    n_first: NDArray[np.int64]
-    n_start: NDArray[np.int64]
-    n_end: NDArray[np.int64]
+    first_byte: Int64Array  #: per contig: byte where its packed bases begin
+    n_first: Int64Array  #: blocks of N of contig c: ``n_first[c]:n_first[c + 1]`` of the next two
+    n_start: Int64Array
+    n_end: Int64Array
 
 
 @numba.njit(nogil=True, cache=True)
-def _fetch(data: NDArray[np.uint8], at: int, size: int) -> None:
+def _fetch(data: ByteArray, at: int, size: int) -> None:
     """Start fetching a window into the processor's cache."""
     # One line more: a window need not begin at the start of a cache line.
     for k in range(0, min(size, _AHEAD_BYTES) + _CACHE_LINE, _CACHE_LINE):
@@ -112,11 +93,7 @@ def code_of_letter(letter: int) -> np.uint8:
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def gather_fasta(
-    data: NDArray[np.uint8],
-    lines: FastaLines,
-    windows: Windows,
-    rows: NDArray[np.int64],
-    out: NDArray[np.uint8],
+    data: ByteArray, lines: FastaLines, windows: Windows, rows: Int64Array, out: ByteArray
 ) -> None:
     """Write the base codes of the windows `rows` of a FASTA to their places in `out`."""
     offset, line_bases, line_width = lines
@@ -165,11 +142,7 @@ def gather_fasta(
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def gather_twobit(
-    data: NDArray[np.uint8],
-    contigs: PackedContigs,
-    windows: Windows,
-    rows: NDArray[np.int64],
-    out: NDArray[np.uint8],
+    data: ByteArray, contigs: PackedContigs, windows: Windows, rows: Int64Array, out: ByteArray
 ) -> None:
     """Unpack the windows `rows` of a 2bit file to their places in `out`; apply the blocks of N."""
     packed_at, n_first, n_start, n_end = contigs
@@ -234,7 +207,7 @@ def gather_twobit(
 
 
 @numba.njit(nogil=True, cache=True)
-def codes_to_letters(codes: NDArray[np.uint8]) -> None:
+def codes_to_letters(codes: ByteArray) -> None:
     """Replace base codes by their upper-case letters in place."""
     # Comparisons, not a table: they become vector instructions, ten times as fast.
     for i in range(codes.size):
@@ -252,7 +225,7 @@ def codes_to_letters(codes: NDArray[np.uint8]) -> None:
 
 
 @numba.njit(nogil=True, cache=True)
-def first_header(data: NDArray[np.uint8]) -> int:
+def first_header(data: ByteArray) -> int:
     """Return the byte where the first line that starts with ">" begins; comments may precede it."""
     at = 0
     while at < data.size and data[at] != ord(">"):
@@ -263,7 +236,7 @@ def first_header(data: NDArray[np.uint8]) -> int:
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def _classes(data: NDArray[np.uint8], at: int, size: int) -> int:
+def _classes(data: ByteArray, at: int, size: int) -> int:
     """Return the classes of some bytes, or-ed; 0 when all are bases."""
     first = np.uint64(at)
     seen = 0
@@ -273,7 +246,7 @@ def _classes(data: NDArray[np.uint8], at: int, size: int) -> int:
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def index_contig(data: NDArray[np.uint8], at: int) -> tuple[int, int, int, int]:
+def index_contig(data: ByteArray, at: int) -> tuple[int, int, int, int]:
     """Index and check one contig; return (bases, byte of the first, bases per line, end).
 
     It knows only the plainest layout: a header, lines of one length, a last one that may be
@@ -322,7 +295,7 @@ def index_contig(data: NDArray[np.uint8], at: int) -> tuple[int, int, int, int]:
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def check_contig(
-    data: NDArray[np.uint8], at: int, size: int, offset: int, line_bases: int, line_width: int
+    data: ByteArray, at: int, size: int, offset: int, line_bases: int, line_width: int
 ) -> tuple[int, int]:
     """Walk one contig of a FASTA by its index; return (verdict, byte where the next one begins).
 

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ssldata.base.array_types import BoolArray, ByteArray, Int64Array
 from ssldata.base.cache_folder import cache_dir
 from ssldata.base.errors import InputError, MissingInputError
 from ssldata.base.files import write_json_atomic
@@ -48,14 +49,14 @@ class _Source(Protocol):
     """What a file format provides: contigs, and reads of them that check no bounds."""
 
     names: tuple[str, ...]
-    sizes: NDArray[np.int64]
+    sizes: Int64Array
     mapped: MappedFile
 
-    def positions(self, windows: Windows) -> NDArray[np.int64]: ...
+    def positions(self, windows: Windows) -> Int64Array: ...
 
-    def gather(self, windows: Windows, rows: NDArray[np.int64], out: NDArray[np.uint8]) -> None: ...
+    def gather(self, windows: Windows, rows: Int64Array, out: ByteArray) -> None: ...
 
-    def soft_mask(self, contig: int, start: int, end: int) -> NDArray[np.bool_]: ...
+    def soft_mask(self, contig: int, start: int, end: int) -> BoolArray: ...
 
 
 def open_genome(path: Path | str, *, aliases: Mapping[str, str] | None = None) -> Genome:
@@ -105,7 +106,7 @@ class Genome:
     def __init__(self, path: Path | str, *, aliases: Mapping[str, str] | None = None) -> None:
         self.path = Path(path).absolute()
         self.aliases = dict(aliases or {})
-        self._n_runs: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
+        self._n_runs: dict[int, tuple[Int64Array, Int64Array]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen, (self.path, self.aliases)
@@ -151,7 +152,7 @@ class Genome:
         return self._source.names
 
     @property
-    def sizes(self) -> NDArray[np.int64]:
+    def sizes(self) -> Int64Array:
         """Contig sizes in bases, int64, in the order of :attr:`names`."""
         return self._source.sizes
 
@@ -231,7 +232,7 @@ class Genome:
             )
         return index, int(start), end
 
-    def codes(self, contig: str | int, start: int = 0, end: int | None = None) -> NDArray[np.uint8]:
+    def codes(self, contig: str | int, start: int = 0, end: int | None = None) -> ByteArray:
         """Return the base codes of one interval, forward strand.
 
         Parameters
@@ -263,7 +264,7 @@ class Genome:
             self._source.mapped.touched(size)
         return out
 
-    def n_runs(self, contig: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def n_runs(self, contig: int) -> tuple[Int64Array, Int64Array]:
         """Return starts and ends of the maximal runs of N in a contig; remembered.
 
         int64, sorted; found a portion at a time.
@@ -279,9 +280,7 @@ class Genome:
             self._n_runs[contig] = kept[::2], kept[1::2]
         return self._n_runs[contig]
 
-    def soft_mask(
-        self, contig: str | int, start: int = 0, end: int | None = None
-    ) -> NDArray[np.bool_]:
+    def soft_mask(self, contig: str | int, start: int = 0, end: int | None = None) -> BoolArray:
         """Return where the bases of one interval are soft-masked (lower case in the file).
 
         Parameters and errors are those of :meth:`codes`; the result is bool, ``(end - start,)``.
@@ -295,7 +294,7 @@ class Genome:
         start: NDArray[np.integer] | Sequence[int],
         length: int,
         strand: NDArray[np.integer] | Sequence[int] | None = None,
-    ) -> NDArray[np.uint8]:
+    ) -> ByteArray:
         """Return the base codes of many windows of one length.
 
         Parameters
@@ -330,7 +329,7 @@ class Genome:
         start: NDArray[np.integer] | Sequence[int],
         length: NDArray[np.integer] | Sequence[int],
         strand: NDArray[np.integer] | Sequence[int] | None = None,
-    ) -> NDArray[np.uint8]:
+    ) -> ByteArray:
         """Return the base codes of windows of any lengths, one after the other.
 
         Parameters and errors are those of :meth:`gather`, but `length` is one per window; the
@@ -363,11 +362,7 @@ class Genome:
             self._source.mapped.release()
 
     def _check_windows(
-        self,
-        contig: NDArray[np.int64],
-        start: NDArray[np.int64],
-        length: NDArray[np.int64],
-        strand: NDArray[np.int64],
+        self, contig: Int64Array, start: Int64Array, length: Int64Array, strand: Int64Array
     ) -> None:
         unknown = np.flatnonzero((contig < 0) | (contig >= len(self.names)))
         if unknown.size:
@@ -395,7 +390,7 @@ class Genome:
             )
 
 
-def _integers(values: ArrayLike, what: str) -> NDArray[np.int64]:
+def _integers(values: ArrayLike, what: str) -> Int64Array:
     array = np.asarray(values)
     if array.size == 0:
         array = array.astype(np.int64)

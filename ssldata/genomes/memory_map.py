@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+
+from ssldata.base.array_types import ByteArray, Int64Array
 
 #: A map larger than this many bytes gives its pages back before it has used so many.
 PAGE_BUDGET = 256 * 2**20
@@ -40,7 +41,7 @@ class MappedFile:
     def __init__(self, path: Path) -> None:
         with path.open("rb") as handle:
             self.buffer = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
-        self.data: NDArray[np.uint8] = np.frombuffer(self.buffer, dtype=np.uint8)
+        self.data: ByteArray = np.frombuffer(self.buffer, dtype=np.uint8)
         self._bounded = self.data.size > PAGE_BUDGET
         self._budget = max(PAGE_BUDGET >> (PIECE_BITS + 1), 1)  # in pieces, half for one block
         self._pieces = 0
@@ -49,7 +50,7 @@ class MappedFile:
         """Count one read of `size` contiguous bytes; release the pages when it is time."""
         self._count((size >> PIECE_BITS) + 2)
 
-    def blocks(self, position: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    def blocks(self, position: Int64Array) -> Iterator[Int64Array]:
         """Cut reads at `position` (bytes) into blocks, releasing pages between them.
 
         Yields

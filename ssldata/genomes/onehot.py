@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ssldata.base.array_types import ByteArray, Int64Array
+
 #: Code of every base that is not A, C, G or T.
 N_CODE = 4
 
@@ -16,7 +18,7 @@ N_CODE = 4
 LETTERS = b"ACGTN"
 
 
-def _table(default: int, keys: bytes | range, values: bytes | tuple[int, ...]) -> NDArray[np.uint8]:
+def _table(default: int, keys: bytes | range, values: bytes | tuple[int, ...]) -> ByteArray:
     """Return a read-only uint8[256] that holds `values` at `keys`, `default` elsewhere."""
     table = np.full(256, default, dtype=np.uint8)
     table[list(keys)] = list(values)
@@ -35,7 +37,7 @@ _ONE_HOT: NDArray[np.uint32] = np.eye(256, 4, dtype=np.uint8).view(np.uint32).re
 _ONE_HOT.flags.writeable = False
 
 
-def encode(sequence: bytes | bytearray | str | NDArray[np.uint8]) -> NDArray[np.uint8]:
+def encode(sequence: bytes | bytearray | str | ByteArray) -> ByteArray:
     """Return the base codes of a sequence: A C G T = 0 1 2 3 in either case, anything else 4.
 
     Parameters
@@ -69,7 +71,7 @@ def encode(sequence: bytes | bytearray | str | NDArray[np.uint8]) -> NDArray[np.
     return CODE_OF_BYTE[letters]
 
 
-def decode(codes: NDArray[np.uint8]) -> str:
+def decode(codes: ByteArray) -> str:
     """Return the upper-case letters of one row of codes.
 
     Parameters
@@ -88,7 +90,7 @@ def decode(codes: NDArray[np.uint8]) -> str:
     return BYTE_OF_CODE[codes].tobytes().decode("ascii")
 
 
-def one_hot(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def one_hot(codes: ByteArray) -> ByteArray:
     """Return one-hot rows in the order A, C, G, T; code 4 becomes four zeros.
 
     Parameters
@@ -106,7 +108,7 @@ def one_hot(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(words)[..., np.newaxis].view(np.uint8)
 
 
-def reverse_complement(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def reverse_complement(codes: ByteArray) -> ByteArray:
     """Return the codes of the other strand: order reversed along the last axis, A↔T and C↔G.
 
     Parameters
@@ -122,7 +124,7 @@ def reverse_complement(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return _COMPLEMENT[_checked(codes, "codes")[..., ::-1]]
 
 
-def n_runs(codes: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def n_runs(codes: ByteArray) -> tuple[Int64Array, Int64Array]:
     """Return starts and ends of the maximal runs of N in base codes."""
     codes = _checked(codes, "codes")
     if codes.max(initial=0) < N_CODE:
@@ -131,7 +133,7 @@ def n_runs(codes: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int6
     return edge[::2], edge[1::2]
 
 
-def _checked(values: NDArray[np.uint8], what: str) -> NDArray[np.uint8]:
+def _checked(values: ByteArray, what: str) -> ByteArray:
     values = np.asarray(values)
     if values.dtype != np.uint8:
         raise TypeError(f"{what} must be a uint8 array, found {values.dtype}")

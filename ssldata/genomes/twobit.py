@@ -12,8 +12,8 @@ import struct
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ssldata.base.array_types import BoolArray, ByteArray, Int64Array
 from ssldata.base.errors import InputError
 from ssldata.genomes.gather_kernels import PackedContigs, Windows, gather_twobit
 from ssldata.genomes.memory_map import MappedFile
@@ -114,11 +114,9 @@ class TwoBitSource:
             np.concatenate(n_start),
             np.concatenate(n_end),
         )
-        self._mask: tuple[int, NDArray[np.int64], NDArray[np.int64]] | None = None
+        self._mask: tuple[int, Int64Array, Int64Array] | None = None
 
-    def _blocks(
-        self, at: int, bases: int, name: str, what: str
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _blocks(self, at: int, bases: int, name: str, what: str) -> tuple[Int64Array, Int64Array]:
         """Read a count, the starts and the sizes; return starts and ends, checked."""
         (count,) = struct.unpack_from(self._order + "I", self.mapped.buffer, at)
         at += 4
@@ -135,15 +133,15 @@ class TwoBitSource:
             )
         return starts, ends
 
-    def positions(self, windows: Windows) -> NDArray[np.int64]:
+    def positions(self, windows: Windows) -> Int64Array:
         """Return the bytes of the file where windows begin."""
         return self._contigs.first_byte[windows.contig] + (windows.start >> 2)
 
-    def gather(self, windows: Windows, rows: NDArray[np.int64], out: NDArray[np.uint8]) -> None:
+    def gather(self, windows: Windows, rows: Int64Array, out: ByteArray) -> None:
         """Write the codes of the windows `rows` to their places in `out`."""
         gather_twobit(self._data, self._contigs, windows, rows, out)
 
-    def soft_mask(self, contig: int, start: int, end: int) -> NDArray[np.bool_]:
+    def soft_mask(self, contig: int, start: int, end: int) -> BoolArray:
         """Return where the bases [start, end) of a contig are soft-masked (lower case)."""
         if self._mask is None or self._mask[0] != contig:
             # One contig is kept: windows are asked for in genome order.

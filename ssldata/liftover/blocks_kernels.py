@@ -8,59 +8,44 @@ then walks on from the last block.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from ssldata.base.array_types import BoolArray, Int32Array, Int64Array
 from ssldata.chains.chain_index import ChainIndex, read_only
 from ssldata.liftover.lift_result import Status
 
-Columns = TypeVar("Columns", bound=tuple[NDArray[Any], ...])
+#: Contig codes (−1: unknown), starts and ends of intervals, 0-based half-open.
+IntervalArrays = tuple[Int32Array, Int64Array, Int64Array]
+Arrays = tuple[NDArray[Any], ...]
+
+#: Columns of a result that ``blocks`` mode fills.
+_COLUMNS = ("status", "contig", "start", "end", "strand", "aligned", "pieces", "loci")
 
 
 class IndexArrays(NamedTuple):
     """The arrays of a :class:`.ChainIndex` that compiled code reads, by their names there."""
 
-    offsets: NDArray[np.int64]
-    block_start: NDArray[np.int32]
-    block_end: NDArray[np.int32]
-    block_reach: NDArray[np.int32]
-    block_query: NDArray[np.int32]
-    block_chain: NDArray[np.int32]
-    chain_start: NDArray[np.int32]
-    chain_end: NDArray[np.int32]
-    chain_query: NDArray[np.int32]
-    chain_query_size: NDArray[np.int32]
-    chain_query_start: NDArray[np.int32]
-    chain_query_end: NDArray[np.int32]
-    mirrored: NDArray[np.bool_]
-
-
-class IntervalArrays(NamedTuple):
-    """Intervals: target contig codes (−1: unknown), starts and ends."""
-
-    code: NDArray[np.int32]
-    start: NDArray[np.int64]
-    end: NDArray[np.int64]
-
-
-class BlocksColumns(NamedTuple):
-    """Columns of a :class:`.LiftResult` that ``blocks`` mode fills."""
-
-    status: NDArray[np.int8]
-    contig: NDArray[np.int32]
-    start: NDArray[np.int64]
-    end: NDArray[np.int64]
-    strand: NDArray[np.int8]
-    aligned: NDArray[np.int64]
-    pieces: NDArray[np.int32]
-    loci: NDArray[np.int32]
+    offsets: Int64Array
+    block_start: Int32Array
+    block_end: Int32Array
+    block_reach: Int32Array
+    block_query: Int32Array
+    block_chain: Int32Array
+    chain_start: Int32Array
+    chain_end: Int32Array
+    chain_query: Int32Array
+    chain_query_size: Int32Array
+    chain_query_start: Int32Array
+    chain_query_end: Int32Array
+    mirrored: BoolArray
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def first_block(reach: NDArray[np.int32], begin: int, end: int, start: int, hint: int) -> int:
+def first_block(reach: Int32Array, begin: int, end: int, start: int, hint: int) -> int:
     """Return the first block of [begin, end) whose running end lies beyond `start`.
 
     `hint` is the answer for the interval before: a few steps from there, else a binary search.
@@ -85,7 +70,7 @@ def first_block(reach: NDArray[np.int32], begin: int, end: int, start: int, hint
 
 
 @numba.njit(cache=True, nogil=True)
-def _sort_pair(key: NDArray[np.int64], value: NDArray[np.int64], size: int) -> None:
+def _sort_pair(key: Int64Array, value: Int64Array, size: int) -> None:
     """Sort key[:size] ascending, `value` along with it."""
     if size > 48:
         order = np.argsort(key[:size], kind="mergesort")
@@ -114,11 +99,11 @@ def _blocks(
     index: IndexArrays,
     intervals: IntervalArrays,
     rules: tuple[int, float],
-    out: BlocksColumns,
-    row_offsets: NDArray[np.int64],
-    flat: tuple[NDArray[np.int32]],
-    mark: NDArray[np.int64],
-    scratch: NDArray[np.int64],
+    columns: Arrays,
+    row_offsets: Int64Array,
+    flat: tuple[Int32Array],
+    mark: Int64Array,
+    scratch: Int64Array,
     first_row: int,
 ) -> int:
     """Fill the columns for ``blocks`` mode; a kernel of :func:`run`.
@@ -129,6 +114,7 @@ def _blocks(
     reach, block_query, block_chain = index.block_reach, index.block_query, index.block_chain
     code, start, end = intervals
     gap, min_aligned = rules
+    status, contig, new_start, new_end, strand, aligned, pieces, loci = columns
     (chains,) = flat
     key, stop = scratch[0], scratch[1]  # of the pieces of one interval
     rows = code.size
@@ -139,11 +125,11 @@ def _blocks(
         s = start[row]
         e = end[row]
         if e <= s:
-            out.status[row] = Status.INVALID
+            status[row] = Status.INVALID
             continue
         c = code[row]
         if c < 0:
-            out.status[row] = Status.DELETED
+            status[row] = Status.DELETED
             continue
         last = offsets[c + 1]
         block = first_block(reach, offsets[c], last, s, hint)
@@ -180,10 +166,10 @@ def _blocks(
                 stop[size] = query + length
                 size += 1
             block += 1
-        out.aligned[row] = covered
-        out.pieces[row] = size
+        aligned[row] = covered
+        pieces[row] = size
         if size == 0:
-            out.status[row] = Status.DELETED
+            status[row] = Status.DELETED
             continue
         if size > 1:
             _sort_pair(key, stop, size)
@@ -200,37 +186,43 @@ def _blocks(
                 right = stop[at]
             else:
                 right = max(right, stop[at])
-        out.loci[row] = found
+        loci[row] = found
         if contigs > 1:
-            out.status[row] = Status.MULTI_CONTIG
+            status[row] = Status.MULTI_CONTIG
         elif found > 1:
-            out.status[row] = Status.DISTANT
+            status[row] = Status.DISTANT
         elif covered < min_aligned * (e - s):
-            out.status[row] = Status.PARTIAL
+            status[row] = Status.PARTIAL
         else:
-            out.status[row] = Status.MAPPED
-            out.contig[row] = key[0] >> 32
-            out.start[row] = key[0] & 0xFFFFFFFF
-            out.end[row] = right
-            out.strand[row] = 1 if balance >= 0 else -1
+            status[row] = Status.MAPPED
+            contig[row] = key[0] >> 32
+            new_start[row] = key[0] & 0xFFFFFFFF
+            new_end[row] = right
+            strand[row] = 1 if balance >= 0 else -1
     row_offsets[rows] = used
     return rows
 
 
 @numba.njit(cache=True, nogil=True)
-def _pieces(
+def _overlaps(
     index: IndexArrays,
     intervals: IntervalArrays,
-    interval: NDArray[np.int64],
-    which: NDArray[np.int64],
+    _rules: tuple[int],
+    _columns: Arrays,
+    row_offsets: Int64Array,
+    flat: tuple[Int64Array],
+    _mark: Int64Array,
+    _scratch: Int64Array,
+    first_row: int,
 ) -> int:
-    """Count the pieces, and where the arrays have room note the interval and block of each."""
+    """Fill `flat` with the blocks under each interval; a kernel of :func:`run`."""
     offsets, block_start, block_end = index.offsets, index.block_start, index.block_end
     code, start, end = intervals
-    total = 0
-    fill = which.size > 0
+    (blocks,) = flat
+    used = row_offsets[first_row]
     hint = -1
-    for row in range(code.size):
+    for row in range(first_row, code.size):
+        row_offsets[row] = used
         s = start[row]
         e = end[row]
         c = code[row]
@@ -241,16 +233,17 @@ def _pieces(
         hint = block
         while block < last and block_start[block] < e:
             if min(np.int64(block_end[block]), e) > max(np.int64(block_start[block]), s):
-                if fill:
-                    interval[total] = row
-                    which[total] = block
-                total += 1
+                if used == blocks.size:
+                    return row
+                blocks[used] = block
+                used += 1
             block += 1
-    return total
+    row_offsets[code.size] = used
+    return code.size
 
 
 @numba.njit(cache=True, nogil=True)
-def _is_sorted(code: NDArray[np.int32], start: NDArray[np.int64]) -> bool:
+def _is_sorted(code: Int32Array, start: Int64Array) -> bool:
     """Return whether starts ascend in long runs of one contig, in whatever order contigs come."""
     changes = 0
     for row in range(1, code.size):
@@ -261,7 +254,7 @@ def _is_sorted(code: NDArray[np.int32], start: NDArray[np.int64]) -> bool:
     return changes <= code.size // 64 + 1
 
 
-def _sorted_order(code: NDArray[np.int32], start: NDArray[np.int64]) -> NDArray[np.int64] | None:
+def _sorted_order(code: Int32Array, start: Int64Array) -> Int64Array | None:
     """Return the order of the intervals by (contig, start); None where they are sorted enough."""
     if _is_sorted(read_only(code), read_only(start)):
         return None
@@ -270,7 +263,7 @@ def _sorted_order(code: NDArray[np.int32], start: NDArray[np.int64]) -> NDArray[
 
 
 @numba.njit(cache=True, nogil=True)
-def _unsorted_runs(order: NDArray[np.int64], sorted_offsets: NDArray[np.int64]) -> Any:
+def _unsorted_runs(order: Int64Array, sorted_offsets: Int64Array) -> Any:
     """Return the offsets of runs in row order, and where each of their elements is now."""
     rows = order.size
     offsets = np.zeros(rows + 1, np.int64)
@@ -287,17 +280,12 @@ def _unsorted_runs(order: NDArray[np.int64], sorted_offsets: NDArray[np.int64]) 
     return offsets, source
 
 
-def arrays_of(index: ChainIndex) -> IndexArrays:
-    """Return what compiled code reads of an index."""
-    return IndexArrays(*(getattr(index, name) for name in IndexArrays._fields))
-
-
 def run(
     kernel: Callable[..., int],
     index: ChainIndex,
     intervals: IntervalArrays,
     rules: tuple[Any, ...],
-    columns: Columns,
+    columns: Arrays,
     kinds: tuple[type, ...],
 ) -> tuple[Any, ...]:
     """Run a kernel over intervals in genome order, with ever more room where it runs out of it.
@@ -314,7 +302,7 @@ def run(
     rules
         Numbers for the kernel.
     columns
-        Named tuple of arrays with one value per interval; filled.
+        Arrays with one value per interval; filled.
     kinds
         dtypes of `flat`: arrays with any number of values per interval.
 
@@ -323,20 +311,22 @@ def run(
     offsets, *flat
         The values of interval i are ``offsets[i]:offsets[i + 1]`` of each flat array.
     """
-    order = _sorted_order(intervals.code, intervals.start)
-    out = columns
+    order = _sorted_order(intervals[0], intervals[1])
+    out: Arrays = columns
+    sorted_intervals: Arrays = intervals
     if order is not None:
-        intervals = IntervalArrays(*(column[order] for column in intervals))
-        out = type(columns)(*(column.copy() for column in columns))
-    intervals = IntervalArrays(*map(read_only, intervals))
-    rows = len(intervals.code)
+        sorted_intervals = tuple(column[order] for column in intervals)
+        out = tuple(column.copy() for column in columns)
+    sorted_intervals = tuple(map(read_only, sorted_intervals))
+    arrays = IndexArrays(*(getattr(index, name) for name in IndexArrays._fields))
+    rows = len(intervals[0])
     offsets = np.zeros(rows + 1, np.int64)
-    flat = tuple(np.empty(rows + rows // 8 + 64, kind) for kind in kinds)
+    flat: Arrays = tuple(np.empty(rows + rows // 8 + 64, kind) for kind in kinds)
     mark = np.full(index.chains, -1, np.int64)
     room, row = 64, 0
     while True:
         row = kernel(
-            arrays_of(index), intervals, rules, out, offsets, flat, mark,
+            arrays, sorted_intervals, rules, out, offsets, flat, mark,
             np.empty((4, room), np.int64), row,
         )  # fmt: skip
         if row == rows:
@@ -355,35 +345,25 @@ def run(
 
 def lift_blocks(
     index: ChainIndex,
-    code: NDArray[np.int32],
-    start: NDArray[np.int64],
-    end: NDArray[np.int64],
+    code: Int32Array,
+    start: Int64Array,
+    end: Int64Array,
     *,
     gap: int,
     min_aligned: float,
     columns: dict[str, NDArray[Any]],
-) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+) -> tuple[Int64Array, Int32Array]:
     """Fill `columns` for ``blocks`` mode; return offsets and chain numbers."""
     offsets, chains = run(
-        _blocks, index, IntervalArrays(code, start, end), (gap, float(min_aligned)),
-        BlocksColumns(*(columns[name] for name in BlocksColumns._fields)), (np.int32,),
+        _blocks, index, (code, start, end), (gap, float(min_aligned)),
+        tuple(columns[name] for name in _COLUMNS), (np.int32,),
     )  # fmt: skip
     return offsets, chains
 
 
 def overlapping_blocks(
-    index: ChainIndex,
-    code: NDArray[np.int32],
-    start: NDArray[np.int64],
-    end: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    index: ChainIndex, code: Int32Array, start: Int64Array, end: Int64Array
+) -> tuple[Int64Array, Int64Array]:
     """Return (interval, block) of every block that shares a base with an interval."""
-    none = np.zeros(0, np.int64)
-    arrays = arrays_of(index)
-    intervals = IntervalArrays(read_only(code), read_only(start), read_only(end))
-    total = _pieces(arrays, intervals, none, none)
-    interval = np.empty(total, np.int64)
-    which = np.empty(total, np.int64)
-    if total:
-        _pieces(arrays, intervals, interval, which)
-    return interval, which
+    offsets, block = run(_overlaps, index, (code, start, end), (0,), (), (np.int64,))
+    return np.repeat(np.arange(len(code)), np.diff(offsets)), block

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ssldata.base.array_types import Int32Array, Int64Array
 from ssldata.chains.chain_index import ChainIndex
 from ssldata.liftover.lift_result import Status
 
@@ -30,12 +31,12 @@ def implementation(compiled: bool) -> Any:
 
 def overlapping_blocks(
     index: ChainIndex,
-    code: NDArray[np.int32],
-    start: NDArray[np.int64],
-    end: NDArray[np.int64],
+    code: Int32Array,
+    start: Int64Array,
+    end: Int64Array,
     *,
     empty_blocks: bool = False,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+) -> tuple[Int64Array, Int64Array]:
     """Return (interval, block) of every block that shares a base with an interval.
 
     Sorted by interval, then block. With `empty_blocks`, blocks of size 0 strictly inside an
@@ -66,7 +67,7 @@ def overlapping_blocks(
     return interval[keep], block[keep]
 
 
-def _grouped_maximum(values: NDArray[np.int64], group: NDArray[np.int64]) -> NDArray[np.int64]:
+def _grouped_maximum(values: Int64Array, group: Int64Array) -> Int64Array:
     """Return, per element, the maximum of the elements before it in its group (−1: none).
 
     `group` ascends; values are ≥ 0.
@@ -79,11 +80,8 @@ def _grouped_maximum(values: NDArray[np.int64], group: NDArray[np.int64]) -> NDA
 
 
 def aligned_bases(
-    rows: int,
-    interval: NDArray[np.int64],
-    begin: NDArray[np.int64],
-    finish: NDArray[np.int64],
-) -> NDArray[np.int64]:
+    rows: int, interval: Int64Array, begin: Int64Array, finish: Int64Array
+) -> Int64Array:
     """Return, per interval, how many of its bases lie under pieces, each counted once.
 
     Pieces are sorted by interval, then start.
@@ -95,9 +93,7 @@ def aligned_bases(
     return total
 
 
-def chains_of(
-    rows: int, interval: NDArray[np.int64], chain: NDArray[np.int32]
-) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+def chains_of(rows: int, interval: Int64Array, chain: Int32Array) -> tuple[Int64Array, Int32Array]:
     """Return offsets and the distinct chains of each interval, in order of first appearance."""
     key = interval * (np.int64(chain.max(initial=0)) + 1) + chain
     _, first = np.unique(key, return_index=True)
@@ -109,10 +105,10 @@ def chains_of(
 
 def merge_loci(
     rows: int,
-    interval: NDArray[np.int64],
-    contig: NDArray[np.int32],
-    begin: NDArray[np.int64],
-    finish: NDArray[np.int64],
+    interval: Int64Array,
+    contig: Int32Array,
+    begin: Int64Array,
+    finish: Int64Array,
     *,
     gap: int,
 ) -> dict[str, NDArray[Any]]:
@@ -160,14 +156,14 @@ def merge_loci(
 
 def lift_blocks(
     index: ChainIndex,
-    code: NDArray[np.int32],
-    start: NDArray[np.int64],
-    end: NDArray[np.int64],
+    code: Int32Array,
+    start: Int64Array,
+    end: Int64Array,
     *,
     gap: int,
     min_aligned: float,
     columns: dict[str, NDArray[Any]],
-) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+) -> tuple[Int64Array, Int32Array]:
     """Fill `columns` for ``blocks`` mode; return offsets and chain numbers.
 
     Every aligned block of every chain gives a piece; pieces close together on the query merge;

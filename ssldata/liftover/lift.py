@@ -25,6 +25,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ssldata.base.array_types import Int32Array, Int64Array
 from ssldata.base.errors import ConfigError, InputError
 from ssldata.chains.chain_index import ChainIndex
 from ssldata.liftover import blocks_mode, lift_filters, ucsc_mode
@@ -44,7 +45,7 @@ _COMPILED_FROM_ROWS = 100_000
 
 def check_intervals(
     index: ChainIndex, contig: ArrayLike, start: ArrayLike, end: ArrayLike
-) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
+) -> tuple[Int32Array, Int64Array, Int64Array]:
     """Return contig codes, starts and ends as arrays of one length.
 
     Raises
@@ -172,7 +173,7 @@ def lift(
     return LiftResult(**columns, chains=chains)
 
 
-def _column(values: ArrayLike, name: str, rows: int) -> NDArray[np.int64]:
+def _column(values: ArrayLike, name: str, rows: int) -> Int64Array:
     """Return a further column of integers, one per interval."""
     array = np.asarray(values)
     if array.shape != (rows,) or (rows and array.dtype.kind not in "iu"):
@@ -185,9 +186,9 @@ def _column(values: ArrayLike, name: str, rows: int) -> NDArray[np.int64]:
 def _require_way_back(
     index: ChainIndex,
     back: ChainIndex | None,
-    code: NDArray[np.int32],
-    start: NDArray[np.int64],
-    end: NDArray[np.int64],
+    code: Int32Array,
+    start: Int64Array,
+    end: Int64Array,
     columns: dict[str, NDArray[Any]],
     options: LiftOptions,
     kernel: Kernel,

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ssldata.base.array_types import Int32Array, Int64Array
 from ssldata.chains.chain_index import ChainIndex
 from ssldata.liftover.lift_result import Chains, Status
 
 
-def withdraw(columns: dict[str, NDArray[Any]], rows: NDArray[np.int64], status: int) -> None:
+def withdraw(columns: dict[str, NDArray[Any]], rows: Int64Array, status: int) -> None:
     """Give rows another status and remove their locus; their counts stay."""
     columns["status"][rows] = status
     for name in ("contig", "start", "end", "summit"):
@@ -21,10 +22,10 @@ def withdraw(columns: dict[str, NDArray[Any]], rows: NDArray[np.int64], status: 
 
 def require_summit(
     index: ChainIndex,
-    code: NDArray[np.int32],
-    start: NDArray[np.int64],
-    end: NDArray[np.int64],
-    summit: NDArray[np.int64],
+    code: Int32Array,
+    start: Int64Array,
+    end: Int64Array,
+    summit: Int64Array,
     *,
     columns: dict[str, NDArray[Any]],
     chains: Chains,

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ssldata.base.array_types import Int64Array
 from ssldata.base.errors import ConfigError, InputError
 from ssldata.chains.chain_index import ChainIndex
 from ssldata.liftover.lift import Kernel, check_intervals, lift
@@ -93,7 +94,7 @@ def lift_chunks(
     if chunk_rows < 1:
         raise ConfigError(f"liftover chunk_rows must be at least 1, found {chunk_rows}")
     code, begin, finish = check_intervals(index, contig, start, end)
-    columns = {"contig": code, "start": begin, "end": finish}
+    columns: Part = {"contig": code, "start": begin, "end": finish}
     for name, values in (("strand", strand), ("summit", summit)):
         if values is not None:
             columns[name] = np.asarray(values)
@@ -197,7 +198,7 @@ def lift_frame(
     )
 
 
-def _signs(strand: NDArray[Any]) -> NDArray[np.int64]:
+def _signs(strand: NDArray[Any]) -> Int64Array:
     """Return ±1 for strands given as + and − or as numbers, 0 for anything else."""
     if strand.dtype.kind in "iu":
         return np.sign(strand).astype(np.int64)

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ssldata.base.array_types import BoolArray, Int8Array, Int32Array, Int64Array
 from ssldata.base.errors import ConfigError
 
 
@@ -28,23 +29,12 @@ class Status(IntEnum):
 
 
 class ChainRules(NamedTuple):
-    """When a chain covers an interval enough in the ucsc modes, for the search.
+    """When a chain covers an interval enough in the ucsc modes: see :class:`LiftOptions`."""
 
-    Attributes
-    ----------
-    min_match
-        Fraction, already rounded as the tool rounds it.
-    multiple, clipped
-        ``-multiple``; and whether ``min_match`` is measured against the part of the interval
-        inside the span of the chain (before v492).
-    min_chain_t, min_chain_q, min_size_q
-        Smallest spans of chains and of regions; for `multiple` only.
-    """
-
-    min_match: float
+    min_match: float  #: already rounded as the tool rounds it
     multiple: bool
-    clipped: bool
-    min_chain_t: int
+    clipped: bool  #: `min_match` is measured inside the span of the chain (before v492)
+    min_chain_t: int  #: this and the following for `multiple` only
     min_chain_q: int
     min_size_q: int
 
@@ -122,7 +112,7 @@ class LiftOptions:
         )  # fmt: skip
 
 
-def count_statuses(status: NDArray[np.int8]) -> dict[str, int]:
+def count_statuses(status: Int8Array) -> dict[str, int]:
     """Return the number of rows of each status that occurs, by lower-case name."""
     numbers = np.bincount(status, minlength=len(Status)).tolist()
     return {s.name.lower(): numbers[s] for s in Status if numbers[s]}
@@ -134,10 +124,10 @@ class Chains(NamedTuple):
     Those of row i are ``ids[offsets[i]:offsets[i + 1]]``: numbers of chains in the index.
     """
 
-    ids: NDArray[np.int32]
-    offsets: NDArray[np.int64]
+    ids: Int32Array
+    offsets: Int64Array
 
-    def of(self, row: int) -> NDArray[np.int32]:
+    def of(self, row: int) -> Int32Array:
         """Return the chains of one row."""
         return self.ids[self.offsets[row] : self.offsets[row + 1]]
 
@@ -169,22 +159,22 @@ class LiftResult:
         Chains that gave the pieces (those that cover too little, when none covers enough).
     """
 
-    status: NDArray[np.int8]
-    contig: NDArray[np.int32]
-    start: NDArray[np.int64]
-    end: NDArray[np.int64]
-    strand: NDArray[np.int8]
-    aligned: NDArray[np.int64]
-    pieces: NDArray[np.int32]
-    loci: NDArray[np.int32]
-    summit: NDArray[np.int64]
+    status: Int8Array
+    contig: Int32Array
+    start: Int64Array
+    end: Int64Array
+    strand: Int8Array
+    aligned: Int64Array
+    pieces: Int32Array
+    loci: Int32Array
+    summit: Int64Array
     chains: Chains
 
     def __len__(self) -> int:
         return len(self.status)
 
     @property
-    def mapped(self) -> NDArray[np.bool_]:
+    def mapped(self) -> BoolArray:
         """Rows with exactly one locus that passed every filter."""
         return np.asarray(self.status == Status.MAPPED)
 
@@ -205,13 +195,13 @@ class Pieces:
     int32, ``query_contig`` int32, ``query_start`` int64 (forward strand), ``strand`` int8 (±1).
     """
 
-    interval: NDArray[np.int64]
-    chain: NDArray[np.int32]
-    target_start: NDArray[np.int64]
-    length: NDArray[np.int32]
-    query_contig: NDArray[np.int32]
-    query_start: NDArray[np.int64]
-    strand: NDArray[np.int8]
+    interval: Int64Array
+    chain: Int32Array
+    target_start: Int64Array
+    length: Int32Array
+    query_contig: Int32Array
+    query_start: Int64Array
+    strand: Int8Array
 
     def __len__(self) -> int:
         return len(self.interval)

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numba
 import numpy as np
-from numpy.typing import NDArray
 
+from ssldata.base.array_types import Int8Array, Int32Array, Int64Array
 from ssldata.chains.chain_index import ChainIndex
 from ssldata.liftover.blocks_kernels import IndexArrays, IntervalArrays, first_block, run
 from ssldata.liftover.lift_result import ChainRules, Status
-
-
-class UcscColumns(NamedTuple):
-    """What the search fills, one value per interval."""
-
-    status: NDArray[np.int8]
-    aligned: NDArray[np.int64]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -25,20 +16,20 @@ def _regions(
     index: IndexArrays,
     intervals: IntervalArrays,
     rules: ChainRules,
-    out: UcscColumns,
-    row_offsets: NDArray[np.int64],
-    flat: tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]],
-    slot: NDArray[np.int64],
-    scratch: NDArray[np.int64],
+    columns: tuple[Int8Array, Int64Array],
+    row_offsets: Int64Array,
+    flat: tuple[Int32Array, Int64Array, Int64Array],
+    slot: Int64Array,
+    scratch: Int64Array,
     first_row: int,
 ) -> int:
-    """Fill `out`, and `flat` with the regions of each row; a kernel of ``blocks_kernels.run``."""
+    """Fill `columns`, and `flat` with the regions of each row; a kernel of `run`."""
     offsets, block_start, block_end = index.offsets, index.block_start, index.block_end
     reach, block_query, block_chain = index.block_reach, index.block_query, index.block_chain
     chain_start, chain_end = index.chain_start, index.chain_end
     chain_query_start, chain_query_end = index.chain_query_start, index.chain_query_end
     code, start, end = intervals
-    status, aligned = out
+    status, aligned = columns
     out_chain, out_start, out_end = flat
     # Chains met under the interval, in order of appearance; slot[chain] finds one again.
     met, cover, low, high = scratch[0], scratch[1], scratch[2], scratch[3]
@@ -184,17 +175,17 @@ def _regions(
 
 def covering_chains(
     index: ChainIndex,
-    code: NDArray[np.int32],
-    start: NDArray[np.int64],
-    end: NDArray[np.int64],
+    code: Int32Array,
+    start: Int64Array,
+    end: Int64Array,
     *,
     rules: ChainRules,
-    status: NDArray[np.int8],
-    aligned: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
+    status: Int8Array,
+    aligned: Int64Array,
+) -> tuple[Int64Array, Int32Array, Int64Array, Int64Array]:
     """Do what :func:`ssldata.liftover.ucsc_mode.covering_chains` does, compiled."""
     offsets, chain, begin, finish = run(
-        _regions, index, IntervalArrays(code, start, end), rules,
-        UcscColumns(status, aligned), (np.int32, np.int64, np.int64),
+        _regions, index, (code, start, end), rules, (status, aligned),
+        (np.int32, np.int64, np.int64),
     )  # fmt: skip
     return offsets, chain, begin, finish

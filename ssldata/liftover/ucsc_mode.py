@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ssldata.base.array_types import Int8Array, Int32Array, Int64Array
 from ssldata.chains.chain_index import ChainIndex
 from ssldata.liftover import blocks_mode
 from ssldata.liftover.lift_result import ChainRules, LiftOptions, Status
@@ -19,44 +20,31 @@ from ssldata.liftover.lift_result import ChainRules, LiftOptions, Status
 class Regions(NamedTuple):
     """What the UCSC tool finds for each interval, before it is written.
 
-    Attributes
-    ----------
-    status
-        int8 per interval: MAPPED, DELETED, PARTIAL, SPLIT or DUPLICATED.
-    aligned
-        int64 per interval: its bases under `chain`, each counted once.
-    offsets
-        int64 (intervals + 1): the regions of interval i are offsets[i]:offsets[i + 1].
-    chain
-        int32 per region: the chain. Hits where there are any, else the chains that cover too
-        little; in the order of the tool.
-    start, end
-        int64 per region, on the forward strand of the query contig.
+    The regions of interval i are ``offsets[i]:offsets[i + 1]``: hits where there are any, else
+    the chains that cover too little; in the order of the tool.
     """
 
-    status: NDArray[np.int8]
-    aligned: NDArray[np.int64]
-    offsets: NDArray[np.int64]
-    chain: NDArray[np.int32]
-    start: NDArray[np.int64]
-    end: NDArray[np.int64]
+    status: Int8Array  #: per interval: MAPPED, DELETED, PARTIAL, SPLIT or DUPLICATED
+    aligned: Int64Array  #: per interval: its bases under `chain`, each counted once
+    offsets: Int64Array
+    chain: Int32Array  #: per region
+    start: Int64Array  #: per region, on the forward strand of the query contig
+    end: Int64Array
 
 
 def regions_of(
     index: ChainIndex,
-    chain: NDArray[np.int32],
-    start: NDArray[np.int64],
-    end: NDArray[np.int64],
-    pair: NDArray[np.int64],
-    block: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    chain: Int32Array,
+    start: Int64Array,
+    end: Int64Array,
+    pair: Int64Array,
+    block: Int64Array,
+) -> tuple[Int64Array, Int64Array, Int64Array]:
     """Return what chains cover of intervals, and the regions they lead to.
 
     Parameters
     ----------
-    index
-        Of the chains.
-    chain, start, end
+    index, chain, start, end
         Pairs of a chain and an interval, 0-based half-open.
     pair, block
         Blocks under the interval of a pair, of its chain: number of the pair, and of the block.
@@ -64,7 +52,7 @@ def regions_of(
     Returns
     -------
     cover, left, right
-        int64 per pair: aligned bases, and the region on the forward strand of the query contig
+        Per pair: aligned bases, and the region on the forward strand of the query contig
         (without meaning for a pair without a block).
     """
     begin = np.maximum(index.block_start[block], start[pair])
@@ -84,14 +72,14 @@ def regions_of(
 
 def covering_chains(
     index: ChainIndex,
-    code: NDArray[np.int32],
-    start: NDArray[np.int64],
-    end: NDArray[np.int64],
+    code: Int32Array,
+    start: Int64Array,
+    end: Int64Array,
     *,
     rules: ChainRules,
-    status: NDArray[np.int8],
-    aligned: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
+    status: Int8Array,
+    aligned: Int64Array,
+) -> tuple[Int64Array, Int32Array, Int64Array, Int64Array]:
     """Find the chains that cover enough of each interval, as the UCSC tool does.
 
     A chain whose blocks cover at least ``min_match`` of the interval is a hit; one that covers
@@ -163,9 +151,9 @@ def covering_chains(
 
 def find_regions(
     index: ChainIndex,
-    code: NDArray[np.int32],
-    start: NDArray[np.int64],
-    end: NDArray[np.int64],
+    code: Int32Array,
+    start: Int64Array,
+    end: Int64Array,
     *,
     options: LiftOptions,
     compiled: bool,
@@ -198,14 +186,14 @@ def find_regions(
 
 def lift_ucsc(
     index: ChainIndex,
-    code: NDArray[np.int32],
-    start: NDArray[np.int64],
-    end: NDArray[np.int64],
+    code: Int32Array,
+    start: Int64Array,
+    end: Int64Array,
     *,
     options: LiftOptions,
     compiled: bool,
     columns: dict[str, NDArray[Any]],
-) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+) -> tuple[Int64Array, Int32Array]:
     """Fill `columns` for the ucsc modes; return offsets and chain numbers.
 
     ``ucsc-multiple`` may give several regions: they merge as pieces do in ``blocks`` mode, and
@@ -257,13 +245,13 @@ def lift_ucsc(
 
 def _majority(
     index: ChainIndex,
-    code: NDArray[np.int32],
-    start: NDArray[np.int64],
-    end: NDArray[np.int64],
+    code: Int32Array,
+    start: Int64Array,
+    end: Int64Array,
     found: Regions,
-    many: NDArray[np.int64],
+    many: Int64Array,
     compiled: bool,
-) -> NDArray[np.int8]:
+) -> Int8Array:
     """Return the strand of the majority of the aligned bases of rows; a tie counts as +."""
     compute = blocks_mode.implementation(compiled)
     interval, block = compute.overlapping_blocks(index, code[many], start[many], end[many])

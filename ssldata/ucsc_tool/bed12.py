@@ -16,14 +16,12 @@ import numpy as np
 from ssldata.base.errors import InputError
 from ssldata.chains.chain_index import ChainIndex
 from ssldata.chains.chain_text import MAX_POSITION
-from ssldata.ucsc_tool.bed_rows import BedOptions, BedReader, Text, bin_number, turned
+from ssldata.liftover.lift_result import Status
+from ssldata.ucsc_tool.bed_rows import REASONS, BedOptions, BedReader, Text, bin_number, turned
 
 _CHUNK = 50_000
-_DELETED = "Deleted in new"
-_PARTIAL = "Partially deleted in new"
-_DUPLICATED = "Duplicated in new"
 
-#: A range and the way it went: (start, end).
+#: (start, end), 0-based half-open.
 Range = tuple[int, int]
 
 
@@ -42,7 +40,7 @@ class Blocked:
     ranges: tuple[Range, ...]
 
     def line(self, extra: list[bytes]) -> bytes:
-        """Return the row as the tool writes it: numbers anew, lists with a comma at the end."""
+        """Return the row as the tool writes it: numbers reformatted, lists end in a comma."""
         fields = [
             self.chrom, b"%d" % self.start, b"%d" % self.end, self.name, b"%d" % self.score,
             self.strand, b"%d" % self.thick[0], b"%d" % self.thick[1], b"%d" % self.rgb,
@@ -124,7 +122,7 @@ class _Thick:
         self.near_end = 0
 
     def look(self, begin: int, stop: int, query: int) -> None:
-        """Take in one chain block; `begin` and `stop` on the target."""
+        """Account for one chain block; `begin` and `stop` are on the target."""
         start, end = self.old
         if begin <= start < stop:
             self.start = self.near_start = start - begin + query
@@ -200,7 +198,7 @@ def lift_row(row: Blocked, chains: ChainBlocks, options: BedOptions) -> list[Blo
     target = index.target_codes.get(row.chrom.decode("utf-8", "replace"), -1)
     candidates = chains.overlapping(target, row.start, row.end) if target >= 0 else []
     if not candidates:
-        return _DELETED
+        return REASONS[Status.DELETED].decode()
     size = sum(end - start for start, end in row.ranges)
     low = min((start for start, _ in row.ranges), default=row.start)
     high = max((end for _, end in row.ranges), default=row.end)
@@ -211,10 +209,10 @@ def lift_row(row: Blocked, chains: ChainBlocks, options: BedOptions) -> list[Blo
     best = score[ordered[0]]
     needed = options.ratio * size
     if best < needed:
-        return _PARTIAL
+        return REASONS[Status.PARTIAL].decode()
     if not options.multiple:
         if len(ordered) > 1 and score[ordered[1]] == best:
-            return _DUPLICATED
+            return REASONS[Status.DUPLICATED].decode()
         ordered = ordered[:1]
     results: list[Blocked] = []
     reason = ""
@@ -247,7 +245,7 @@ def _through(
     if thick is None:
         return "Can't find thickStart/thickEnd"
     if not ranges:
-        return _PARTIAL
+        return REASONS[Status.PARTIAL].decode()
     strand = row.strand
     if index.flipped[chain]:
         length = int(index.chain_query_size[chain])
@@ -273,12 +271,11 @@ def lift_blocked(reader: BedReader, index: ChainIndex, options: BedOptions) -> I
     InputError
         Ragged rows, fields that are no numbers, block lists that disagree with the block count.
     """
-    plus = options.bed_plus or reader.columns
-    if plus != 12 or reader.columns < 12:
+    if reader.bed_columns != 12 or reader.columns < 12:
         raise InputError(
-            f"{reader.where}: {reader.columns} columns of which {plus} are BED: lists of blocks "
-            "need exactly 12 BED columns (-bedPlus=12 for a file with further columns, "
-            "-bedPlus=6 when columns 7 and on are not BED)"
+            f"{reader.where}: {reader.columns} columns of which {reader.bed_columns} are BED: "
+            "lists of blocks need exactly 12 BED columns (-bedPlus=12 for a file with further "
+            "columns, -bedPlus=6 when columns 7 and on are not BED)"
         )
     chains = ChainBlocks(index)
     mapped: list[bytes] = []

@@ -6,17 +6,18 @@ take :mod:`ssldata.ucsc_tool.bulk_bed`, which must write the same bytes.
 
 from __future__ import annotations
 
+import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ssldata.base.array_types import Int8Array, Int32Array, Int64Array
 from ssldata.base.errors import InputError
 from ssldata.chains.chain_index import ChainIndex
-from ssldata.liftover.lift_result import Status
+from ssldata.liftover.lift_result import Status, count_statuses
 from ssldata.liftover.ucsc_mode import Regions, find_regions
 from ssldata.ucsc_tool.bed_rows import REASONS, BedOptions, BedReader, Text, bin_number, turned
 from ssldata.ucsc_tool.thick_parts import map_thick
@@ -28,13 +29,13 @@ _CHUNK = 200_000
 class _Rows(NamedTuple):
     """A round of rows."""
 
-    lines: list[int]
-    words: list[list[bytes]]
-    code: NDArray[np.int32]
-    start: NDArray[np.int64]
-    end: NDArray[np.int64]
+    lines: Sequence[int]
+    words: Sequence[list[bytes]]
+    code: Int32Array
+    start: Int64Array
+    end: Int64Array
     strand: list[bytes]
-    thick: NDArray[np.int64] | None
+    thick: Int64Array | None
 
 
 def lift_small(reader: BedReader, index: ChainIndex, options: BedOptions) -> Iterator[Text]:
@@ -46,68 +47,49 @@ def lift_small(reader: BedReader, index: ChainIndex, options: BedOptions) -> Ite
         Ragged rows, positions that are no numbers, an interval that ends before it starts; thick
         columns with ``-ends``.
     """
-    if options.ends and reader.columns >= 8 and not 0 < options.bed_plus < 8:
+    if options.ends and reader.thick:
         raise InputError(
             f"{reader.where}: -ends does not move the thick columns 7 and 8; give -bedPlus=6 to "
             "copy them as they are"
         )
-    for rows in _rounds(reader, index, options):
-        if options.ends:
-            yield _lift_ends(rows, index, options)
-        else:
-            yield _lift_rows(rows, index, options, reader.where)
+    lift = _lift_ends if options.ends else _lift_rows
+    for rows in _rounds(reader, index):
+        yield lift(rows, index, options, reader)
 
 
-def _rounds(reader: BedReader, index: ChainIndex, options: BedOptions) -> Iterator[_Rows]:
-    plus = options.bed_plus
-    stranded = reader.columns >= 6 and (plus == 0 or plus >= 6)
-    thick = reader.columns >= 8 and (plus == 0 or plus >= 8)
-    names = {name.encode("utf-8"): code for code, name in enumerate(index.target_names)}
-    lines: list[int] = []
-    words: list[list[bytes]] = []
-    numbers: list[tuple[int, ...]] = []
+def _checked_rows(reader: BedReader) -> Iterator[tuple[int, list[bytes], list[int]]]:
+    """Yield line number, fields, and start, end (thick start, thick end) of every row."""
     for line, row in reader.rows():
-        start = reader.number(row, 1, line)
-        end = reader.number(row, 2, line)
+        start, end = reader.number(row, 1, line), reader.number(row, 2, line)
         if start > end:
             raise InputError(
                 f"{reader.where}, line {line}: the start {start} is after the end {end}"
             )
-        if thick:
-            numbers.append((start, end, reader.number(row, 6, line), reader.number(row, 7, line)))
-        else:
-            numbers.append((start, end))
-        lines.append(line)
-        words.append(row)
-        if len(lines) == _CHUNK:
-            yield _round(lines, words, numbers, names, stranded)
-            lines, words, numbers = [], [], []
-    if lines:
-        yield _round(lines, words, numbers, names, stranded)
+        thick = [reader.number(row, column, line) for column in (6, 7)] if reader.thick else []
+        yield line, row, [start, end, *thick]
 
 
-def _round(
-    lines: list[int],
-    words: list[list[bytes]],
-    numbers: list[tuple[int, ...]],
-    names: dict[bytes, int],
-    stranded: bool,
-) -> _Rows:
-    table = np.array(numbers, dtype=np.int64)
-    return _Rows(
-        lines=lines,
-        words=words,
-        code=np.array([names.get(row[0], -1) for row in words], dtype=np.int32),
-        start=np.ascontiguousarray(table[:, 0]),
-        end=np.ascontiguousarray(table[:, 1]),
-        strand=[row[5][:1] for row in words] if stranded else [b"."] * len(words),
-        thick=table[:, 2:] if table.shape[1] == 4 else None,
-    )
+def _rounds(reader: BedReader, index: ChainIndex) -> Iterator[_Rows]:
+    """Yield the rows of the file, a bounded number at a time."""
+    names = {name.encode("utf-8"): code for code, name in enumerate(index.target_names)}
+    waiting = _checked_rows(reader)
+    while some := list(itertools.islice(waiting, _CHUNK)):
+        lines, words, numbers = zip(*some, strict=True)
+        table = np.array(numbers, dtype=np.int64)
+        yield _Rows(
+            lines=lines,
+            words=words,
+            code=np.array([names.get(row[0], -1) for row in words], dtype=np.int32),
+            start=np.ascontiguousarray(table[:, 0]),
+            end=np.ascontiguousarray(table[:, 1]),
+            strand=[row[5][:1] if reader.stranded else b"." for row in words],
+            thick=table[:, 2:] if reader.thick else None,
+        )
 
 
 def refuse_gaps(
     found: Regions, rows: _Rows, index: ChainIndex, options: BedOptions, where: str
-) -> NDArray[np.int8]:
+) -> Int8Array:
     """Return the statuses for ``-minMatch=0``, at which a chain counts wherever it spans.
 
     The UCSC tool then takes a chain with a gap over the whole interval for a hit, and stops.
@@ -142,7 +124,7 @@ def refuse_gaps(
     return status
 
 
-def _lift_rows(rows: _Rows, index: ChainIndex, options: BedOptions, where: str) -> Text:
+def _lift_rows(rows: _Rows, index: ChainIndex, options: BedOptions, reader: BedReader) -> Text:
     """Lift a round of whole intervals."""
     # Where the compiled search is not there yet, starting it costs more than it saves here.
     found = find_regions(
@@ -151,7 +133,7 @@ def _lift_rows(rows: _Rows, index: ChainIndex, options: BedOptions, where: str) 
     )  # fmt: skip
     status = found.status
     if options.min_match <= 0:
-        status = refuse_gaps(found, rows, index, options, where)
+        status = refuse_gaps(found, rows, index, options, reader.where)
     thick = None
     if rows.thick is not None:
         thick = map_thick(
@@ -164,7 +146,6 @@ def _lift_rows(rows: _Rows, index: ChainIndex, options: BedOptions, where: str) 
     offsets = found.offsets.tolist()
     mapped: list[bytes] = []
     unmapped: list[bytes] = []
-    plus = options.bed_plus
     for row, (words, result) in enumerate(zip(rows.words, status.tolist(), strict=True)):
         strand = rows.strand[row]
         if options.preserve_input:
@@ -182,19 +163,15 @@ def _lift_rows(rows: _Rows, index: ChainIndex, options: BedOptions, where: str) 
                 if not options.no_serial:
                     fields.append(b"%d" % serial)
             tail = words[3:]
-            if len(words) >= 6 and (plus == 0 or plus >= 6):
+            if reader.stranded:
                 tail[2] = turned(strand) if minus[at] else strand
             if thick is not None:
                 tail[3:5] = (b"%d" % value for value in thick[at])
-            if options.multiple:
-                # The serial takes the place of the score, unless that is not a BED column.
-                skip = 1 if options.no_serial or 0 < plus < 5 else 2
-                tail = tail[skip:]
-            mapped.append(b"\t".join(fields + tail))
+            mapped.append(b"\t".join(fields + tail[options.replaced_columns :]))
     return _text(mapped, unmapped, status)
 
 
-def _lift_ends(rows: _Rows, index: ChainIndex, options: BedOptions) -> Text:
+def _lift_ends(rows: _Rows, index: ChainIndex, options: BedOptions, reader: BedReader) -> Text:
     """Lift the first and the last bases of each interval and join what they give (``-ends``)."""
     search = options.lift_options()
     parts = [
@@ -208,7 +185,6 @@ def _lift_ends(rows: _Rows, index: ChainIndex, options: BedOptions) -> Text:
     mapped: list[bytes] = []
     unmapped: list[bytes] = []
     status = np.where(parts[0].status != Status.MAPPED, parts[0].status, parts[1].status)
-    plus = options.bed_plus
     for row, (words, result) in enumerate(zip(rows.words, status.tolist(), strict=True)):
         if options.preserve_input:
             _keep_input(words, rows, row)
@@ -216,28 +192,26 @@ def _lift_ends(rows: _Rows, index: ChainIndex, options: BedOptions) -> Text:
             reason = REASONS[Status(result)] + b" on one or both ends"
             unmapped.append(_unmapped_line(reason, words, rows, row))
             continue
-        left, right = (part.offsets[row] for part in parts)
-        chains = [part.chain[at] for part, at in zip(parts, (left, right), strict=True)]
+        places = [part.offsets[row] for part in parts]
+        chain, other = (part.chain[at] for part, at in zip(parts, places, strict=True))
         first, last = (
-            (int(part.start[at]), int(part.end[at]))
-            for part, at in zip(parts, (left, right), strict=True)
+            (int(part.start[at]), int(part.end[at])) for part, at in zip(parts, places, strict=True)
         )
-        minus = bool(index.flipped[chains[0]])
-        if index.mirrored[chains[0]]:
+        minus = bool(index.flipped[chain])
+        if index.mirrored[chain]:
             first, last = last, first
         if (
-            index.chain_query[chains[0]] != index.chain_query[chains[1]]
-            or minus != bool(index.flipped[chains[1]])
+            index.chain_query[chain] != index.chain_query[other]
+            or minus != index.flipped[other]
             or first[0] >= last[1]
         ):
             status[row] = Status.SPLIT
-            unmapped.append(
-                _unmapped_line(b"ends mapped differently or incompletely", words, rows, row)
-            )
+            reason = b"ends mapped differently or incompletely"
+            unmapped.append(_unmapped_line(reason, words, rows, row))
             continue
-        fields = _place(names[index.chain_query[chains[0]]], first[0], last[1], options)
+        fields = _place(names[index.chain_query[chain]], first[0], last[1], options)
         tail = words[3:]
-        if len(words) >= 6 and (plus == 0 or plus >= 6):
+        if reader.stranded:
             tail[2] = turned(rows.strand[row]) if minus else rows.strand[row]
         mapped.append(b"\t".join(fields + tail))
     return _text(mapped, unmapped, status)
@@ -270,10 +244,9 @@ def _unmapped_line(reason: bytes, words: list[bytes], rows: _Rows, row: int) -> 
     return b"#" + reason + b"\n" + b"\t".join(fields)
 
 
-def _text(mapped: list[bytes], unmapped: list[bytes], status: NDArray[np.int8]) -> Text:
-    numbers = np.bincount(status, minlength=len(Status)).tolist()
+def _text(mapped: list[bytes], unmapped: list[bytes], status: Int8Array) -> Text:
     return Text(
         b"".join(line + b"\n" for line in mapped),
         b"".join(line + b"\n" for line in unmapped),
-        {s.name.lower(): numbers[s] for s in Status if numbers[s]},
+        count_statuses(status),
     )

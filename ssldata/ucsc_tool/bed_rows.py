@@ -12,9 +12,6 @@ from ssldata.base.errors import InputError
 from ssldata.chains.chain_text import MAX_POSITION
 from ssldata.liftover.lift_result import LiftOptions, Status
 
-#: Lines per round: bounds the memory a large file needs.
-_CHUNK = 200_000
-
 REASONS = {
     Status.DELETED: b"Deleted in new",
     Status.PARTIAL: b"Partially deleted in new",
@@ -28,7 +25,7 @@ class BedOptions:
     """Options of the drop-in command; names and defaults are those of the UCSC tool.
 
     ``bed_plus``: how many columns are BED, the rest is copied (0: all are BED). ``ends``: lift
-    only so many bases at each end (0: the whole interval). The others are described in
+    only this many bases at each end (0: the whole interval). The others are described in
     docs/liftover.md.
     """
 
@@ -53,6 +50,14 @@ class BedOptions:
         """``-minMatch`` as the tool compares it: a 32-bit number."""
         return float(np.float32(self.min_match))
 
+    @property
+    def replaced_columns(self) -> int:
+        """Columns from the fourth on that ``-multiple`` replaces: the name, and the score."""
+        if not self.multiple:
+            return 0
+        # The serial number takes the place of the score, unless that is not a BED column.
+        return 1 if self.no_serial or 0 < self.bed_plus < 5 else 2
+
     def lift_options(self) -> LiftOptions:
         """Return the options of the search."""
         return LiftOptions(
@@ -67,7 +72,7 @@ class BedOptions:
 
 
 class Text(NamedTuple):
-    """What a round adds to the two files, and how many intervals became what."""
+    """What a round adds to the two files, and how many intervals had which outcome."""
 
     mapped: bytes | memoryview
     unmapped: bytes | memoryview
@@ -87,6 +92,10 @@ class BedReader:
         Number of lines before `first`.
     columns
         Columns of the first row, without the bin; every row must have as many. 0: no rows.
+    bed_columns
+        How many of them are BED (``-bedPlus``).
+    stranded, thick
+        Column 6 is a strand; columns 7 and 8 are the thick part.
     newline
         What ends a line: LF, or CR in a file that has no LF.
     carriage
@@ -115,6 +124,9 @@ class BedReader:
                 break
             at = stop + 1
             self.lines_before += 1
+        self.bed_columns = options.bed_plus or self.columns
+        self.stranded = min(self.columns, self.bed_columns) >= 6
+        self.thick = min(self.columns, self.bed_columns) >= 8
         if data[self.first :].startswith((b"track", b"browser")):
             raise InputError(
                 f"{where}, line {self.lines_before + 1}: track and browser lines are not BED; "

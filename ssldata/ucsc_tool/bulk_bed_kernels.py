@@ -1,12 +1,17 @@
-"""Compiled reading and writing of BED text; :mod:`ssldata.ucsc_tool.bulk_bed` says what for."""
+"""Compiled reading and writing of BED text, for :mod:`ssldata.ucsc_tool.bulk_bed`."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numba
 import numpy as np
-from numpy.typing import NDArray
 
+from ssldata.base.array_types import BoolArray, ByteArray, Int32Array, Int64Array
 from ssldata.chains.chain_text import MAX_POSITION
+from ssldata.chains.name_slot import empty_name_table, name_slot
+from ssldata.liftover.lift_result import Status
+from ssldata.liftover.ucsc_mode import Regions
 
 _NEWLINE, _RETURN, _SPACE, _TAB, _HASH, _DOT = 10, 13, 32, 9, 35, 46
 _PLUS, _MINUS, _ZERO, _NINE, _COLON = 43, 45, 48, 57, 58
@@ -14,78 +19,70 @@ _PLUS, _MINUS, _ZERO, _NINE, _COLON = 43, 45, 48, 57, 58
 _NUMBER = 12
 
 
+class Names(NamedTuple):
+    """Contig names as one byte array, with a hash table to find them.
+
+    The name of code c is ``text[offsets[c]:offsets[c + 1]]``; ``table`` is that of
+    :func:`ssldata.chains.name_slot.name_slot`.
+    """
+
+    text: ByteArray
+    offsets: Int64Array
+    table: Int32Array
+
+
+class Layout(NamedTuple):
+    """How rows are written: number of columns, and what the options say of them."""
+
+    columns: int
+    tab: bool  #: columns are separated by tabs only
+    carriage: bool  #: lines end in CRLF
+    stranded: bool  #: column 6 is a strand
+    multiple: bool
+    serials: bool
+    skip: int  #: columns from the fourth on that ``-multiple`` replaces
+
+
+class RowArrays(NamedTuple):
+    """Rows of a BED file, with offsets in its text."""
+
+    code: Int32Array  #: contig; −1: unknown
+    start: Int64Array
+    end: Int64Array
+    word: Int64Array  #: where the contig name begins
+    rest: Int64Array  #: where the fourth column begins; the end of the line without one
+    stop: Int64Array  #: the end of the last column
+    #: How columns from the fourth on can be copied: ≥ 0 whole, but for the strand at that offset;
+    #: −1 whole; −2 only one by one.
+    mark: Int64Array
+    strand: ByteArray
+
+
 @numba.njit(cache=True, nogil=True)
-def hash_names(
-    text: NDArray[np.uint8], offsets: NDArray[np.int64], table: NDArray[np.int32]
-) -> None:
-    """Enter the names into a hash table (open addressing, FNV-1a, −1 where empty)."""
-    mask = table.size - 1
+def name_table(text: ByteArray, offsets: Int64Array) -> Int32Array:
+    """Return the hash table of names."""
+    table = empty_name_table(offsets.size - 1)
     for code in range(offsets.size - 1):
-        value = np.uint64(14695981039346656037)
-        for at in range(offsets[code], offsets[code + 1]):
-            value = (value ^ np.uint64(text[at])) * np.uint64(1099511628211)
-        slot = np.int64(value & np.uint64(mask))
-        while table[slot] >= 0:
-            slot = (slot + 1) & mask
-        table[slot] = code
+        begin, end = offsets[code], offsets[code + 1]
+        table[name_slot(text, begin, end, text, offsets[:-1], offsets[1:], table)] = code
+    return table
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _find(
-    text: NDArray[np.uint8],
-    begin: int,
-    end: int,
-    names: NDArray[np.uint8],
-    offsets: NDArray[np.int64],
-    table: NDArray[np.int32],
-) -> int:
-    """Return the code of the name text[begin:end], −1 when unknown."""
-    value = np.uint64(14695981039346656037)
-    for at in range(begin, end):
-        value = (value ^ np.uint64(text[at])) * np.uint64(1099511628211)
-    mask = table.size - 1
-    slot = np.int64(value & np.uint64(mask))
-    while table[slot] >= 0:
-        code = table[slot]
-        first = offsets[code]
-        if offsets[code + 1] - first == end - begin:
-            same = True
-            for at in range(end - begin):
-                if names[first + at] != text[begin + at]:
-                    same = False
-                    break
-            if same:
-                return code
-        slot = (slot + 1) & mask
-    return -1
+def _word_end(text: ByteArray, at: int, end: int, tab: bool) -> int:
+    """Return where the column that begins at `at` ends."""
+    while at < end and text[at] != _TAB and (tab or text[at] != _SPACE):
+        at += 1
+    return at
 
 
 @numba.njit(cache=True, nogil=True)
 def read_rows(
-    text: NDArray[np.uint8],
-    position: int,
-    columns: int,
-    tab: bool,
-    carriage: bool,
-    stranded: bool,
-    names: NDArray[np.uint8],
-    name_offsets: NDArray[np.int64],
-    table: NDArray[np.int32],
-    code: NDArray[np.int32],
-    start: NDArray[np.int64],
-    end: NDArray[np.int64],
-    word: NDArray[np.int64],
-    rest: NDArray[np.int64],
-    stop: NDArray[np.int64],
-    mark: NDArray[np.int64],
-    strand: NDArray[np.uint8],
+    text: ByteArray, position: int, layout: Layout, names: Names, out: RowArrays
 ) -> tuple[int, int, int, bool]:
-    """Read rows until the arrays are full; return (rows, offset, lines, regular).
-
-    `word` gets the offset of the contig name, `rest` that of the fourth column (the end of the
-    line without one), `stop` the end of the last column. `mark` says how columns four and on can
-    be copied: ≥ 0 whole, but for the strand at that offset; −1 whole; −2 only one by one.
-    """
+    """Read rows until the arrays are full; return (rows, offset, lines, regular)."""
+    columns, tab, carriage, stranded = layout[:4]
+    code, start, end, word, rest, stop, mark, strand = out
     rows = 0
     lines = 0
     size = text.size
@@ -181,7 +178,9 @@ def read_rows(
                     same = False
                     break
         if not same or rows == 0:
-            old = _find(text, name_begin, name_end, names, name_offsets, table)
+            first, after_name = names.offsets[:-1], names.offsets[1:]
+            slot = name_slot(text, name_begin, name_end, names.text, first, after_name, names.table)
+            old = names.table[slot]
             old_begin = name_begin
             old_end = name_end
         code[rows] = old
@@ -199,8 +198,10 @@ def read_rows(
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _digits(out: NDArray[np.uint8], at: int, value: int) -> int:
-    """Write a number from 0 to 2³² − 1 at `at`; return the place behind it."""
+def _number(out: ByteArray, at: int, before: int, value: int) -> int:
+    """Write a byte and a number from 0 to 2³² − 1 at `at`; return the place behind them."""
+    out[at] = before
+    at += 1
     left = np.uint32(value)  # division by a constant is cheapest at 32 bits
     size = 1
     limit = np.int64(10)
@@ -215,7 +216,7 @@ def _digits(out: NDArray[np.uint8], at: int, value: int) -> int:
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _copy(out: NDArray[np.uint8], at: int, source: NDArray[np.uint8], begin: int, end: int) -> int:
+def _copy(out: ByteArray, at: int, source: ByteArray, begin: int, end: int) -> int:
     """Copy source[begin:end] to `at`; return the place behind it."""
     for step in range(end - begin):
         out[at + step] = source[begin + step]
@@ -224,25 +225,33 @@ def _copy(out: NDArray[np.uint8], at: int, source: NDArray[np.uint8], begin: int
 
 @numba.njit(cache=True, nogil=True)
 def _columns(
-    out: NDArray[np.uint8],
+    out: ByteArray,
     at: int,
-    text: NDArray[np.uint8],
+    text: ByteArray,
     begin: int,
     end: int,
+    how: int,
     tab: bool,
     skip: int,
     sign: int,
 ) -> int:
     """Write the columns from the fourth on, each after a tab; return the place behind them.
 
-    The first `skip` of them are left out; column 6 becomes `sign` (0: stays as it is).
+    They are text[begin:end], copied whole where `how`, the mark of the row, allows it. The first
+    `skip` of them are left out; column 6 becomes `sign` (0: stays as it is).
     """
+    if skip == 0 and how != -2:
+        out[at] = _TAB
+        if how >= 0 and sign > 0:
+            strand_at = at + 1 + how - begin
+            at = _copy(out, at + 1, text, begin, end)
+            out[strand_at] = sign
+            return at
+        return _copy(out, at + 1, text, begin, end)
     column = 3
     position = begin
     while True:
-        finish = position
-        while finish < end and text[finish] != _TAB and (tab or text[finish] != _SPACE):
-            finish += 1
+        finish = _word_end(text, position, end, tab)
         if column - 3 >= skip:
             out[at] = _TAB
             at += 1
@@ -261,122 +270,75 @@ def _columns(
     return at
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
-def _tail(
-    out: NDArray[np.uint8],
-    at: int,
-    text: NDArray[np.uint8],
-    begin: int,
-    end: int,
-    how: int,
-    tab: bool,
-    sign: int,
-) -> int:
-    """Write the columns from the fourth on, whole where `how` (a mark of `_read`) allows it."""
-    if how == -2:
-        return _columns(out, at, text, begin, end, tab, 0, sign)
-    out[at] = _TAB
-    stop = _copy(out, at + 1, text, begin, end)
-    if how >= 0 and sign > 0:
-        out[at + 1 + how - begin] = sign
-    return stop
-
-
 @numba.njit(cache=True, nogil=True)
 def write_rows(
-    text: NDArray[np.uint8],
-    rows: int,
-    start: NDArray[np.int64],
-    end: NDArray[np.int64],
-    word: NDArray[np.int64],
-    rest: NDArray[np.int64],
-    stop: NDArray[np.int64],
-    mark: NDArray[np.int64],
-    strand: NDArray[np.uint8],
-    columns: int,
-    tab: bool,
-    stranded: bool,
-    multiple: bool,
-    serials: bool,
-    skip: int,
-    status: NDArray[np.int8],
-    offsets: NDArray[np.int64],
-    contig: NDArray[np.int32],
-    flipped: NDArray[np.bool_],
-    region_start: NDArray[np.int64],
-    region_end: NDArray[np.int64],
-    names: NDArray[np.uint8],
-    name_offsets: NDArray[np.int64],
-    reasons: NDArray[np.uint8],
-    reason_offsets: NDArray[np.int64],
-    good: NDArray[np.uint8],
-    bad: NDArray[np.uint8],
+    text: ByteArray,
+    rows: RowArrays,
+    layout: Layout,
+    regions: Regions,
+    contig: Int32Array,
+    flipped: BoolArray,
+    names: Names,
+    reasons: tuple[ByteArray, Int64Array],
+    good: ByteArray,
+    bad: ByteArray,
     first_row: int,
 ) -> tuple[int, int, int]:
     """Write mapped rows into `good`, the others into `bad`; return (row, used, lost).
 
     That is the row at which one of them was too short (the number of rows when all are done),
-    and how many bytes are written in each.
+    and how many bytes are written in each. `contig` and `flipped` (the strand turns over) belong
+    to the regions, `names` are those of the query; `reasons` are text and offsets of the line
+    before an unmapped row, by status.
     """
+    columns, tab, _, stranded, multiple, serials, skip = layout
+    _, start, end, word, rest, stop, mark, strand = rows
+    reason_text, reason_offsets = reasons
     used = 0
     lost = 0
     longest = 0
-    for name in range(name_offsets.size - 1):
-        longest = max(longest, name_offsets[name + 1] - name_offsets[name])
-    for row in range(first_row, rows):
-        name_end = word[row]
-        while text[name_end] != _TAB and (tab or text[name_end] != _SPACE):
-            name_end += 1
+    for name in range(names.offsets.size - 1):
+        longest = max(longest, names.offsets[name + 1] - names.offsets[name])
+    for row in range(first_row, start.size):
+        name_end = _word_end(text, word[row], text.size, tab)
         tail = stop[row] - rest[row] + 8
-        if status[row] != 0:
-            reason = status[row]
+        if regions.status[row] != Status.MAPPED:
+            reason = regions.status[row]
             length = name_end - word[row]
             if lost + length + tail + 2 * _NUMBER + 64 > bad.size:
                 return row, used, lost
-            lost = _copy(bad, lost, reasons, reason_offsets[reason], reason_offsets[reason + 1])
+            lost = _copy(bad, lost, reason_text, reason_offsets[reason], reason_offsets[reason + 1])
             lost = _copy(bad, lost, text, word[row], name_end)
-            bad[lost] = _TAB
-            lost = _digits(bad, lost + 1, start[row])
-            bad[lost] = _TAB
-            lost = _digits(bad, lost + 1, end[row])
+            lost = _number(bad, lost, _TAB, start[row])
+            lost = _number(bad, lost, _TAB, end[row])
             if columns > 3:
-                lost = _tail(bad, lost, text, rest[row], stop[row], mark[row], tab, strand[row])
+                lost = _columns(
+                    bad, lost, text, rest[row], stop[row], mark[row], tab, 0, strand[row]
+                )
             bad[lost] = _NEWLINE
             lost += 1
             continue
-        regions = offsets[row + 1] - offsets[row]
-        if (
-            used + regions * (longest + 2 * tail + 5 * _NUMBER + name_end - word[row] + 16)
-            > good.size
-        ):
+        low, high = regions.offsets[row], regions.offsets[row + 1]
+        longest_region = longest + 2 * tail + 5 * _NUMBER + name_end - word[row] + 16
+        if used + (high - low) * longest_region > good.size:
             return row, used, lost
-        for at in range(offsets[row], offsets[row + 1]):
-            serial = at - offsets[row] + 1
+        for at in range(low, high):
             name = contig[at]
-            used = _copy(good, used, names, name_offsets[name], name_offsets[name + 1])
-            good[used] = _TAB
-            used = _digits(good, used + 1, region_start[at])
-            good[used] = _TAB
-            used = _digits(good, used + 1, region_end[at])
+            used = _copy(good, used, names.text, names.offsets[name], names.offsets[name + 1])
+            used = _number(good, used, _TAB, regions.start[at])
+            used = _number(good, used, _TAB, regions.end[at])
             if multiple:
                 good[used] = _TAB
                 used += 1
                 if columns > 3:
-                    finish = rest[row]
-                    while finish < stop[row] and (
-                        text[finish] != _TAB and (tab or text[finish] != _SPACE)
-                    ):
-                        finish += 1
+                    finish = _word_end(text, rest[row], stop[row], tab)
                     used = _copy(good, used, text, rest[row], finish)
                 else:
                     used = _copy(good, used, text, word[row], name_end)
-                    good[used] = _COLON
-                    used = _digits(good, used + 1, start[row] + 1)
-                    good[used] = _MINUS
-                    used = _digits(good, used + 1, end[row])
+                    used = _number(good, used, _COLON, start[row] + 1)
+                    used = _number(good, used, _MINUS, end[row])
                 if serials:
-                    good[used] = _TAB
-                    used = _digits(good, used + 1, serial)
+                    used = _number(good, used, _TAB, at - low + 1)
             if columns > 3:
                 sign = np.uint8(0)
                 if stranded:
@@ -386,10 +348,7 @@ def write_rows(
                             sign = np.uint8(_MINUS)
                         elif sign == _MINUS:
                             sign = np.uint8(_PLUS)
-                if skip:
-                    used = _columns(good, used, text, rest[row], stop[row], tab, skip, sign)
-                else:
-                    used = _tail(good, used, text, rest[row], stop[row], mark[row], tab, sign)
+                used = _columns(good, used, text, rest[row], stop[row], mark[row], tab, skip, sign)
             good[used] = _NEWLINE
             used += 1
-    return rows, used, lost
+    return start.size, used, lost

@@ -3,55 +3,35 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ssldata.base.array_types import BoolArray, Int32Array, Int64Array
 from ssldata.chains.chain_index import ChainIndex
 from ssldata.liftover.blocks_mode import overlapping_blocks
-from ssldata.liftover.ucsc_mode import Regions
+from ssldata.liftover.ucsc_mode import Regions, regions_of
 
 
 def map_through(
-    index: ChainIndex,
-    chain: NDArray[np.int32],
-    start: NDArray[np.int64],
-    end: NDArray[np.int64],
-    *,
-    ratio: float,
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    index: ChainIndex, chain: Int32Array, start: Int64Array, end: Int64Array, *, ratio: float
+) -> tuple[Int64Array, Int64Array, BoolArray]:
     """Map each interval through its chain; return starts, ends and whether it could be mapped.
 
     The rules are those of whole intervals: at least `ratio` covered, snapped inwards to aligned
     bases, an interval of no width taken for the base at its start.
     """
-    rows = len(chain)
     empty = start == end
     stop = end + empty
-    interval, block = overlapping_blocks(
+    pair, block = overlapping_blocks(
         index, index.chain_target[chain], start, stop, empty_blocks=True
     )
-    mine = index.block_chain[block] == chain[interval]
-    interval, block = interval[mine], block[mine]
-    begin = np.maximum(index.block_start[block], start[interval])
-    finish = np.minimum(index.block_end[block], stop[interval])
-    query = index.block_query[block] + (begin - index.block_start[block])
-    left = np.full(rows, np.iinfo(np.int64).max)
-    right = np.full(rows, -1, np.int64)
-    cover = np.zeros(rows, np.int64)
-    np.minimum.at(left, interval, query)
-    np.maximum.at(right, interval, query + (finish - begin))
-    np.add.at(cover, interval, finish - begin)
-    found = (right >= 0) & (cover >= (stop - start) * ratio)
-    whole = (start <= index.chain_start[chain]) & (stop >= index.chain_end[chain])
-    left = np.where(whole, index.chain_query_start[chain], left)
-    right = np.where(whole, index.chain_query_end[chain], right)
-    size = index.chain_query_size[chain].astype(np.int64)
-    turned = index.mirrored[chain]
-    left, right = np.where(turned, size - right, left), np.where(turned, size - left, right)
+    mine = index.block_chain[block] == chain[pair]
+    pair, block = pair[mine], block[mine]
+    cover, left, right = regions_of(index, chain, start, stop, pair, block)
+    found = (np.bincount(pair, minlength=len(chain)) > 0) & (cover >= (stop - start) * ratio)
     return left, np.where(empty, left, right), found
 
 
 def map_thick(
-    index: ChainIndex, found: Regions, thick: NDArray[np.int64], *, ratio: float
+    index: ChainIndex, found: Regions, thick: Int64Array, *, ratio: float
 ) -> list[tuple[int, int]]:
     """Return thickStart and thickEnd of every region; both are its start where unmappable.
 
@@ -60,6 +40,8 @@ def map_thick(
 
     Parameters
     ----------
+    index, found
+        The chains, and the regions of the intervals.
     thick
         int64 (intervals, 2), of the input.
     ratio
@@ -77,4 +59,4 @@ def map_thick(
         out[at, 0] = np.where(good, start, found.start[at])
         out[at, 1] = np.where(good, end, found.start[at])
         current[rows] = out[at]
-    return [(int(start), int(end)) for start, end in out]
+    return [(start, end) for start, end in out.tolist()]

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Protocol
@@ -55,33 +56,18 @@ COMPILED_FROM_BYTES = 5_000_000
 
 
 class BinaryWriter(Protocol):
-    """Something bytes are written to."""
+    """Something that bytes are written to."""
 
     def write(self, data: bytes | memoryview, /) -> int:
-        """Write and return how many bytes were taken."""
+        """Write bytes; return how many were accepted."""
         ...
 
 
-_FLAGS = {
-    "multiple": "multiple",
-    "noSerial": "no_serial",
-    "hasBin": "has_bin",
-    "tab": "tab",
-    "fudgeThick": "fudge_thick",
-    "preserveInput": "preserve_input",
-    "quiet": "quiet",
-}
-_VALUES: dict[str, tuple[str, Callable[[str], Any]]] = {
-    "minMatch": ("min_match", float),
-    "minBlocks": ("min_blocks", float),
-    "minChainT": ("min_chain_t", int),
-    "minChainQ": ("min_chain_q", int),
-    "minSizeT": ("min_size_t", int),
-    "minSizeQ": ("min_size_q", int),
-    "bedPlus": ("bed_plus", int),
-    "ends": ("ends", int),
-    "compat": ("compat", str),
-}
+#: Fields of the options by their names on the command line, those of the UCSC tool.
+_FIELDS = {re.sub("_(.)", lambda found: found[1].upper(), f.name): f for f in fields(BedOptions)}
+#: Types of their values; an option of type bool takes none.
+_KINDS: dict[str, Any] = {name: type(field.default) for name, field in _FIELDS.items()}
+_KINDS["quiet"] = bool
 _OTHER_FORMATS = ("gff", "genePred", "sample", "pslT", "positions", "pslt", "chainTable")
 
 
@@ -102,31 +88,31 @@ def parse_arguments(arguments: list[str]) -> tuple[list[str], BedOptions, bool]:
             files.append(argument)
             continue
         name, equals, value = argument.lstrip("-").partition("=")
-        if name in _FLAGS:
+        kind = _KINDS.get(name)
+        if kind is bool:
             if equals:
                 raise ConfigError(f"{argument}: this option has no value")
-            found[_FLAGS[name]] = True
-        elif name in _VALUES:
-            key, convert = _VALUES[name]
+            found[name] = True
+        elif kind is not None:
             if not equals:
                 if not argument.startswith("--"):
                     raise ConfigError(f"{argument}: give the value as -{name}=VALUE")
                 value = next(waiting, "")
             try:
-                found[key] = convert(value)
+                found[name] = kind(value)
             except ValueError:
-                kind = "a whole number" if convert is int else "a number"
-                raise ConfigError(f"-{name} needs {kind}, found {value!r}") from None
+                expected = "a whole number" if kind is int else "a number"
+                raise ConfigError(f"-{name} needs {expected}, found {value!r}") from None
         elif name in _OTHER_FORMATS:
             raise ConfigError(
                 f"{argument}: not supported; only BED is read (use the UCSC tool for "
                 "gff, genePred, psl and positions)"
             )
         else:
-            known = " ".join(f"-{key}" for key in (*_VALUES, *_FLAGS))
+            known = " ".join(f"-{key}" for key in _KINDS)
             raise ConfigError(f"{argument}: unknown option; known are {known}")
     quiet = bool(found.pop("quiet", False))
-    options = BedOptions(**found)
+    options = BedOptions(**{_FIELDS[name].name: value for name, value in found.items()})
     check_options(options, set(found))
     if len(files) != 4:
         raise ConfigError(
@@ -137,27 +123,32 @@ def parse_arguments(arguments: list[str]) -> tuple[list[str], BedOptions, bool]:
 
 
 def check_options(options: BedOptions, given: set[str]) -> None:
-    """Refuse options that mean nothing or exclude each other, as the UCSC tool does.
+    """Refuse options that have no effect or exclude each other, as the UCSC tool does.
+
+    Parameters
+    ----------
+    options
+        All options.
+    given
+        Names of those on the command line.
 
     Raises
     ------
     ConfigError
     """
-    names = {key: f"-{name}" for name, (key, _) in _VALUES.items()}
-    names.update({key: f"-{name}" for name, key in _FLAGS.items()})
     if options.compat not in ("v491", "v492"):
         raise ConfigError(f"--compat must be v491 or v492, found {options.compat!r}")
-    for field in fields(options):
+    for name, field in _FIELDS.items():
         value = getattr(options, field.name)
         # NaN is not ≥ 0 either.
         if isinstance(value, (int, float)) and not value >= 0:
-            raise ConfigError(f"{names[field.name]} must not be negative, found {value}")
-    for key in ("min_chain_t", "min_chain_q", "min_size_q", "no_serial"):
-        if key in given and not options.multiple:
-            raise ConfigError(f"{names[key]} has a meaning only with -multiple")
-    for key in ("tab", "has_bin"):
-        if key in given and not options.bed_plus:
-            raise ConfigError(f"{names[key]} can be used only with -bedPlus")
+            raise ConfigError(f"-{name} must not be negative, found {value}")
+    for name in ("minChainT", "minChainQ", "minSizeQ", "noSerial"):
+        if name in given and not options.multiple:
+            raise ConfigError(f"-{name} has a meaning only with -multiple")
+    for name in ("tab", "hasBin"):
+        if name in given and not options.bed_plus:
+            raise ConfigError(f"-{name} can be used only with -bedPlus")
     if options.ends and options.multiple:
         raise ConfigError("-ends cannot be used with -multiple")
 
@@ -188,7 +179,7 @@ def open_output(name: str) -> Iterator[BinaryWriter]:
 
 
 def compiled_pays(data: bytes) -> bool:
-    """Return whether the compiled reader is worth its start, or is there anyway."""
+    """Return whether the compiled reader is worth its start-up time, or is loaded anyway."""
     return len(data) >= COMPILED_FROM_BYTES or "numba" in sys.modules
 
 
@@ -198,7 +189,7 @@ def lift_file(data: bytes, chain: str, options: BedOptions, *, where: str) -> It
     reader = BedReader(data, options=options, where=where)
     if reader.columns == 0:
         return
-    if (options.bed_plus or reader.columns) > 10:
+    if reader.bed_columns > 10:
         yield from lift_blocked(reader, index, options)
         return
     if compiled_pays(data):
@@ -210,7 +201,7 @@ def lift_file(data: bytes, chain: str, options: BedOptions, *, where: str) -> It
 
 
 def run(files: list[str], options: BedOptions) -> dict[str, int]:
-    """Lift a file; return how many intervals became what.
+    """Lift a file; return the number of intervals by outcome.
 
     Raises
     ------
@@ -232,10 +223,10 @@ def run(files: list[str], options: BedOptions) -> dict[str, int]:
 
 @contextlib.contextmanager
 def light_compiler(wanted: bool) -> Iterator[None]:
-    """Let Numba start without SciPy, which it looks for to offer linear algebra we do not use.
+    """Let Numba start without SciPy, which it imports for linear algebra that we do not use.
 
-    That halves the time to the first compiled call (0.15 s of CPU). Numba remembers what it
-    found, so this is for a process that does nothing else.
+    That halves the time to the first compiled call (0.15 s of CPU). Numba remembers that SciPy was
+    missing, so this is for a process that does nothing else.
     """
     if not wanted or "numba" in sys.modules or "scipy" in sys.modules:
         yield
@@ -256,7 +247,7 @@ def main(arguments: list[str] | None = None, *, own_process: bool = False) -> in
     arguments
         Without the name of the command; default: those of the process.
     own_process
-        The process does nothing but this: start-up may be cut short for it.
+        The process does nothing else, so start-up may take shortcuts.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if any(argument in {"-h", "-help", "--help"} for argument in arguments):
