@@ -1,12 +1,12 @@
-"""How fast are windows read from a genome? Ours against per-record readers, in the same run.
+"""Speed of reading windows from a genome: ours against per-record readers, in the same run.
 
     python benchmarks/gather.py                      # a synthetic genome of 100 Mb
     python benchmarks/gather.py GENOME.2bit GENOME.fa.gz
 
-For every genome: rows of 200 b per CPU second (user + system, median of the rounds; the designs
-take turns, so that other work on the machine hits them alike), sorted and in random order, and how
-long the first and a later opening and the digest take. Results of all readers are compared base by
-base before anything is timed. ``--out FILE.csv`` also writes the table.
+For every genome: rows of 200 b per CPU second (user + system, median of the rounds; the readers
+take turns, so that other work on the machine affects them alike), sorted and in random order, and
+the time that the first opening, a later one and the digest take. Results of all readers are
+compared base by base before anything is timed. ``--out FILE.csv`` also writes the table.
 
 Target: ≥ 2 M rows/s per core for gather + one-hot on sorted rows.
 """

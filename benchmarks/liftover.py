@@ -3,12 +3,12 @@
 Makes a human-to-mouse-like chain (100,000 chains, 1 M blocks) and 1 M intervals of 200-500 b from
 a seed, runs every step in a process of its own, and writes one CSV line per step: CPU seconds
 (user + system, of the process and its children), wall seconds and peak memory. Steps inside a
-process are run three times and the least is taken, for every tool.
+process are run three times and the best is taken, for every tool.
 
     python benchmarks/liftover.py --peer-python /path/to/venv/bin/python --out results.csv
 
 Peers are looked for in the environment of --peer-python (CrossMap, pyliftover, liftover) and by
---fastremap PROGRAM; those that are not there are left out and said so.
+--fastremap PROGRAM; those that are missing are left out and reported.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def make_files(folder: Path, *, n_chains: int, n_blocks: int, intervals: int, se
 
 
 def timed(action: Callable[[], object], repeats: int = 1) -> tuple[object, dict[str, float]]:
-    """Return the value of `action` and its least CPU and wall seconds of so many runs."""
+    """Return the value of `action`, and the lowest CPU and wall seconds of several runs."""
     costs = []
     for _ in range(repeats):
         cpu, wall = time.process_time(), time.perf_counter()
@@ -134,32 +134,27 @@ def step_load(folder: Path, order: str) -> dict[str, object]:
     return {**cost, "note": "index from the cache"}
 
 
-def step_memory(folder: Path, order: str, mode: str = "ucsc") -> dict[str, object]:
+def step_memory(
+    folder: Path, order: str, mode: str = "ucsc", by_name: bool = False
+) -> dict[str, object]:
     from ssldata.chains.chain_index import load_chain
     from ssldata.liftover.lift import lift
     from ssldata.liftover.lift_result import LiftOptions
 
     index = load_chain(folder / "map.chain.gz")
     names, start, end = read_bed(folder / f"{order}.bed")
-    code = index.encode(names)
+    contig = names if by_name else index.encode(names)
     options = LiftOptions(mode=mode, min_match=0.1)
-    lift(index, code[:10], start[:10], end[:10], options=options, kernel="numba")
-    result, cost = timed(lambda: lift(index, code, start, end, options=options, kernel="numba"), 3)
+    lift(index, contig[:10], start[:10], end[:10], options=options, kernel="numba")
+    result, cost = timed(
+        lambda: lift(index, contig, start, end, options=options, kernel="numba"), 3
+    )
     return {**cost, "mapped": int(result.mapped.sum())}
 
 
 def step_memory_names(folder: Path, order: str) -> dict[str, object]:
     """As `step_memory`, but contigs are given by name, as the peers get them."""
-    from ssldata.chains.chain_index import load_chain
-    from ssldata.liftover.lift import lift
-    from ssldata.liftover.lift_result import LiftOptions
-
-    index = load_chain(folder / "map.chain.gz")
-    names, start, end = read_bed(folder / f"{order}.bed")
-    options = LiftOptions(mode="ucsc", min_match=0.1)
-    lift(index, names[:10], start[:10], end[:10], options=options, kernel="numba")
-    result, cost = timed(lambda: lift(index, names, start, end, options=options, kernel="numba"), 3)
-    return {**cost, "mapped": int(result.mapped.sum())}
+    return step_memory(folder, order, by_name=True)
 
 
 def step_memory_blocks(folder: Path, order: str) -> dict[str, object]:
@@ -333,18 +328,8 @@ def measure(arguments: argparse.Namespace, folder: Path) -> Iterator[dict[str, o
         return {**found, "peak": int(str(found["out"]).split()[-1])}
 
     def inside(python: str, step: str, order: str) -> dict[str, object]:
-        command = [
-            python,
-            "-P",
-            __file__,
-            "--step",
-            step,
-            "--order",
-            order,
-            "--folder",
-            str(folder),
-        ]
-        found = process(command)
+        options = ["--step", step, "--order", order, "--folder", str(folder)]
+        found = process([python, "-P", __file__, *options])
         answer = json.loads(str(found["out"]).split("\n")[0])
         return {**answer, "peak": found["peak"]}
 
@@ -375,7 +360,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> Iterator[dict[str, o
 def peers(
     arguments: argparse.Namespace, folder: Path, row: Callable, process: Callable, inside: Callable
 ) -> Iterator[dict[str, object]]:
-    """Yield the rows of the peers that are there."""
+    """Yield the rows of the installed peers."""
     total = arguments.intervals
     python = arguments.peer_python
     chain, plain = str(folder / "map.chain.gz"), str(folder / "map.chain")

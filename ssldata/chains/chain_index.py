@@ -120,7 +120,7 @@ class ChainIndex:
 
     @cached_property
     def flipped(self) -> BoolArray:
-        """Chains whose query strand is exactly '-': what turns a BED strand over."""
+        """Chains whose query strand is exactly '-': the ones that flip a BED strand."""
         return read_only(self.chain_strand == _MINUS)
 
     def encode(self, contig: Any) -> Int32Array:
@@ -222,7 +222,7 @@ def _reopen(path: str, digest: str) -> ChainIndex:
 
 
 def _from_cache(path: Path, digest: str) -> ChainIndex | None:
-    """Return a cached index, or None when there is none that can be trusted."""
+    """Return a cached index, or None if it is missing or cannot be trusted."""
     try:
         arrays, meta = chain_index_file.open_index(path)
         index = _join(arrays, meta, path)
@@ -283,7 +283,7 @@ def load_chain(path: str | Path, *, cache: bool = True, verify: bool = False) ->
 
 
 def parse(data: bytes, *, where: str) -> ChainTable:
-    """Parse the text of a chain file; the compiled parser where it pays, the strict one else."""
+    """Parse the text of a chain file; the compiled parser where it pays, else the strict one."""
     if len(data) >= _COMPILED_FROM_BYTES or "numba" in sys.modules:
         from ssldata.chains import chain_text_kernels  # costs a third of a second
 
@@ -353,7 +353,7 @@ def build_index(table: ChainTable, *, digest: str) -> ChainIndex:
 def _first(head: Int64Array, name: int, value: int, count: int) -> Int64Array:
     """Return, per name, the value that its first chain in the file gives."""
     out = np.zeros(count, np.int64)
-    out[head[::-1, name]] = head[::-1, value]  # the last assignment stays
+    out[head[::-1, name]] = head[::-1, value]  # the last assignment wins
     return out
 
 
@@ -383,8 +383,8 @@ def _tool_order(head: Int64Array) -> Int64Array:
 def invert_table(index: ChainIndex) -> ChainTable:
     """Return the chains of `index` with target and query exchanged, as a parsed file.
 
-    A chain on the minus strand is turned round, since a target is always given forwards: its
-    blocks come in reverse order and count from the other end.
+    A chain on the minus strand is reversed, because a target is always given forwards: its blocks
+    come in reverse order and count from the other end.
     """
     turned = index.mirrored
     tsize = index.target_sizes[index.chain_target]

@@ -2,8 +2,8 @@
 
 Layout: 16 bytes magic and format version, uint64 length of a JSON head, the head (names, and per
 array its dtype, shape and offset; the checksum of everything after the head), then the arrays,
-each at a multiple of 64 bytes. A file that is damaged in any way is not used: opening says why,
-and the caller builds it again.
+each at a multiple of 64 bytes. A file that is damaged in any way is not used: opening reports why,
+and the caller rebuilds it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def checksum(data: memoryview | bytes) -> tuple[int, int]:
 
 
 def write_index(path: Path, arrays: dict[str, NDArray[Any]], meta: dict[str, Any]) -> None:
-    """Write an index file whole or not at all; several processes may do so at once."""
+    """Write an index file atomically; several processes may do so at once."""
     table: dict[str, Any] = {}
     views: list[memoryview] = []
     size = total = parity = 0

@@ -2,7 +2,7 @@
 
 The format is UCSC's (https://genome.ucsc.edu/goldenPath/help/chain.html), read as its liftOver
 tool reads it: white space of any kind between fields, comments and blank lines anywhere, the id
-optional, words after it ignored, the target strand not looked at.
+optional, words after it ignored, the target strand ignored.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ HEADER_COLUMNS = 12
 
 @dataclass(frozen=True)
 class ChainTable:
-    """What a chain file says, in file order.
+    """The content of a chain file, in file order.
 
     Attributes
     ----------
@@ -194,8 +194,8 @@ class _Parser:
             ):
                 if found != expected:
                     self.fail(
-                        f"the blocks end at {side} position {found}, the chain of line {row[LINE]} "
-                        f"says {expected}"
+                        f"the blocks end at {side} position {found}, but the header in line "
+                        f"{row[LINE]} has {expected}"
                     )
             return True
         at[0] += self.number(words[1], "the target gap")
@@ -213,7 +213,7 @@ def _show(word: bytes) -> str:
 def parse_chain(data: bytes, *, where: str) -> ChainTable:
     """Parse the text of a chain file, strictly.
 
-    This is the reference for the compiled parser, and what finds the line of an error for it.
+    The reference for the compiled parser, which leaves it to find the line of an error.
 
     Parameters
     ----------
@@ -225,8 +225,8 @@ def parse_chain(data: bytes, *, where: str) -> ChainTable:
     Raises
     ------
     InputError
-        With the line: words that are no numbers, spans outside of their contigs, blocks that do
-        not add up to the header, text that is no chain, a chain cut off at the end of the file.
+        With the line: words that are not numbers, spans outside of their contigs, blocks that do
+        not add up to the header, text that is not a chain, a chain cut off at the end of the file.
     """
     parser = _Parser(where)
     row: list[int] | None = None
@@ -264,7 +264,7 @@ def decode_names(names: list[bytes], where: str) -> tuple[str, ...]:
     Raises
     ------
     InputError
-        A name is not UTF-8: the file is no chain file.
+        A name is not UTF-8: this is not a chain file.
     """
     try:
         return tuple(name.decode("utf-8") for name in names)

@@ -1,7 +1,7 @@
 """Compiled parser of chain files: the same table as :func:`ssldata.chains.chain_text.parse_chain`.
 
-It reads only what is plainly right. Anything else (a minus sign, a comment inside, a wrong end)
-makes it give up, and the strict parser decides whether that is legal and names the line if not.
+It reads only what is plainly correct. On anything else (a minus sign, a comment inside, a wrong
+end) it gives up; the strict parser decides whether that is legal, and names the line if not.
 """
 
 from __future__ import annotations

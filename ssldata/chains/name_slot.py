@@ -10,7 +10,7 @@ from ssldata.base.array_types import ByteArray, Int32Array, Int64Array
 
 @numba.njit(cache=True, nogil=True)
 def empty_name_table(names: int) -> Int32Array:
-    """Return a table for so many names: −1 everywhere, at least twice as many slots."""
+    """Return a table of −1 with at least twice as many slots as names."""
     size = 16
     while size < 2 * names + 2:
         size *= 2

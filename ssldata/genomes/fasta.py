@@ -1,8 +1,8 @@
 """FASTA files, indexed once into the cache, then read through a memory map.
 
-One compiled pass indexes and checks a FASTA of the plainest layout, some fifty times as fast as
-pyfaidx. Any other is left to pyfaidx, and what that takes on trust (that every line is as long as
-the index says) is checked byte by byte before an index enters the cache; a FASTA with ragged lines
+One compiled pass indexes and checks a FASTA of the plainest layout, about fifty times as fast as
+pyfaidx. Any other is left to pyfaidx, and its assumption that every line is as long as the index
+has it is checked byte by byte before an index enters the cache; a FASTA with ragged lines
 is rewritten into the cache with regular ones. Nothing is written beside the user's file.
 """
 
@@ -33,7 +33,7 @@ from ssldata.genomes.gather_kernels import (
 from ssldata.genomes.genome_cache import cache_file, cache_write
 from ssldata.genomes.memory_map import MappedFile
 
-#: pyfaidx goes by these suffixes, whatever the file holds.
+#: Suffixes that pyfaidx relies on, whatever the file contains.
 _MISLEADING_SUFFIXES = (".gz", ".bgz", ".bz2", ".zip")
 
 #: Bases per line of a rewritten FASTA, and how much of a ragged one is read at a time.
@@ -54,14 +54,14 @@ class FastaSource:
     path
         The FASTA, uncompressed.
     label
-        What messages call it (the user's file when `path` is an unpacked copy of it).
+        Its name in messages (the user's file when `path` is an unpacked copy of it).
     key
         Name of its files in the cache, from :func:`ssldata.genomes.genome_cache.cache_key`.
 
     Raises
     ------
     InputError
-        Not a FASTA, no or repeated names, characters that are no bases.
+        Not a FASTA, no or repeated names, characters that are not bases.
     """
 
     def __init__(self, path: Path, label: str, key: str) -> None:
@@ -73,8 +73,8 @@ class FastaSource:
         last = self._file_position(np.arange(len(self.names)), np.maximum(self.sizes - 1, 0))
         if (last[self.sizes > 0] >= self._data.size).any():
             raise InputError(
-                f"{path}: this cached copy of {label} is shorter than its index says; delete it "
-                "and try again"
+                f"{path}: this cached copy of {label} is shorter than its index requires; delete "
+                "it and try again"
             )
 
     def _file_position(self, contig: NDArray, position: NDArray) -> Int64Array:
@@ -136,7 +136,7 @@ def _index(path: Path, fai: Path, label: str) -> dict:
     _RaggedError
         Lines of one contig differ in length, or end in unusual ways.
     InputError
-        Not a FASTA, no or repeated names, characters that are no bases.
+        Not a FASTA, no or repeated names, characters that are not bases.
     """
     try:
         if not fai.exists():
@@ -197,9 +197,9 @@ def _not_fasta(label: str, why: object) -> InputError:
     )
 
 
-def _no_base(label: str, name: str, letter: str, position: int) -> InputError:
+def _not_a_base(label: str, name: str, letter: str, position: int) -> InputError:
     return InputError(
-        f"{label}, contig {name}: {letter!r} at base {position} (counted from 0) is no base; "
+        f"{label}, contig {name}: {letter!r} at base {position} (counted from 0) is not a base; "
         "expected letters, '-', '*', '.' or '?'"
     )
 
@@ -217,7 +217,7 @@ def _check(path: Path, index: dict, label: str) -> None:
             raise _RaggedError
         if verdict == STRANGE:
             byte, position = _first_strange(data, *(int(value) for value in layout))
-            raise _no_base(label, name, chr(byte), position)
+            raise _not_a_base(label, name, chr(byte), position)
         mapped.touched(at - begin)
     if at < data.size:
         raise _RaggedError
@@ -226,7 +226,7 @@ def _check(path: Path, index: dict, label: str) -> None:
 def _first_strange(
     data: ByteArray, size: int, offset: int, line_bases: int, line_width: int
 ) -> tuple[int, int]:
-    """Return the first byte of a contig that is no base, and its position in the contig."""
+    """Return the first byte of a contig that is not a base, and its position in the contig."""
     lines = -(-size // line_bases)
     region = data[offset : offset + lines * line_width]
     at = int(np.argmax(CLASS_OF_BYTE[region] == OTHER))
@@ -252,9 +252,9 @@ def _rewrite(path: Path, target: Path, label: str) -> None:
                 regular.write(piece)
             else:
                 letters = piece.translate(_BLANKS)
-                if ">" in letters:  # must not come to stand at the start of a line
+                if ">" in letters:  # must not end up at the start of a line
                     name = "".join(header[1:].split()[:1])
-                    raise _no_base(label, name, ">", bases + letters.index(">"))
+                    raise _not_a_base(label, name, ">", bases + letters.index(">"))
                 bases += len(letters)
                 waiting += letters
                 whole = len(waiting) // _REWRITE_LINE * _REWRITE_LINE

@@ -309,7 +309,7 @@ def check_contig(
     at
         Byte of the contig's ">".
     size, offset, line_bases, line_width
-        What the index says: bases, byte of the first, bases per line, bytes per line.
+        The index: bases, byte of the first, bases per line, bytes per line.
     """
     newline = ord("\n")
     if at >= data.size or data[at] != ord(">"):

@@ -97,7 +97,7 @@ def open_genome(path: Path | str, *, aliases: Mapping[str, str] | None = None) -
 
 
 class Genome:
-    """One opened genome; made by :func:`open_genome`.
+    """An open genome; made by :func:`open_genome`.
 
     It pickles as path and aliases, and the file is mapped again on first use: cheap to send to and
     open in every worker.
@@ -134,8 +134,8 @@ class Genome:
         for alias, name in self.aliases.items():
             if name not in index_of:
                 raise InputError(
-                    f"{self.path}: alias {alias!r} stands for {name!r}, which is no contig of this "
-                    f"genome{self._suggestion(name)}"
+                    f"{self.path}: alias {alias!r} stands for {name!r}, which is not a contig of "
+                    f"this genome{self._suggestion(name)}"
                 )
             if index_of.get(alias, index_of[name]) != index_of[name]:
                 raise InputError(
@@ -148,7 +148,7 @@ class Genome:
     @property
     def names(self) -> tuple[str, ...]:
         """Contig names in the order of the file."""
-        _ = self._index_of  # refuses repeated names before anyone sees them
+        _ = self._index_of  # refuses repeated names first
         return self._source.names
 
     @property
@@ -357,7 +357,7 @@ class Genome:
         return out
 
     def release(self) -> None:
-        """Give the mapped pages of the file back, after the last use for some time."""
+        """Release the mapped pages of the file when it will not be used for some time."""
         if "_source" in vars(self):
             self._source.mapped.release()
 
@@ -406,7 +406,7 @@ def _reopen(path: Path, aliases: dict[str, str]) -> Genome:
 
 
 def _open_source(path: Path) -> _Source:
-    """Open a file as what its first bytes say it is."""
+    """Open a file in the format that its first bytes indicate."""
     label = str(path)
     if not path.exists():
         raise MissingInputError(f"{label}: no such file; expected a FASTA or 2bit file")

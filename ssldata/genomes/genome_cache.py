@@ -1,6 +1,6 @@
-"""What genomes keep in the cache: unpacked copies and indexes.
+"""Cached files of genomes: unpacked copies and indexes.
 
-Names carry path, size and modification time of the user's file, so a changed file is a new one.
+Their names depend on path, size and modification time of the user's file: a changed file is new.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from ssldata.base.errors import CrosslabelError, InputError
 from ssldata.base.files import atomic_path
 from ssldata.base.locks import one_at_a_time
 
-#: Part of every cache name; raise it when what is cached changes.
+#: Part of every cache name; raise it when the cached content changes.
 _CACHE_VERSION = 1
 
-#: An empty BGZF block: the end-of-file mark of every whole bgzip file (SAM specification, §4.1.2).
+#: An empty BGZF block: the end-of-file mark of a complete bgzip file (SAM specification, §4.1.2).
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 
 
 def cache_key(path: Path) -> str:
-    """Return the name under which the cache knows a file: its name, and path, size and time."""
+    """Return the name of a file in the cache: from its own name, path, size and time."""
     path = path.resolve()
     stat = path.stat()
     text = f"{_CACHE_VERSION}\0{path}\0{stat.st_size}\0{stat.st_mtime_ns}"
@@ -42,12 +42,12 @@ def cache_file(key: str, suffix: str) -> Path:
 
 @contextlib.contextmanager
 def cache_write(path: Path, label: str) -> Iterator[Path]:
-    """Give a temporary file that becomes `path`; a full disk is reported in one line.
+    """Yield a temporary path that becomes `path`; a full disk is reported in one line.
 
-    To be used under the lock of :func:`one_at_a_time`.
+    Use it under the lock of :func:`one_at_a_time`.
     """
     for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.partial"):
-        leftover.unlink(missing_ok=True)  # of a process that was killed: we hold its lock
+        leftover.unlink(missing_ok=True)  # of a killed process: we hold its lock
     try:
         with atomic_path(path) as temporary:
             yield temporary
@@ -73,7 +73,7 @@ def unpack(path: Path, label: str, key: str) -> Path:
     path
         The compressed file.
     label
-        What messages call it.
+        Its name in messages.
     key
         From :func:`cache_key`.
 
@@ -108,7 +108,7 @@ def _cut_short(label: str) -> InputError:
 
 
 def _check_bgzf_end(path: Path, label: str) -> None:
-    # A bgzip file cut between two blocks is valid gzip; only the end mark tells.
+    # A bgzip file cut between two blocks is valid gzip; only the missing end mark shows it.
     with path.open("rb") as handle:
         head = handle.read(18)
         if len(head) < 18 or not head[3] & 4 or head[12:14] != b"BC":

@@ -1,4 +1,4 @@
-"""Read-only memory maps of sequence files whose pages do not pile up in a worker."""
+"""Read-only memory maps of sequence files whose pages do not accumulate in a worker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from ssldata.base.array_types import ByteArray, Int64Array
 
-#: A map larger than this many bytes gives its pages back before it has used so many.
+#: A map larger than this many bytes releases its pages before that many are in use.
 PAGE_BUDGET = 256 * 2**20
 
 #: Largest piece that one page fault maps: with large folios (Linux ≥ 6.x) a huge page.
@@ -82,6 +82,6 @@ class MappedFile:
             self.release()
 
     def release(self) -> None:
-        """Give all pages back."""
+        """Release all pages."""
         # Shared and read-only: nothing is lost, other threads reading it just fault again.
         self.buffer.madvise(mmap.MADV_DONTNEED)

@@ -30,7 +30,7 @@ class TwoBitSource:
     path
         The file.
     label
-        What messages call it (the user's file when `path` is an unpacked copy of it).
+        Its name in messages (the user's file when `path` is an unpacked copy of it).
 
     Raises
     ------

@@ -51,7 +51,7 @@ def check_intervals(
     Raises
     ------
     InputError
-        The columns have different lengths, or positions are no integers.
+        The columns have different lengths, or positions are not integers.
     """
     columns = []
     for name, values in (("start", start), ("end", end)):
@@ -66,7 +66,7 @@ def check_intervals(
     if not len(code) == len(columns[0]) == len(columns[1]):
         raise InputError(
             f"liftover: contig, start and end have {len(code)}, {len(columns[0])} and "
-            f"{len(columns[1])} rows; they must have equally many"
+            f"{len(columns[1])} rows; they must have the same number"
         )
     return code, columns[0], columns[1]
 
@@ -94,7 +94,7 @@ def lift(
 ) -> LiftResult:
     """Lift intervals to where they lie in another genome: one row each, in order.
 
-    An interval that is wrong, unknown or lost is no error: its row has a status other than MAPPED.
+    An interval that is wrong, unknown or lost raises no error: its row has another status.
 
     Parameters
     ----------

@@ -141,7 +141,7 @@ def lift_frame(
     Raises
     ------
     InputError
-        A column is missing, or positions are no integers.
+        A column is missing, or positions are not integers.
     """
     import pandas as pd  # this module is also used where pandas is not wanted
 

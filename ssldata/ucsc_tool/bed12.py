@@ -269,7 +269,7 @@ def lift_blocked(reader: BedReader, index: ChainIndex, options: BedOptions) -> I
     Raises
     ------
     InputError
-        Ragged rows, fields that are no numbers, block lists that disagree with the block count.
+        Ragged rows, fields that are not numbers, block lists that disagree with the block count.
     """
     if reader.bed_columns != 12 or reader.columns < 12:
         raise InputError(

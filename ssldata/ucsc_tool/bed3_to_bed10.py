@@ -44,7 +44,7 @@ def lift_small(reader: BedReader, index: ChainIndex, options: BedOptions) -> Ite
     Raises
     ------
     InputError
-        Ragged rows, positions that are no numbers, an interval that ends before it starts; thick
+        Ragged rows, positions that are not numbers, an interval that ends before it starts; thick
         columns with ``-ends``.
     """
     if options.ends and reader.thick:
@@ -109,7 +109,7 @@ def refuse_gaps(
         spans[mine] = np.searchsorted(begins, stop, side="left") - np.searchsorted(
             ends, rows.start[mine], side="right"
         )
-    if options.min_size_q:  # regions that were dropped as too small are no gaps
+    if options.min_size_q:  # regions that were dropped as too small are not gaps
         search = replace(options.lift_options(), min_size_q=0)
         found = find_regions(index, rows.code, rows.start, rows.end, options=search, compiled=False)
     gap = spans > np.diff(found.offsets)

@@ -80,7 +80,7 @@ class Text(NamedTuple):
 
 
 class BedReader:
-    """The rows of a BED file: what is skipped, how fields are split, how many there must be.
+    """The rows of a BED file: what is skipped, how fields are split, and how many are expected.
 
     Attributes
     ----------
@@ -91,7 +91,7 @@ class BedReader:
     lines_before
         Number of lines before `first`.
     columns
-        Columns of the first row, without the bin; every row must have as many. 0: no rows.
+        Columns of the first row, without the bin; every row must have the same number. 0: no rows.
     bed_columns
         How many of them are BED (``-bedPlus``).
     stranded, thick
@@ -99,7 +99,7 @@ class BedReader:
     newline
         What ends a line: LF, or CR in a file that has no LF.
     carriage
-        The first line ends in CRLF: a CR before the LF is no part of a line.
+        The first line ends in CRLF: a CR before the LF is not part of a line.
     """
 
     def __init__(self, data: bytes, *, options: BedOptions, where: str) -> None:
@@ -139,7 +139,7 @@ class BedReader:
             )
 
     def skip(self, offset: int, lines: int) -> None:
-        """Go on from `offset`, `lines` lines further: what is before was read by other means."""
+        """Continue at `offset`, `lines` lines further on: the rows before were read elsewhere."""
         self.first = offset
         self.lines_before += lines
 
@@ -165,7 +165,7 @@ class BedReader:
             if len(words) != self.columns:
                 raise InputError(
                     f"{self.where}, line {number}: {len(words)} columns, but the first row has "
-                    f"{self.columns}; every row must have as many"
+                    f"{self.columns}; every row must have the same number"
                 )
             yield number, words
 

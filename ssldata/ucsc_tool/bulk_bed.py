@@ -32,7 +32,7 @@ def names_of(names: tuple[str, ...]) -> kernels.Names:
 
 
 def can_read(reader: BedReader, options: BedOptions) -> bool:
-    """Return whether the compiled path knows this kind of file and these options."""
+    """Return whether the compiled path supports this kind of file and these options."""
     return (
         reader.newline == b"\n"
         and reader.bed_columns < 8

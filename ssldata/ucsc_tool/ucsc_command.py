@@ -33,13 +33,13 @@ reason to UNMAPPED: the same bytes as the UCSC liftOver tool writes. OLD and CHA
 compressed; stdin and stdout may be given for file names.
 
 options (of the UCSC tool, with its defaults):
-  -minMatch=0.95     least fraction of bases that must map
-  -minBlocks=1.0     BED12: least fraction of blocks that must map
+  -minMatch=0.95     minimum fraction of bases that must map
+  -minBlocks=1.0     BED12: minimum fraction of blocks that must map
   -fudgeThick        BED12: move unmapped thick ends to the closest mapped base
   -multiple          allow several output regions for an interval
   -noSerial          with -multiple: do not put a serial number in the 5th column
-  -minChainT=0 -minChainQ=0   with -multiple: least size of a chain in the old, new genome
-  -minSizeQ=0        with -multiple: least size of a region
+  -minChainT=0 -minChainQ=0   with -multiple: minimum size of a chain in the old, new genome
+  -minSizeQ=0        with -multiple: minimum size of a region
   -minSizeT=0        accepted, without effect (as in the tool)
   -bedPlus=N         only the first N columns are BED, the others are copied (narrowPeak: 6)
   -tab               columns are separated by tabs only (with -bedPlus)

@@ -78,7 +78,7 @@ def test_a_missing_chr_prefix_is_suggested(write):
 
 def test_wrong_aliases(write):
     path = write(fasta(CONTIGS))
-    with pytest.raises(InputError, match=r"alias 'chr1' stands for 'chrl', which is no contig"):
+    with pytest.raises(InputError, match=r"alias 'chr1' stands for 'chrl', which is not a contig"):
         open_genome(path, aliases={"chr1": "chrl"})
     with pytest.raises(InputError, match=r"alias 'chrI' for 'chrII' is itself a contig"):
         open_genome(path, aliases={"chrI": "chrII"})
@@ -272,7 +272,7 @@ def test_empty_contigs_stay(write):
         (b"chr1\t0\t100\n", r"not a FASTA file"),
         (b">a\nACGT\n>b\nAC\n>a\nGG\n", r"contig 'a' occurs twice"),
         (b">a\nAC\nA\nACGT\n>a\nGG\n", r"contig 'a' occurs twice"),
-        (b">a\nACGT\nAC7T\nA\n", r"contig a: '7' at base 6 \(counted from 0\) is no base"),
+        (b">a\nACGT\nAC7T\nA\n", r"contig a: '7' at base 6 \(counted from 0\) is not a base"),
         (b">a\r\nACGT\r\nAC\x00T\r\n", r"contig a: '\\x00' at base 6"),
         (b">a\nAC\nACG>b\nAC\nA\n", r"contig a: '>' at base 5"),
         (b">a\nAC\nACG\n >b\nAC\n", r"contig a: '>' at base 5"),

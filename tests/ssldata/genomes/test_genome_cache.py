@@ -116,7 +116,7 @@ def test_the_digest_is_remembered_and_can_be_verified(data, monkeypatch):
     assert open_genome(path).digest != digest
 
 
-def test_a_changed_file_is_read_anew(data):
+def test_a_changed_file_is_read_again(data):
     path = data / "genome.fa.gz"
     for text, size in (("ACGT", 4), ("ACGTA", 5)):
         path.write_bytes(gzip.compress(f">a\n{text}\n".encode()))
@@ -191,7 +191,7 @@ def test_a_shortened_cached_copy_is_noticed(data, cache):
     open_genome(path)
     (copy,) = (cache / "genomes").glob("*.fa")
     copy.write_bytes(copy.read_bytes()[:-3])
-    with pytest.raises(InputError, match="shorter than its index says; delete it"):
+    with pytest.raises(InputError, match="shorter than its index requires; delete it"):
         open_genome(path)
 
 

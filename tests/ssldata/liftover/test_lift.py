@@ -176,7 +176,7 @@ def test_options_are_checked() -> None:
 
 
 def test_columns_are_checked(index) -> None:
-    with pytest.raises(InputError, match="equally many"):
+    with pytest.raises(InputError, match="the same number"):
         lift(index, ["tA"], [1, 2], [3, 4])
     with pytest.raises(InputError, match="start must be one column of integers"):
         lift(index, ["tA"], [1.5], [3])
