@@ -36,21 +36,6 @@ _CHAIN = np.frombuffer(b"chain", np.uint8)
 
 
 @numba.njit(cache=True, nogil=True)
-def _sizes(text: ByteArray) -> tuple[int, int]:
-    """Count the lines that start with 'c' and all lines: bounds for the tables."""
-    chains = 0
-    lines = 1
-    fresh = True
-    for byte in text:
-        if fresh and byte == 99:
-            chains += 1
-        fresh = byte == _NEWLINE
-        if fresh:
-            lines += 1
-    return chains, lines
-
-
-@numba.njit(cache=True, nogil=True)
 def _name_code(
     text: ByteArray, start: int, end: int, table: Int32Array, spans: Int64Array, known: int
 ) -> tuple[int, int]:
@@ -210,7 +195,9 @@ def parse_chain(data: bytes, *, where: str) -> ChainTable | None:
     text = np.frombuffer(data, dtype=np.uint8)
     if b"\n" not in data:
         return None  # lone CR, or a file of one line
-    chains, lines = _sizes(text)
+    # Bounds for the tables: lines that start with "c", and all lines.
+    chains = data.count(b"\nc") + data.startswith(b"c")
+    lines = data.count(b"\n") + 1
     header = np.zeros((chains, HEADER_COLUMNS), np.int64)
     blocks = np.zeros((max(lines - chains, 0), 3), np.int32)
     target_names = np.zeros((2, max(chains, 1)), np.int64)

@@ -52,9 +52,8 @@ def lift_small(reader: BedReader, index: ChainIndex, options: BedOptions) -> Ite
             f"{reader.where}: -ends does not move the thick columns 7 and 8; give -bedPlus=6 to "
             "copy them as they are"
         )
-    lift = _lift_ends if options.ends else _lift_rows
     for rows in _rounds(reader, index):
-        yield lift(rows, index, options, reader)
+        yield _lift_rows(rows, index, options, reader)
 
 
 def _checked_rows(reader: BedReader) -> Iterator[tuple[int, list[bytes], list[int]]]:
@@ -124,16 +123,55 @@ def refuse_gaps(
     return status
 
 
-def _lift_rows(rows: _Rows, index: ChainIndex, options: BedOptions, reader: BedReader) -> Text:
-    """Lift a round of whole intervals."""
-    # Where the compiled search is not there yet, starting it costs more than it saves here.
+def _search_rows(
+    rows: _Rows, index: ChainIndex, options: BedOptions, where: str
+) -> tuple[Regions, list[bytes]]:
+    """Return the regions of whole intervals, and the reason of each that does not map."""
+    # Where the compiled search is not loaded yet, starting it costs more than it saves here.
     found = find_regions(
         index, rows.code, rows.start, rows.end,
         options=options.lift_options(), compiled="numba" in sys.modules,
     )  # fmt: skip
-    status = found.status
     if options.min_match <= 0:
-        status = refuse_gaps(found, rows, index, options, reader.where)
+        found = found._replace(status=refuse_gaps(found, rows, index, options, where))
+    return found, [REASONS.get(status, b"") for status in found.status.tolist()]
+
+
+def _search_ends(
+    rows: _Rows, index: ChainIndex, options: BedOptions
+) -> tuple[Regions, list[bytes]]:
+    """Do the same for the first and the last bases of each interval, joined (``-ends``)."""
+    first, last = (
+        find_regions(index, rows.code, start, end, options=options.lift_options(), compiled=False)
+        for start, end in (
+            (rows.start, rows.start + options.ends),
+            (rows.end - options.ends, rows.end),
+        )
+    )
+    status = np.where(first.status != Status.MAPPED, first.status, last.status)
+    reasons = [REASONS.get(one, b"") + b" on one or both ends" for one in status.tolist()]
+    both = np.flatnonzero(status == Status.MAPPED)
+    left, right = first.offsets[both], last.offsets[both]
+    chain, other = first.chain[left], last.chain[right]
+    turned_over = index.mirrored[chain]
+    start = np.where(turned_over, last.start[right], first.start[left])
+    end = np.where(turned_over, first.end[left], last.end[right])
+    joined = (index.chain_query[chain] == index.chain_query[other]) & (start < end)
+    joined &= index.flipped[chain] == index.flipped[other]
+    for row in both[~joined].tolist():
+        reasons[row] = b"ends mapped differently or incompletely"
+    status[both[~joined]] = Status.SPLIT
+    offsets = np.concatenate(([0], np.cumsum(status == Status.MAPPED)))
+    none = np.zeros(len(status), np.int64)
+    return Regions(status, none, offsets, chain[joined], start[joined], end[joined]), reasons
+
+
+def _lift_rows(rows: _Rows, index: ChainIndex, options: BedOptions, reader: BedReader) -> Text:
+    """Lift a round of rows."""
+    if options.ends:
+        found, reasons = _search_ends(rows, index, options)
+    else:
+        found, reasons = _search_rows(rows, index, options, reader.where)
     thick = None
     if rows.thick is not None:
         thick = map_thick(
@@ -146,12 +184,12 @@ def _lift_rows(rows: _Rows, index: ChainIndex, options: BedOptions, reader: BedR
     offsets = found.offsets.tolist()
     mapped: list[bytes] = []
     unmapped: list[bytes] = []
-    for row, (words, result) in enumerate(zip(rows.words, status.tolist(), strict=True)):
+    for row, (words, result) in enumerate(zip(rows.words, found.status.tolist(), strict=True)):
         strand = rows.strand[row]
         if options.preserve_input:
             _keep_input(words, rows, row)
         if result != Status.MAPPED:
-            unmapped.append(_unmapped_line(REASONS[Status(result)], words, rows, row))
+            unmapped.append(_unmapped_line(reasons[row], words, rows, row))
             continue
         region = b""
         if options.multiple:
@@ -168,53 +206,11 @@ def _lift_rows(rows: _Rows, index: ChainIndex, options: BedOptions, reader: BedR
             if thick is not None:
                 tail[3:5] = (b"%d" % value for value in thick[at])
             mapped.append(b"\t".join(fields + tail[options.replaced_columns :]))
-    return _text(mapped, unmapped, status)
-
-
-def _lift_ends(rows: _Rows, index: ChainIndex, options: BedOptions, reader: BedReader) -> Text:
-    """Lift the first and the last bases of each interval and join what they give (``-ends``)."""
-    search = options.lift_options()
-    parts = [
-        find_regions(index, rows.code, begin, finish, options=search, compiled=False)
-        for begin, finish in (
-            (rows.start, rows.start + options.ends),
-            (rows.end - options.ends, rows.end),
-        )
-    ]
-    names = [name.encode("utf-8") for name in index.query_names]
-    mapped: list[bytes] = []
-    unmapped: list[bytes] = []
-    status = np.where(parts[0].status != Status.MAPPED, parts[0].status, parts[1].status)
-    for row, (words, result) in enumerate(zip(rows.words, status.tolist(), strict=True)):
-        if options.preserve_input:
-            _keep_input(words, rows, row)
-        if result != Status.MAPPED:
-            reason = REASONS[Status(result)] + b" on one or both ends"
-            unmapped.append(_unmapped_line(reason, words, rows, row))
-            continue
-        places = [part.offsets[row] for part in parts]
-        chain, other = (part.chain[at] for part, at in zip(parts, places, strict=True))
-        first, last = (
-            (int(part.start[at]), int(part.end[at])) for part, at in zip(parts, places, strict=True)
-        )
-        minus = bool(index.flipped[chain])
-        if index.mirrored[chain]:
-            first, last = last, first
-        if (
-            index.chain_query[chain] != index.chain_query[other]
-            or minus != index.flipped[other]
-            or first[0] >= last[1]
-        ):
-            status[row] = Status.SPLIT
-            reason = b"ends mapped differently or incompletely"
-            unmapped.append(_unmapped_line(reason, words, rows, row))
-            continue
-        fields = _place(names[index.chain_query[chain]], first[0], last[1], options)
-        tail = words[3:]
-        if reader.stranded:
-            tail[2] = turned(rows.strand[row]) if minus else rows.strand[row]
-        mapped.append(b"\t".join(fields + tail))
-    return _text(mapped, unmapped, status)
+    return Text(
+        b"".join(line + b"\n" for line in mapped),
+        b"".join(line + b"\n" for line in unmapped),
+        count_statuses(found.status),
+    )
 
 
 def _place(name: bytes, start: int, end: int, options: BedOptions) -> list[bytes]:
@@ -242,11 +238,3 @@ def _unmapped_line(reason: bytes, words: list[bytes], rows: _Rows, row: int) -> 
     if len(fields) > 5:
         fields[5] = rows.strand[row]
     return b"#" + reason + b"\n" + b"\t".join(fields)
-
-
-def _text(mapped: list[bytes], unmapped: list[bytes], status: Int8Array) -> Text:
-    return Text(
-        b"".join(line + b"\n" for line in mapped),
-        b"".join(line + b"\n" for line in unmapped),
-        count_statuses(status),
-    )
