@@ -17,7 +17,13 @@ from ssldata.base.files import digest_of
 from ssldata.base.progress import NoProgress, Progress
 from ssldata.sharing.card import licence_of
 from ssldata.sharing.share import members_of, shared_root, unchanging
-from ssldata.store.icechunk_repository import BRANCH, Address, address_of, open_repository, told
+from ssldata.store.icechunk_repository import (
+    BRANCH,
+    Address,
+    address_of,
+    one_line_errors,
+    open_repository,
+)
 from ssldata.store.store import (
     ATTRIBUTE,
     COMPLETE,
@@ -86,7 +92,7 @@ def publish(
             raise StoreError(f"{path}: not a folder; publish the store it was made of")
         repository = open_repository(address, create=True)
         new = shared_root(store)
-        with told(address):
+        with one_line_errors(address):
             session = repository.writable_session(BRANCH)
             old = _root_of(session, address, store.experiments)
             kept, removed = _compare(old, new)

@@ -14,9 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zarr.core.buffer import default_buffer_prototype
-from zarr.core.sync import sync
-
 from ssldata.base.errors import MissingInputError, StoreError, UnreachableError
 
 #: How an address starts: a repository on a disk, or in an S3-compatible object store.
@@ -82,7 +79,7 @@ def address_of(text: str | Path) -> Address:
 
 
 @contextlib.contextmanager
-def told(address: Address) -> Iterator[None]:
+def one_line_errors(address: Address) -> Iterator[None]:
     """Turn the errors of Icechunk, many lines long, into one line each."""
     import icechunk
 
@@ -101,7 +98,7 @@ def told(address: Address) -> Iterator[None]:
 
 
 def _storage(address: Address) -> Any:
-    """Return what Icechunk reads and writes; S3 is set up by the variables of ``ObjectFiles``."""
+    """Return what Icechunk reads and writes; S3 is set up by the AWS_* variables, as for ``s3://``."""
     try:
         import icechunk
     except ImportError as exc:
@@ -152,7 +149,7 @@ def open_repository(address: Address, *, create: bool = False) -> Any:
     folder = Path(address.place)
     # Icechunk makes the folder it looks into.
     there = address.is_remote or (folder.is_dir() and any(folder.iterdir()))
-    with told(address):
+    with one_line_errors(address):
         there = there and icechunk.Repository.exists(storage)
         if there:
             return icechunk.Repository.open(storage, config=config)
@@ -191,44 +188,17 @@ def tag_of(repository: Any, address: Address) -> str | None:
     )
 
 
-class RepositoryFiles:
-    """Files of one state of a repository; see :class:`ssldata.store.remote_stores.Files`."""
+def published_state(address: Address) -> Any:
+    """Return the Zarr store of the state that an address means.
 
-    def __init__(self, location: str | Path) -> None:
-        self.address = address_of(location)
-        repository = open_repository(self.address)
-        with told(self.address):
-            tag = tag_of(repository, self.address)
-            session = (
-                repository.readonly_session(BRANCH)
-                if tag is None
-                else repository.readonly_session(tag=tag)
-            )
-        self._store = session.store
-
-    def read(self, key: str, first: int | None = None, end: int | None = None) -> bytes | None:
-        """Return a range of a value; see :class:`ssldata.store.remote_stores.Files`."""
-        from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
-
-        request: Any = None
-        if key.endswith("zarr.json"):
-            # Of metadata Icechunk 1 gives wrong ranges or none; they are small.
-            whole = self._get(key)
-            return None if whole is None else whole[first:end]
-        if end is not None:
-            if end <= (first or 0):
-                return b""
-            request = RangeByteRequest(first or 0, end)
-        elif first:
-            request = SuffixByteRequest(-first) if first < 0 else OffsetByteRequest(first)
-        return self._get(key, request)
-
-    def _get(self, key: str, request: Any = None) -> bytes | None:
-        with told(self.address):
-            found = sync(self._store.get(key, default_buffer_prototype(), request))
-        return None if found is None else bytes(found.to_bytes())
-
-    def size(self, key: str) -> int | None:
-        """Return the size of a value; see :class:`ssldata.store.remote_stores.Files`."""
-        whole = self.read(key)
-        return None if whole is None else len(whole)
+    Raises
+    ------
+    CrosslabelError
+        As :func:`open_repository` and :func:`tag_of`.
+    """
+    repository = open_repository(address)
+    with one_line_errors(address):
+        tag = tag_of(repository, address)
+        if tag is None:
+            return repository.readonly_session(BRANCH).store
+        return repository.readonly_session(tag=tag).store

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ssldata.base.errors import StoreError
 from ssldata.base.files import digest_of
 from ssldata.genomes.onehot import N_CODE
-from ssldata.store.remote_stores import ReadOnlyStore, files_at, is_url
+from ssldata.store.remote_stores import is_url, read_value, zarr_store
 
 #: MAJOR.MINOR; readers refuse another MAJOR. Raise MAJOR only when old readers would misread.
 FORMAT_VERSION = "1.0"
@@ -354,8 +354,8 @@ def open_store(location: Path | str, *, unfinished: bool = False) -> Store:
         The server does not answer.
     """
     local = not is_url(location) and Path(location).is_dir()
-    files = files_at(location)
-    text = files.read("zarr.json")
+    place = zarr_store(location)
+    text = read_value(place, "zarr.json")
     attributes = None if text is None else _attributes_of(text, str(location))
     if attributes is None or text is None:
         found = "nothing" if text is None else f"a zarr.json without {ATTRIBUTE!r} attributes"
@@ -369,7 +369,7 @@ def open_store(location: Path | str, *, unfinished: bool = False) -> Store:
             f"{location}: its reference rows are not complete; run `crosslabel build` again"
         )
     if local:
-        group = zarr.open_group(Path(location), mode="r", use_consolidated=False)
+        group = zarr.open_group(place, mode="r", use_consolidated=False)
     else:
         listed = (json.loads(text).get("consolidated_metadata") or {}).get("metadata", {})
         if f"{REFERENCE}/start" not in listed:
@@ -377,8 +377,7 @@ def open_store(location: Path | str, *, unfinished: bool = False) -> Store:
                 f"{location}: its root has no consolidated metadata, so the store looks empty from "
                 "here; share it with `crosslabel store share`, or copy a whole store"
             )
-        store = ReadOnlyStore(files, str(location))
-        group = zarr.open_group(store, mode="r", zarr_format=3, use_consolidated=True)
+        group = zarr.open_group(place, mode="r", zarr_format=3, use_consolidated=True)
     return Store(group, str(location))
 
 
