@@ -1,4 +1,4 @@
-"""Hand a store to others: one zip, the same bytes for the same content, or a small web server."""
+"""Share a store: as one zip, byte-identical for equal content, or through a small web server."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ _PRIVATE = re.compile(r"\.partial$|\.lock$|(^|/)\.")
 
 
 def members_of(store: Store) -> Iterator[tuple[str, Path]]:
-    """Yield (key in the store, file) of everything of the complete groups, sorted by name.
+    """Yield (key in the store, file) for every file of the complete groups, sorted by key.
 
-    The root and the card, which are made for whoever gets them, are not among them.
+    The root and the card are not among them: they are written for each copy.
     """
     folder = Path(store.location)
     groups = [name for name, entry in store.ledger.items() if entry["status"] == COMPLETE]
@@ -56,7 +56,7 @@ def members_of(store: Store) -> Iterator[tuple[str, Path]]:
 
 
 def shared_root(store: Store) -> dict[str, Any]:
-    """Return the root metadata with complete groups only: others are not handed on."""
+    """Return the root metadata with complete groups only: others are not shared."""
     text = (Path(store.location) / "zarr.json").read_text(encoding="utf-8")
     root: dict[str, Any] = json.loads(text)
     ledger = root["attributes"][ATTRIBUTE]["ledger"]
@@ -68,16 +68,16 @@ def shared_root(store: Store) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def unchanging(path: Path) -> Iterator[None]:
-    """Hold the writer's place, when the folder lets us: a read-only one does not change anyway.
+    """Hold the writer's lock if the folder allows it: a read-only store does not change anyway.
 
-    Where no folder is, nothing is made: opening the store will say what is wrong.
+    Where there is no folder, nothing is made: opening the store reports what is wrong.
     """
     with contextlib.ExitStack() as stack:
         if path.is_dir():
             try:
                 stack.enter_context(writer_lock(path))
             except OSError:
-                _LOG.info("%s: cannot be locked; taken as it is", path)
+                _LOG.info("%s: cannot be locked; shared as it is", path)
         yield
 
 
@@ -87,7 +87,7 @@ def share_zip(
     """Write a store as one zip, its checksum and its croissant description.
 
     Members are stored, not compressed (the chunks are), so that single chunks can be read from the
-    zip where it lies. Order, times and permissions are fixed: equal stores give equal bytes.
+    zip in place. Order, times and permissions are fixed: equal stores give equal bytes.
 
     Parameters
     ----------
@@ -96,9 +96,9 @@ def share_zip(
     out
         The zip; beside it ``<out>.sha256`` and ``<out>.croissant.json`` are written.
     licence
-        Of the data, as an SPDX name or URL, for the card; default: that of the store's card.
+        Licence of the data for the card, an SPDX name or URL; default: that of the store's card.
     progress
-        Who is told.
+        Progress reporter.
 
     Returns
     -------
@@ -155,7 +155,7 @@ def _member(name: str, size: int) -> zipfile.ZipInfo:
     member = zipfile.ZipInfo(name, _TIME)
     member.external_attr = 0o100644 << 16
     member.create_system = 3
-    member.file_size = size  # zip64 where it is needed and nowhere else
+    member.file_size = size  # zip64 only where it is needed
     return member
 
 

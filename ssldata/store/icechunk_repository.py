@@ -1,7 +1,7 @@
 """Icechunk repositories: a store with its history, on a disk or in an object store.
 
 A repository holds one store. Each state that was published is a commit of the branch ``main`` with
-a tag that begins with the store's digest; a state is read by its tag, for ever the same bytes.
+a tag that begins with the store's digest; reading a state by its tag always gives the same bytes.
 Needs the extra ``icechunk``.
 """
 
@@ -19,7 +19,7 @@ from ssldata.base.errors import MissingInputError, StoreError, UnreachableError
 #: How an address starts: a repository on a disk, or in an S3-compatible object store.
 _LOCAL, _S3 = "icechunk://", "icechunk+s3://"
 BRANCH = "main"
-#: Letters of a tag that are enough to name it, when no other starts with them.
+#: Letters of a tag that are enough to name it, if no other tag starts with them.
 _ENOUGH = 7
 #: Times a request to an object store is tried, as for other places.
 _TRIES = 3
@@ -32,7 +32,7 @@ def is_repository(location: str | Path) -> bool:
 
 @dataclass(frozen=True)
 class Address:
-    """Where a repository is, and which of its states is meant.
+    """Where a repository is, and which of its states to read.
 
     Attributes
     ----------
@@ -92,9 +92,9 @@ def one_line_errors(address: Address) -> Iterator[None]:
     except icechunk.IcechunkError as exc:
         lines = [line.strip(" |x`>-") for line in str(exc).splitlines()]
         lines = [line for line in lines if line]
-        said = dict.fromkeys([lines[0], lines[-1]] if lines else [type(exc).__name__])
+        shown = dict.fromkeys([lines[0], lines[-1]] if lines else [type(exc).__name__])
         kind = UnreachableError if address.is_remote else StoreError
-        raise kind(f"{address}: {'; '.join(said)}") from exc
+        raise kind(f"{address}: {'; '.join(shown)}") from exc
 
 
 def _storage(address: Address) -> Any:
@@ -103,7 +103,7 @@ def _storage(address: Address) -> Any:
         import icechunk
     except ImportError as exc:
         raise StoreError(f"{address}: needs Icechunk: pip install 'crosslabel[icechunk]'") from exc
-    # Its own lines on stderr: our one line says what is wrong.
+    # Icechunk logs to stderr; our one-line error is enough.
     icechunk.set_logs_filter("off")
     if not address.is_remote:
         return icechunk.local_filesystem_storage(str(Path(address.place).absolute()))
@@ -130,12 +130,12 @@ def open_repository(address: Address, *, create: bool = False) -> Any:
     address
         Where it is.
     create
-        Make an empty one where there is none.
+        Create an empty one where there is none.
 
     Raises
     ------
     MissingInputError
-        There is none, and `create` is not set.
+        There is none, and `create` is false.
     StoreError
         The folder holds something else, or the package icechunk is missing.
     UnreachableError
@@ -159,7 +159,7 @@ def open_repository(address: Address, *, create: bool = False) -> Any:
                 "--icechunk PLACE` makes one"
             )
         if not address.is_remote and folder.exists() and any(folder.iterdir()):
-            raise StoreError(f"{address}: holds something else than an Icechunk repository")
+            raise StoreError(f"{address}: holds something other than an Icechunk repository")
         return icechunk.Repository.create(storage, config=config)
 
 
