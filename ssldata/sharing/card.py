@@ -135,13 +135,13 @@ def sources_csv(store: Store) -> str:
     contigs = np.array(store.source_contigs()["contigs"], dtype=object)[sources["contig"]]
     labels = [f"label_{name}" for name in store.experiments]
     head = ",".join(["source", "contig", "start", "end", "score", "split", "locus", *labels])
-    # Lists, not arrays: numbers of NumPy take several times as long to print.
+    # Lists, not arrays: NumPy's numbers take several times as long to format.
     columns = [sources[key].tolist() for key in ("start", "end", "score", "split", "locus")]
     kinds, kind = np.unique(sources["label"], axis=0, return_inverse=True)
-    said = [",".join(map(str, label)) for label in kinds.tolist()]
+    texts = [",".join(map(str, label)) for label in kinds.tolist()]
     table = zip(range(len(contigs)), contigs.tolist(), *columns, kind.tolist(), strict=True)
     lines = (
-        f"{i},{contig},{start},{end},{score:g},{SPLIT_NAMES[split]},{locus},{said[label]}\n"
+        f"{i},{contig},{start},{end},{score:g},{SPLIT_NAMES[split]},{locus},{texts[label]}\n"
         for i, contig, start, end, score, split, locus, label in table
     )
     return "".join([f"{head}\n", *lines])
@@ -313,11 +313,11 @@ def _row(store: Store, name: str) -> str:
 
 
 def _lifted(store: Store, name: str) -> str:
-    """Return one line of the card: what became of the positive sources in a genome."""
+    """Return one line of the card: how the positive sources lifted to a genome."""
     counts = store.ledger[name].get("liftover", {})
     share = counts.get("mapped", 0) / max(1, sum(counts.values()))
-    said = [f"{key.replace('_', ' ')} {count:,}" for key, count in counts.items()]
-    return f"  - {name.split('/', 1)[1]}: {share:.0%} ({', '.join(said)})"
+    shown = [f"{key.replace('_', ' ')} {count:,}" for key, count in counts.items()]
+    return f"  - {name.split('/', 1)[1]}: {share:.0%} ({', '.join(shown)})"
 
 
 def _held_out(split: dict[str, Any]) -> str:
@@ -338,12 +338,12 @@ def _size_category(rows: int) -> str:
 
 
 def write_card(path: Path, *, licence: str | None = None) -> list[Path]:
-    """Write the card into the folder of a local store; return the files that changed.
+    """Write the card into the folder of a local store and return the files that changed.
 
     Without `licence` the one of an earlier card is kept.
     """
     changed = []
-    open_store(path)  # where no store is, no lock is made
+    open_store(path)  # where there is no store, no lock is made
     with writer_lock(path):
         licence = licence or licence_of(path)
         for name, text in card_files(open_store(path), licence=licence).items():

@@ -17,7 +17,14 @@ from ssldata.base.files import digest_of
 from ssldata.base.progress import NoProgress, Progress
 from ssldata.sharing.card import licence_of
 from ssldata.sharing.share import members_of, shared_root, unchanging
-from ssldata.store.icechunk_repository import BRANCH, Address, address_of, open_repository, told
+from ssldata.store.icechunk_repository import (
+    BRANCH,
+    Address,
+    address_of,
+    one_line_errors,
+    open_repository,
+)
+from ssldata.store.remote_stores import read_value
 from ssldata.store.store import (
     ATTRIBUTE,
     COMPLETE,
@@ -29,7 +36,7 @@ from ssldata.store.store import (
 )
 from ssldata.store.store_writer import writer_lock
 
-#: Values on their way at a time.
+#: Values written at a time.
 _AT_ONCE = 8
 
 
@@ -38,8 +45,8 @@ def publish(
 ) -> dict[str, Any]:
     """Write the complete groups of a store as one commit, with a tag: see :func:`tag_for`.
 
-    A group that is in the newest commit already is left alone there. A commit is visible whole or
-    not at all; the card's files stay behind, for a repository takes Zarr's own files only.
+    A group that the newest commit holds already is not written again. A commit is visible whole or
+    not at all. The card is left out: a repository takes Zarr's own files only.
 
     Parameters
     ----------
@@ -51,7 +58,7 @@ def publish(
     licence
         Of the data, kept with the commit; default: that of the store's card.
     progress
-        Who is told.
+        Progress reporter.
 
     Returns
     -------
@@ -71,22 +78,22 @@ def publish(
     """
     address = address_of(to)
     if address.tag is not None:
-        raise InputError(f"{to}: a commit gets its tag from what it holds; leave @… away")
-    open_store(path)  # where no store is, neither a lock nor a repository is made
+        raise InputError(f"{to}: a commit gets its tag from its content; leave out @…")
+    open_store(path)  # where there is no store, neither a lock nor a repository is made
     with contextlib.ExitStack() as held:
         if not address.is_remote:
             place = Path(address.place).resolve()
             if path.resolve() in (place, *place.parents):
                 raise InputError(f"{to}: lies inside the store; write it elsewhere")
-            # On a disk Icechunk cannot tell two commits at once apart.
+            # On a disk Icechunk does not notice two commits at once.
             held.enter_context(writer_lock(place))
         held.enter_context(unchanging(path))
         store = open_store(path)
         if not path.is_dir():
-            raise StoreError(f"{path}: not a folder; publish the store it was made of")
+            raise StoreError(f"{path}: not a folder; publish the store it was made from")
         repository = open_repository(address, create=True)
         new = shared_root(store)
-        with told(address):
+        with one_line_errors(address):
             session = repository.writable_session(BRANCH)
             old = _root_of(session, address, store.experiments)
             kept, removed = _compare(old, new)
@@ -129,28 +136,28 @@ def publish(
 def tag_for(store: Store) -> str:
     """Return the tag of a state: the store's digest, with weights a dash and 12 digits of theirs.
 
-    The digest is that of the rows alone, and a tag means the same bytes for ever.
+    The digest covers the rows alone, and a tag must always mean the same bytes.
     """
     return f"{store.digest}-{digest_of(store.weights)[:12]}" if store.weights else store.digest
 
 
 def _message(name: str, value: Mapping[str, Any]) -> str:
-    said = [f"{name} {value['tag'][:12]}"]
+    parts = [f"{name} {value['tag'][:12]}"]
     for verb, key in (("wrote", "written"), ("removed", "removed")):
         if value[key]:
-            said.append(f"{verb} {', '.join(value[key])}")
-    return "; ".join(said)
+            parts.append(f"{verb} {', '.join(value[key])}")
+    return "; ".join(parts)
 
 
 def _root_of(session: Any, address: Address, experiments: list[str]) -> dict[str, Any] | None:
     """Return the root metadata of the newest commit; None when it is the empty first one."""
-    found = sync(session.store.get("zarr.json", default_buffer_prototype()))
+    found = read_value(session.store, "zarr.json")
     if found is None:
         return None
-    root: dict[str, Any] = json.loads(found.to_bytes())
+    root: dict[str, Any] = json.loads(found)
     ours = root.get("attributes", {}).get(ATTRIBUTE)
     if ours is None:
-        raise StoreError(f"{address}: holds something else than a crosslabel store")
+        raise StoreError(f"{address}: holds something other than a crosslabel store")
     if ours["experiments"] != experiments:
         raise StoreError(
             f"{address}: holds the store of {', '.join(ours['experiments'])}; "
@@ -174,8 +181,8 @@ def _compare(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> tuple[lis
         return {key: value for key, value in listed.items() if _below(key, names)}
 
     def weights(root: Mapping[str, Any], name: str) -> dict[str, Any]:
-        said = root["attributes"][ATTRIBUTE].get(WEIGHTS, {})
-        return {key: e["groups"][name] for key, e in said.items() if name in e["groups"]}
+        records = root["attributes"][ATTRIBUTE].get(WEIGHTS, {})
+        return {key: e["groups"][name] for key, e in records.items() if name in e["groups"]}
 
     kept = [
         name

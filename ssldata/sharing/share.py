@@ -1,9 +1,8 @@
-"""Hand a store to others: one zip, the same bytes for the same content, or a small web server."""
+"""Share a store: as one zip, byte-identical for equal content, or through a small web server."""
 
 from __future__ import annotations
 
 import contextlib
-import http.server
 import json
 import logging
 import re
@@ -14,7 +13,6 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from ssldata.base.errors import InputError, StoreError
 from ssldata.base.files import atomic_path, sha256_of, write_text_atomic
@@ -27,6 +25,10 @@ _LOG = logging.getLogger(__name__)
 #: The earliest time a zip can hold, for every member: equal stores give equal zips.
 _TIME = (1980, 1, 1, 0, 0, 0)
 _PIECE = 1 << 20
+#: Connections that may wait: readers open many at once, and one refused is lost to them.
+_WAITING = 128
+#: Seconds after which an idle connection is closed; a reader's next chunk may take a while.
+_KEEP_ALIVE = 600
 #: One range of bytes; anything else may be answered whole (RFC 9110 §14.2).
 _RANGE = re.compile(r"\s*bytes=(?=.*\d)(\d*)-(\d*)\s*")
 #: Names that are never shared or served.
@@ -34,9 +36,9 @@ _PRIVATE = re.compile(r"\.partial$|\.lock$|(^|/)\.")
 
 
 def members_of(store: Store) -> Iterator[tuple[str, Path]]:
-    """Yield (key in the store, file) of everything of the complete groups, sorted by name.
+    """Yield (key in the store, file) for every file of the complete groups, sorted by key.
 
-    The root and the card, which are made for whoever gets them, are not among them.
+    The root and the card are not among them: they are written for each copy.
     """
     folder = Path(store.location)
     groups = [name for name, entry in store.ledger.items() if entry["status"] == COMPLETE]
@@ -54,7 +56,7 @@ def members_of(store: Store) -> Iterator[tuple[str, Path]]:
 
 
 def shared_root(store: Store) -> dict[str, Any]:
-    """Return the root metadata with complete groups only: others are not handed on."""
+    """Return the root metadata with complete groups only: others are not shared."""
     text = (Path(store.location) / "zarr.json").read_text(encoding="utf-8")
     root: dict[str, Any] = json.loads(text)
     ledger = root["attributes"][ATTRIBUTE]["ledger"]
@@ -66,16 +68,16 @@ def shared_root(store: Store) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def unchanging(path: Path) -> Iterator[None]:
-    """Hold the writer's place, when the folder lets us: a read-only one does not change anyway.
+    """Hold the writer's lock if the folder allows it: a read-only store does not change anyway.
 
-    Where no folder is, nothing is made: opening the store will say what is wrong.
+    Where there is no folder, nothing is made: opening the store reports what is wrong.
     """
     with contextlib.ExitStack() as stack:
         if path.is_dir():
             try:
                 stack.enter_context(writer_lock(path))
             except OSError:
-                _LOG.info("%s: cannot be locked; taken as it is", path)
+                _LOG.info("%s: cannot be locked; shared as it is", path)
         yield
 
 
@@ -85,7 +87,7 @@ def share_zip(
     """Write a store as one zip, its checksum and its croissant description.
 
     Members are stored, not compressed (the chunks are), so that single chunks can be read from the
-    zip where it lies. Order, times and permissions are fixed: equal stores give equal bytes.
+    zip in place. Order, times and permissions are fixed: equal stores give equal bytes.
 
     Parameters
     ----------
@@ -94,9 +96,9 @@ def share_zip(
     out
         The zip; beside it ``<out>.sha256`` and ``<out>.croissant.json`` are written.
     licence
-        Of the data, as an SPDX name or URL, for the card; default: that of the store's card.
+        Licence of the data for the card, an SPDX name or URL; default: that of the store's card.
     progress
-        Who is told.
+        Progress reporter.
 
     Returns
     -------
@@ -153,95 +155,15 @@ def _member(name: str, size: int) -> zipfile.ZipInfo:
     member = zipfile.ZipInfo(name, _TIME)
     member.external_attr = 0o100644 << 16
     member.create_system = 3
-    member.file_size = size  # zip64 where it is needed and nowhere else
+    member.file_size = size  # zip64 only where it is needed
     return member
 
 
 # -- a web server --------------------------------------------------------------------------------
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
-    """GET and HEAD of files below one folder (or of one file), with byte ranges."""
-
-    protocol_version = "HTTP/1.1"
-    # Header and body in one packet: two small ones wait for each other's receipt, 40 ms each time.
-    wbufsize = 1 << 16
-    disable_nagle_algorithm = True
-    server: RangeServer
-
-    def do_GET(self) -> None:
-        self._answer(body=True)
-
-    def do_HEAD(self) -> None:
-        self._answer(body=False)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        _LOG.info("%s %s", self.address_string(), format % args)
-
-    def _answer(self, *, body: bool) -> None:
-        path = self.server.find(self.path)
-        if path is None:
-            self._end(HTTPStatus.NOT_FOUND, b"no such file\n" if body else b"")
-            return
-        with path.open("rb") as handle:
-            size = path.stat().st_size
-            # Only GET has ranges (RFC 9110 §14.2).
-            header = self.headers.get("Range", "") if body else ""
-            bounds = _range(header, size)
-            if bounds is None:
-                self._end(
-                    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
-                    b"",
-                    ("Content-Range", f"bytes */{size}"),
-                )
-                return
-            first, end = bounds
-            # A range that spans all is still a range: a client may insist on 206.
-            part = _RANGE.fullmatch(header) is not None
-            self.send_response(HTTPStatus.PARTIAL_CONTENT if part else HTTPStatus.OK)
-            self.send_header("Content-Type", _content_type(path))
-            self.send_header("Content-Length", str(end - first))
-            self.send_header("Accept-Ranges", "bytes")
-            if part:
-                self.send_header("Content-Range", f"bytes {first}-{end - 1}/{size}")
-            self.end_headers()
-            if body:
-                handle.seek(first)
-                left = end - first
-                while left > 0 and (piece := handle.read(min(_PIECE, left))):
-                    self.wfile.write(piece)
-                    left -= len(piece)
-
-    def _end(self, status: HTTPStatus, text: bytes, *headers: tuple[str, str]) -> None:
-        self.send_response(status)
-        for header in headers:
-            self.send_header(*header)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-
-def _content_type(path: Path) -> str:
-    kinds = {".json": "application/json", ".zip": "application/zip", ".md": "text/markdown"}
-    return kinds.get(path.suffix, "application/octet-stream")
-
-
-def _range(header: str, size: int) -> tuple[int, int] | None:
-    """Return the bytes [first, end) a Range header asks for; None when it cannot be met.
-
-    RFC 9110 §14.1: one range of bytes; several, or another unit, may be ignored and answered whole.
-    """
-    found = _RANGE.fullmatch(header)
-    if found is None:
-        return 0, size
-    first, last = found.groups()
-    start = int(first) if first else max(0, size - int(last))
-    end = min(size, int(last) + 1) if first and last else size
-    return (start, end) if start < end else None
-
-
-class RangeServer(http.server.ThreadingHTTPServer):
-    """Serves stores and zips read-only, with range requests.
+class RangeServer:
+    """Serves stores and zips read-only, with range requests, on Starlette and uvicorn.
 
     Parameters
     ----------
@@ -249,32 +171,69 @@ class RangeServer(http.server.ThreadingHTTPServer):
         Stores (folders) and files; each is served below ``/<its name>``.
     host, port
         Where to listen; port 0 takes a free one.
+
+    Raises
+    ------
+    InputError
+        Two of the paths have one name, or nothing can listen there.
     """
 
-    daemon_threads = True
-    #: Connections that may wait: readers open many at once, and one refused is lost to them.
-    request_queue_size = 128
-
     def __init__(self, paths: list[Path], *, host: str = "127.0.0.1", port: int = 0) -> None:
+        import uvicorn
+
         self._shared = {path.resolve().name: path.resolve() for path in paths}
         if len(self._shared) != len(paths):
             raise InputError("two of the paths have one name; serve them one at a time")
-        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        # With its protocol named asyncio turns off the wait for a full packet: 40 ms each time.
+        self._socket = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
-            super().__init__((host, port), _Handler)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._socket.bind((host, port))
+            self._socket.listen(_WAITING)
         except OSError as exc:
+            self._socket.close()
             raise InputError(f"{host}:{port}: cannot listen there: {exc.strerror or exc}") from exc
+        #: Host and port.
+        self.server_address: tuple[str, int] = self._socket.getsockname()[:2]
+        config = uvicorn.Config(
+            self._answer,
+            access_log=False,
+            backlog=_WAITING,
+            interface="asgi3",
+            lifespan="off",
+            log_config=None,
+            log_level="error",
+            timeout_graceful_shutdown=1,
+            timeout_keep_alive=_KEEP_ALIVE,
+            ws="none",
+        )
+        self._server = uvicorn.Server(config)
+
+    def __enter__(self) -> RangeServer:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._socket.close()
+
+    def serve_forever(self) -> None:
+        """Answer requests until :meth:`shutdown` or, in the main thread, Ctrl-C."""
+        self._server.run(sockets=[self._socket])
+
+    def shutdown(self) -> None:
+        """End :meth:`serve_forever`, which runs in another thread."""
+        self._server.should_exit = True
 
     @property
     def urls(self) -> list[str]:
         """Addresses of what is served."""
-        host, port = self.server_address[:2]
-        shown = f"[{host!s}]" if ":" in str(host) else str(host)
+        host, port = self.server_address
+        shown = f"[{host}]" if ":" in host else host
         return [f"http://{shown}:{port}/{name}" for name in self._shared]
 
     def find(self, target: str) -> Path | None:
-        """Return the file a request means; None for anything outside or private."""
-        parts = [part for part in unquote(urlsplit(target).path).split("/") if part]
+        """Return the file of a decoded URL path; None for anything outside or private."""
+        parts = [part for part in target.split("/") if part]
         if not parts or parts[0] not in self._shared or _PRIVATE.search("/".join(parts[1:])):
             return None
         top = self._shared[parts[0]]
@@ -284,3 +243,60 @@ class RangeServer(http.server.ThreadingHTTPServer):
             return None
         inside = path == top or top in path.parents
         return path if inside and path.is_file() else None
+
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request: an ASGI application."""
+        from starlette.concurrency import run_in_threadpool
+
+        response = await run_in_threadpool(self._response, scope)
+        _LOG.info("%s %s %s", scope["method"], scope["path"], response.status_code)
+        await response(scope, receive, send)
+
+    def _response(self, scope: Any) -> Any:
+        from starlette.datastructures import MutableHeaders
+        from starlette.responses import FileResponse, PlainTextResponse, Response
+
+        if scope["method"] not in ("GET", "HEAD"):
+            return Response(status_code=HTTPStatus.NOT_IMPLEMENTED)
+        path = self.find(scope["path"])
+        if path is None:
+            return PlainTextResponse("no such file\n", HTTPStatus.NOT_FOUND)
+        found, kind = path.stat(), _content_type(path)
+        headers = MutableHeaders(scope=scope)
+        # Only GET has ranges (RFC 9110 §14.2). Starlette, which answers several with a multipart
+        # body and odd ones with 400, gets one range that can be met, or none.
+        wanted = headers.get("range", "") if scope["method"] == "GET" else ""
+        del headers["range"]
+        if _RANGE.fullmatch(wanted):
+            bounds = _range(wanted, found.st_size)
+            if bounds is None:
+                return Response(
+                    status_code=HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+                    headers={"Content-Range": f"bytes */{found.st_size}"},
+                )
+            first, end = bounds
+            if end - first <= _PIECE and "if-range" not in headers:
+                # Read here, in one visit to a thread; Starlette makes four, at 0.4 ms each.
+                with path.open("rb") as handle:
+                    handle.seek(first)
+                    data = handle.read(end - first)
+                covered = f"bytes {first}-{end - 1}/{found.st_size}"
+                about = {"Accept-Ranges": "bytes", "Content-Range": covered}
+                return Response(data, HTTPStatus.PARTIAL_CONTENT, about, kind)
+            headers["range"] = f"bytes={first}-{end - 1}"
+        response = FileResponse(path, media_type=kind, stat_result=found)
+        response.chunk_size = _PIECE
+        return response
+
+
+def _content_type(path: Path) -> str:
+    kinds = {".json": "application/json", ".zip": "application/zip", ".md": "text/markdown"}
+    return kinds.get(path.suffix, "application/octet-stream")
+
+
+def _range(header: str, size: int) -> tuple[int, int] | None:
+    """Return the bytes [first, end) that a range header means; None when it cannot be met."""
+    first, last = header.strip().removeprefix("bytes=").split("-")
+    start = int(first) if first else max(0, size - int(last))
+    end = min(size, int(last) + 1) if first and last else size
+    return (start, end) if start < end else None

@@ -1,7 +1,7 @@
 """Icechunk repositories: a store with its history, on a disk or in an object store.
 
 A repository holds one store. Each state that was published is a commit of the branch ``main`` with
-a tag that begins with the store's digest; a state is read by its tag, for ever the same bytes.
+a tag that begins with the store's digest; reading a state by its tag always gives the same bytes.
 Needs the extra ``icechunk``.
 """
 
@@ -14,15 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zarr.core.buffer import default_buffer_prototype
-from zarr.core.sync import sync
-
 from ssldata.base.errors import MissingInputError, StoreError, UnreachableError
 
 #: How an address starts: a repository on a disk, or in an S3-compatible object store.
 _LOCAL, _S3 = "icechunk://", "icechunk+s3://"
 BRANCH = "main"
-#: Letters of a tag that are enough to name it, when no other starts with them.
+#: Letters of a tag that are enough to name it, if no other tag starts with them.
 _ENOUGH = 7
 #: Times a request to an object store is tried, as for other places.
 _TRIES = 3
@@ -35,7 +32,7 @@ def is_repository(location: str | Path) -> bool:
 
 @dataclass(frozen=True)
 class Address:
-    """Where a repository is, and which of its states is meant.
+    """Where a repository is, and which of its states to read.
 
     Attributes
     ----------
@@ -82,7 +79,7 @@ def address_of(text: str | Path) -> Address:
 
 
 @contextlib.contextmanager
-def told(address: Address) -> Iterator[None]:
+def one_line_errors(address: Address) -> Iterator[None]:
     """Turn the errors of Icechunk, many lines long, into one line each."""
     import icechunk
 
@@ -95,18 +92,18 @@ def told(address: Address) -> Iterator[None]:
     except icechunk.IcechunkError as exc:
         lines = [line.strip(" |x`>-") for line in str(exc).splitlines()]
         lines = [line for line in lines if line]
-        said = dict.fromkeys([lines[0], lines[-1]] if lines else [type(exc).__name__])
+        shown = dict.fromkeys([lines[0], lines[-1]] if lines else [type(exc).__name__])
         kind = UnreachableError if address.is_remote else StoreError
-        raise kind(f"{address}: {'; '.join(said)}") from exc
+        raise kind(f"{address}: {'; '.join(shown)}") from exc
 
 
 def _storage(address: Address) -> Any:
-    """Return what Icechunk reads and writes; S3 is set up by the variables of ``ObjectFiles``."""
+    """Return what Icechunk reads and writes; S3 is set up by the AWS_* variables, as for ``s3://``."""
     try:
         import icechunk
     except ImportError as exc:
         raise StoreError(f"{address}: needs Icechunk: pip install 'crosslabel[icechunk]'") from exc
-    # Its own lines on stderr: our one line says what is wrong.
+    # Icechunk logs to stderr; our one-line error is enough.
     icechunk.set_logs_filter("off")
     if not address.is_remote:
         return icechunk.local_filesystem_storage(str(Path(address.place).absolute()))
@@ -133,12 +130,12 @@ def open_repository(address: Address, *, create: bool = False) -> Any:
     address
         Where it is.
     create
-        Make an empty one where there is none.
+        Create an empty one where there is none.
 
     Raises
     ------
     MissingInputError
-        There is none, and `create` is not set.
+        There is none, and `create` is false.
     StoreError
         The folder holds something else, or the package icechunk is missing.
     UnreachableError
@@ -152,7 +149,7 @@ def open_repository(address: Address, *, create: bool = False) -> Any:
     folder = Path(address.place)
     # Icechunk makes the folder it looks into.
     there = address.is_remote or (folder.is_dir() and any(folder.iterdir()))
-    with told(address):
+    with one_line_errors(address):
         there = there and icechunk.Repository.exists(storage)
         if there:
             return icechunk.Repository.open(storage, config=config)
@@ -162,7 +159,7 @@ def open_repository(address: Address, *, create: bool = False) -> Any:
                 "--icechunk PLACE` makes one"
             )
         if not address.is_remote and folder.exists() and any(folder.iterdir()):
-            raise StoreError(f"{address}: holds something else than an Icechunk repository")
+            raise StoreError(f"{address}: holds something other than an Icechunk repository")
         return icechunk.Repository.create(storage, config=config)
 
 
@@ -191,44 +188,17 @@ def tag_of(repository: Any, address: Address) -> str | None:
     )
 
 
-class RepositoryFiles:
-    """Files of one state of a repository; see :class:`ssldata.store.remote_stores.Files`."""
+def published_state(address: Address) -> Any:
+    """Return the Zarr store of the state that an address means.
 
-    def __init__(self, location: str | Path) -> None:
-        self.address = address_of(location)
-        repository = open_repository(self.address)
-        with told(self.address):
-            tag = tag_of(repository, self.address)
-            session = (
-                repository.readonly_session(BRANCH)
-                if tag is None
-                else repository.readonly_session(tag=tag)
-            )
-        self._store = session.store
-
-    def read(self, key: str, first: int | None = None, end: int | None = None) -> bytes | None:
-        """Return a range of a value; see :class:`ssldata.store.remote_stores.Files`."""
-        from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
-
-        request: Any = None
-        if key.endswith("zarr.json"):
-            # Of metadata Icechunk 1 gives wrong ranges or none; they are small.
-            whole = self._get(key)
-            return None if whole is None else whole[first:end]
-        if end is not None:
-            if end <= (first or 0):
-                return b""
-            request = RangeByteRequest(first or 0, end)
-        elif first:
-            request = SuffixByteRequest(-first) if first < 0 else OffsetByteRequest(first)
-        return self._get(key, request)
-
-    def _get(self, key: str, request: Any = None) -> bytes | None:
-        with told(self.address):
-            found = sync(self._store.get(key, default_buffer_prototype(), request))
-        return None if found is None else bytes(found.to_bytes())
-
-    def size(self, key: str) -> int | None:
-        """Return the size of a value; see :class:`ssldata.store.remote_stores.Files`."""
-        whole = self.read(key)
-        return None if whole is None else len(whole)
+    Raises
+    ------
+    CrosslabelError
+        As :func:`open_repository` and :func:`tag_of`.
+    """
+    repository = open_repository(address)
+    with one_line_errors(address):
+        tag = tag_of(repository, address)
+        if tag is None:
+            return repository.readonly_session(BRANCH).store
+        return repository.readonly_session(tag=tag).store

@@ -2,7 +2,7 @@
 
 A version is one array ``weights/<name>`` per group and one entry of the root attribute
 ``weights``. The entry is written last and taken out first, so a killed writer leaves no version
-that is whole in one group and missing in another; what has no entry is swept by the next writer.
+that is whole in one group and missing in another; the next writer sweeps what has no entry.
 The entry holds the content digest of the rows the weights belong to: other rows, no weights.
 """
 
@@ -48,13 +48,13 @@ def publish_weights(
     provenance
         What made them, as JSON-able values.
     replace
-        Overwrite other weights of that name.
+        Overwrite different weights of that name.
 
     Returns
     -------
     dict
-        ``status``: ``published``, or ``unchanged`` when just these are there; ``name``, ``path``,
-        ``groups``.
+        ``status``: ``published``, or ``unchanged`` when they are there already; ``name``,
+        ``path``, ``groups``.
 
     Raises
     ------
@@ -110,8 +110,8 @@ def digest_of_weights(array: NDArray[np.float32]) -> str:
 
 
 def _values_of(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is said of weights but for their rows: those of a group built anew are gone."""
-    digests = {group: said["sha256"] for group, said in entry["groups"].items()}
+    """Return a record without the digests of the rows: a rebuilt group has lost its weights."""
+    digests = {group: record["sha256"] for group, record in entry["groups"].items()}
     return {**entry, "groups": digests}
 
 
@@ -119,8 +119,8 @@ def _check_rows(store: Store, group: str, content: str, rows: int) -> None:
     entry = store.ledger.get(group, {})
     if entry.get("status") != COMPLETE:
         raise StoreError(
-            f"{store.location}: has no complete {group}, which the weights are of; publish them "
-            "where their run was trained"
+            f"{store.location}: has no complete {group}, to which the weights belong; publish "
+            "them where their run was trained"
         )
     if entry["content"] != content or entry["rows"] != rows:
         raise StoreError(
@@ -130,7 +130,7 @@ def _check_rows(store: Store, group: str, content: str, rows: int) -> None:
 
 
 def remove_weights(path: Path, name: str) -> None:
-    """Take published weights out of a store, whole or (cut) so that the next writer ends it.
+    """Remove published weights; if interrupted, the next writer finishes the removal.
 
     Raises
     ------
@@ -147,7 +147,7 @@ def remove_weights(path: Path, name: str) -> None:
 
 
 def entry_of(store: Store, name: str) -> dict[str, Any]:
-    """Return what is said of published weights.
+    """Return the record of published weights.
 
     Raises
     ------
@@ -164,25 +164,25 @@ def entry_of(store: Store, name: str) -> dict[str, Any]:
 
 
 def described(entry: Mapping[str, Any]) -> str:
-    """Say in a few words what made published weights."""
+    """Describe in a few words what made published weights."""
     words = [str(entry[key]) for key in ("experiment", "model") if key in entry]
     words += [f"{key} {entry[key]}" for key in ("seed", "iteration") if key in entry]
     return ", ".join([*words, f"run {str(entry.get('run', '?'))[:12]}"])
 
 
 def stale_groups(store: Store, name: str) -> list[str]:
-    """Return the groups of published weights whose rows are not, or not only, those any more."""
+    """Return the groups whose rows are no longer those the weights were made for."""
     groups = entry_of(store, name)["groups"]
-    return [group for group, said in groups.items() if not _current(store, group, said)]
+    return [group for group, record in groups.items() if not _current(store, group, record)]
 
 
-def _current(store: Store, group: str, said: Mapping[str, str]) -> bool:
+def _current(store: Store, group: str, record: Mapping[str, str]) -> bool:
     entry = store.ledger.get(group, {})
-    return entry.get("status") == COMPLETE and entry.get("content") == said["rows"]
+    return entry.get("status") == COMPLETE and entry.get("content") == record["rows"]
 
 
 def weights_digests(store: Store, name: str, groups: Sequence[str]) -> dict[str, str]:
-    """Return group → sha256 of its published weights, having checked that they may be used.
+    """Return group → sha256 of its published weights, after checking that they fit the rows.
 
     Raises
     ------
@@ -212,14 +212,14 @@ def read_published(store: Store, name: str, groups: Sequence[str] | None = None)
     Parameters
     ----------
     store, name
-        Where they are and what they are called.
+        Where they are, and under which name.
     groups
-        Those that are needed; default: all they were published for.
+        The groups to read; default: all that the weights were published for.
 
     Raises
     ------
     StoreError
-        As :func:`weights_digests`, or they are not what was published.
+        As :func:`weights_digests`, or they differ from what was published.
     """
     wanted = list(entry_of(store, name)["groups"]) if groups is None else list(groups)
     digests = weights_digests(store, name, wanted)

@@ -5,7 +5,7 @@ writable store; :mod:`ssldata.store.published_weights` copies a version into one
 the reader, from a recorded seed.
 
 ``weights.zarr/iteration-<k>/`` has the group names of the store below it; its attribute
-``crosslabel_weights`` says what made it.
+``crosslabel_weights`` records what made it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Arrays = dict[str, NDArray[np.float32]]
 
 
 def check_weights(arrays: Mapping[str, NDArray[np.float32]], where: str) -> None:
-    """Refuse weights that are no numbers in [0, 1].
+    """Raise unless every weight is a number in [0, 1].
 
     Raises
     ------
@@ -61,14 +61,14 @@ def write_weights(
 ) -> None:
     """Write one version of the weights of whole groups; the other versions stay.
 
-    There is one writer at a time: the run whose lock is held.
+    There is one writer at a time: the run that holds its lock.
 
     Parameters
     ----------
     path
         A folder (``weights.zarr``).
     iteration
-        The version, from 1; what was there under its number is replaced.
+        The version, 1 or more; an existing one is replaced.
     arrays
         Group (``homologs/<genome>``) → float32 (rows,) or (rows, outputs), each in [0, 1].
     provenance
@@ -96,7 +96,7 @@ def write_weights(
 
 
 def iterations_of(path: Path) -> list[int]:
-    """Return the versions there are, ascending; none when nothing is there."""
+    """Return the stored versions, ascending."""
     found = (_VERSION.fullmatch(item.name) for item in path.glob("iteration-*"))
     return sorted(int(match[1]) for match in found if match)
 
@@ -111,14 +111,14 @@ def read_weights(path: Path, iteration: int) -> tuple[Arrays, dict[str, Any]]:
     """
     known = iterations_of(path)
     if iteration not in known:
-        there = f"there are {', '.join(map(str, known))}" if known else "there is none"
-        raise MissingInputError(f"{path}: no weights of iteration {iteration}; {there}")
+        found = ", ".join(map(str, known)) or "none"
+        raise MissingInputError(f"{path}: no weights of iteration {iteration}; found {found}")
     folder = path / f"iteration-{iteration}"
     return load_arrays(folder), dict(load_attributes(folder)[_ATTRIBUTE])
 
 
 def kept_weights(path: Path, iteration: int, provenance: Mapping[str, Any]) -> Arrays | None:
-    """Return a version that was written with just this provenance; None: there is none."""
+    """Return a version that was written with exactly this provenance, else None."""
     if iteration not in iterations_of(path):
         return None
     arrays, found = read_weights(path, iteration)

@@ -1,4 +1,4 @@
-"""Reading a store: open, look, take rows. The layout is ``docs/store-format.md``."""
+"""Open a store, inspect it and read its rows. The layout is ``docs/store-format.md``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ssldata.base.errors import StoreError
 from ssldata.base.files import digest_of
 from ssldata.genomes.onehot import N_CODE
-from ssldata.store.remote_stores import ReadOnlyStore, files_at, is_url
+from ssldata.store.remote_stores import is_url, read_value, zarr_store
 
 #: MAJOR.MINOR; readers refuse another MAJOR. Raise MAJOR only when old readers would misread.
 FORMAT_VERSION = "1.0"
@@ -25,7 +25,7 @@ FORMAT_VERSION = "1.0"
 ATTRIBUTE = "crosslabel"
 REFERENCE = "reference"
 HOMOLOGUES = "homologs"
-#: Folder of published weights in a group, and key of what is said of them in our attributes.
+#: Folder of published weights in a group, and key of their records in our attributes.
 WEIGHTS = "weights"
 RANGES = ("positive", "negative", "validation", "test")
 #: Statuses of the ledger. Readers use complete groups only.
@@ -98,7 +98,7 @@ class RowGroup:
         return Path(root) / self._group.path / name if isinstance(root, Path) else None
 
     def missing_shards(self, shard: int) -> list[str]:
-        """Return which sequence arrays lack a shard's file (it would read as N); [] from afar."""
+        """Return the sequence arrays that lack a shard's file (it reads as N); [] if not local."""
         missing = []
         for name, inner in (("sequence", "0/0"), ("sequence_codes", "0")):
             folder = self.array_folder(name)
@@ -107,13 +107,13 @@ class RowGroup:
         return missing
 
     def column(self, name: str) -> NDArray[Any]:
-        """Return a whole per-row array (kept in memory: at most some bytes per row)."""
+        """Return a whole per-row array (kept in memory: a few bytes per row)."""
         if name not in self._columns:
             self._columns[name] = np.asarray(self._array(name)[:])
         return self._columns[name]
 
     def column_part(self, name: str, first: int, end: int) -> NDArray[Any]:
-        """Return the rows [first, end) of a per-row array, without keeping the whole of it."""
+        """Return the rows [first, end) of a per-row array, without keeping the array in memory."""
         return np.asarray(self._array(name)[first:end])
 
     def codes(self, first: int, end: int) -> NDArray[np.uint8]:
@@ -242,7 +242,7 @@ class Store:
         if lacking := [key for key in keys if key not in attributes]:
             raise StoreError(
                 f"{self.location}/sources: lacks the attribute {lacking[0]}; the store is damaged "
-                "or of a release before the format was settled: build it anew with --replace"
+                "or older than format 1.0: rebuild it with --replace"
             )
         return {key: list(attributes[key]) for key in keys}
 
@@ -316,7 +316,7 @@ def _attributes_of(text: bytes, where: str) -> dict[str, Any] | None:
 
 
 def _check_ledger(ledger: Any, where: str) -> None:
-    """Raise :class:`StoreError` when a ledger lacks what everyone who reads it relies on."""
+    """Raise :class:`StoreError` when a ledger lacks what its readers rely on."""
     damaged = f"{where}: its ledger is damaged"
     advice = "copy the store again, or delete it and build again"
     if not isinstance(ledger, dict):
@@ -329,7 +329,7 @@ def _check_ledger(ledger: Any, where: str) -> None:
         if lacking:
             raise StoreError(f"{damaged} ({name} has no {', '.join(lacking)}); {advice}")
         if not isinstance(entry.get("rows", 0), int):
-            raise StoreError(f"{damaged} ({name}: rows is no number); {advice}")
+            raise StoreError(f"{damaged} ({name}: rows is not a number); {advice}")
 
 
 def open_store(location: Path | str, *, unfinished: bool = False) -> Store:
@@ -341,7 +341,7 @@ def open_store(location: Path | str, *, unfinished: bool = False) -> Store:
         A folder, a ``.zip``, the ``http(s)://`` or ``s3://`` address of one, or a state of an
         Icechunk repository: ``icechunk://FOLDER[@TAG]``, ``icechunk+s3://BUCKET/PREFIX[@TAG]``.
     unfinished
-        Also open a folder whose reference rows are not complete: only its ledger can be looked at.
+        Also open a folder whose reference rows are not complete; only its ledger can be read.
 
     Raises
     ------
@@ -349,13 +349,13 @@ def open_store(location: Path | str, *, unfinished: bool = False) -> Store:
         Nothing is there.
     StoreError
         Something else is there, another format version, or no group is complete; or what is
-        needed to read from afar is missing (range requests, consolidated metadata).
+        needed to read a remote store is missing (range requests, consolidated metadata).
     UnreachableError
         The server does not answer.
     """
     local = not is_url(location) and Path(location).is_dir()
-    files = files_at(location)
-    text = files.read("zarr.json")
+    place = zarr_store(location)
+    text = read_value(place, "zarr.json")
     attributes = None if text is None else _attributes_of(text, str(location))
     if attributes is None or text is None:
         found = "nothing" if text is None else f"a zarr.json without {ATTRIBUTE!r} attributes"
@@ -369,7 +369,7 @@ def open_store(location: Path | str, *, unfinished: bool = False) -> Store:
             f"{location}: its reference rows are not complete; run `crosslabel build` again"
         )
     if local:
-        group = zarr.open_group(Path(location), mode="r", use_consolidated=False)
+        group = zarr.open_group(place, mode="r", use_consolidated=False)
     else:
         listed = (json.loads(text).get("consolidated_metadata") or {}).get("metadata", {})
         if f"{REFERENCE}/start" not in listed:
@@ -377,8 +377,7 @@ def open_store(location: Path | str, *, unfinished: bool = False) -> Store:
                 f"{location}: its root has no consolidated metadata, so the store looks empty from "
                 "here; share it with `crosslabel store share`, or copy a whole store"
             )
-        store = ReadOnlyStore(files, str(location))
-        group = zarr.open_group(store, mode="r", zarr_format=3, use_consolidated=True)
+        group = zarr.open_group(place, mode="r", zarr_format=3, use_consolidated=True)
     return Store(group, str(location))
 
 
@@ -394,7 +393,7 @@ def load_attributes(path: Path) -> dict[str, Any]:
 
 
 def belongs(member: Path, group: str, weights: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Return whether a file of a group is more than what a killed writer of weights left.
+    """Return whether a file belongs to a group and is not left over from unpublished weights.
 
     Parameters
     ----------
@@ -403,7 +402,7 @@ def belongs(member: Path, group: str, weights: Mapping[str, Mapping[str, Any]]) 
     group
         Name of the group.
     weights
-        What is said of published weights: :attr:`Store.weights`.
+        Records of published weights: :attr:`Store.weights`.
     """
     if member.parts[0] != WEIGHTS:
         return True

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import icechunk
 import numpy as np
@@ -20,7 +20,7 @@ from ssldata.sharing import publish_icechunk as module
 from ssldata.sharing.publish_icechunk import publish
 from ssldata.store.icechunk_repository import Address, address_of
 from ssldata.store.published_weights import publish_weights, read_published, remove_weights
-from ssldata.store.store import open_store
+from ssldata.store.store import Store, open_store
 
 
 @pytest.fixture
@@ -149,17 +149,17 @@ def test_one_of_two_writers_is_refused_and_nothing_is_lost(
     place = tmp_path / "repository"
     publish(path, place)
     yank_genome(path, "relative2")
-    really = module._write
+    really = module.members_of
 
-    def write(session: Any, **options: Any) -> tuple[int, int]:
+    def members(store: Store) -> Iterator[tuple[str, Path]]:
         storage = icechunk.local_filesystem_storage(str(place))
         other = icechunk.Repository.open(storage).writable_session("main")
         zarr.open_group(other.store, path="meanwhile", mode="w")
         other.commit("another writer")
-        return really(session, **options)
+        return really(store)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_write", write)
+        patch.setattr(module, "members_of", members)
         with pytest.raises(StoreError, match="published meanwhile; nothing was changed"):
             publish(path, place)
     assert open_store(f"icechunk://{place}").genomes == ["relative1", "relative2", "relative3"]
@@ -190,11 +190,11 @@ def test_what_cannot_be_published_or_opened(
     publish(path, place)
     with pytest.raises(StoreError, match="holds the store of alpha"):
         publish(built_world / "store" / "beta.zarr", place)
-    with pytest.raises(StoreError, match="something else than an Icechunk repository"):
+    with pytest.raises(StoreError, match="something other than an Icechunk repository"):
         publish(built_world / "store" / "beta.zarr", path)
     with pytest.raises(InputError, match="inside the store"):
         publish(path, path / "repository")
-    with pytest.raises(InputError, match="leave @… away"):
+    with pytest.raises(InputError, match="leave out @…"):
         publish(path, f"icechunk://{place}@abcdefg")
     with pytest.raises(StoreError, match=r"no tags start with 'abcdefg'; there are [0-9a-f]{12}$"):
         open_store(f"icechunk://{place}@abcdefg")

@@ -226,10 +226,10 @@ def served(path: Path, tmp_path: Path) -> Iterator[http.client.HTTPConnection]:
 
 def ask(
     connection: http.client.HTTPConnection, target: str, method: str = "GET", **headers: str
-) -> tuple[int, bytes, dict[str, str]]:
+) -> tuple[int, bytes, http.client.HTTPMessage]:
     connection.request(method, target, headers=headers)
     answer = connection.getresponse()
-    return answer.status, answer.read(), dict(answer.getheaders())
+    return answer.status, answer.read(), answer.headers
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ MADE_BY = {"run": "abc", "iteration": 2}
 
 def test_every_iteration_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "weights.zarr"
-    with pytest.raises(MissingInputError, match="no weights of iteration 1; there is none"):
+    with pytest.raises(MissingInputError, match="no weights of iteration 1; found none"):
         read_weights(path, 1)
     versions = {k: {A: np.linspace(0, 1 / k, 5).astype(np.float32)} for k in (1, 2, 10)}
     for k, arrays in versions.items():
@@ -56,7 +56,7 @@ def test_every_iteration_is_kept(tmp_path: Path) -> None:
     write_weights(path, 2, {B: np.zeros(1, np.float32)}, {"iteration": 2, "again": True})
     assert not list(path.glob("*.partial"))
     assert set(read_weights(path, 2)[0]) == {B}
-    with pytest.raises(MissingInputError, match="iteration 3; there are 1, 2, 10"):
+    with pytest.raises(MissingInputError, match="iteration 3; found 1, 2, 10"):
         read_weights(path, 3)
 
 

@@ -17,6 +17,9 @@ import numpy as np
 import pytest
 import xarray as xr
 import yaml
+from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, SuffixByteRequest
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
 
 from flows.cli import main
 from ssldata.base.errors import MissingInputError, StoreError, UnreachableError
@@ -24,9 +27,7 @@ from ssldata.checking.validate import validate_store
 from ssldata.reading.epoch_order import Mixture, Segment
 from ssldata.sharing.publish_icechunk import publish
 from ssldata.sharing.share import RangeServer, share_zip
-from ssldata.store import remote_stores
-from ssldata.store.icechunk_repository import RepositoryFiles
-from ssldata.store.remote_stores import HttpFiles, LocalFiles, ZipFiles, zarr_store
+from ssldata.store.remote_stores import read_value, zarr_store
 from ssldata.store.store import Store, open_store
 
 BUCKET = "crosslabel-test"
@@ -42,7 +43,7 @@ def folder(built_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextlib.contextmanager
-def serving(server: http.server.HTTPServer) -> Iterator[str]:
+def serving(server: http.server.HTTPServer | RangeServer) -> Iterator[str]:
     with server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
@@ -292,7 +293,6 @@ def test_no_such_zip(address: str, web: str, bucket: str, folder: Path) -> None:
 
 
 def test_no_server_and_no_bucket(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote_stores, "_TRIES", 1)
     with pytest.raises(UnreachableError, match="cannot be read"):
         open_store("http://127.0.0.1:9/alpha.zarr")
     other = bucket.replace(BUCKET, "no-such-bucket")
@@ -321,30 +321,43 @@ class _Failing(_Quiet):
 def test_a_server_that_stumbles_is_asked_again(folder: Path) -> None:
     handler = functools.partial(_Failing, directory=str(folder))
     with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)) as url:
-        data = HttpFiles(f"{url}/alpha.zarr").read("zarr.json")
+        data = read_value(zarr_store(f"{url}/alpha.zarr"), "zarr.json")
     assert data == (folder / "alpha.zarr" / "zarr.json").read_bytes()
 
 
 @pytest.mark.parametrize(
-    ("first", "end"), [(None, None), (0, 5), (3, None), (-4, None), (4, 4), (2, 10**9), (0, 0)]
+    ("byte_range", "part"),
+    [
+        (None, slice(None)),
+        (RangeByteRequest(0, 5), slice(0, 5)),
+        (RangeByteRequest(2, 10**9), slice(2, None)),
+        (RangeByteRequest(4, 4), slice(4, 4)),
+        (OffsetByteRequest(3), slice(3, None)),
+        (SuffixByteRequest(4), slice(-4, None)),
+    ],
 )
 def test_ranges_are_those_of_a_slice_everywhere(
-    first: int | None, end: int | None, web: str, bucket: str, folder: Path
+    byte_range: ByteRequest | None, part: slice, location: str
 ) -> None:
-    expected = (folder / "alpha.zarr" / "zarr.json").read_bytes()[first:end]
-    for files in (
-        LocalFiles(folder / "alpha.zarr"),
-        HttpFiles(f"{web}/alpha.zarr"),
-        remote_stores.ObjectFiles(f"{bucket}/alpha.zarr"),
-        ZipFiles(HttpFiles(web), "alpha.zarr.zip", "zip"),
-        ZipFiles(LocalFiles(folder), "alpha.zarr.zip", "zip"),
-        RepositoryFiles(publish(folder / "alpha.zarr", folder / "repository")["address"]),
-    ):
-        found = files.read("zarr.json", first, end)
-        if isinstance(files, ZipFiles | RepositoryFiles):  # whose root is written anew
-            assert found == (files.read("zarr.json") or b"")[first:end]
-        else:
-            assert found == expected
-        other = "nothing/zarr.json"
-        assert files.read(other, first, end) is None or (first == end and end is not None)
-        assert files.size(other) is None
+    store = zarr_store(location)
+    assert store.read_only
+    key = "reference/label/c/0/0"
+    whole = read_value(store, key)
+    assert whole
+    assert sync(store.getsize(key)) == len(whole)
+    assert read_value(store, key, byte_range) == whole[part]
+    assert read_value(store, "nothing/zarr.json", byte_range) in (None, b""[part])
+    assert not sync(store.exists("nothing/zarr.json"))
+    with pytest.raises((FileNotFoundError, KeyError)):
+        sync(store.getsize("nothing/zarr.json"))
+
+
+def test_nothing_can_be_written_to_any_place(location: str) -> None:
+    store = zarr_store(location)
+    before = read_value(store, "zarr.json")
+    assert before
+    value = default_buffer_prototype().buffer.from_bytes(b"x")
+    for change in (lambda: store.set("zarr.json", value), lambda: store.delete("zarr.json")):
+        with pytest.raises(Exception, match="read-only"):
+            sync(change())
+    assert read_value(store, "zarr.json") == before
