@@ -21,7 +21,7 @@ from small_store import LENGTH, write_store
 
 from ssldata.base.errors import ConfigError, StoreError
 from ssldata.genomes.onehot import one_hot
-from ssldata.reading import read_speed, read_window, reader
+from ssldata.reading import chunk_cache, read_speed, reader
 from ssldata.reading.chunk_cache import ChunkCache
 from ssldata.reading.epoch_order import EpochOrder, Mixture, Segment
 from ssldata.reading.mixture import mixture_of
@@ -29,6 +29,7 @@ from ssldata.reading.read_speed import bench, peak_memory, verdict_of
 from ssldata.reading.read_window import loci_of
 from ssldata.reading.reader import Encoding, TrainingReader, reading_errors, rows_dataset
 from ssldata.reading.row_weights import Weights
+from ssldata.store.chunk_reader import ChunkReader
 from ssldata.store.store import Store
 
 ROWS = {
@@ -89,7 +90,7 @@ def test_how_it_is_read_changes_nothing(
 ) -> None:
     expected = read(store, 3 * STEPS)
     if "small" in options:
-        monkeypatch.setattr(read_window, "SMALL_BYTES", options["small"])
+        monkeypatch.setattr(chunk_cache, "SMALL_BYTES", options["small"])
         options = {}
     assert read(store, 3 * STEPS, **options) == expected
     assert read(bare, 3 * STEPS, **options) == expected
@@ -279,7 +280,7 @@ VICTIM = """
 import hashlib, json, sys, time
 sys.path.insert(0, sys.argv[3])
 from test_reader_options import BATCH, mixture, reader
-from ssldata.store import open_store
+from ssldata.store.store import open_store
 reader.WINDOW_CHUNKS = 6
 made = reader.TrainingReader(open_store(sys.argv[1]), mixture(), batch_size=BATCH, threads=2)
 with open(sys.argv[2], "a") as log:
@@ -353,15 +354,15 @@ def test_a_chunk_that_fails_is_tried_again(store: Store, monkeypatch: pytest.Mon
 def test_every_chunk_is_decoded_once_an_epoch(
     store: Store, monkeypatch: pytest.MonkeyPatch, small: int, times: int
 ) -> None:
-    monkeypatch.setattr(read_window, "SMALL_BYTES", small)
+    monkeypatch.setattr(chunk_cache, "SMALL_BYTES", small)
     decoded: Counter[tuple[str, int]] = Counter()
-    genuine = read_window.ChunkReader.decode
+    genuine = ChunkReader.decode
 
     def counted(self: Any, number: int, out: np.ndarray) -> None:
         decoded[self.group.name, number] += 1
         genuine(self, number, out)
 
-    monkeypatch.setattr(read_window.ChunkReader, "decode", counted)
+    monkeypatch.setattr(ChunkReader, "decode", counted)
     mix = mixture(ratio=1.25)  # all 300 negatives
     made = TrainingReader(store, mix, batch_size=BATCH)
     windows = len(
