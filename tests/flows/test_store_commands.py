@@ -184,7 +184,7 @@ ADD = ["add", "{world}", "--name", "x", "--sequence", "a", "--chain", "b"]
         ([*ADD, "--alias", "c"], "expected ALIAS=NAME"),
         (ADD, "a: no such file"),
         ([*ADD, "--workers", "1", "--memory", "50MB"], "a worker of this project needs"),
-        ([*ADD, "--scheduler-file", "{world}/project.yaml"], "it gives no address"),
+        ([*ADD, "--scheduler-file", "{world}/project.yaml"], "it has no address"),
     ],
 )
 def test_mistakes_are_one_line(
