@@ -62,7 +62,7 @@ OWNERS = {
     "wandb": ("sslmodels.runs.trackers",),
     "zarr": (
         *("ssldata.store.store", "ssldata.store.store_writer", "ssldata.store.remote_stores"),
-        *("ssldata.store.icechunk_repository", "ssldata.sharing.publish_icechunk"),
+        "ssldata.sharing.publish_icechunk",
     ),
 }
 

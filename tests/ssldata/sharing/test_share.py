@@ -9,6 +9,9 @@ import io
 import json
 import logging
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 import warnings
 import zipfile
@@ -240,6 +243,7 @@ def ask(
         ("bytes=-7", slice(-7, None), 206),
         ("bytes=0-99999999", slice(None), 206),
         ("bytes=-99999999", slice(None), 206),
+        (" bytes=3-3 ", slice(3, 4), 206),
         ("bytes=0-1,4-5", slice(None), 200),
         ("lines=0-1", slice(None), 200),
         ("bytes=-", slice(None), 200),
@@ -299,13 +303,37 @@ def test_the_server_is_read_only(
     assert (path / "zarr.json").read_bytes() == before
 
 
-def test_it_listens_on_loopback_only_unless_told(path: Path) -> None:
+def test_it_listens_on_loopback_by_default(path: Path) -> None:
     with RangeServer([path]) as server:
         assert server.server_address[0] == "127.0.0.1"
         assert server.urls[0].startswith("http://127.0.0.1:")
         taken = int(server.server_address[1])
         with pytest.raises(InputError, match="cannot listen there"):
             RangeServer([path], port=taken)
+
+
+def test_the_example_on_the_card_imports(path: Path) -> None:
+    line = next(
+        row for row in (path / "README.md").read_text().splitlines() if "import open" in row
+    )
+    found: dict[str, Any] = {}
+    exec(line, found)
+    assert found["open_store"] is open_store
+
+
+def test_an_interrupted_server_ends_as_other_commands_do(path: Path) -> None:
+    command = "import sys; from flows.cli import main; sys.exit(main(sys.argv[1:]))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", command, "store", "serve", str(path), "--port", "0"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        url = process.stdout.readline().removeprefix("serving ").strip()
+        assert open_store(url).digest == open_store(path).digest
+        process.send_signal(signal.SIGINT)
+        assert process.wait(600) == 130
 
 
 def test_a_served_store_is_the_store(served: http.client.HTTPConnection, path: Path) -> None:
