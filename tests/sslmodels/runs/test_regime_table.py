@@ -33,7 +33,7 @@ def test_curves_can_be_distinguished() -> None:
     assert len({entry.colour for entry in REGIME_TABLE.values()}) == len(REGIME_TABLE)
 
 
-@pytest.mark.parametrize("sweep", Sweeps.model_fields.keys() - {"models"})
+@pytest.mark.parametrize("sweep", sorted(Sweeps.model_fields.keys() - {"models"}))
 def test_every_sweep_trains_something(sweep: str) -> None:
     training = Training(regimes=["sl", "ssl-ns"])
     regimes = swept_regimes(training, sweep)
