@@ -117,8 +117,8 @@ def add(
     """
     from flows.commands import actions
     from flows.steps import run_checks
+    from ssldata.building.add_remove_genomes import add_genome, memory_to_add
     from ssldata.building.dask_pool import open_pool
-    from ssldata.building.genomes_in_store import add_genome, memory_to_add
 
     cluster = run_checks.Cluster(workers, dask_scheduler, scheduler_file, memory)
     needed = memory_to_add(place) if memory is not None else 0
@@ -150,7 +150,7 @@ def remove(console: Console, place: Place, genome: GenomeName) -> None:
 
     Example: `crosslabel store remove my-project N44`
     """
-    from ssldata.building.genomes_in_store import remove_genome
+    from ssldata.building.add_remove_genomes import remove_genome
 
     value = remove_genome(place, genome)
     console.result(value, _stores_table(genome, value))
@@ -169,7 +169,7 @@ def yank(
 
     Example: `crosslabel store yank my-project N44 --reason "contaminated assembly"`
     """
-    from ssldata.building.genomes_in_store import yank_genome
+    from ssldata.building.add_remove_genomes import yank_genome
 
     value = yank_genome(place, genome, reason=reason)
     console.result(value, _stores_table(genome, value))
@@ -181,7 +181,7 @@ def unyank(console: Console, place: Place, genome: GenomeName) -> None:
 
     Example: `crosslabel store unyank my-project N44`
     """
-    from ssldata.building.genomes_in_store import unyank_genome
+    from ssldata.building.add_remove_genomes import unyank_genome
 
     value = unyank_genome(place, genome)
     console.result(value, _stores_table(genome, value))
@@ -359,7 +359,7 @@ def share(
     if (to_zip is None) == (icechunk is None):
         raise ConfigError("store share needs either --zip FILE or --icechunk PLACE")
     if to_zip is not None:
-        from ssldata.sharing.share import share_zip
+        from ssldata.sharing.zip_store import share_zip
 
         value = share_zip(store, to_zip, licence=licence, progress=console)
     else:
@@ -412,7 +412,7 @@ def serve(
     Example: `crosslabel store serve my-project/store/Reb1.zarr --host 0.0.0.0`
     """
     from ssldata.base.errors import MissingInputError
-    from ssldata.sharing.share import RangeServer
+    from ssldata.sharing.range_server import RangeServer
     from ssldata.store.store import open_store
 
     for path in paths:

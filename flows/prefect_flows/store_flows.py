@@ -14,8 +14,8 @@ from pydantic import NonNegativeFloat, NonNegativeInt
 from flows.prefect_flows.prefect_runtime import log_groups, log_user_errors_plainly, step
 from flows.steps.run_checks import Cluster
 from ssldata.base.errors import ConfigError, StoreError
+from ssldata.building.add_remove_genomes import add_genome, memory_to_add
 from ssldata.building.dask_pool import open_pool
-from ssldata.building.genomes_in_store import add_genome, memory_to_add
 from ssldata.checking.validate import Report, validate_store
 from ssldata.project.project_file import load_project
 from ssldata.store.store import open_store
@@ -56,7 +56,7 @@ def add(
     Returns
     -------
     dict
-        See :func:`ssldata.building.genomes_in_store.add_genome`.
+        See :func:`ssldata.building.add_remove_genomes.add_genome`.
     """
     cluster = Cluster(workers, dask_scheduler, scheduler_file, memory)
 

@@ -21,6 +21,7 @@ from ssldata.building.build_inputs import open_project
 from ssldata.building.build_plan import memory_per_worker
 from ssldata.building.build_store import StepRunner, plain_step
 from ssldata.building.dask_pool import DaskPool, Pool, SerialPool, check_one_place, open_pool
+from ssldata.building.up_to_date import is_built
 from ssldata.project.project_file import Project
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class Pipeline:
 
     def is_done(self) -> bool:
         """Return whether all stores, runs and evaluations exist as the project asks."""
-        if not build_store.is_built(self._inputs):
+        if not is_built(self._inputs):
             return False
         cells = self._cells() + (self._sweeps() if self.options.report == "paper" else [])
         return all(finished(cell) is not None for cell in cells)
@@ -169,7 +170,7 @@ class Pipeline:
             )
 
     def _build_pool(self) -> contextlib.AbstractContextManager[Pool]:
-        if build_store.is_built(self._inputs):
+        if is_built(self._inputs):
             return contextlib.nullcontext(SerialPool())  # nothing to give to workers
         return open_pool(
             workers=self.options.workers,

@@ -50,7 +50,6 @@ from ssldata.store.store import (
     REFERENCE,
     YANKED,
     open_store,
-    read_root_attributes,
 )
 from ssldata.store.store_writer import StoreWriter, remove_tree, writer_lock
 
@@ -297,21 +296,6 @@ def build_genome(
     target.genome.release()
     target.reference.release()
     return _summary(path, name, entry, "built")
-
-
-def is_built(inputs: ProjectInputs) -> bool:
-    """Return whether every group of every store is complete and made from these inputs."""
-    for opened in inputs.stores.values():
-        ledger = (read_root_attributes(opened.path) or {"ledger": {}})["ledger"]
-        wanted = {REFERENCE: opened.digest} | {
-            f"{HOMOLOGUES}/{genome}": target.digest(opened.digest)
-            for genome, target in inputs.targets.items()
-        }
-        for group, digest in wanted.items():
-            entry = ledger.get(group, {})
-            if entry.get("status") not in (COMPLETE, YANKED) or entry["digest"] != digest:
-                return False
-    return True
 
 
 def finish_store(project: Project, store_name: str) -> dict[str, Any]:

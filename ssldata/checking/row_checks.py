@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from ssldata.base.files import digest_of
 from ssldata.genomes.genome import Genome
 from ssldata.liftover.lift_result import Status
+from ssldata.rows.bin_labels import is_positive
 from ssldata.rows.intervals import Intervals, merge
 from ssldata.rows.splits import SPLIT_NAMES, TEST, TRAIN, VALIDATION
-from ssldata.rows.windows import by_contig, is_positive, touches
+from ssldata.rows.windows import by_contig, touches
 from ssldata.store.store import RANGES, REFERENCE
 
 Found = tuple[str, str]

@@ -15,6 +15,7 @@ from ssldata.base.array_types import Int8Array, Int32Array, Int64Array
 from ssldata.chains.chain_index import ChainIndex
 from ssldata.liftover import blocks_mode
 from ssldata.liftover.lift_result import ChainRules, LiftOptions, Status
+from ssldata.liftover.merge_pieces import merge_loci
 
 
 class Regions(NamedTuple):
@@ -225,7 +226,7 @@ def lift_ucsc(
     several = mapped[counts[mapped] > 1]
     if len(several) and options.mode == "ucsc-multiple":
         where = np.flatnonzero(np.repeat((status == Status.MAPPED) & (counts > 1), counts))
-        merged = blocks_mode.merge_loci(
+        merged = merge_loci(
             len(several), np.repeat(np.arange(len(several)), counts[several]),
             index.chain_query[found.chain[where]], found.start[where], found.end[where],
             gap=options.gap,

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from ssldata.base.errors import ConfigError
 from ssldata.reading.chunk_cache import ChunkCache
 from ssldata.reading.epoch_order import Window
-from ssldata.reading.labels import Columns, RowLabels
+from ssldata.reading.known_labels import Columns, RowLabels
 from ssldata.reading.mixture import Segment
-from ssldata.reading.row_weights import Weights
+from ssldata.reading.noisy_weights import Weights
 from ssldata.store.chunk_reader import ChunkReader
 from ssldata.store.store import Store
 
@@ -88,7 +88,7 @@ def take_rows(
     rows
         (group, int64 row numbers), in the order wanted.
     label
-        Label columns, as of :class:`ssldata.reading.labels.RowLabels`.
+        Label columns, as of :class:`ssldata.reading.known_labels.RowLabels`.
     context
         Central bases of the stored window; default: all.
 

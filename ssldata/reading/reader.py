@@ -26,10 +26,10 @@ from ssldata.base.keyed_random import key_of
 from ssldata.genomes.onehot import N_CODE
 from ssldata.reading.chunk_cache import ChunkCache, cache_for
 from ssldata.reading.epoch_order import EpochOrder
-from ssldata.reading.labels import Columns, RowLabels
+from ssldata.reading.known_labels import Columns, RowLabels
 from ssldata.reading.mixture import Mixture, mixture_of
+from ssldata.reading.noisy_weights import Weights
 from ssldata.reading.read_window import lead_of, read_window, take_rows
-from ssldata.reading.row_weights import Weights
 from ssldata.store.chunk_reader import ChunkReader
 from ssldata.store.store import Store
 
@@ -147,7 +147,7 @@ class TrainingReader:
         Confidence weights; default: 1.
     weigh_outputs
         Give a weight for every label, (B, outputs): 0 where a label is not known (see
-        :func:`ssldata.reading.labels.known_labels`), else the weight of the row or of its output.
+        :func:`.known_labels`), else the weight of the row or of its output.
         The loss must accept them, as :class:`.OutputCrossentropy` does.
     encoding
         Of the sequences; default: base codes.

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ssldata.genomes.genome import Genome
 from ssldata.liftover.lift_result import LiftResult, Status
 from ssldata.project.project_file import Project
+from ssldata.rows.bin_labels import is_positive
 from ssldata.rows.intervals import Intervals, merge
 from ssldata.rows.row_table import (
     Rows,
@@ -21,16 +22,7 @@ from ssldata.rows.row_table import (
     window_reasons,
 )
 from ssldata.rows.splits import TRAIN
-from ssldata.rows.windows import (
-    HAS_N,
-    KEEP,
-    OFF_CONTIG,
-    BinGrid,
-    by_contig,
-    is_positive,
-    kept_contigs,
-    touches,
-)
+from ssldata.rows.windows import HAS_N, KEEP, OFF_CONTIG, BinGrid, by_contig, kept_contigs, touches
 
 
 @dataclass(frozen=True)

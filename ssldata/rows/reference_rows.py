@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ssldata.base.keyed_random import first_of_permutation
 from ssldata.genomes.genome import Genome
 from ssldata.project.project_file import Project
+from ssldata.rows.bin_labels import is_positive
 from ssldata.rows.intervals import Intervals, Peaks, containing, merge
 from ssldata.rows.row_table import (
     Rows,
@@ -23,7 +24,7 @@ from ssldata.rows.row_table import (
     window_reasons,
 )
 from ssldata.rows.splits import TRAIN, VALIDATION, split_of
-from ssldata.rows.windows import HAS_N, KEEP, OFF_CONTIG, BinGrid, is_positive, kept_contigs
+from ssldata.rows.windows import HAS_N, KEEP, OFF_CONTIG, BinGrid, kept_contigs
 
 #: Bins examined at a time.
 _PORTION = 262_144

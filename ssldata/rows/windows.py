@@ -107,13 +107,6 @@ class BinGrid:
         return covered
 
 
-def is_positive(
-    coverage: NDArray[np.integer], *, size: int, min_overlap: float
-) -> NDArray[np.bool_]:
-    """Return which bins have MORE than `min_overlap` of their `size` bases covered."""
-    return coverage > min_overlap * size
-
-
 def touches(
     start: NDArray[np.int64],
     end: NDArray[np.int64],

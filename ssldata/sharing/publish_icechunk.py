@@ -16,7 +16,7 @@ from ssldata.base.errors import InputError, StoreError
 from ssldata.base.files import digest_of
 from ssldata.base.progress import NoProgress, Progress
 from ssldata.sharing.card import licence_of
-from ssldata.sharing.share import members_of, shared_root, unchanging
+from ssldata.sharing.zip_store import members_of, shared_root, unchanging
 from ssldata.store.icechunk_repository import (
     BRANCH,
     Address,

@@ -19,7 +19,8 @@ from sslmodels.scores.metrics import cross_entropy, mean_aupr
 from sslmodels.scores.score_rows import score
 
 if TYPE_CHECKING:
-    from sslmodels.fit.fit_options import Batches, FitOptions, Validation
+    from sslmodels.fit.early_stopping import judge_epoch
+from sslmodels.fit.fit_options import Batches, FitOptions, Validation
 
 #: Takes the records of all epochs so far, after each epoch; see :mod:`sslmodels.runs.run_logs`.
 EpochLog = Callable[[Sequence[Mapping[str, float]]], None]
@@ -125,19 +126,11 @@ class EpochEnd(keras.callbacks.Callback):
         state.speeds.append(self.batches.rows_per_epoch / seconds)
         state.epoch = epoch + 1
         state.steps, state.epoch_s = 0, 0.0
-        value = record[options.monitor]
-        sign = 1 if options.monitor == "val_aupr" else -1
-        if state.best_epoch == 0 or sign * value > sign * state.best_value:
-            state.best_epoch, state.best_value = state.epoch, value
-            state.wait = state.plateau_wait = 0
+        verdict = judge_epoch(state, record[options.monitor], options)
+        if verdict.best:
             self.best_weights = self.model.get_weights()
-        else:
-            state.wait += 1
-            state.plateau_wait += 1
-        if options.plateau_patience and state.plateau_wait >= options.plateau_patience:
-            state.plateau_wait = 0
+        if verdict.cut:
             self.model.optimizer.learning_rate = record["learning_rate"] / 2
-        state.finished = state.wait >= options.patience or state.epoch >= options.epochs
         self.model.stop_training = state.finished
         if time.perf_counter() - self._written >= options.checkpoint_seconds or state.finished:
             self._write()

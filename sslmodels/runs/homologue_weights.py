@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from ssldata.base.errors import ConfigError
 from ssldata.project.training_section import Weighting
 from ssldata.reading.epoch_order import Mixture
-from ssldata.reading.labels import RowLabels
+from ssldata.reading.known_labels import RowLabels
 from ssldata.reading.mixture import Segment
 from ssldata.store.published_weights import read_published
 from ssldata.store.run_weights import Arrays

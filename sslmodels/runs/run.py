@@ -19,7 +19,7 @@ from ssldata.base.progress import Progress
 from ssldata.project.project_file import Project
 from ssldata.project.training_section import Regime, Sampling
 from ssldata.reading.epoch_order import Mixture
-from ssldata.reading.labels import RowLabels
+from ssldata.reading.known_labels import RowLabels
 from ssldata.reading.reader import TrainingReader, Weights
 from ssldata.reading.tokens import TokenEncoder
 from ssldata.store.store import REFERENCE, Store

@@ -30,7 +30,7 @@ from flows.steps.pipeline import Options, Pipeline
 from flows.steps.quiet_tensorflow import muted_import
 from ssldata.base.cache_folder import cache_dir
 from ssldata.base.errors import ClusterError, ConfigError, MissingInputError
-from ssldata.building.genomes_in_store import remove_genome
+from ssldata.building.add_remove_genomes import remove_genome
 from ssldata.genomes.genome import Genome
 from ssldata.project.project_file import load_project
 from ssldata.simulation.clade import small_clade

@@ -24,10 +24,10 @@ from kill_tools import KILLED, start
 from flows.cli import main
 from ssldata.base.errors import ClusterError, CrosslabelError, StoreError
 from ssldata.building import dask_pool
+from ssldata.building.add_remove_genomes import add_genome, remove_genome
 from ssldata.building.build_plan import WORKER_BYTES, plan_project
 from ssldata.building.build_store import build_project
 from ssldata.building.dask_pool import open_pool
-from ssldata.building.genomes_in_store import add_genome, remove_genome
 from ssldata.building.write_group import fill_shard
 from ssldata.checking.validate import validate_store
 from ssldata.genomes.genome import open_genome

@@ -19,9 +19,14 @@ from ssldata.base.errors import (
     MissingInputError,
     StoreError,
 )
+from ssldata.building.add_remove_genomes import (
+    add_genome,
+    remove_genome,
+    unyank_genome,
+    yank_genome,
+)
 from ssldata.building.build_plan import plan_project
 from ssldata.building.build_store import build_project
-from ssldata.building.genomes_in_store import add_genome, remove_genome, unyank_genome, yank_genome
 from ssldata.checking.store_diff import diff_stores
 from ssldata.project.project_file import Project, load_project
 from ssldata.store.store import open_store

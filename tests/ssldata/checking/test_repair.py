@@ -13,7 +13,7 @@ import yaml
 from flows.cli import main
 from ssldata.base.errors import StoreError
 from ssldata.building import build_store
-from ssldata.building.genomes_in_store import yank_genome
+from ssldata.building.add_remove_genomes import yank_genome
 from ssldata.checking.repair import take_out_damaged
 from ssldata.checking.validate import validate_store
 from ssldata.store.store import open_store

@@ -15,8 +15,8 @@ import zarr
 
 from ssldata.base.errors import UnreachableError
 from ssldata.base.files import digest_of
+from ssldata.building.add_remove_genomes import yank_genome
 from ssldata.building.build_store import build_project
-from ssldata.building.genomes_in_store import yank_genome
 from ssldata.checking.validate import Report, validate_store
 from ssldata.genomes.onehot import N_CODE
 from ssldata.project.project_file import load_project

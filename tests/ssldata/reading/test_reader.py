@@ -9,9 +9,9 @@ import pytest
 
 from ssldata.base.errors import ConfigError
 from ssldata.reading.epoch_order import EpochOrder, Mixture, Segment
+from ssldata.reading.noisy_weights import Weights
 from ssldata.reading.read_window import central
 from ssldata.reading.reader import WINDOW_CHUNKS, rows_dataset, take_rows, training_dataset
-from ssldata.reading.row_weights import Weights
 from ssldata.store.store import Store, open_store
 
 

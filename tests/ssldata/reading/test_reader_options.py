@@ -25,10 +25,10 @@ from ssldata.reading import chunk_cache, read_speed, reader
 from ssldata.reading.chunk_cache import ChunkCache
 from ssldata.reading.epoch_order import EpochOrder, Mixture, Segment
 from ssldata.reading.mixture import mixture_of
+from ssldata.reading.noisy_weights import Weights
 from ssldata.reading.read_speed import bench, peak_memory, verdict_of
 from ssldata.reading.read_window import loci_of
 from ssldata.reading.reader import Encoding, TrainingReader, reading_errors, rows_dataset
-from ssldata.reading.row_weights import Weights
 from ssldata.store.chunk_reader import ChunkReader
 from ssldata.store.store import Store
 

@@ -11,9 +11,10 @@ from ssldata.base.errors import ConfigError
 from ssldata.base.keyed_random import permutation
 from ssldata.genomes.onehot import n_runs
 from ssldata.project.project_file import Split
+from ssldata.rows.bin_labels import is_positive
 from ssldata.rows.intervals import Intervals
 from ssldata.rows.splits import TEST, TRAIN, VALIDATION, check_contigs, split_of
-from ssldata.rows.windows import by_contig, is_positive, kept_contigs, spread, touches
+from ssldata.rows.windows import by_contig, kept_contigs, spread, touches
 
 
 def test_exactly_half_is_negative() -> None:

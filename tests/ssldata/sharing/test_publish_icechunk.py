@@ -14,7 +14,7 @@ import zarr
 
 from flows.cli import main
 from ssldata.base.errors import InputError, MissingInputError, StoreError
-from ssldata.building.genomes_in_store import remove_genome, unyank_genome, yank_genome
+from ssldata.building.add_remove_genomes import remove_genome, unyank_genome, yank_genome
 from ssldata.checking.validate import validate_store
 from ssldata.sharing import publish_icechunk as module
 from ssldata.sharing.publish_icechunk import publish

@@ -26,10 +26,11 @@ import yaml
 import zarr
 
 from ssldata.base.errors import CrosslabelError, InputError, StoreError
-from ssldata.building.genomes_in_store import remove_genome, yank_genome
+from ssldata.building.add_remove_genomes import remove_genome, yank_genome
 from ssldata.checking.validate import validate_store
 from ssldata.sharing.card import card_files, croissant, write_card
-from ssldata.sharing.share import RangeServer, share_zip
+from ssldata.sharing.range_server import RangeServer
+from ssldata.sharing.zip_store import share_zip
 from ssldata.store.store import open_store
 
 

@@ -14,12 +14,12 @@ import zarr
 from small_store import write_store
 
 from ssldata.base.errors import ConfigError, MissingInputError, StoreError
-from ssldata.building.genomes_in_store import remove_genome, unyank_genome, yank_genome
+from ssldata.building.add_remove_genomes import remove_genome, unyank_genome, yank_genome
 from ssldata.checking.store_diff import diff_stores
 from ssldata.checking.validate import validate_store
 from ssldata.project.project_file import load_project
-from ssldata.reading.row_weights import Weights
-from ssldata.sharing.share import members_of, share_zip
+from ssldata.reading.noisy_weights import Weights
+from ssldata.sharing.zip_store import members_of, share_zip
 from ssldata.store import published_weights
 from ssldata.store.published_weights import (
     publish_weights,

@@ -26,7 +26,8 @@ from ssldata.base.errors import MissingInputError, StoreError, UnreachableError
 from ssldata.checking.validate import validate_store
 from ssldata.reading.epoch_order import Mixture, Segment
 from ssldata.sharing.publish_icechunk import publish
-from ssldata.sharing.share import RangeServer, share_zip
+from ssldata.sharing.range_server import RangeServer
+from ssldata.sharing.zip_store import share_zip
 from ssldata.store.remote_stores import read_value, zarr_store
 from ssldata.store.store import Store, open_store
 

@@ -20,9 +20,9 @@ from ssldata.base.errors import ConfigError, StoreError
 from ssldata.building.build_store import build_project
 from ssldata.project.project_file import Project, load_project
 from ssldata.reading.epoch_order import Mixture, Segment
-from ssldata.reading.labels import RowLabels
+from ssldata.reading.known_labels import RowLabels
+from ssldata.reading.noisy_weights import Weights
 from ssldata.reading.reader import TrainingReader
-from ssldata.reading.row_weights import Weights
 from ssldata.simulation.clade import simulate_clade
 from ssldata.store.run_weights import read_weights
 from ssldata.store.store import REFERENCE, Store, open_store

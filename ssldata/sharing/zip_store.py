@@ -1,0 +1,155 @@
+"""Share a store: as one zip, byte-identical for equal content, or through a small web server."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import re
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ssldata.base.errors import InputError, StoreError
+from ssldata.base.files import atomic_path, sha256_of, write_text_atomic
+from ssldata.base.progress import NoProgress, Progress
+from ssldata.sharing.card import card_files, croissant, licence_of
+from ssldata.store.store import ATTRIBUTE, COMPLETE, Store, belongs, open_store
+from ssldata.store.store_writer import writer_lock
+
+_LOG = logging.getLogger(__name__)
+#: The earliest time a zip can hold, for every member: equal stores give equal zips.
+_TIME = (1980, 1, 1, 0, 0, 0)
+#: Bytes copied or sent at a time.
+PIECE = 1 << 20
+#: Names that are never shared or served.
+PRIVATE = re.compile(r"\.partial$|\.lock$|(^|/)\.")
+
+
+def members_of(store: Store) -> Iterator[tuple[str, Path]]:
+    """Yield (key in the store, file) for every file of the complete groups, sorted by key.
+
+    The root and the card are not among them: they are written for each copy.
+    """
+    folder = Path(store.location)
+    groups = [name for name, entry in store.ledger.items() if entry["status"] == COMPLETE]
+    found = {}
+    for name in [*groups, "sources"]:
+        for parent in list(Path(name).parents)[:-1]:
+            found[str(parent / "zarr.json")] = folder / parent / "zarr.json"
+        for path in (folder / name).rglob("*"):
+            key = str(path.relative_to(folder))
+            if not path.is_file() or PRIVATE.search(key):
+                continue
+            if belongs(path.relative_to(folder / name), name, store.weights):
+                found[key] = path
+    yield from sorted(found.items())
+
+
+def shared_root(store: Store) -> dict[str, Any]:
+    """Return the root metadata with complete groups only: others are not shared."""
+    text = (Path(store.location) / "zarr.json").read_text(encoding="utf-8")
+    root: dict[str, Any] = json.loads(text)
+    ledger = root["attributes"][ATTRIBUTE]["ledger"]
+    root["attributes"][ATTRIBUTE]["ledger"] = {
+        name: entry for name, entry in ledger.items() if entry["status"] == COMPLETE
+    }
+    return root
+
+
+@contextlib.contextmanager
+def unchanging(path: Path) -> Iterator[None]:
+    """Hold the writer's lock if the folder allows it: a read-only store does not change anyway.
+
+    Where there is no folder, nothing is made: opening the store reports what is wrong.
+    """
+    with contextlib.ExitStack() as stack:
+        if path.is_dir():
+            try:
+                stack.enter_context(writer_lock(path))
+            except OSError:
+                _LOG.info("%s: cannot be locked; shared as it is", path)
+        yield
+
+
+def share_zip(
+    path: Path, out: Path, *, licence: str | None = None, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Write a store as one zip, its checksum and its croissant description.
+
+    Members are stored, not compressed (the chunks are), so that single chunks can be read from the
+    zip in place. Order, times and permissions are fixed: equal stores give equal bytes.
+
+    Parameters
+    ----------
+    path
+        A local store.
+    out
+        The zip; beside it ``<out>.sha256`` and ``<out>.croissant.json`` are written.
+    licence
+        Licence of the data for the card, an SPDX name or URL; default: that of the store's card.
+    progress
+        Progress reporter.
+
+    Returns
+    -------
+    dict
+        ``path``, ``sha256``, ``bytes``, ``files``, ``left_out`` (groups that are not complete).
+
+    Raises
+    ------
+    InputError
+        `out` lies inside the store.
+    CrosslabelError
+        The store cannot be opened.
+    """
+    if path.resolve() in out.resolve().parents:
+        raise InputError(f"{out}: lies inside the store; write it elsewhere")
+    progress = progress or NoProgress()
+    with unchanging(path):
+        store = open_store(path)
+        licence = licence or licence_of(path)
+        if not Path(store.location).is_dir():
+            raise StoreError(f"{path}: already a single file; copy it")
+        root = json.dumps(shared_root(store), indent=1, sort_keys=True) + "\n"
+        made = {"zarr.json": root.encode()}
+        made |= {key: text.encode() for key, text in card_files(store, licence=licence).items()}
+        members = list(members_of(store))
+        with (
+            progress.task(f"zip {path.name}", len(members)) as advance,
+            atomic_path(out) as temporary,
+            zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive,
+        ):
+            for key, data in sorted(made.items()):
+                with archive.open(_member(key, len(data)), "w") as target:
+                    target.write(data)
+            for key, file in members:
+                member = _member(key, file.stat().st_size)
+                with archive.open(member, "w") as target, file.open("rb") as source:
+                    shutil.copyfileobj(source, target, PIECE)
+                advance(1)
+    digest, size = sha256_of(out), out.stat().st_size
+    write_text_atomic(Path(f"{out}.sha256"), f"{digest}  {out.name}\n")
+    described = croissant(store, licence=licence, archive=(out.name, digest, size))
+    text = json.dumps(described, indent=2, ensure_ascii=False) + "\n"
+    write_text_atomic(Path(f"{out}.croissant.json"), text)
+    return {
+        "path": str(out),
+        "sha256": digest,
+        "bytes": size,
+        "files": len(made) + len(members),
+        "left_out": sorted(n for n, e in store.ledger.items() if e["status"] != COMPLETE),
+    }
+
+
+def _member(name: str, size: int) -> zipfile.ZipInfo:
+    member = zipfile.ZipInfo(name, _TIME)
+    member.external_attr = 0o100644 << 16
+    member.create_system = 3
+    member.file_size = size  # zip64 only where it is needed
+    return member
+
+
+# -- a web server --------------------------------------------------------------------------------
