@@ -38,10 +38,7 @@ OWNERS = {
     "jinja2": ("sslmodels.report.report_page",),
     "llvmlite": ("ssldata.genomes.prefetch",),
     "mlflow": ("sslmodels.runs.trackers",),
-    "numcodecs": (
-        *("ssldata.store.shard_writer", "ssldata.store.column_writer"),
-        "ssldata.store.chunk_reader",
-    ),
+    "numcodecs": ("ssldata.store.compression",),
     "pooch": ("ssldata.project.fetch",),
     "prefect": ("flows.prefect_flows.*",),
     "pyarrow": ("ssldata.sharing.export",),
