@@ -23,9 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssldata.base.keyed_random import below, hash_rows
-from ssldata.reading.mixture import Mixture, Segment, rates
-
-__all__ = ["EpochOrder", "Mixture", "Piece", "Segment", "Window", "rates"]
+from ssldata.reading.mixture import Mixture, Segment
 
 _LOG = logging.getLogger(__name__)
 

@@ -11,7 +11,6 @@ import gzip
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -153,7 +152,8 @@ def export_tfrecord(
 
 def _parquet(store: Store) -> Callable[[Path, Iterable[_Block]], None]:
     try:
-        pa, pq = import_module("pyarrow"), import_module("pyarrow.parquet")
+        import pyarrow as pa
+        import pyarrow.parquet as pq
     except ImportError as exc:
         raise ConfigError(
             "Parquet needs the package pyarrow: pip install 'crosslabel[export]', or export as "

@@ -37,7 +37,7 @@ _REPAIR = "`crosslabel store validate` shows what is damaged; delete that and bu
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layout:
+class ChunkLayout:
     """Where the chunks of one array lie in its files.
 
     Attributes
@@ -78,7 +78,7 @@ def _named(codec: dict[str, Any], name: str) -> dict[str, Any]:
     return dict(codec.get("configuration") or {})
 
 
-def layout_of(folder: Path) -> Layout | None:
+def layout_of(folder: Path) -> ChunkLayout | None:
     """Return the layout of a local Zarr v3 array, or None when its chunks need zarr-python."""
     try:
         meta = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))
@@ -111,7 +111,7 @@ def layout_of(folder: Path) -> Layout | None:
             codecs = options["codecs"]
         if [codec["name"] for codec in codecs] != ["bytes", "blosc"]:
             return None
-        return Layout(
+        return ChunkLayout(
             folder=folder,
             shape=shape,
             chunk_rows=int(inner[0]),
@@ -254,7 +254,7 @@ class ChunkReader:
 
     # -- files -------------------------------------------------------------------------------
 
-    def _decode(self, layout: Layout, number: int, out: NDArray[np.uint8]) -> bool:
+    def _decode(self, layout: ChunkLayout, number: int, out: NDArray[np.uint8]) -> bool:
         file, place = divmod(number, layout.chunks_per_file)
         if file not in self._indices:
             # Two threads may both read it: they read the same.
@@ -292,7 +292,7 @@ class ChunkReader:
         return bool(_codes_of_words(hot.view("<u4"), out.reshape(-1)))
 
 
-def _read_index(layout: Layout, file: int) -> NDArray[np.uint64] | None:
+def _read_index(layout: ChunkLayout, file: int) -> NDArray[np.uint64] | None:
     """Return (offset, bytes) of every chunk of a file; None when the file was never written.
 
     Raises

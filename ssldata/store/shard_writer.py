@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ssldata.base.errors import StoreError
 from ssldata.base.files import atomic_path
-from ssldata.store.chunk_reader import ABSENT, Layout
+from ssldata.store.chunk_reader import ABSENT, ChunkLayout
 from ssldata.store.compression import SEQUENCE_CODECS, decompress
 
 
@@ -53,7 +53,7 @@ def copy(codes: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
 
 
 def pack_shard(
-    layout: Layout,
+    layout: ChunkLayout,
     array: str,
     shard: int,
     codes: NDArray[np.uint8],

@@ -29,9 +29,8 @@ from numpy.typing import NDArray
 
 from ssldata.base.errors import ConfigError
 from ssldata.project.training_section import Weighting
-from ssldata.reading.epoch_order import Mixture
 from ssldata.reading.known_labels import RowLabels
-from ssldata.reading.mixture import Segment
+from ssldata.reading.mixture import Mixture, Segment
 from ssldata.store.published_weights import read_published
 from ssldata.store.run_weights import Arrays
 from ssldata.store.store import HOMOLOGUES, Store

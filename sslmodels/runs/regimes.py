@@ -38,7 +38,7 @@ from ssldata.base.files import digest_of, write_text_atomic
 from ssldata.base.progress import NoProgress, Progress
 from ssldata.project.project_file import Project, dump_project
 from ssldata.project.training_section import REGIMES, Regime, Sampling
-from ssldata.reading.epoch_order import Mixture
+from ssldata.reading.mixture import Mixture
 from ssldata.reading.reader import Weights
 from ssldata.store.remote_stores import is_url
 from ssldata.store.run_weights import Arrays, kept_weights, write_weights

@@ -18,8 +18,8 @@ from ssldata.base.files import digest_of
 from ssldata.base.progress import Progress
 from ssldata.project.project_file import Project
 from ssldata.project.training_section import Regime, Sampling
-from ssldata.reading.epoch_order import Mixture
 from ssldata.reading.known_labels import RowLabels
+from ssldata.reading.mixture import Mixture
 from ssldata.reading.reader import TrainingReader, Weights
 from ssldata.reading.tokens import TokenEncoder
 from ssldata.store.store import REFERENCE, Store

@@ -10,7 +10,7 @@ import numpy as np
 from ssldata.base.errors import ConfigError
 from ssldata.project.project_file import Project
 from ssldata.project.training_section import Sampling
-from ssldata.reading.epoch_order import Segment, rates
+from ssldata.reading.mixture import Segment, rates
 from ssldata.reading.read_window import loci_of
 from ssldata.store.store import Store
 

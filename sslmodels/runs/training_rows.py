@@ -12,8 +12,8 @@ from ssldata.base.files import digest_of
 from ssldata.base.keyed_random import permutation
 from ssldata.project.project_file import Negatives, Project
 from ssldata.project.training_section import Sampling
-from ssldata.reading.epoch_order import Mixture, Segment
 from ssldata.reading.known_labels import RowLabels
+from ssldata.reading.mixture import Mixture, Segment
 from ssldata.reading.read_window import take_rows
 from ssldata.store.store import HOMOLOGUES, REFERENCE, Store
 from sslmodels.fit.fit_options import Validation

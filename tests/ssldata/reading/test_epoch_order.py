@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssldata.reading.epoch_order import EpochOrder, Mixture, Segment, spread_evenly
+from ssldata.reading.epoch_order import EpochOrder, spread_evenly
+from ssldata.reading.mixture import Mixture, Segment
 
 CHUNKS = {"reference": 16, "homologs/a": 8, "homologs/b": 8}
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from ssldata.base.errors import ConfigError
-from ssldata.reading.epoch_order import EpochOrder, Mixture, Segment
+from ssldata.reading.epoch_order import EpochOrder
+from ssldata.reading.mixture import Mixture, Segment, mixture_of
 from ssldata.reading.noisy_weights import Weights
 from ssldata.reading.read_window import central
 from ssldata.reading.reader import WINDOW_CHUNKS, rows_dataset, take_rows, training_dataset
@@ -32,6 +33,15 @@ def mixture(store: Store) -> Mixture:
 def batches(store: Store, mixture: Mixture, count: int, **options: object):
     dataset, steps = training_dataset(store, mixture, batch_size=16, **options)  # type: ignore[arg-type]
     return [tuple(np.asarray(part) for part in batch) for batch in dataset.take(count)], steps
+
+
+def test_the_default_mixture_is_all_training_rows_of_the_store(store: Store) -> None:
+    expected, steps = batches(store, mixture_of(store), 3)
+    dataset, default_steps = training_dataset(store, batch_size=16)
+    assert default_steps == steps
+    for batch, other in zip(dataset.take(3), expected, strict=True):
+        for part, expected_part in zip(batch, other, strict=True):
+            np.testing.assert_array_equal(part, expected_part)
 
 
 def test_batches_hold_the_rows_of_the_order(store: Store, mixture: Mixture) -> None:

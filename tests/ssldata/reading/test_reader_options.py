@@ -23,8 +23,8 @@ from ssldata.base.errors import ConfigError, StoreError
 from ssldata.genomes.onehot import one_hot
 from ssldata.reading import chunk_cache, read_speed, reader
 from ssldata.reading.chunk_cache import ChunkCache
-from ssldata.reading.epoch_order import EpochOrder, Mixture, Segment
-from ssldata.reading.mixture import mixture_of
+from ssldata.reading.epoch_order import EpochOrder
+from ssldata.reading.mixture import Mixture, Segment, mixture_of
 from ssldata.reading.noisy_weights import Weights
 from ssldata.reading.read_speed import bench, peak_memory, verdict_of
 from ssldata.reading.read_window import loci_of

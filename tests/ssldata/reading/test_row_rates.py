@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ssldata.reading.epoch_order import EpochOrder, Mixture, Segment, shuffled, window_ends
-from ssldata.reading.mixture import rates
+from ssldata.reading.epoch_order import EpochOrder, shuffled, window_ends
+from ssldata.reading.mixture import Mixture, Segment, rates
 
 CHUNKS = {"reference": 16, "homologs/a": 8, "homologs/b": 8, "homologs/c": 8}
 Row = tuple[str, int]

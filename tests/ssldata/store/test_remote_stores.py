@@ -24,7 +24,7 @@ from zarr.core.sync import sync
 from flows.cli import main
 from ssldata.base.errors import MissingInputError, StoreError, UnreachableError
 from ssldata.checking.validate import validate_store
-from ssldata.reading.epoch_order import Mixture, Segment
+from ssldata.reading.mixture import Mixture, Segment
 from ssldata.sharing.publish_icechunk import publish
 from ssldata.sharing.range_server import RangeServer
 from ssldata.sharing.zip_store import share_zip

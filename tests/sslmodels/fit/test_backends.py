@@ -14,7 +14,7 @@ import pytest
 from fit_tools import EndsAfter, cut_after, interrupt
 from small_store import write_store
 
-from ssldata.reading.epoch_order import Mixture, Segment
+from ssldata.reading.mixture import Mixture, Segment
 from ssldata.reading.reader import TrainingReader
 from sslmodels.fit import devices, training_loop
 from sslmodels.fit.checkpoint import read_checkpoint

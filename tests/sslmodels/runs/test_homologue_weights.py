@@ -14,7 +14,7 @@ from scipy.special import logit
 from ssldata.base.errors import ConfigError, StoreError
 from ssldata.project.project_file import Project, load_project
 from ssldata.project.training_section import Weighting
-from ssldata.reading.epoch_order import Segment
+from ssldata.reading.mixture import Segment
 from ssldata.store.published_weights import publish_weights, remove_weights
 from ssldata.store.run_weights import read_weights
 from ssldata.store.store import Store, open_store

@@ -19,8 +19,8 @@ from flows.cli import main
 from ssldata.base.errors import ConfigError, StoreError
 from ssldata.building.build_store import build_project
 from ssldata.project.project_file import Project, load_project
-from ssldata.reading.epoch_order import Mixture, Segment
 from ssldata.reading.known_labels import RowLabels
+from ssldata.reading.mixture import Mixture, Segment
 from ssldata.reading.noisy_weights import Weights
 from ssldata.reading.reader import TrainingReader
 from ssldata.simulation.clade import simulate_clade

@@ -14,7 +14,8 @@ from small_store import write_store
 from ssldata.base.errors import ConfigError
 from ssldata.project.project_file import Negatives, Project, load_project
 from ssldata.project.training_section import Plus, Sampling, Training
-from ssldata.reading.epoch_order import EpochOrder, Mixture
+from ssldata.reading.epoch_order import EpochOrder
+from ssldata.reading.mixture import Mixture
 from ssldata.store.store import REFERENCE, Store, open_store
 from sslmodels.runs import regimes, run, sampling_rates, training_rows
 
