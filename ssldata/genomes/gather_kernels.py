@@ -43,7 +43,7 @@ _UNPACKED = np.stack(
 _AHEAD, _AHEAD_BYTES, _CACHE_LINE = 8, 2048, 64
 
 
-class Windows(NamedTuple):
+class WindowArrays(NamedTuple):
     """Windows to read; 0-based, on the forward strand."""
 
     contig: Int64Array
@@ -93,7 +93,7 @@ def code_of_letter(letter: int) -> np.uint8:
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def gather_fasta(
-    data: ByteArray, lines: FastaLines, windows: Windows, rows: Int64Array, out: ByteArray
+    data: ByteArray, lines: FastaLines, windows: WindowArrays, rows: Int64Array, out: ByteArray
 ) -> None:
     """Write the base codes of the windows `rows` of a FASTA to their places in `out`."""
     offset, line_bases, line_width = lines
@@ -142,7 +142,7 @@ def gather_fasta(
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def gather_twobit(
-    data: ByteArray, contigs: PackedContigs, windows: Windows, rows: Int64Array, out: ByteArray
+    data: ByteArray, contigs: PackedContigs, windows: WindowArrays, rows: Int64Array, out: ByteArray
 ) -> None:
     """Unpack the windows `rows` of a 2bit file to their places in `out`; apply the blocks of N."""
     packed_at, n_first, n_start, n_end = contigs

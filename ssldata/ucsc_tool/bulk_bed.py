@@ -45,7 +45,7 @@ def lift_regular(reader: BedReader, index: ChainIndex, options: BedOptions) -> I
     """Lift the regular rows at the start of a file; the reader is left at the first other row."""
     text = np.frombuffer(reader.data, dtype=np.uint8)
     target, query = names_of(index.target_names), names_of(index.query_names)
-    layout = kernels.Layout(
+    layout = kernels.RowLayout(
         reader.columns, options.tab, reader.carriage, reader.stranded,
         options.multiple, not options.no_serial, options.replaced_columns,
     )  # fmt: skip

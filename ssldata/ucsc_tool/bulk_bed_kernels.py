@@ -31,7 +31,7 @@ class Names(NamedTuple):
     table: Int32Array
 
 
-class Layout(NamedTuple):
+class RowLayout(NamedTuple):
     """How rows are written: number of columns, and what the options say of them."""
 
     columns: int
@@ -78,11 +78,12 @@ def _word_end(text: ByteArray, at: int, end: int, tab: bool) -> int:
 
 @numba.njit(cache=True, nogil=True)
 def read_rows(
-    text: ByteArray, position: int, layout: Layout, names: Names, out: RowArrays
+    text: ByteArray, position: int, layout: RowLayout, names: Names, out: RowArrays
 ) -> tuple[int, int, int, bool]:
     """Read rows until the arrays are full; return (rows, offset, lines, regular)."""
     columns, tab, carriage, stranded = layout[:4]
     code, start, end, word, rest, stop, mark, strand = out
+    name_first, name_stop = names.offsets[:-1], names.offsets[1:]
     rows = 0
     lines = 0
     size = text.size
@@ -178,8 +179,9 @@ def read_rows(
                     same = False
                     break
         if not same or rows == 0:
-            first, after_name = names.offsets[:-1], names.offsets[1:]
-            slot = name_slot(text, name_begin, name_end, names.text, first, after_name, names.table)
+            slot = name_slot(
+                text, name_begin, name_end, names.text, name_first, name_stop, names.table
+            )
             old = names.table[slot]
             old_begin = name_begin
             old_end = name_end
@@ -223,7 +225,7 @@ def _copy(out: ByteArray, at: int, source: ByteArray, begin: int, end: int) -> i
     return at + end - begin
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, inline="always")
 def _columns(
     out: ByteArray,
     at: int,
@@ -274,7 +276,7 @@ def _columns(
 def write_rows(
     text: ByteArray,
     rows: RowArrays,
-    layout: Layout,
+    layout: RowLayout,
     regions: Regions,
     contig: Int32Array,
     flipped: BoolArray,
