@@ -87,7 +87,7 @@ class FastaSource:
 
     def gather(self, windows: WindowArrays, rows: Int64Array, out: ByteArray) -> None:
         """Write the codes of the windows `rows` to their places in `out`."""
-        gather_fasta(self._data, self._lines, windows, rows, out)
+        gather_fasta(self._data, tuple(self._lines), tuple(windows), rows, out)
 
     def soft_mask(self, contig: int, start: int, end: int) -> BoolArray:
         """Return where the bases [start, end) of a contig are soft-masked (lower case)."""

@@ -139,7 +139,7 @@ class TwoBitSource:
 
     def gather(self, windows: WindowArrays, rows: Int64Array, out: ByteArray) -> None:
         """Write the codes of the windows `rows` to their places in `out`."""
-        gather_twobit(self._data, self._contigs, windows, rows, out)
+        gather_twobit(self._data, tuple(self._contigs), tuple(windows), rows, out)
 
     def soft_mask(self, contig: int, start: int, end: int) -> BoolArray:
         """Return where the bases [start, end) of a contig are soft-masked (lower case)."""
