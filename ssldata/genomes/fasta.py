@@ -24,7 +24,7 @@ from ssldata.genomes.gather_kernels import (
     RAGGED,
     STRANGE,
     FastaLines,
-    Windows,
+    WindowArrays,
     check_contig,
     first_header,
     gather_fasta,
@@ -81,13 +81,13 @@ class FastaSource:
         line, column = np.divmod(position, self._lines.bases[contig])
         return self._lines.offset[contig] + line * self._lines.width[contig] + column
 
-    def positions(self, windows: Windows) -> Int64Array:
+    def positions(self, windows: WindowArrays) -> Int64Array:
         """Return about where windows begin in the file: line ends, 1 or 2 %, are not counted."""
         return self._lines.offset[windows.contig] + windows.start
 
-    def gather(self, windows: Windows, rows: Int64Array, out: ByteArray) -> None:
+    def gather(self, windows: WindowArrays, rows: Int64Array, out: ByteArray) -> None:
         """Write the codes of the windows `rows` to their places in `out`."""
-        gather_fasta(self._data, self._lines, windows, rows, out)
+        gather_fasta(self._data, tuple(self._lines), tuple(windows), rows, out)
 
     def soft_mask(self, contig: int, start: int, end: int) -> BoolArray:
         """Return where the bases [start, end) of a contig are soft-masked (lower case)."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from ssldata.base.array_types import ByteArray, Int8Array, Int64Array
+from ssldata.base.array_types import Arrays, ByteArray, Int8Array, Int64Array
 from ssldata.genomes.onehot import CODE_OF_BYTE, N_CODE
 from ssldata.genomes.prefetch import prefetch
 
@@ -43,7 +43,7 @@ _UNPACKED = np.stack(
 _AHEAD, _AHEAD_BYTES, _CACHE_LINE = 8, 2048, 64
 
 
-class Windows(NamedTuple):
+class WindowArrays(NamedTuple):
     """Windows to read; 0-based, on the forward strand."""
 
     contig: Int64Array
@@ -93,9 +93,12 @@ def code_of_letter(letter: int) -> np.uint8:
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def gather_fasta(
-    data: ByteArray, lines: FastaLines, windows: Windows, rows: Int64Array, out: ByteArray
+    data: ByteArray, lines: Arrays, windows: Arrays, rows: Int64Array, out: ByteArray
 ) -> None:
-    """Write the base codes of the windows `rows` of a FASTA to their places in `out`."""
+    """Write the base codes of the windows `rows` of a FASTA to their places in `out`.
+
+    `lines` and `windows` are the fields of :class:`FastaLines` and :class:`WindowArrays`.
+    """
     offset, line_bases, line_width = lines
     contig, start, length, strand, place = windows
     one = np.uint64(1)
@@ -142,9 +145,12 @@ def gather_fasta(
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def gather_twobit(
-    data: ByteArray, contigs: PackedContigs, windows: Windows, rows: Int64Array, out: ByteArray
+    data: ByteArray, contigs: Arrays, windows: Arrays, rows: Int64Array, out: ByteArray
 ) -> None:
-    """Unpack the windows `rows` of a 2bit file to their places in `out`; apply the blocks of N."""
+    """Unpack the windows `rows` of a 2bit file to their places in `out`; apply the blocks of N.
+
+    `contigs` and `windows` are the fields of :class:`PackedContigs` and :class:`WindowArrays`.
+    """
     packed_at, n_first, n_start, n_end = contigs
     contig, start, length, strand, place = windows
     for i in range(rows.size):

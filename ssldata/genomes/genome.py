@@ -24,7 +24,7 @@ from ssldata.base.cache_folder import cache_dir
 from ssldata.base.errors import InputError, MissingInputError
 from ssldata.base.files import write_json_atomic
 from ssldata.genomes.fasta import FastaSource
-from ssldata.genomes.gather_kernels import Windows, codes_to_letters
+from ssldata.genomes.gather_kernels import WindowArrays, codes_to_letters
 from ssldata.genomes.genome_cache import cache_key, unpack
 from ssldata.genomes.memory_map import MappedFile
 from ssldata.genomes.onehot import n_runs
@@ -52,9 +52,9 @@ class _Source(Protocol):
     sizes: Int64Array
     mapped: MappedFile
 
-    def positions(self, windows: Windows) -> Int64Array: ...
+    def positions(self, windows: WindowArrays) -> Int64Array: ...
 
-    def gather(self, windows: Windows, rows: Int64Array, out: ByteArray) -> None: ...
+    def gather(self, windows: WindowArrays, rows: Int64Array, out: ByteArray) -> None: ...
 
     def soft_mask(self, contig: int, start: int, end: int) -> BoolArray: ...
 
@@ -259,7 +259,7 @@ class Genome:
         for a in range(start, end, PASS_BASES):
             size = min(PASS_BASES, end - a)
             piece = out[a - start : a - start + size]
-            window = Windows(number, np.array([a]), np.array([size]), forward, zero)
+            window = WindowArrays(number, np.array([a]), np.array([size]), forward, zero)
             self._source.gather(window, zero, piece)
             self._source.mapped.touched(size)
         return out
@@ -351,7 +351,7 @@ class Genome:
         if out.size == 0:
             return out
         place = np.cumsum(lengths) - lengths
-        windows = Windows(contigs, starts, lengths, strands.astype(np.int8), place)
+        windows = WindowArrays(contigs, starts, lengths, strands.astype(np.int8), place)
         for rows in self._source.mapped.blocks(self._source.positions(windows)):
             self._source.gather(windows, rows, out)
         return out

@@ -15,7 +15,7 @@ import numpy as np
 
 from ssldata.base.array_types import BoolArray, ByteArray, Int64Array
 from ssldata.base.errors import InputError
-from ssldata.genomes.gather_kernels import PackedContigs, Windows, gather_twobit
+from ssldata.genomes.gather_kernels import PackedContigs, WindowArrays, gather_twobit
 from ssldata.genomes.memory_map import MappedFile
 
 #: First four bytes of a 2bit file → byte order of all its numbers.
@@ -133,13 +133,13 @@ class TwoBitSource:
             )
         return starts, ends
 
-    def positions(self, windows: Windows) -> Int64Array:
+    def positions(self, windows: WindowArrays) -> Int64Array:
         """Return the bytes of the file where windows begin."""
         return self._contigs.first_byte[windows.contig] + (windows.start >> 2)
 
-    def gather(self, windows: Windows, rows: Int64Array, out: ByteArray) -> None:
+    def gather(self, windows: WindowArrays, rows: Int64Array, out: ByteArray) -> None:
         """Write the codes of the windows `rows` to their places in `out`."""
-        gather_twobit(self._data, self._contigs, windows, rows, out)
+        gather_twobit(self._data, tuple(self._contigs), tuple(windows), rows, out)
 
     def soft_mask(self, contig: int, start: int, end: int) -> BoolArray:
         """Return where the bases [start, end) of a contig are soft-masked (lower case)."""

@@ -8,40 +8,27 @@ then walks on from the last block.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ssldata.base.array_types import BoolArray, Int32Array, Int64Array
+from ssldata.base.array_types import Arrays, Int32Array, Int64Array
 from ssldata.chains.chain_index import ChainIndex, read_only
 from ssldata.liftover.lift_result import Status
 
 #: Contig codes (−1: unknown), starts and ends of intervals, 0-based half-open.
 IntervalArrays = tuple[Int32Array, Int64Array, Int64Array]
-Arrays = tuple[NDArray[Any], ...]
 
+#: Arrays of a :class:`.ChainIndex` that kernels get, in this order.
+_ARRAYS = (
+    *("offsets", "block_start", "block_end", "block_reach", "block_query", "block_chain"),
+    *("chain_query", "chain_query_size", "mirrored"),
+    *("chain_start", "chain_end", "chain_query_start", "chain_query_end"),
+)
 #: Columns of a result that ``blocks`` mode fills.
 _COLUMNS = ("status", "contig", "start", "end", "strand", "aligned", "pieces", "loci")
-
-
-class IndexArrays(NamedTuple):
-    """The arrays of a :class:`.ChainIndex` that compiled code reads, by their names there."""
-
-    offsets: Int64Array
-    block_start: Int32Array
-    block_end: Int32Array
-    block_reach: Int32Array
-    block_query: Int32Array
-    block_chain: Int32Array
-    chain_start: Int32Array
-    chain_end: Int32Array
-    chain_query: Int32Array
-    chain_query_size: Int32Array
-    chain_query_start: Int32Array
-    chain_query_end: Int32Array
-    mirrored: BoolArray
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
@@ -96,7 +83,7 @@ def _sort_pair(key: Int64Array, value: Int64Array, size: int) -> None:
 
 @numba.njit(cache=True, nogil=True)
 def _blocks(
-    index: IndexArrays,
+    index: Arrays,
     intervals: IntervalArrays,
     rules: tuple[int, float],
     columns: Arrays,
@@ -110,8 +97,8 @@ def _blocks(
 
     `rules` are the gap and the least aligned fraction; `flat` gets the chains of each row.
     """
-    offsets, block_start, block_end = index.offsets, index.block_start, index.block_end
-    reach, block_query, block_chain = index.block_reach, index.block_query, index.block_chain
+    offsets, block_start, block_end, reach, block_query, block_chain = index[:6]
+    chain_query, chain_query_size, mirrored = index[6:9]
     code, start, end = intervals
     gap, min_aligned = rules
     status, contig, new_start, new_end, strand, aligned, pieces, loci = columns
@@ -157,12 +144,12 @@ def _blocks(
                     used += 1
                 query = np.int64(block_query[block]) + (begin - b)
                 length = finish - begin
-                if index.mirrored[chain]:
-                    query = np.int64(index.chain_query_size[chain]) - query - length
+                if mirrored[chain]:
+                    query = np.int64(chain_query_size[chain]) - query - length
                     balance -= length
                 else:
                     balance += length
-                key[size] = (np.int64(index.chain_query[chain]) << 32) + query
+                key[size] = (np.int64(chain_query[chain]) << 32) + query
                 stop[size] = query + length
                 size += 1
             block += 1
@@ -205,7 +192,7 @@ def _blocks(
 
 @numba.njit(cache=True, nogil=True)
 def _overlaps(
-    index: IndexArrays,
+    index: Arrays,
     intervals: IntervalArrays,
     _rules: tuple[int],
     _columns: Arrays,
@@ -216,7 +203,7 @@ def _overlaps(
     first_row: int,
 ) -> int:
     """Fill `flat` with the blocks under each interval; a kernel of :func:`run`."""
-    offsets, block_start, block_end = index.offsets, index.block_start, index.block_end
+    offsets, block_start, block_end, reach = index[:4]
     code, start, end = intervals
     (blocks,) = flat
     used = row_offsets[first_row]
@@ -229,7 +216,7 @@ def _overlaps(
         if c < 0 or e <= s:
             continue
         last = offsets[c + 1]
-        block = first_block(index.block_reach, offsets[c], last, s, hint)
+        block = first_block(reach, offsets[c], last, s, hint)
         hint = block
         while block < last and block_start[block] < e:
             if min(np.int64(block_end[block]), e) > max(np.int64(block_start[block]), s):
@@ -318,7 +305,7 @@ def run(
         sorted_intervals = tuple(column[order] for column in intervals)
         out = tuple(column.copy() for column in columns)
     sorted_intervals = tuple(map(read_only, sorted_intervals))
-    arrays = IndexArrays(*(getattr(index, name) for name in IndexArrays._fields))
+    arrays = tuple(getattr(index, name) for name in _ARRAYS)
     rows = len(intervals[0])
     offsets = np.zeros(rows + 1, np.int64)
     flat: Arrays = tuple(np.empty(rows + rows // 8 + 64, kind) for kind in kinds)
@@ -326,7 +313,7 @@ def run(
     room, row = 64, 0
     while True:
         row = kernel(
-            arrays, sorted_intervals, rules, out, offsets, flat, mark,
+            arrays, sorted_intervals, tuple(rules), out, offsets, flat, mark,
             np.empty((4, room), np.int64), row,
         )  # fmt: skip
         if row == rows:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from ssldata.base.array_types import Int8Array, Int32Array, Int64Array
+from ssldata.base.array_types import Arrays, Int8Array, Int32Array, Int64Array
 from ssldata.chains.chain_index import ChainIndex
-from ssldata.liftover.blocks_kernels import IndexArrays, IntervalArrays, first_block, run
+from ssldata.liftover.blocks_kernels import IntervalArrays, first_block, run
 from ssldata.liftover.lift_result import ChainRules, Status
 
 
 @numba.njit(cache=True, nogil=True)
 def _regions(
-    index: IndexArrays,
+    index: Arrays,
     intervals: IntervalArrays,
-    rules: ChainRules,
+    rules: tuple[float, bool, bool, int, int, int],
     columns: tuple[Int8Array, Int64Array],
     row_offsets: Int64Array,
     flat: tuple[Int32Array, Int64Array, Int64Array],
@@ -23,11 +23,14 @@ def _regions(
     scratch: Int64Array,
     first_row: int,
 ) -> int:
-    """Fill `columns`, and `flat` with the regions of each row; a kernel of `run`."""
-    offsets, block_start, block_end = index.offsets, index.block_start, index.block_end
-    reach, block_query, block_chain = index.block_reach, index.block_query, index.block_chain
-    chain_start, chain_end = index.chain_start, index.chain_end
-    chain_query_start, chain_query_end = index.chain_query_start, index.chain_query_end
+    """Fill `columns`, and `flat` with the regions of each row; a kernel of `run`.
+
+    `rules` are the fields of :class:`.ChainRules`.
+    """
+    offsets, block_start, block_end, reach, block_query, block_chain = index[:6]
+    chain_query_size, mirrored = index[7:9]
+    chain_start, chain_end, chain_query_start, chain_query_end = index[9:]
+    min_match, multiple, clipped, min_chain_t, min_chain_q, min_size_q = rules
     code, start, end = intervals
     status, aligned = columns
     out_chain, out_start, out_end = flat
@@ -88,23 +91,23 @@ def _regions(
         # Which of them cover enough, and which some: cover becomes 2, 1 or 0.
         hits = 0
         partial = 0
-        threshold = rules.min_match * (e - s)
+        threshold = min_match * (e - s)
         for at in range(chains):
             chain = met[at]
             slot[chain] = -1
             bases = cover[at]
             cover[at] = 0
-            if rules.multiple:
+            if multiple:
                 if (
-                    chain_query_end[chain] - chain_query_start[chain] < rules.min_chain_q
-                    or chain_end[chain] - chain_start[chain] < rules.min_chain_t
+                    chain_query_end[chain] - chain_query_start[chain] < min_chain_q
+                    or chain_end[chain] - chain_start[chain] < min_chain_t
                 ):
                     continue
-                if rules.clipped:
+                if clipped:
                     inside = min(e, np.int64(chain_end[chain])) - max(
                         s, np.int64(chain_start[chain])
                     )
-                    threshold = rules.min_match * inside
+                    threshold = min_match * inside
             if bases > 0:
                 if bases >= threshold:
                     cover[at] = 2
@@ -117,7 +120,7 @@ def _regions(
         wanted = 2 if hits > 0 else 1
         if hits == 0:
             status[row] = Status.PARTIAL if partial == 1 else Status.SPLIT
-        elif hits > 1 and not rules.multiple:
+        elif hits > 1 and not multiple:
             status[row] = Status.DUPLICATED
         else:
             status[row] = Status.MAPPED
@@ -131,10 +134,10 @@ def _regions(
             if s <= chain_start[chain] and e >= chain_end[chain]:
                 left = np.int64(chain_query_start[chain])
                 right = np.int64(chain_query_end[chain])
-            if index.mirrored[chain]:
-                size = index.chain_query_size[chain]
+            if mirrored[chain]:
+                size = chain_query_size[chain]
                 left, right = size - right, size - left
-            if rules.multiple and hits > 0 and right - left < rules.min_size_q:
+            if multiple and hits > 0 and right - left < min_size_q:
                 continue
             to = used
             while to > row_offsets[row] and out_chain[to - 1] > chain:

@@ -45,7 +45,7 @@ def lift_regular(reader: BedReader, index: ChainIndex, options: BedOptions) -> I
     """Lift the regular rows at the start of a file; the reader is left at the first other row."""
     text = np.frombuffer(reader.data, dtype=np.uint8)
     target, query = names_of(index.target_names), names_of(index.query_names)
-    layout = kernels.Layout(
+    layout = kernels.RowLayout(
         reader.columns, options.tab, reader.carriage, reader.stranded,
         options.multiple, not options.no_serial, options.replaced_columns,
     )  # fmt: skip
@@ -61,7 +61,7 @@ def lift_regular(reader: BedReader, index: ChainIndex, options: BedOptions) -> I
     regular = True
     while regular and reader.first < len(text):
         found, offset, lines, regular = kernels.read_rows(
-            text, reader.first, layout, target, arrays
+            text, reader.first, tuple(layout), tuple(target), tuple(arrays)
         )
         reader.skip(offset, lines)
         if not found:
@@ -75,7 +75,17 @@ def lift_regular(reader: BedReader, index: ChainIndex, options: BedOptions) -> I
         while row < found:
             # Done in rounds of a bounded size; most rows fit in the first.
             row, used, lost = kernels.write_rows(
-                text, read, layout, regions, contig, flipped, query, reasons, good, bad, row
+                text,
+                tuple(read),
+                tuple(layout),
+                tuple(regions),
+                contig,
+                flipped,
+                tuple(query),
+                reasons,
+                good,
+                bad,
+                row,
             )
             yield Text(good[:used].data, bad[:lost].data, {})
             if used == lost == 0:  # a single row of many regions, or a very long line

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 
-from ssldata.base.array_types import BoolArray, ByteArray, Int32Array, Int64Array
+from ssldata.base.array_types import Arrays, BoolArray, ByteArray, Int32Array, Int64Array
 from ssldata.chains.chain_text import MAX_POSITION
 from ssldata.chains.name_slot import empty_name_table, name_slot
 from ssldata.liftover.lift_result import Status
-from ssldata.liftover.ucsc_mode import Regions
 
 _NEWLINE, _RETURN, _SPACE, _TAB, _HASH, _DOT = 10, 13, 32, 9, 35, 46
 _PLUS, _MINUS, _ZERO, _NINE, _COLON = 43, 45, 48, 57, 58
@@ -31,7 +30,7 @@ class Names(NamedTuple):
     table: Int32Array
 
 
-class Layout(NamedTuple):
+class RowLayout(NamedTuple):
     """How rows are written: number of columns, and what the options say of them."""
 
     columns: int
@@ -78,11 +77,17 @@ def _word_end(text: ByteArray, at: int, end: int, tab: bool) -> int:
 
 @numba.njit(cache=True, nogil=True)
 def read_rows(
-    text: ByteArray, position: int, layout: Layout, names: Names, out: RowArrays
+    text: ByteArray, position: int, layout: tuple[Any, ...], names: Arrays, out: Arrays
 ) -> tuple[int, int, int, bool]:
-    """Read rows until the arrays are full; return (rows, offset, lines, regular)."""
+    """Read rows until the arrays are full; return (rows, offset, lines, regular).
+
+    `layout`, `names` and `out` are the fields of :class:`RowLayout`, :class:`Names` and
+    :class:`RowArrays`.
+    """
     columns, tab, carriage, stranded = layout[:4]
     code, start, end, word, rest, stop, mark, strand = out
+    name_text, name_offsets, name_codes = names
+    name_first, name_stop = name_offsets[:-1], name_offsets[1:]
     rows = 0
     lines = 0
     size = text.size
@@ -178,9 +183,10 @@ def read_rows(
                     same = False
                     break
         if not same or rows == 0:
-            first, after_name = names.offsets[:-1], names.offsets[1:]
-            slot = name_slot(text, name_begin, name_end, names.text, first, after_name, names.table)
-            old = names.table[slot]
+            slot = name_slot(
+                text, name_begin, name_end, name_text, name_first, name_stop, name_codes
+            )
+            old = name_codes[slot]
             old_begin = name_begin
             old_end = name_end
         code[rows] = old
@@ -223,7 +229,7 @@ def _copy(out: ByteArray, at: int, source: ByteArray, begin: int, end: int) -> i
     return at + end - begin
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, inline="always")
 def _columns(
     out: ByteArray,
     at: int,
@@ -273,13 +279,13 @@ def _columns(
 @numba.njit(cache=True, nogil=True)
 def write_rows(
     text: ByteArray,
-    rows: RowArrays,
-    layout: Layout,
-    regions: Regions,
+    rows: Arrays,
+    layout: tuple[Any, ...],
+    regions: Arrays,
     contig: Int32Array,
     flipped: BoolArray,
-    names: Names,
-    reasons: tuple[ByteArray, Int64Array],
+    names: Arrays,
+    reasons: Arrays,
     good: ByteArray,
     bad: ByteArray,
     first_row: int,
@@ -287,23 +293,26 @@ def write_rows(
     """Write mapped rows into `good`, the others into `bad`; return (row, used, lost).
 
     That is the row at which one of them was too short (the number of rows when all are done),
-    and how many bytes are written in each. `contig` and `flipped` (the strand turns over) belong
-    to the regions, `names` are those of the query; `reasons` are text and offsets of the line
-    before an unmapped row, by status.
+    and how many bytes are written in each. `rows`, `layout`, `regions` and `names` (of the query)
+    are the fields of :class:`RowArrays`, :class:`RowLayout`, :class:`.Regions` and :class:`Names`;
+    `contig` and `flipped` (the strand turns over) belong to the regions; `reasons` are text and
+    offsets of the line before an unmapped row, by status.
     """
     columns, tab, _, stranded, multiple, serials, skip = layout
     _, start, end, word, rest, stop, mark, strand = rows
+    status, _, offsets, _, region_start, region_end = regions
+    name_text, name_offsets, _ = names
     reason_text, reason_offsets = reasons
     used = 0
     lost = 0
     longest = 0
-    for name in range(names.offsets.size - 1):
-        longest = max(longest, names.offsets[name + 1] - names.offsets[name])
+    for name in range(name_offsets.size - 1):
+        longest = max(longest, name_offsets[name + 1] - name_offsets[name])
     for row in range(first_row, start.size):
         name_end = _word_end(text, word[row], text.size, tab)
         tail = stop[row] - rest[row] + 8
-        if regions.status[row] != Status.MAPPED:
-            reason = regions.status[row]
+        if status[row] != Status.MAPPED:
+            reason = status[row]
             length = name_end - word[row]
             if lost + length + tail + 2 * _NUMBER + 64 > bad.size:
                 return row, used, lost
@@ -318,15 +327,15 @@ def write_rows(
             bad[lost] = _NEWLINE
             lost += 1
             continue
-        low, high = regions.offsets[row], regions.offsets[row + 1]
+        low, high = offsets[row], offsets[row + 1]
         longest_region = longest + 2 * tail + 5 * _NUMBER + name_end - word[row] + 16
         if used + (high - low) * longest_region > good.size:
             return row, used, lost
         for at in range(low, high):
             name = contig[at]
-            used = _copy(good, used, names.text, names.offsets[name], names.offsets[name + 1])
-            used = _number(good, used, _TAB, regions.start[at])
-            used = _number(good, used, _TAB, regions.end[at])
+            used = _copy(good, used, name_text, name_offsets[name], name_offsets[name + 1])
+            used = _number(good, used, _TAB, region_start[at])
+            used = _number(good, used, _TAB, region_end[at])
             if multiple:
                 good[used] = _TAB
                 used += 1

@@ -46,7 +46,7 @@ OWNERS = {
         *("ssldata.project.project_file", "ssldata.project.section"),
         *("ssldata.project.training_section", "flows.prefect_flows.*"),
     ),
-    "pyfaidx": ("ssldata.genomes.genome", "ssldata.genomes.fasta"),
+    "pyfaidx": ("ssldata.genomes.fasta",),
     "pyranges": ("ssldata.rows.intervals",),
     "rich": ("flows.output.*", "flows.commands.actions"),
     "safetensors": ("sslmodels.dnabert2.bert_weights",),

@@ -12,10 +12,15 @@ import pytest
 from chain_tools import CHAINS, index_of
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from numba.core.dispatcher import Dispatcher
+from numba.core.types import NamedTuple, NamedUniTuple
 from ucsc_tools import failure, lift
 
 from ssldata.base.errors import ConfigError, InputError
-from ssldata.ucsc_tool import bulk_bed, ucsc_command
+from ssldata.genomes import gather_kernels
+from ssldata.genomes.genome import open_genome
+from ssldata.liftover import blocks_kernels, ucsc_kernels
+from ssldata.ucsc_tool import bulk_bed, bulk_bed_kernels, ucsc_command
 from ssldata.ucsc_tool.bed3_to_bed10 import lift_small
 from ssldata.ucsc_tool.bed_rows import BedOptions, BedReader, bin_number
 from ssldata.ucsc_tool.ucsc_command import main, parse_arguments
@@ -420,3 +425,25 @@ def test_compiled_writing_in_small_rounds(monkeypatch) -> None:
         assert compiled == strict
         assert len(strict[0]) > 400
         assert len(strict[1]) > 400
+
+
+def test_compiled_code_takes_no_named_tuples(tmp_path, monkeypatch) -> None:
+    """Numba's cache would fail, not recompile, once the class of one is renamed."""
+    monkeypatch.setattr(ucsc_command, "compiled_pays", lambda _: True)
+    lift(tmp_path, "tA\t110\t120\nz\t5\t6\n")
+    genome = tmp_path / "a.fa"
+    genome.write_text(">a\nACGT\n")
+    open_genome(genome).codes("a")
+    compiled = {
+        name: value.signatures
+        for module in (bulk_bed_kernels, blocks_kernels, ucsc_kernels, gather_kernels)
+        for name, value in vars(module).items()
+        if isinstance(value, Dispatcher)
+    }
+    assert compiled["read_rows"]
+    assert compiled["gather_fasta"]
+    for name, signatures in compiled.items():
+        for signature in signatures:
+            assert not any(isinstance(kind, (NamedTuple, NamedUniTuple)) for kind in signature), (
+                name
+            )
