@@ -97,7 +97,16 @@ def gather_fasta(
 ) -> None:
     """Write the base codes of the windows `rows` of a FASTA to their places in `out`.
 
-    `lines` and `windows` are the fields of :class:`FastaLines` and :class:`WindowArrays`.
+    Parameters
+    ----------
+    data
+        uint8, the file.
+    lines, windows
+        Fields of :class:`FastaLines` and :class:`WindowArrays`.
+    rows
+        int64, the windows to write.
+    out
+        uint8, the codes of all windows.
     """
     offset, line_bases, line_width = lines
     contig, start, length, strand, place = windows
@@ -149,7 +158,12 @@ def gather_twobit(
 ) -> None:
     """Unpack the windows `rows` of a 2bit file to their places in `out`; apply the blocks of N.
 
-    `contigs` and `windows` are the fields of :class:`PackedContigs` and :class:`WindowArrays`.
+    Parameters
+    ----------
+    data, windows, rows, out
+        As of :func:`gather_fasta`.
+    contigs
+        Fields of :class:`PackedContigs`.
     """
     packed_at, n_first, n_start, n_end = contigs
     contig, start, length, strand, place = windows

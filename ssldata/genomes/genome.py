@@ -332,8 +332,16 @@ class Genome:
     ) -> ByteArray:
         """Return the base codes of windows of any lengths, one after the other.
 
-        Parameters and errors are those of :meth:`gather`, but `length` is one per window; the
-        result is uint8, ``(sum of lengths,)``.
+        Parameters
+        ----------
+        contig, start, strand
+            As of :meth:`gather`; so are the errors.
+        length
+            Bases of each window.
+
+        Returns
+        -------
+        uint8 (sum of lengths,)
         """
         contigs = _integers(contig, "contig")
         starts = _integers(start, "start")

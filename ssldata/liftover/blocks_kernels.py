@@ -35,7 +35,16 @@ _COLUMNS = ("status", "contig", "start", "end", "strand", "aligned", "pieces", "
 def first_block(reach: Int32Array, begin: int, end: int, start: int, hint: int) -> int:
     """Return the first block of [begin, end) whose running end lies beyond `start`.
 
-    `hint` is the answer for the interval before: a few steps from there, else a binary search.
+    Parameters
+    ----------
+    reach
+        int32, running maximum of block ends.
+    begin, end
+        The blocks of the contig, half-open.
+    start
+        Position, 0-based.
+    hint
+        Answer for the interval before: a few steps from there, else a binary search.
     """
     low = begin
     high = end
@@ -340,7 +349,13 @@ def lift_blocks(
     min_aligned: float,
     columns: dict[str, NDArray[Any]],
 ) -> tuple[Int64Array, Int32Array]:
-    """Fill `columns` for ``blocks`` mode; return offsets and chain numbers."""
+    """Fill `columns` for ``blocks`` mode; return offsets and chain numbers.
+
+    Parameters
+    ----------
+    index, code, start, end, gap, min_aligned, columns
+        As of :func:`ssldata.liftover.blocks_mode.lift_blocks`.
+    """
     offsets, chains = run(
         _blocks, index, (code, start, end), (gap, float(min_aligned)),
         tuple(columns[name] for name in _COLUMNS), (np.int32,),
@@ -351,6 +366,12 @@ def lift_blocks(
 def overlapping_blocks(
     index: ChainIndex, code: Int32Array, start: Int64Array, end: Int64Array
 ) -> tuple[Int64Array, Int64Array]:
-    """Return (interval, block) of every block that shares a base with an interval."""
+    """Return (interval, block) of every block that shares a base with an interval.
+
+    Parameters
+    ----------
+    index, code, start, end
+        As of :func:`ssldata.liftover.blocks_mode.overlapping_blocks`.
+    """
     offsets, block = run(_overlaps, index, (code, start, end), (0,), (), (np.int64,))
     return np.repeat(np.arange(len(code)), np.diff(offsets)), block

@@ -36,8 +36,17 @@ def overlapping_blocks(
 ) -> tuple[Int64Array, Int64Array]:
     """Return (interval, block) of every block that shares a base with an interval.
 
-    Sorted by interval, then block. With `empty_blocks`, blocks of size 0 strictly inside an
-    interval are returned too.
+    Sorted by interval, then block.
+
+    Parameters
+    ----------
+    index
+        Blocks and chains, from :func:`ssldata.chains.chain_index.load_chain`.
+    code, start, end
+        The intervals: int32 contig codes of the index (−1: not in it), int64 positions, 0-based
+        half-open.
+    empty_blocks
+        Also return blocks of size 0 strictly inside an interval.
     """
     rows = np.flatnonzero((code >= 0) & (end > start))
     low = np.zeros(len(rows), np.int64)
@@ -69,7 +78,13 @@ def aligned_bases(
 ) -> Int64Array:
     """Return, per interval, how many of its bases lie under pieces, each counted once.
 
-    Pieces are sorted by interval, then start.
+    Parameters
+    ----------
+    rows
+        Number of intervals.
+    interval, begin, finish
+        int64 per piece: its interval, and its part of it, 0-based half-open; sorted by interval,
+        then start.
     """
     reached = grouped_maximum(finish, interval)
     fresh = np.maximum(finish - np.maximum(begin, reached), 0)
@@ -102,6 +117,18 @@ def lift_blocks(
 
     Every aligned block of every chain gives a piece; pieces close together on the query merge;
     an interval with exactly one locus left is mapped to it.
+
+    Parameters
+    ----------
+    index
+        Blocks and chains, from :func:`ssldata.chains.chain_index.load_chain`.
+    code, start, end
+        The intervals: int32 contig codes of the index (−1: not in it), int64 positions, 0-based
+        half-open.
+    gap, min_aligned
+        As of :class:`.LiftOptions`.
+    columns
+        Filled in place: those of :class:`.LiftResult`.
     """
     rows = len(code)
     interval, block = overlapping_blocks(index, code, start, end)

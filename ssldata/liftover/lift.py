@@ -48,6 +48,11 @@ def check_intervals(
 ) -> tuple[Int32Array, Int64Array, Int64Array]:
     """Return contig codes, starts and ends as arrays of one length.
 
+    Parameters
+    ----------
+    index, contig, start, end
+        As of :func:`lift`.
+
     Raises
     ------
     InputError

@@ -33,8 +33,22 @@ def require_summit(
 ) -> None:
     """Keep mapped rows whose summit is aligned inside the locus by a chain of the row.
 
-    ``columns["summit"]`` gets the lifted position. A negative summit means none: not required. A
-    summit outside of its interval is lost.
+    Parameters
+    ----------
+    index
+        Blocks and chains, from :func:`ssldata.chains.chain_index.load_chain`.
+    code, start, end
+        The intervals: int32 contig codes of the index (−1: not in it), int64 positions, 0-based
+        half-open.
+    summit
+        int64 position of each summit; one outside its interval is lost, a negative one not
+        required.
+    columns
+        Of the result, changed in place; ``summit`` gets the lifted position.
+    chains
+        Chains of each row that gave its locus.
+    compute
+        Module with the ``overlapping_blocks`` to use.
     """
     rows = np.flatnonzero((columns["status"] == Status.MAPPED) & (summit >= 0))
     at = summit[rows]

@@ -186,7 +186,13 @@ def covering_chains(
     status: Int8Array,
     aligned: Int64Array,
 ) -> tuple[Int64Array, Int32Array, Int64Array, Int64Array]:
-    """Do what :func:`ssldata.liftover.ucsc_mode.covering_chains` does, compiled."""
+    """Do what :func:`ssldata.liftover.ucsc_mode.covering_chains` does, compiled.
+
+    Parameters
+    ----------
+    index, code, start, end, rules, status, aligned
+        As there.
+    """
     offsets, chain, begin, finish = run(
         _regions, index, (code, start, end), rules, (status, aligned),
         (np.int32, np.int64, np.int64),

@@ -163,6 +163,18 @@ def find_regions(
 
     An interval of no width is searched as the one base at its start, and its regions collapse to
     their start.
+
+    Parameters
+    ----------
+    index
+        Blocks and chains, from :func:`ssldata.chains.chain_index.load_chain`.
+    code, start, end
+        The intervals: int32 contig codes of the index (−1: not in it), int64 positions, 0-based
+        half-open.
+    options
+        Of the liftover.
+    compiled
+        Search with the compiled kernel.
     """
     empty = start == end
     status = np.zeros(len(code), np.int8)
@@ -199,6 +211,13 @@ def lift_ucsc(
 
     ``ucsc-multiple`` may give several regions: they merge as pieces do in ``blocks`` mode, and
     the interval is mapped when one locus is left.
+
+    Parameters
+    ----------
+    index, code, start, end, options, compiled
+        As of :func:`find_regions`.
+    columns
+        Filled in place: those of :class:`.LiftResult`.
     """
     wrong = end <= start
     known = code

@@ -240,6 +240,13 @@ def spread_evenly(
     """Return which of the places [first, end) hold a positive when `total` do so evenly.
 
     Any run of n places holds ``n * positives / total`` positives, to within one.
+
+    Parameters
+    ----------
+    positives, total
+        Positives, and places they are spread over.
+    first, end
+        The places to return, half-open; default: all.
     """
     places = np.arange(first, (total if end is None else end) + 1, dtype=np.int64)
     return np.diff(places * positives // max(total, 1)).astype(bool)

@@ -92,6 +92,19 @@ def refuse_gaps(
     """Return the statuses for ``-minMatch=0``, at which a chain counts wherever it spans.
 
     The UCSC tool then takes a chain with a gap over the whole interval for a hit, and stops.
+
+    Parameters
+    ----------
+    found
+        Regions of the rows.
+    rows
+        The rows of the file.
+    index
+        Chains.
+    options
+        Of the command.
+    where
+        Name of the file in messages.
     """
     status = found.status.copy()
     length = np.maximum(rows.end - rows.start, 1)

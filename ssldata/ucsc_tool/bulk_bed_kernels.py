@@ -81,8 +81,14 @@ def read_rows(
 ) -> tuple[int, int, int, bool]:
     """Read rows until the arrays are full; return (rows, offset, lines, regular).
 
-    `layout`, `names` and `out` are the fields of :class:`RowLayout`, :class:`Names` and
-    :class:`RowArrays`.
+    Parameters
+    ----------
+    text
+        uint8, the file.
+    position
+        Offset of the first row to read.
+    layout, names, out
+        Fields of :class:`RowLayout`, :class:`Names` and :class:`RowArrays`.
     """
     columns, tab, carriage, stranded = layout[:4]
     code, start, end, word, rest, stop, mark, strand = out
@@ -293,10 +299,23 @@ def write_rows(
     """Write mapped rows into `good`, the others into `bad`; return (row, used, lost).
 
     That is the row at which one of them was too short (the number of rows when all are done),
-    and how many bytes are written in each. `rows`, `layout`, `regions` and `names` (of the query)
-    are the fields of :class:`RowArrays`, :class:`RowLayout`, :class:`.Regions` and :class:`Names`;
-    `contig` and `flipped` (the strand turns over) belong to the regions; `reasons` are text and
-    offsets of the line before an unmapped row, by status.
+    and how many bytes are written in each.
+
+    Parameters
+    ----------
+    text
+        uint8, the file that was read.
+    rows, layout, regions, names
+        Fields of :class:`RowArrays`, :class:`RowLayout`, :class:`.Regions` and :class:`Names` (of
+        the query).
+    contig, flipped
+        Contig of each region, and whether the strand turns over.
+    reasons
+        Text and offsets of the line before an unmapped row, by status.
+    good, bad
+        uint8, where mapped and unmapped rows are written.
+    first_row
+        Row to begin with.
     """
     columns, tab, _, stranded, multiple, serials, skip = layout
     _, start, end, word, rest, stop, mark, strand = rows

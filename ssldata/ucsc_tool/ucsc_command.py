@@ -184,7 +184,19 @@ def compiled_pays(data: bytes) -> bool:
 
 
 def lift_file(data: bytes, chain: str, options: BedOptions, *, where: str) -> Iterator[Text]:
-    """Lift the text of a BED file; yield the text of both outputs by rounds."""
+    """Lift the text of a BED file; yield the text of both outputs by rounds.
+
+    Parameters
+    ----------
+    data
+        The file, unpacked.
+    chain
+        Path of the chain file.
+    options
+        Of the command.
+    where
+        Name of the BED file in messages.
+    """
     index = load_chain(chain)
     reader = BedReader(data, options=options, where=where)
     if reader.columns == 0:

@@ -48,7 +48,19 @@ def _finish(
 
 
 def draw_pr(path: Path, curve: Curve, numbers: Mapping[str, Any], *, title: str) -> None:
-    """Draw precision against recall, with a line at the prevalence (a random guess)."""
+    """Draw precision against recall, with a line at the prevalence (a random guess).
+
+    Parameters
+    ----------
+    path
+        PNG file to write.
+    curve
+        Recall and precision, from :func:`sslmodels.scores.metrics.pr_curve`.
+    numbers
+        Of :func:`sslmodels.scores.metrics.summary`.
+    title
+        Above the axes.
+    """
     figure, axes = _axes(
         title,
         x=f"recall (of {numbers['positives']:,} positive bins)",
@@ -73,7 +85,13 @@ def draw_pr(path: Path, curve: Curve, numbers: Mapping[str, Any], *, title: str)
 
 
 def draw_roc(path: Path, curve: Curve, numbers: Mapping[str, Any], *, title: str) -> None:
-    """Draw the true against the false positive rate."""
+    """Draw the true against the false positive rate.
+
+    Parameters
+    ----------
+    path, curve, numbers, title
+        As of :func:`draw_pr`; the curve is the false and the true positive rate.
+    """
     figure, axes = _axes(
         title,
         x=f"false positive rate (of {numbers['rows'] - numbers['positives']:,} negative bins)",
@@ -94,7 +112,15 @@ def draw_roc(path: Path, curve: Curve, numbers: Mapping[str, Any], *, title: str
 def draw_all_pr(
     path: Path, curves: Mapping[str, Curve], numbers: Mapping[str, Mapping[str, Any]], *, title: str
 ) -> None:
-    """Draw precision against recall for each of several outputs (experiment → curve, numbers)."""
+    """Draw precision against recall for each of several outputs.
+
+    Parameters
+    ----------
+    path, title
+        As of :func:`draw_pr`.
+    curves, numbers
+        By experiment, each as of :func:`draw_pr`.
+    """
     rows = max(of["rows"] for of in numbers.values())
     y = f"precision (n = {rows:,} test bins)"
     figure, axes = _axes(title, x="recall", y=y, beside=len(curves))
@@ -107,7 +133,13 @@ def draw_all_pr(
 def draw_all_roc(
     path: Path, curves: Mapping[str, Curve], numbers: Mapping[str, Mapping[str, Any]], *, title: str
 ) -> None:
-    """Draw the true against the false positive rate for each of several outputs."""
+    """Draw the true against the false positive rate for each of several outputs.
+
+    Parameters
+    ----------
+    path, curves, numbers, title
+        As of :func:`draw_all_pr`.
+    """
     figure, axes = _axes(title, x="false positive rate", y="true positive rate", beside=len(curves))
     for name, curve, colour in _coloured(curves):
         label = f"{name} {numbers[name]['auroc']:.3f} ({numbers[name]['positives']:,} positives)"
