@@ -7,21 +7,21 @@ import re
 import socket
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+
+import uvicorn
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
+from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from ssldata.base.errors import InputError
 from ssldata.sharing.zip_store import PIECE, PRIVATE
 
 _LOG = logging.getLogger(__name__)
-
 #: Connections that may wait: readers open many at once, and one refused is lost to them.
 _WAITING = 128
-
-
 #: Seconds after which an idle connection is closed; a reader's next chunk may take a while.
 _KEEP_ALIVE = 600
-
-
 #: One range of bytes; anything else may be answered whole (RFC 9110 §14.2).
 _RANGE = re.compile(r"\s*bytes=(?=.*\d)(\d*)-(\d*)\s*")
 
@@ -43,8 +43,6 @@ class RangeServer:
     """
 
     def __init__(self, paths: list[Path], *, host: str = "127.0.0.1", port: int = 0) -> None:
-        import uvicorn
-
         self._shared = {path.resolve().name: path.resolve() for path in paths}
         if len(self._shared) != len(paths):
             raise InputError("two of the paths have one name; serve them one at a time")
@@ -108,18 +106,13 @@ class RangeServer:
         inside = path == top or top in path.parents
         return path if inside and path.is_file() else None
 
-    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request: an ASGI application."""
-        from starlette.concurrency import run_in_threadpool
-
         response = await run_in_threadpool(self._response, scope)
         _LOG.info("%s %s %s", scope["method"], scope["path"], response.status_code)
         await response(scope, receive, send)
 
-    def _response(self, scope: Any) -> Any:
-        from starlette.datastructures import MutableHeaders
-        from starlette.responses import FileResponse, PlainTextResponse, Response
-
+    def _response(self, scope: Scope) -> Response:
         if scope["method"] not in ("GET", "HEAD"):
             return Response(status_code=HTTPStatus.NOT_IMPLEMENTED)
         path = self.find(scope["path"])

@@ -217,7 +217,7 @@ def test_the_command(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "wrote homologs/relative1, homologs/relative2" in said.out
     assert said.err == ""
     assert main([*command, "--icechunk", str(place)]) == 0
-    assert "there already, nothing written" in capsys.readouterr().out
+    assert "published already, nothing written" in capsys.readouterr().out
     assert main(["store", "validate", f"icechunk://{place}", "--deep"]) == 0
     for wrong in ([], ["--zip", "a.zip", "--icechunk", str(place)]):
         assert main([*command, *wrong]) == 2
