@@ -151,7 +151,7 @@ def check_command(words: list[str], *, complete: bool) -> None:
         return
     command: Any = typer.main.get_command(app)
     rest = [word for word in words if word != "…"]
-    if rest[0] == "COMMAND":
+    if rest[:1] in ([], ["COMMAND"]):  # the program itself, or any command
         return
     while hasattr(command, "commands") and rest and not rest[0].startswith("-"):
         assert rest[0] in command.commands, f"no command {rest[0]}"
