@@ -133,14 +133,15 @@ def commands(page: str) -> list[tuple[str, bool]]:
     shown = "".join(blocks(page, "")).replace("\\\n", " ")
     lines = [(part, True) for line in shown.splitlines() for part in re.split(r" && | \| ", line)]
     # Within a sentence a bar separates alternatives.
-    return lines + [(c.split(" | ")[0], False) for c in re.findall(r"`([^`\n]+)`", prose(page))]
+    codes = re.findall(r"`([^`\n]+)`", prose(page))
+    return lines + [(re.split(r" \\?\| ", code)[0], False) for code in codes]
 
 
 def words_of(command: str, program: str) -> list[str] | None:
     """Return the words after the name of a program; None: the line runs something else."""
     found = re.match(rf"(?:[A-Z_]+=\S+ )*{program}(?= |$)(.*)", command)
     # An apostrophe in a comment is no quote.
-    return None if found is None else shlex.split(re.sub(r"\s#.*", "", found[1]).replace("\\|", ""))
+    return None if found is None else shlex.split(re.sub(r"\s#.*", "", found[1]))
 
 
 def check_command(words: list[str], *, complete: bool) -> None:
@@ -151,7 +152,7 @@ def check_command(words: list[str], *, complete: bool) -> None:
         return
     command: Any = typer.main.get_command(app)
     rest = [word for word in words if word != "…"]
-    if rest[0] == "COMMAND":
+    if rest[:1] in ([], ["COMMAND"]):  # the program itself, or any command
         return
     while hasattr(command, "commands") and rest and not rest[0].startswith("-"):
         assert rest[0] in command.commands, f"no command {rest[0]}"
