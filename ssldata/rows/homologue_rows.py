@@ -12,17 +12,10 @@ from ssldata.liftover.lift_result import LiftResult, Status
 from ssldata.project.project_file import Project
 from ssldata.rows.bin_labels import is_positive
 from ssldata.rows.intervals import Intervals, merge
-from ssldata.rows.row_table import (
-    Rows,
-    Sources,
-    best_source,
-    count_positives,
-    mixed_split,
-    ordered,
-    window_reasons,
-)
+from ssldata.rows.kept_windows import HAS_N, KEEP, OFF_CONTIG, window_reasons
+from ssldata.rows.row_table import Rows, Sources, best_source, count_positives, mixed_split, ordered
 from ssldata.rows.splits import TRAIN
-from ssldata.rows.windows import HAS_N, KEEP, OFF_CONTIG, BinGrid, by_contig, kept_contigs, touches
+from ssldata.rows.windows import BinGrid, by_contig, kept_contigs, touches
 
 
 @dataclass(frozen=True)

@@ -14,17 +14,10 @@ from ssldata.genomes.genome import Genome
 from ssldata.project.project_file import Project
 from ssldata.rows.bin_labels import is_positive
 from ssldata.rows.intervals import Intervals, Peaks, containing, merge
-from ssldata.rows.row_table import (
-    Rows,
-    Sources,
-    best_source,
-    count_positives,
-    mixed_split,
-    ordered,
-    window_reasons,
-)
+from ssldata.rows.kept_windows import HAS_N, KEEP, OFF_CONTIG, window_reasons
+from ssldata.rows.row_table import Rows, Sources, best_source, count_positives, mixed_split, ordered
 from ssldata.rows.splits import TRAIN, VALIDATION, split_of
-from ssldata.rows.windows import HAS_N, KEEP, OFF_CONTIG, BinGrid, kept_contigs
+from ssldata.rows.windows import BinGrid, kept_contigs
 
 #: Bins examined at a time.
 _PORTION = 262_144

@@ -12,11 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssldata.base.keyed_random import permutation
-from ssldata.genomes.genome import Genome
-from ssldata.project.project_file import Windows
 from ssldata.rows.intervals import Intervals
 from ssldata.rows.splits import SPLIT_NAMES, TEST, TRAIN, VALIDATION
-from ssldata.rows.windows import HAS_N, KEEP, OFF_CONTIG, by_contig, touches
 
 
 @dataclass(frozen=True)
@@ -99,26 +96,6 @@ class Sources:
     def positives(self) -> int:
         """Number of positive sources, which come first."""
         return int(self.label.any(axis=1).sum())
-
-
-def window_reasons(genome: Genome, bins: Intervals, windows: Windows) -> NDArray[np.int8]:
-    """Return for every bin whether its stored window is kept, leaves the contig or has an N.
-
-    Returns
-    -------
-    int8 (n,)
-        :data:`~ssldata.rows.windows.KEEP`, ``OFF_CONTIG`` or ``HAS_N``.
-    """
-    start = bins.start - windows.padding
-    end = start + windows.stored
-    reason = np.full(len(bins), KEEP, np.int8)
-    reason[(start < 0) | (end > genome.sizes[bins.contig])] = OFF_CONTIG
-    if windows.n_policy == "drop":
-        for contig, rows in by_contig(bins.contig):
-            here = rows[reason[rows] == KEEP]
-            if len(here):
-                reason[here[touches(start[here], end[here], *genome.n_runs(contig))]] = HAS_N
-    return reason
 
 
 def ordered(rows: Rows, *, seed: int, group: str) -> tuple[Rows, dict[str, tuple[int, int]]]:

@@ -16,9 +16,6 @@ from numpy.typing import NDArray
 
 from ssldata.rows.intervals import Intervals
 
-#: Whether a window is stored, and why not.
-KEEP, OFF_CONTIG, HAS_N = 0, 1, 2
-
 
 @dataclass(frozen=True)
 class Spread:
