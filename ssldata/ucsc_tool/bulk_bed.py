@@ -75,18 +75,9 @@ def lift_regular(reader: BedReader, index: ChainIndex, options: BedOptions) -> I
         while row < found:
             # Done in rounds of a bounded size; most rows fit in the first.
             row, used, lost = kernels.write_rows(
-                text,
-                tuple(read),
-                tuple(layout),
-                tuple(regions),
-                contig,
-                flipped,
-                tuple(query),
-                reasons,
-                good,
-                bad,
-                row,
-            )
+                text, tuple(read), tuple(layout), tuple(regions), contig, flipped,
+                tuple(query), reasons, good, bad, row,
+            )  # fmt: skip
             yield Text(good[:used].data, bad[:lost].data, {})
             if used == lost == 0:  # a single row of many regions, or a very long line
                 good, bad = (np.empty(2 * len(buffer), np.uint8) for buffer in (good, bad))

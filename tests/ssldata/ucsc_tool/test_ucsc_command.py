@@ -444,6 +444,5 @@ def test_compiled_code_takes_no_named_tuples(tmp_path, monkeypatch) -> None:
     assert compiled["gather_fasta"]
     for name, signatures in compiled.items():
         for signature in signatures:
-            assert not any(isinstance(kind, (NamedTuple, NamedUniTuple)) for kind in signature), (
-                name
-            )
+            for kind in signature:
+                assert not isinstance(kind, (NamedTuple, NamedUniTuple)), name
