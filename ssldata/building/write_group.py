@@ -68,7 +68,9 @@ def fill_shard(
     )
     found = group_being_written(store_path, name).attributes().get("digest")
     if found != digest:
-        raise StoreError(f"{store_path}/{name}: another build has replaced this group meanwhile")
+        raise StoreError(
+            f"{store_path}/{name}: another build has replaced this group in the meantime"
+        )
     return shard, write_shard(store_path, name, shard, codes)
 
 

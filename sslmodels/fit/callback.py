@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,12 +15,10 @@ from numpy.typing import NDArray
 from ssldata.base.errors import ConfigError
 from sslmodels.fit import devices
 from sslmodels.fit.checkpoint import FitState, write_checkpoint
+from sslmodels.fit.early_stopping import judge_epoch
+from sslmodels.fit.fit_options import Batches, FitOptions, Validation
 from sslmodels.scores.metrics import cross_entropy, mean_aupr
 from sslmodels.scores.score_rows import score
-
-if TYPE_CHECKING:
-    from sslmodels.fit.early_stopping import judge_epoch
-from sslmodels.fit.fit_options import Batches, FitOptions, Validation
 
 #: Takes the records of all epochs so far, after each epoch; see :mod:`sslmodels.runs.run_logs`.
 EpochLog = Callable[[Sequence[Mapping[str, float]]], None]

@@ -148,7 +148,7 @@ def test_a_task_of_an_earlier_build_does_not_write_into_a_later_one(
     project = load_project(built_world)
     genome = open_genome(project.reference.sequence, aliases=project.reference.aliases)
     before = digests(path)
-    with pytest.raises(StoreError, match="begun anew from other inputs"):
+    with pytest.raises(StoreError, match="another build has replaced this group"):
         fill_shard(path, "reference", 0, genome, "digest of the build before")
     assert digests(path) == before
 
@@ -381,7 +381,7 @@ def test_workers_stay_below_the_memory_that_plan_states(
     [
         ({"workers": 1, "memory": "100MB"}, "needs 3..MB"),
         ({"workers": 1, "memory": "lots"}, "not a size"),
-        ({"memory": "2GB"}, "there are none here"),
+        ({"memory": "2GB"}, "none is started"),
     ],
 )
 def test_memory_that_cannot_be_honoured(

@@ -257,7 +257,7 @@ def test_without_counts_or_for_other_models_nothing_is_made_up(
     shutil.copytree(EXAMPLE, tmp_path / "paper")
     override(tmp_path / "paper", EXPERIMENTS, models=["cnn-7k", "dnabert2"], sweeps={})
     assert main(["plan", str(tmp_path / "paper")]) == 2
-    assert "not reckoned" in capsys.readouterr().out
+    assert "not estimated" in capsys.readouterr().out
     override(tmp_path / "paper", EXPERIMENTS, published_counts=None)
     assert main(["plan", str(tmp_path / "paper"), "--json"]) == 2
     value = json.loads(capsys.readouterr().out)
