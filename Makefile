@@ -44,8 +44,9 @@ demo: $(VENV)/.installed
 	  && $(BIN)/crosslabel run $(SIMULATED); \
 	else exit $$code; fi
 
-# Two processes: a file's tests stay together, so its fixtures are made once.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+# Two processes: a file's tests stay together, so its fixtures are made once. Files go in their order:
+# sorted by number of tests, the few tests that train the longest would be the last, and run alone.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.installed-dev
 	$(PYTEST)
