@@ -44,9 +44,8 @@ demo: $(VENV)/.installed
 	  && $(BIN)/crosslabel run $(SIMULATED); \
 	else exit $$code; fi
 
-# Two processes: a file's tests stay together, so its fixtures are made once. Files go in their order:
-# sorted by number of tests, the few tests that train the longest would be the last, and run alone.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# Two processes: a file's tests stay together, so its fixtures are made once.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test: $(VENV)/.installed-dev
 	$(PYTEST)
