@@ -195,6 +195,16 @@ def test_no_circle_of_files() -> None:
     TopologicalSorter(graph).prepare()
 
 
+def test_no_strategy_can_draw_from_the_global_random_state() -> None:
+    """Hypothesis' own check of it is off, because threads of other libraries can trip it."""
+    using = [name for name, found in imports().items() for i in found if i.name == "random"]
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        tops = {i.name for i in imports_of(path.read_text("utf-8"), frozenset())}
+        if {"random", "hypothesis"} <= tops:
+            using.append(path.name)
+    assert not using
+
+
 def test_nothing_is_imported_by_name_to_hide_a_circle() -> None:
     text = {name: path.read_text("utf-8") for name, path in sources().items()}
     wrong = [
