@@ -73,6 +73,7 @@ def plan(
         shown.append("stale: built from other inputs or settings; --replace rebuilds it")
     value["hours"], lines = _hours(project, planned.steps, gflops)
     shown += lines
+    shown += planned.notes
     if planned.assumptions:
         shown.append("Inputs are missing, so rows are estimated (≈) under these assumptions:")
         shown += [f"  - {line}" for line in planned.assumptions]

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ssldata.base.errors import ConfigError, InputError
+from ssldata.base.errors import ConfigError
 from ssldata.base.files import digest_of
+from ssldata.building.fitting_chains import LeftOutChains, fitting_chains
 from ssldata.chains.chain_index import ChainIndex, load_chain
 from ssldata.genomes.genome import Genome, open_genome
 from ssldata.liftover.lift import lift
@@ -87,6 +88,23 @@ class StoreInputs:
     def path(self) -> Path:
         """Where the store is."""
         return path_of_store(self.project, self.name)
+
+    def notes(self) -> list[str]:
+        """Return a line for every kind of peaks that are left out or clipped."""
+        lines = []
+        for experiment, peaks in self.peaks.items():
+            of = f"of {peaks.counts['lines']} peaks"
+            if peaks.unknown:
+                names = ", ".join(list(peaks.unknown)[:5])
+                lines.append(
+                    f"{experiment}: {peaks.counts['unknown_contig']} {of} lie on contigs the "
+                    f"genome does not have ({names}); left out"
+                )
+            if beyond := peaks.counts["beyond_contig"]:
+                lines.append(
+                    f"{experiment}: {beyond} {of} reach past an end of their contig; clipped"
+                )
+        return lines
 
     @cached_property
     def parts(self) -> dict[str, Any]:
@@ -159,13 +177,14 @@ def open_inputs(project: Project, store_name: str, *, genome: Genome | None = No
 
 @dataclass(frozen=True)
 class TargetInputs:
-    """One target genome and its chain, opened and checked against both assemblies."""
+    """One target genome and the chains that fit it, opened and checked against both assemblies."""
 
     project: Project
     settings: GenomeEntry
     reference: Genome
     genome: Genome
     index: ChainIndex
+    left_out: LeftOutChains
 
     @cached_property
     def parts(self) -> dict[str, Any]:
@@ -202,13 +221,15 @@ class TargetInputs:
         """Contig of the labelled genome → code of the chain's target contig, or −1."""
         codes = np.full(len(self.reference.names), -1, np.int32)
         for code, name in enumerate(self.index.target_names):
-            codes[self.reference.index(name)] = code
+            contig = self.reference.find(name)
+            if contig >= 0:
+                codes[contig] = code
         return codes
 
     @cached_property
     def _query_contigs(self) -> NDArray[np.int32]:
-        """Code of the chain's query contig → contig of the target genome."""
-        return np.array([self.genome.index(name) for name in self.index.query_names], np.int32)
+        """Code of the chain's query contig → contig of the target genome, or −1."""
+        return np.array([self.genome.find(name) for name in self.index.query_names], np.int32)
 
     def lift(
         self, sources: Sources, *, identity: bool = True
@@ -260,28 +281,6 @@ class TargetInputs:
         return dataclasses.replace(result, contig=translated), share
 
 
-def _check_side(
-    side: str,
-    chain: Path,
-    names: tuple[str, ...],
-    sizes: NDArray[np.int64],
-    genome: Genome,
-) -> None:
-    """Refuse a chain that names contigs the genome does not have, or with other sizes."""
-    for name, size in zip(names, sizes, strict=True):
-        found = genome.find(name)
-        if found < 0:
-            raise InputError(
-                f"{chain}: its {side} contig {name!r} is not in {genome.path}; "
-                "is it a chain of another assembly? Names that differ go under 'aliases'"
-            )
-        if genome.sizes[found] != size:
-            raise InputError(
-                f"{chain}: {side} contig {name} has {size} b, but {genome.sizes[found]} b in "
-                f"{genome.path}: the chain was made for another assembly"
-            )
-
-
 def open_target(
     project: Project, genome_name: str, *, reference: Genome | None = None
 ) -> TargetInputs:
@@ -301,9 +300,8 @@ def open_target(
     reference = reference or open_labelled(project)
     genome = open_genome(settings.sequence, aliases=settings.aliases)
     index = load_chain(settings.chain)
-    _check_side("target", settings.chain, index.target_names, index.target_sizes, reference)
-    _check_side("query", settings.chain, index.query_names, index.query_sizes, genome)
-    return TargetInputs(project, settings, reference, genome, index)
+    index, left_out = fitting_chains(settings.chain, index, reference, genome, project.windows)
+    return TargetInputs(project, settings, reference, genome, index, left_out)
 
 
 @dataclass(frozen=True)

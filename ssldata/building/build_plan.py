@@ -70,7 +70,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """What ``crosslabel plan`` prints: the steps of a build, and what it needs."""
+    """What ``crosslabel plan`` prints: the steps of a build, and what it needs.
+
+    ``notes`` are lines about input that is left out or clipped.
+    """
 
     project: str
     stores: str
@@ -78,6 +81,7 @@ class Plan:
     missing: list[str] = field(default_factory=list)
     memory_per_worker: int = 0
     assumptions: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan as JSON-able values."""
@@ -181,6 +185,7 @@ def plan_project(project: Project) -> Plan:
         for genome in project.genomes
         if reference is not None and not {genome.sequence, genome.chain} & gone
     }
+    notes = [target.left_out.note for target in targets.values() if target.left_out.note]
     estimated = expected_rows(project, reference) if missing else {}
     for name in store_names(project):
         ledger = (read_root_attributes(path_of_store(project, name)) or {"ledger": {}})["ledger"]
@@ -188,6 +193,7 @@ def plan_project(project: Project) -> Plan:
         built = inputs = digest = None
         if reference is not None and not peaks & gone:
             inputs = open_inputs(project, name, genome=reference)
+            notes += inputs.notes()
             built = reference_rows(project, inputs.experiments, reference, inputs.peaks)
             digest = inputs.digest
         guess = estimated.get(name)
@@ -222,4 +228,5 @@ def plan_project(project: Project) -> Plan:
         missing=[str(path) for path in missing],
         memory_per_worker=memory_per_worker(project),
         assumptions=assumptions(project) if any(step.assumed for step in steps) else [],
+        notes=notes,
     )

@@ -361,12 +361,39 @@ def edit(path: Path, old: bytes, new: bytes, count: int = -1) -> None:
     path.write_bytes(data.replace(old, new, count))
 
 
-def test_fasta_without_a_contig_of_the_chain(world: Path) -> None:
+def test_fasta_without_the_contigs_of_the_chain(world: Path) -> None:
     project = load_project(world)
     genome = project.genomes[0]
-    first = read_maybe_gzip(genome.sequence).splitlines()[0]
-    edit(genome.sequence, first, b">somewhere_else", 1)
-    fails(project, InputError, str(genome.chain), "is not in", "another assembly")
+    edit(genome.sequence, b">", b">other")
+    fails(project, InputError, str(genome.chain), "are not in", "another assembly")
+
+
+def test_chains_of_contigs_that_a_genome_lacks_change_no_row(
+    world: Path, built_world: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    project = load_project(world)
+    genome = project.genomes[0]
+    chains = read_maybe_gzip(genome.chain)
+    target = next(line for line in chains.splitlines() if line.startswith(b"chain")).split()
+    head = b"chain 1 %s %s + 0 500 HG989_PATCH 600 + 0 500 999001" % (target[2], target[3])
+    unplaced = b"chain 1 chrUn_1 700 + 0 90 %s %s + 0 90 999002" % (target[7], target[8])
+    genome.chain.write_bytes(chains + b"\n%s\n500\n\n%s\n90\n" % (head, unplaced))
+    notes = plan_project(project).notes
+    assert len(notes) == 1
+    assert "chrUn_1, HG989_PATCH" in notes[0]
+    build_project(project)
+    assert caplog.messages.count(notes[0]) == 1
+    for experiment in project.experiments:
+        old, new = (
+            open_store(folder / "store" / f"{experiment.name}.zarr").ledger[
+                f"homologs/{genome.name}"
+            ]
+            for folder in (built_world, world)
+        )
+        assert new["content"] == old["content"]
+        assert old["counts"]["chains_left_out"] == 0
+        assert new["counts"]["chains_left_out"] == 2
+        assert new["counts"]["chain_bases_left_out"] == 590
 
 
 def test_chain_for_another_assembly(world: Path) -> None:
@@ -395,7 +422,7 @@ def test_truncated_gzip(world: Path) -> None:
     ("line", "words"),
     [
         ("{contig}\t900\t800\n", ["line 1", "end 800 lies before start 900"]),
-        ("{contig}\t900\t999999999\n", ["line 1", "lies beyond", "another assembly"]),
+        ("{contig}\t900\t999999999\n", ["line 1", "lie outside", "another assembly"]),
         ("chrNowhere\t1\t2\n", ["none of 1 peaks is on a contig of the genome"]),
         ("", ["no peaks in the file"]),
     ],
