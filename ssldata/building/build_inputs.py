@@ -146,9 +146,10 @@ class StoreInputs:
         }
 
 
-def open_labelled(project: Project) -> Genome:
-    """Open the labelled genome of a project."""
-    return open_genome(project.reference.sequence, aliases=project.reference.aliases)
+def open_labelled(project: Project, *, verify: bool = False) -> Genome:
+    """Open the labelled genome of a project; `verify` as in :func:`open_genome`."""
+    reference = project.reference
+    return open_genome(reference.sequence, aliases=reference.aliases, verify=verify)
 
 
 def open_inputs(project: Project, store_name: str, *, genome: Genome | None = None) -> StoreInputs:
@@ -282,9 +283,18 @@ class TargetInputs:
 
 
 def open_target(
-    project: Project, genome_name: str, *, reference: Genome | None = None
+    project: Project, genome_name: str, *, reference: Genome | None = None, verify: bool = False
 ) -> TargetInputs:
     """Open one target genome and its chain, and the labelled genome unless it is given.
+
+    Parameters
+    ----------
+    project, genome_name
+        The project, and one of its genomes.
+    reference
+        The labelled genome, if it is open.
+    verify
+        Read the files whole, whatever the cache holds of them.
 
     Raises
     ------
@@ -297,9 +307,9 @@ def open_target(
             f"{project.file or 'project'}: no genome {genome_name!r}; there are "
             f"{', '.join(g.name for g in project.genomes) or 'none'}"
         )
-    reference = reference or open_labelled(project)
-    genome = open_genome(settings.sequence, aliases=settings.aliases)
-    index = load_chain(settings.chain)
+    reference = reference or open_labelled(project, verify=verify)
+    genome = open_genome(settings.sequence, aliases=settings.aliases, verify=verify)
+    index = load_chain(settings.chain, verify=verify)
     index, left_out = fitting_chains(settings.chain, index, reference, genome, project.windows)
     return TargetInputs(project, settings, reference, genome, index, left_out)
 
@@ -320,22 +330,26 @@ class ProjectInputs:
     targets: Mapping[str, TargetInputs]
 
 
-def open_project(project: Project, names: Sequence[str] | None = None) -> ProjectInputs:
+def open_project(
+    project: Project, names: Sequence[str] | None = None, *, verify: bool = False
+) -> ProjectInputs:
     """Open the inputs of the stores `names` (default: all) and of every target genome.
+
+    With `verify` files are read whole, whatever the cache holds of them.
 
     Raises
     ------
     CrosslabelError
         See :func:`open_inputs` and :func:`open_target`.
     """
-    labelled = open_labelled(project)
+    labelled = open_labelled(project, verify=verify)
     return ProjectInputs(
         {
             name: open_inputs(project, name, genome=labelled)
             for name in (store_names(project) if names is None else names)
         },
         {
-            genome.name: open_target(project, genome.name, reference=labelled)
+            genome.name: open_target(project, genome.name, reference=labelled, verify=verify)
             for genome in project.genomes
         },
     )

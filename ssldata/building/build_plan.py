@@ -168,8 +168,10 @@ def _lifted_negatives(project: Project, positives: int) -> int:
     return round(positives * project.negatives.ratio)
 
 
-def plan_project(project: Project) -> Plan:
+def plan_project(project: Project, *, verify_cache: bool = False) -> Plan:
     """Return what ``build`` would do; only the cache folder may be written to.
+
+    With `verify_cache` files are read whole, whatever the cache holds of them.
 
     Raises
     ------
@@ -179,9 +181,11 @@ def plan_project(project: Project) -> Plan:
     missing = missing_inputs(project)
     steps: list[Step] = []
     gone = set(missing)
-    reference = None if project.reference.sequence in gone else open_labelled(project)
+    reference = None
+    if project.reference.sequence not in gone:
+        reference = open_labelled(project, verify=verify_cache)
     targets = {
-        genome.name: open_target(project, genome.name, reference=reference)
+        genome.name: open_target(project, genome.name, reference=reference, verify=verify_cache)
         for genome in project.genomes
         if reference is not None and not {genome.sequence, genome.chain} & gone
     }

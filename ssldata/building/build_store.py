@@ -327,6 +327,7 @@ def build_project(
     memory: str | None = None,
     replace: bool = False,
     repair: bool = False,
+    verify_cache: bool = False,
     pool: Pool | None = None,
     progress: Progress | None = None,
     inputs: ProjectInputs | None = None,
@@ -346,6 +347,8 @@ def build_project(
         Rebuild what was built from other inputs.
     repair
         Validate what is there, every sequence of it, and write damaged groups again.
+    verify_cache
+        Read genomes and chains whole, whatever the cache holds of them.
     pool
         An already open pool, instead of the four above.
     progress
@@ -391,7 +394,7 @@ def build_project(
         progress.task("build", len(names) * (1 + len(project.genomes))) as advance,
     ):
         # Everything is opened and checked before anything is written.
-        inputs = inputs or open_project(project, names)
+        inputs = inputs or open_project(project, names, verify=verify_cache)
         how: dict[str, Any] = {"pool": running, "progress": progress, "replace": replace}
         notes = {genome: target.left_out.note for genome, target in inputs.targets.items()}
         for name in names:

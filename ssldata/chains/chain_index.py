@@ -7,6 +7,7 @@ memory-mapped, so many workers share one copy.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssldata.base.array_types import BoolArray, ByteArray, Int32Array, Int64Array
-from ssldata.base.cache_folder import cache_dir, file_digest
+from ssldata.base.cache_folder import cache_path, file_digest
 from ssldata.base.errors import MissingInputError
 from ssldata.chains import chain_index_file, chain_text
 from ssldata.chains.chain_text import ChainTable
@@ -267,7 +268,7 @@ def load_chain(path: str | Path, *, cache: bool = True, verify: bool = False) ->
         Use and fill the cache folder (``$CROSSLABEL_CACHE``). The entry is keyed by the content
         of the file and by the format of the index; a damaged entry is rebuilt.
     verify
-        Hash the file even if a file of this path, size and modification time was hashed before.
+        Read the whole file even if its digest is remembered.
 
     Returns
     -------
@@ -296,11 +297,12 @@ def load_chain(path: str | Path, *, cache: bool = True, verify: bool = False) ->
     digest = file_digest(path, verify=verify)
     if not cache:
         return build_index(parse(chain_text.read_bytes(path), where=str(path)), digest=digest)
-    entry = cache_dir("chains") / f"{digest}-{chain_index_file.FORMAT_VERSION}.index"
+    entry = cache_path("chains", f"{digest}-{chain_index_file.FORMAT_VERSION}.index")
     index = _from_cache(entry, digest)
     if index is None:
         made = build_index(parse(chain_text.read_bytes(path), where=str(path)), digest=digest)
-        chain_index_file.write_index(entry, *_split(made))
+        with contextlib.suppress(OSError):  # it need not be kept
+            chain_index_file.write_index(entry, *_split(made))
         index = _from_cache(entry, digest) or made
     return index
 
