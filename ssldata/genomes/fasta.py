@@ -177,7 +177,6 @@ def _index_of_any(path: Path, label: str) -> str:
                 pass
             text = fai.read_text(encoding="utf-8")
         _check(path, _parse(text), label)
-        return text
     except pyfaidx.FastaIndexingError as exc:
         # "No valid sequence" may be a very old file whose lines end in a lone carriage return.
         if "not consistent" in str(exc) or "valid sequence" in str(exc):
@@ -196,6 +195,7 @@ def _index_of_any(path: Path, label: str) -> str:
         raise InputError(
             f"{label}: contig {name!r} occurs twice; names must be unique, rename or remove one"
         ) from exc
+    return text
 
 
 def plain_index(path: Path) -> str | None:
