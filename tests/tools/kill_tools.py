@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -112,6 +113,12 @@ def deadly(mark: str, victim: int | None, function: Callable[..., Any], *argumen
             kill(victim or os.getpid())
 
         before_rename(2, act)
+    return function(*arguments)
+
+
+def without_cache(cache: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call the function after the cache was deleted."""
+    shutil.rmtree(cache, ignore_errors=True)
     return function(*arguments)
 
 
