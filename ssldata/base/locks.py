@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ssldata.base.cache_folder import cache_dir
+from ssldata.base.cache_folder import cache_dir, cached
 
 _LOG = logging.getLogger(__name__)
 
@@ -68,4 +68,5 @@ def one_at_a_time(key: str) -> contextlib.AbstractContextManager[None]:
     Without locks (some network file systems), or when the cache is deleted, two may do the same
     work, harmlessly: files become visible whole.
     """
-    return exclusive_lock(cache_dir("locks") / f"{key}.lock", required=False)
+    name = f"{key}.lock"
+    return exclusive_lock(cached("locks", name) or cache_dir("locks") / name, required=False)

@@ -36,7 +36,7 @@ from ssldata.genomes.gather_kernels import (
     gather_fasta,
     index_contig,
 )
-from ssldata.genomes.genome_cache import cache_file, cache_write
+from ssldata.genomes.genome_cache import cache_write, kept, place
 from ssldata.genomes.memory_map import MappedFile
 
 #: Suffixes that pyfaidx relies on, whatever the file contains.
@@ -125,22 +125,23 @@ def _layout(index: Mapping[str, _Lines]) -> tuple[Int64Array, FastaLines]:
 
 def _indexed(path: Path, label: str, key: str) -> tuple[Path, dict[str, _Lines]]:
     """Return a FASTA with regular lines and its index: the file itself or its cached copy."""
-    regular = cache_file(key, ".lines.fa")
     with one_at_a_time(key):
-        if not regular.exists():
+        regular = kept(key, ".lines.fa")
+        if regular is None:
             if not path.name.lower().endswith(_MISLEADING_SUFFIXES):
                 try:
-                    return path, _index(path, cache_file(key, ".fai"), label)
+                    return path, _index(path, key, ".fai", label)
                 except _RaggedError:
                     pass
+            regular = place(key, ".lines.fa")
             _rewrite(path, regular, label)
         try:
-            return regular, _index(regular, cache_file(key, ".lines.fai"), label)
+            return regular, _index(regular, key, ".lines.fai", label)
         except _RaggedError as exc:
             raise _not_fasta(label, str(exc) or "its lines make no sense") from exc
 
 
-def _index(path: Path, fai: Path, label: str) -> dict[str, _Lines]:
+def _index(path: Path, key: str, suffix: str, label: str) -> dict[str, _Lines]:
     """Return the index of an uncompressed FASTA, made and checked the first time.
 
     Raises
@@ -150,11 +151,12 @@ def _index(path: Path, fai: Path, label: str) -> dict[str, _Lines]:
     InputError
         Not a FASTA, no or repeated names, characters that are not bases.
     """
-    with contextlib.suppress(OSError, ValueError, TypeError):  # not there, or damaged
-        return _parse(fai.read_text(encoding="utf-8"))
+    if (fai := kept(key, suffix)) is not None:
+        with contextlib.suppress(OSError, ValueError, TypeError):  # deleted, or damaged
+            return _parse(fai.read_text(encoding="utf-8"))
     text = plain_index(path) or _index_of_any(path, label)
     with contextlib.suppress(OSError):  # an index need not be kept
-        write_text_atomic(fai, text)
+        write_text_atomic(place(key, suffix), text)
     return _parse(text)
 
 

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from ssldata.base.cache_folder import cache_path, file_key
+from ssldata.base.cache_folder import cache_dir, cached, file_key
 from ssldata.base.errors import CrosslabelError, InputError
 from ssldata.base.files import atomic_path
 from ssldata.base.locks import one_at_a_time
@@ -35,9 +35,14 @@ def cache_key(path: Path) -> str:
     return f"{name}-{_CACHE_VERSION}-{file_key(path)[:16]}"
 
 
-def cache_file(key: str, suffix: str) -> Path:
-    """Return the path of one cached file of a genome."""
-    return cache_path("genomes", f"{key}{suffix}")
+def kept(key: str, suffix: str) -> Path | None:
+    """Return a cached file of a genome, or None."""
+    return cached("genomes", f"{key}{suffix}")
+
+
+def place(key: str, suffix: str) -> Path:
+    """Return where a file of a genome is to be kept."""
+    return cache_dir("genomes") / f"{key}{suffix}"
 
 
 def forget(path: Path) -> None:
@@ -45,9 +50,10 @@ def forget(path: Path) -> None:
     key = cache_key(path)
     with one_at_a_time(key):
         for suffix in _SUFFIXES:
-            file = cache_file(key, suffix)
+            file = kept(key, suffix)
             try:
-                file.unlink(missing_ok=True)
+                if file is not None:
+                    file.unlink(missing_ok=True)
             except OSError as exc:
                 raise CrosslabelError(
                     f"{path}: cannot be verified: {file} cannot be deleted ({exc.strerror}); set "
@@ -100,11 +106,11 @@ def unpack(path: Path, label: str, key: str) -> Path:
     InputError
         The file is cut short or damaged; nothing of it stays in the cache.
     """
-    target = cache_file(key, ".fa")
     with one_at_a_time(key):
-        if target.exists():
-            return target
+        if (copy := kept(key, ".fa")) is not None:
+            return copy
         _check_bgzf_end(path, label)
+        target = place(key, ".fa")
         with cache_write(target, label) as temporary:
             try:
                 with gzip.open(path, "rb") as packed, temporary.open("wb") as plain:
