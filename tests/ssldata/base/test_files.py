@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import itertools
 import os
@@ -49,6 +50,24 @@ def test_a_file_replaces_the_old_one_whole_and_makes_its_folder(tmp_path: Path) 
         assert reader.read() == "old"
     assert path.read_text() == "new"
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"), [(None, "file"), ("temporary", "file"), ("other", "other")]
+)
+def test_a_failure_names_the_file_that_could_not_be_written(
+    tmp_path: Path, named: str | None, expected: str
+) -> None:
+    def fail() -> None:
+        with atomic_path(tmp_path / "file") as temporary:
+            temporary.touch()
+            name = temporary if named == "temporary" else tmp_path / "other"
+            raise OSError(errno.ENOSPC, "No space left on device", named and str(name))
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        fail()
+    assert caught.value.filename == str(tmp_path / expected)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_data_reach_the_disk_before_the_name(
