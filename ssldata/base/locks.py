@@ -55,10 +55,13 @@ def exclusive_lock(path: Path, *, waiting: str = "", required: bool = True) -> I
 
 
 def _open(path: Path) -> int:
-    """Open a file or folder to lock it; a file of another user need only be readable."""
+    """Open a file or folder to lock it; one that exists need only be readable."""
     if not path.is_dir():
-        with contextlib.suppress(PermissionError):
+        try:
             return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError:
+            if not path.exists():
+                raise
     return os.open(path, os.O_RDONLY)
 
 
