@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -83,6 +84,20 @@ def build(
         before_rename(rename, lambda: kill(os.getpid()))
     with open_pool(workers=workers) as pool:
         build_project(load_project(Path(world)), pool=DeadlyPool(pool, tasks or {}, marks))
+
+
+def command(arguments: Sequence[str], *, rename: int) -> int:
+    """Do a command of the command line; die before its so-manieth rename, counted from 1."""
+    from flows.cli import main
+
+    before_rename(rename, lambda: kill(os.getpid()))
+    return main(arguments)
+
+
+def build_without_cache(world: str, cache: str, *, rename: int) -> None:
+    """Build a project; its cache is deleted before the so-manieth rename."""
+    before_rename(rename, lambda: shutil.rmtree(cache, ignore_errors=True))
+    build_project(load_project(Path(world)))
 
 
 class DeadlyPool:
