@@ -283,6 +283,48 @@ def test_stores_at_length(store: Path) -> None:
     assert _check_store(store, 400) == 400
 
 
+# -- the cache -----------------------------------------------------------------------------------
+
+
+def _opened(folder: Path) -> Any:
+    """Return what is read of inputs through every kind of cached file."""
+    names = ("a.fa", "genomes/relative1.fa.gz")
+    return [_genome(name, folder) for name in names], _chain(folder)
+
+
+def _check_cache(folder: Path, cache: Path, count: int) -> None:
+    expected = _opened(folder)
+    files = sorted(file for file in cache.rglob("*") if file.is_file())
+    assert len(files) >= 4
+    rng = random.Random("cache")
+    for number in range(count):
+        file = rng.choice(files)
+        if not file.is_file():
+            _opened(folder)  # made again
+        whole = file.read_bytes()
+        name, mutate = rng.choice(sorted(DAMAGE.items()))
+        file.write_bytes(mutate(rng, whole) if number % 8 else b"{}")
+        where = f"{file.relative_to(cache)}: {name} {number}"
+        with time_limit():
+            assert _opened(folder) == expected, where
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a cache of its own."""
+    monkeypatch.setenv("CROSSLABEL_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_the_cache(folder: Path, cache: Path) -> None:
+    _check_cache(folder, cache, 30)
+
+
+@pytest.mark.slow
+def test_the_cache_at_length(folder: Path, cache: Path) -> None:
+    _check_cache(folder, cache, 300)
+
+
 # -- the command line ----------------------------------------------------------------------------
 
 COMMANDS = {
