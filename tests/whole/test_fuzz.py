@@ -325,6 +325,72 @@ def test_the_cache_at_length(folder: Path, cache: Path) -> None:
     _check_cache(folder, cache, 300)
 
 
+# -- runs ----------------------------------------------------------------------------------------
+
+
+def _scores(folder: Path) -> Any:
+    """Return what the model of a run gives, in the world it lies in."""
+    from sslmodels.models.model_builder import load_model
+
+    codes = np.random.default_rng(0).integers(0, 5, (4, 200)).astype(np.uint8)
+    return _hash(load_model(folder / "run").predict(codes, verbose=0))
+
+
+def _evaluation(folder: Path) -> Any:
+    from sslmodels.evaluation.evaluate import evaluate_run, read_scores
+
+    found = evaluate_run(folder / "run")
+    return found["aupr"], _hash(*read_scores(folder / "run", "alpha"))
+
+
+RUN_READERS = {
+    "model": Reader("run/model.keras", _scores, DAMAGE, {}),
+    "run record": Reader("run/run.json", _evaluation, {}, DAMAGE | ODD_TEXT),
+    "scores": Reader("run/evaluation/scores.csv.gz", _evaluation, DAMAGE, {}),
+    "metrics": Reader("run/evaluation/metrics.json", _evaluation, {}, DAMAGE | ODD_TEXT),
+}
+
+
+@pytest.fixture(scope="module")
+def evaluated(built_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with an evaluated run."""
+    from sslmodels.evaluation.evaluate import evaluate_run
+    from sslmodels.runs.regimes import train
+
+    project = load_project(built_world)
+    folder = tmp_path_factory.mktemp("evaluated")
+    short = project.training.model_copy(
+        update={"epochs": 1, "batch_size": 16, "runs": folder / "runs"}
+    )
+    run = train(
+        project.model_copy(update={"training": short}),
+        experiment="alpha", model="deepbind", regime="sl", seed=0,
+    )  # fmt: skip
+    evaluate_run(run)
+    (folder / "run").symlink_to(run)
+    return folder
+
+
+@pytest.fixture
+def run_folder(evaluated: Path, tmp_path: Path) -> Path:
+    """Return a copy of the run."""
+    shutil.copytree(evaluated / "run", tmp_path / "run")
+    return tmp_path
+
+
+@pytest.mark.filterwarnings("ignore")  # of NumPy and Keras, on what is in a damaged file
+@pytest.mark.parametrize("name", RUN_READERS)
+def test_runs(name: str, run_folder: Path) -> None:
+    assert _check(RUN_READERS[name], run_folder, 10) >= 8
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", RUN_READERS)
+def test_runs_at_length(name: str, run_folder: Path) -> None:
+    assert _check(RUN_READERS[name], run_folder, 60) >= 50
+
+
 # -- the command line ----------------------------------------------------------------------------
 
 COMMANDS = {
