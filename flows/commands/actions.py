@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -58,6 +59,7 @@ def build(
     cluster: Cluster,
     replace: bool,
     repair: bool,
+    verify_cache: bool,
 ) -> Shown:
     """Build the stores of a project.
 
@@ -69,7 +71,7 @@ def build(
         Names of experiments whose stores are built; None: all.
     cluster
         Where the work is done.
-    replace, repair
+    replace, repair, verify_cache
         See :func:`ssldata.building.build_store.build_project`.
     """
     require_inputs(project)
@@ -80,6 +82,7 @@ def build(
         experiments=experiments,
         replace=replace,
         repair=repair,
+        verify_cache=verify_cache,
         progress=console,
         **cluster.options(),
     )
@@ -298,6 +301,7 @@ def _flow(project: Project, console: Console, options: Options) -> dict[str, Any
     prefect_runtime.prepare(verbosity=console.verbosity)
     from flows.prefect_flows.project_flows import run_project
 
+    options = dataclasses.replace(options, verify_cache=False)  # it was, a moment ago
     with prefect_runtime.flow_settings(console):
         # Plain values, since Prefect records them as JSON.
         return run_project(str(project.file), **asdict(options))

@@ -18,6 +18,7 @@ from flows.commands.shared_options import (
     ProjectPath,
     Replace,
     SchedulerFile,
+    VerifyCache,
     Workers,
     command,
 )
@@ -206,6 +207,7 @@ def plan(
         ),
     ] = None,
     memory: Memory = None,
+    verify_cache: VerifyCache = False,
 ) -> None:
     """Show what `build` and `run` would do: rows, bytes, hours, missing inputs. Writes nothing.
 
@@ -218,20 +220,22 @@ def plan(
         from ssldata.building.dask_pool import check_memory
 
         check_memory(memory, workers=1, needed=0)  # a size at all, before anything is shown
-    value = _show_plan(console, _load(project), gflops=gflops)
+    value = _show_plan(console, _load(project), gflops=gflops, verify_cache=verify_cache)
     if memory is not None:
         check_memory(memory, workers=1, needed=value["memory_per_worker"])
         console.note(f"--memory {memory} is enough for a worker")
 
 
 def _show_plan(
-    console: Console, project: Project, *, gflops: float | None = None
+    console: Console, project: Project, *, gflops: float | None = None, verify_cache: bool = False
 ) -> dict[str, Any]:
     """Print the plan of a build and return it; refuse a project whose inputs are missing."""
     from flows.output import plan_view
     from flows.steps import run_checks
 
-    value, tables = plan_view.plan(project, everything=console.verbosity > 0, gflops=gflops)
+    value, tables = plan_view.plan(
+        project, everything=console.verbosity > 0, gflops=gflops, verify_cache=verify_cache
+    )
     console.result(value, *tables)
     run_checks.require_inputs(project)
     return value
@@ -256,6 +260,7 @@ def build(
             "--repair", help="Check every sequence that is stored, and rewrite damaged rows."
         ),
     ] = False,
+    verify_cache: VerifyCache = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="The same as `plan`.")] = False,
 ) -> None:
     """Build the stores of a project: lift the peaks, cut the windows, write the rows.
@@ -270,11 +275,17 @@ def build(
 
     loaded = _load(project)
     if dry_run:
-        _show_plan(console, loaded)
+        _show_plan(console, loaded, verify_cache=verify_cache)
         return
     cluster = run_checks.Cluster(workers, dask_scheduler, scheduler_file, memory)
     value, tables = actions.build(
-        loaded, console, experiments=experiment, cluster=cluster, replace=replace, repair=repair
+        loaded,
+        console,
+        experiments=experiment,
+        cluster=cluster,
+        replace=replace,
+        repair=repair,
+        verify_cache=verify_cache,
     )
     console.result(value, *tables)
 
@@ -384,6 +395,7 @@ def run(
         ),
     ] = None,
     publish_weights: PublishWeights = False,
+    verify_cache: VerifyCache = False,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Show what would be built and trained; write nothing."),
@@ -415,13 +427,16 @@ def run(
         train_threads=train_threads,
         replace=replace,
         report=report,
+        verify_cache=verify_cache,
     )
     if dry_run:
         from flows.output import plan_view, run_view
         from flows.steps import run_checks
 
         everything = console.verbosity > 0
-        value, tables = plan_view.plan(loaded, everything=everything)
+        value, tables = plan_view.plan(
+            loaded, everything=everything, verify_cache=verify_cache
+        )
         value["runs"], lines = run_view.runs(
             loaded, value["steps"], sweeps=report is not None, everything=everything
         )

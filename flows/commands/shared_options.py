@@ -50,6 +50,12 @@ Memory = Annotated[
 Replace = Annotated[
     bool, typer.Option("--replace", help="Overwrite what was built from other inputs or settings.")
 ]
+VerifyCache = Annotated[
+    bool,
+    typer.Option(
+        "--verify-cache", help="Read genomes and chains whole, whatever the cache holds of them."
+    ),
+]
 
 #: What every command takes beside its own options.
 _CONSOLE_OPTIONS = [

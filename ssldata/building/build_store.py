@@ -119,18 +119,6 @@ def _check_positives(inputs: StoreInputs, built: ReferenceRows) -> None:
                 )
 
 
-def _warn_of_unknown_contigs(inputs: StoreInputs) -> None:
-    for experiment, peaks in inputs.peaks.items():
-        if peaks.unknown:
-            _LOG.warning(
-                "%s: %d of %d peaks lie on contigs the genome does not have (%s); left out",
-                experiment,
-                sum(peaks.unknown.values()),
-                peaks.counts["lines"],
-                ", ".join(list(peaks.unknown)[:5]),
-            )
-
-
 def build_reference(
     inputs: StoreInputs,
     *,
@@ -180,7 +168,8 @@ def build_reference(
                 f"({_changed(before, inputs.parts)}); "
                 "pass --replace to rebuild it, or set another 'store.path'"
             )
-        _warn_of_unknown_contigs(inputs)
+        for note in inputs.notes():
+            _LOG.warning("%s", note)
         built = reference_rows(project, inputs.experiments, inputs.genome, inputs.peaks)
         _check_positives(inputs, built)
         # Only now: a store that is replaced stays until its successor is known to be sound.
@@ -288,6 +277,7 @@ def build_genome(
         )
         checksums["liftover"] = write_liftover(writer, name, lifted, identity)
         entry = _ledger_entry(built, checksums, inputs)
+        entry["counts"] |= target.left_out.counts()
         entry["liftover"] = status_counts(lifted.status[sources.label.any(axis=1)])
         entry["provenance"] |= {"distance": target.settings.distance}
         # Settings of genomes may have changed since the reference was built.
@@ -337,6 +327,7 @@ def build_project(
     memory: str | None = None,
     replace: bool = False,
     repair: bool = False,
+    verify_cache: bool = False,
     pool: Pool | None = None,
     progress: Progress | None = None,
     inputs: ProjectInputs | None = None,
@@ -356,6 +347,8 @@ def build_project(
         Rebuild what was built from other inputs.
     repair
         Validate what is there, every sequence of it, and write damaged groups again.
+    verify_cache
+        Read genomes and chains whole, whatever the cache holds of them.
     pool
         An already open pool, instead of the four above.
     progress
@@ -401,8 +394,9 @@ def build_project(
         progress.task("build", len(names) * (1 + len(project.genomes))) as advance,
     ):
         # Everything is opened and checked before anything is written.
-        inputs = inputs or open_project(project, names)
+        inputs = inputs or open_project(project, names, verify=verify_cache)
         how: dict[str, Any] = {"pool": running, "progress": progress, "replace": replace}
+        notes = {genome: target.left_out.note for genome, target in inputs.targets.items()}
         for name in names:
             store = inputs.stores[name]
             if repair:
@@ -413,6 +407,8 @@ def build_project(
             for genome, target in inputs.targets.items():
                 call = (build_genome, target, store.path)
                 done.append(step("build-genome", f"{name} / {genome}", *call, **how))
+                if done[-1]["status"] == "built" and (note := notes.pop(genome, "")):
+                    _LOG.warning("%s", note)
                 advance(1)
             account = step("finish-store", name, finish_store, project, name)
             results.append({**account, "steps": done})

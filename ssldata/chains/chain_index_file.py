@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ssldata.base.files import atomic_path
 
 #: Raised whenever the arrays or their meaning change; older files are then ignored.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _MAGIC = b"crosslabel-chain"
 _ALIGN = 64
 

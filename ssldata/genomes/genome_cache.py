@@ -1,43 +1,48 @@
 """Cached files of genomes: unpacked copies and indexes.
 
-Their names depend on path, size and modification time of the user's file: a changed file is new.
+Their names depend on the content of the user's file: a changed file is new.
 """
 
 from __future__ import annotations
 
 import contextlib
-import glob
 import gzip
-import hashlib
 import os
+import re
 import shutil
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from ssldata.base.cache_folder import cache_dir
+from ssldata.base.cache_folder import cache_dir, cache_path, file_key
 from ssldata.base.errors import CrosslabelError, InputError
 from ssldata.base.files import atomic_path
 from ssldata.base.locks import one_at_a_time
 
 #: Part of every cache name; raise it when the cached content changes.
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2
 
 #: An empty BGZF block: the end-of-file mark of a complete bgzip file (SAM specification, §4.1.2).
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 
 
 def cache_key(path: Path) -> str:
-    """Return the name of a file in the cache: from its own name, path, size and time."""
-    path = path.resolve()
-    stat = path.stat()
-    text = f"{_CACHE_VERSION}\0{path}\0{stat.st_size}\0{stat.st_mtime_ns}"
-    return f"{path.name[:60]}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    """Return the name of a file in the cache: from its own name and its content."""
+    name = re.sub(r"[^A-Za-z0-9.-]", "_", path.resolve().name)[:60]
+    return f"{name}-{_CACHE_VERSION}-{file_key(path)[:16]}"
 
 
 def cache_file(key: str, suffix: str) -> Path:
     """Return the path of one cached file of a genome."""
-    return cache_dir("genomes") / f"{key}{suffix}"
+    return cache_path("genomes", f"{key}{suffix}")
+
+
+def forget(path: Path) -> None:
+    """Delete what the cache holds of a file, so that the whole of it is read again."""
+    key = cache_key(path)
+    with one_at_a_time(key):
+        for file in cache_dir("genomes").glob(f"{key}.*"):
+            file.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -46,16 +51,19 @@ def cache_write(path: Path, label: str) -> Iterator[Path]:
 
     Use it under the lock of :func:`one_at_a_time`.
     """
-    for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.partial"):
-        leftover.unlink(missing_ok=True)  # of a killed process: we hold its lock
+    for leftover in path.parent.glob(f"{path.name}.*.partial"):
+        with contextlib.suppress(OSError):
+            leftover.unlink()  # of a killed process: we hold its lock
     try:
         with atomic_path(path) as temporary:
             yield temporary
+    except FileNotFoundError:
+        raise  # the cache was deleted: :func:`despite_deletion` tries again
     except OSError as exc:
         if isinstance(exc, CrosslabelError):
             raise
         raise CrosslabelError(
-            f"{label}: cannot put its unpacked copy or index into the cache folder "
+            f"{label}: cannot put its unpacked copy into the cache folder "
             f"{path.parent} ({exc.strerror or exc}); free space there or set CROSSLABEL_CACHE to "
             "another folder"
         ) from exc

@@ -25,6 +25,10 @@ from ssldata.base.errors import InputError, MissingInputError
 #: Columns of a narrowPeak line; the last is the summit's offset from start, or -1.
 NARROWPEAK_COLUMNS = 10
 
+#: Peaks that may reach past the ends of their contigs: this many, or this share of a larger file.
+#: Peak callers extend a few so far; many mean that the peaks are of another assembly.
+STRAY_PEAKS, STRAY_SHARE = 10, 0.01
+
 
 @dataclass(frozen=True)
 class Intervals:
@@ -62,7 +66,9 @@ class Peaks:
     score
         float32 (n,), BED column 5, 0 where it is missing.
     counts
-        What was read and what was left out: ``lines``, ``kept``, ``unknown_contig``, ``clipped``.
+        What was read and what was left out: ``lines``, ``kept``, ``unknown_contig``,
+        ``beyond_contig`` (they reach past an end of their contig in the file), ``clipped`` (those
+        cut to the contig, after extension).
     unknown
         Contigs of the file that the genome lacks, with their number of lines.
     """
@@ -113,19 +119,9 @@ def _span(fields: list[str], *, empty: bool) -> tuple[int, int]:
     start, end = _integer(fields[1], "start"), _integer(fields[2], "end")
     if end < start:
         raise ValueError(f"end {end} lies before start {start}")
-    if start < 0:
-        raise ValueError(f"start {start} is negative")
     if end == start and not empty:
         raise ValueError(f"empty interval at {start}; set 'width' to widen summits")
     return start, end
-
-
-def _check_end(end: int, contig: str, size: int) -> None:
-    if end > size:
-        raise ValueError(
-            f"end {end} lies beyond {contig}, which has {size} b "
-            "(are the peaks of another assembly?)"
-        )
 
 
 def _score(fields: list[str]) -> float:
@@ -150,6 +146,18 @@ def _summit(fields: list[str], start: int, end: int) -> int:
     return (start + end) // 2 if end - start > 1 else start
 
 
+def _check_beyond(path: Path, lines: int, beyond: list[str], outside: list[str]) -> None:
+    """Refuse peaks outside their contigs, and more than a stray few that reach past the ends."""
+    if not outside and len(beyond) <= max(STRAY_PEAKS, STRAY_SHARE * lines):
+        return
+    what = "lie outside their contigs" if outside else "reach past the ends of their contigs"
+    wrong = outside or beyond
+    raise InputError(
+        f"{path}: {len(wrong)} of {lines} peaks {what}, the first in {wrong[0]}; "
+        "are they of another assembly?"
+    )
+
+
 def read_peaks(
     path: Path,
     *,
@@ -171,8 +179,9 @@ def read_peaks(
     aliases
         Other names of contigs, alias → name.
     width
-        If given, each peak becomes `width` bases: [summit − width // 2, … + width), clipped to the
-        contig.
+        If given, each peak becomes `width` bases: [summit − width // 2, … + width).
+
+    A peak that reaches past an end of its contig is clipped, and counted.
 
     Returns
     -------
@@ -183,8 +192,9 @@ def read_peaks(
     MissingInputError
         The file does not exist.
     InputError
-        A line is malformed, ends before it starts, or extends beyond its contig; the file has no
-        peaks; or no peak lies on a contig of the genome.
+        A line is malformed or ends before it starts; a summit (without `width` the middle of a
+        peak) lies outside its contig, or more than a stray few peaks reach past the ends of
+        theirs; the file has no peaks; or no peak lies on a contig of the genome.
     """
     index = {name: i for i, name in enumerate(names)}
     for alias, name in (aliases or {}).items():
@@ -194,6 +204,8 @@ def read_peaks(
     contigs, starts, ends, scores = array("i"), array("q"), array("q"), array("f")
     unknown: Counter[str] = Counter()
     lines = clipped = 0
+    beyond: list[str] = []
+    outside: list[str] = []
     for number, line in enumerate(io.StringIO(read_text(path)), start=1):
         text = line.rstrip("\r\n")
         if not text.strip() or text.startswith(("#", "track", "browser")):
@@ -207,12 +219,16 @@ def read_peaks(
                 unknown[fields[0]] += 1
                 continue
             size = length_of[contig]
-            _check_end(end, names[contig], size)
             score = _score(fields)
+            summit = (start + end) // 2 if width is None else _summit(fields, start, end)
+            if start < 0 or end > size:
+                where = f"line {number}: {start}-{end} of {names[contig]}, which has {size} b"
+                (beyond if 0 <= summit < size else outside).append(where)
             if width is not None:
-                first = _summit(fields, start, end) - width // 2
-                start, end = max(0, first), min(size, first + width)
-                clipped += end - start < width
+                start = summit - width // 2
+                end = start + width
+            clipped += start < 0 or end > size
+            start, end = max(0, start), min(size, end)
         except ValueError as exc:
             raise InputError(f"{path}, line {number}: {exc}") from None
         contigs.append(contig)
@@ -221,6 +237,7 @@ def read_peaks(
         scores.append(score)
     if not lines:
         raise InputError(f"{path}: no peaks in the file")
+    _check_beyond(path, lines, beyond, outside)
     if not starts:
         example = next(iter(unknown))
         near = difflib.get_close_matches(example, names, n=3) or list(names[:3])
@@ -241,6 +258,7 @@ def read_peaks(
             "lines": lines,
             "kept": len(starts),
             "unknown_contig": sum(unknown.values()),
+            "beyond_contig": len(beyond),
             "clipped": clipped,
         },
         unknown=dict(sorted(unknown.items())),

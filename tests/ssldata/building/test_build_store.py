@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import shutil
 import signal
 import subprocess
@@ -14,11 +15,13 @@ import numpy as np
 import pytest
 import yaml
 
+from flows.cli import main
 from ssldata.base.errors import ClusterError, ConfigError, CrosslabelError, InputError, StoreError
 from ssldata.building.build_inputs import open_inputs, open_target
 from ssldata.building.build_plan import plan_project
 from ssldata.building.build_store import build_genome, build_project, build_reference
 from ssldata.building.dask_pool import CONNECT_SECONDS, WORKER_SECONDS
+from ssldata.checking.validate import validate_store
 from ssldata.liftover.lift_result import Status
 from ssldata.project.project_file import Project, load_project
 from ssldata.rows.splits import TEST, TRAIN, VALIDATION
@@ -361,12 +364,39 @@ def edit(path: Path, old: bytes, new: bytes, count: int = -1) -> None:
     path.write_bytes(data.replace(old, new, count))
 
 
-def test_fasta_without_a_contig_of_the_chain(world: Path) -> None:
+def test_fasta_without_the_contigs_of_the_chain(world: Path) -> None:
     project = load_project(world)
     genome = project.genomes[0]
-    first = read_maybe_gzip(genome.sequence).splitlines()[0]
-    edit(genome.sequence, first, b">somewhere_else", 1)
-    fails(project, InputError, str(genome.chain), "is not in", "another assembly")
+    edit(genome.sequence, b">", b">other")
+    fails(project, InputError, str(genome.chain), "are not in", "another assembly")
+
+
+def test_chains_of_contigs_that_a_genome_lacks_change_no_row(
+    world: Path, built_world: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    project = load_project(world)
+    genome = project.genomes[0]
+    chains = read_maybe_gzip(genome.chain)
+    target = next(line for line in chains.splitlines() if line.startswith(b"chain")).split()
+    head = b"chain 1 %s %s + 0 500 HG989_PATCH 600 + 0 500 999001" % (target[2], target[3])
+    unplaced = b"chain 1 chrUn_1 700 + 0 90 %s %s + 0 90 999002" % (target[7], target[8])
+    genome.chain.write_bytes(chains + b"\n%s\n500\n\n%s\n90\n" % (head, unplaced))
+    notes = plan_project(project).notes
+    assert len(notes) == 1
+    assert "chrUn_1, HG989_PATCH" in notes[0]
+    build_project(project)
+    assert caplog.messages.count(notes[0]) == 1
+    for experiment in project.experiments:
+        old, new = (
+            open_store(folder / "store" / f"{experiment.name}.zarr").ledger[
+                f"homologs/{genome.name}"
+            ]
+            for folder in (built_world, world)
+        )
+        assert new["content"] == old["content"]
+        assert old["counts"]["chains_left_out"] == 0
+        assert new["counts"]["chains_left_out"] == 2
+        assert new["counts"]["chain_bases_left_out"] == 590
 
 
 def test_chain_for_another_assembly(world: Path) -> None:
@@ -395,7 +425,7 @@ def test_truncated_gzip(world: Path) -> None:
     ("line", "words"),
     [
         ("{contig}\t900\t800\n", ["line 1", "end 800 lies before start 900"]),
-        ("{contig}\t900\t999999999\n", ["line 1", "lies beyond", "another assembly"]),
+        ("{contig}\t900\t999999999\n", ["line 1", "lie outside", "another assembly"]),
         ("chrNowhere\t1\t2\n", ["none of 1 peaks is on a contig of the genome"]),
         ("", ["no peaks in the file"]),
     ],
@@ -445,3 +475,73 @@ def test_an_unreachable_scheduler_is_said_within_ten_seconds(world: Path) -> Non
     with pytest.raises(ClusterError, match=r"tcp://127\.0\.0\.1:9: no Dask scheduler"):
         build_project(load_project(world), scheduler="tcp://127.0.0.1:9")
     assert CONNECT_SECONDS + WORKER_SECONDS <= 10
+
+
+# -- content decides what is up to date ----------------------------------------------------------
+
+
+def complement(path: Path) -> None:
+    """Change every base of a FASTA, or the first gaps of a chain; neither its size nor its time."""
+    stat = path.stat()
+    data = read_maybe_gzip(path)
+    if data.startswith(b">"):
+        table = bytes.maketrans(b"ACGT", b"TGCA")
+        lines = [x if x.startswith(b">") else x.translate(table) for x in data.split(b"\n")]
+        data = b"\n".join(lines)
+    else:  # the first chain gives its place to another one of the same file
+        first, *others = data.strip().split(b"\n\n")
+        data = b"\n\n".join([*others, first]) + b"\n\n"
+    packed = path.read_bytes()[:2] == b"\x1f\x8b"
+    path.write_bytes(gzip.compress(data, mtime=0) if packed else data)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+@pytest.mark.parametrize("which", ["reference", "sequence", "chain"])
+def test_changed_content_is_stale_whatever_the_time_of_the_file(world: Path, which: str) -> None:
+    project = load_project(world)
+    build_project(project)
+    genome = project.genomes[0]
+    reference = project.reference.sequence
+    complement({"reference": reference, "sequence": genome.sequence, "chain": genome.chain}[which])
+    stale = {step.group for step in plan_project(project).steps if step.status == "stale"}
+    others = {f"homologs/{other.name}" for other in project.genomes[1:]}
+    if which == "reference":
+        assert stale == {"reference", f"homologs/{genome.name}"} | others
+    else:
+        assert stale == {f"homologs/{genome.name}"}
+    with pytest.raises(StoreError, match="other inputs or settings"):
+        build_project(project)
+    build_project(project, replace=True)
+    assert validate_store(open_store(first_store(project)), deep=True, project=project).valid
+
+
+def test_verify_cache_finds_what_no_key_can_see(
+    world: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def blind(path: Path) -> str:  # the same file name, the same key
+        return hashlib.sha256(str(path).encode()).hexdigest()
+
+    monkeypatch.setattr("ssldata.genomes.genome_cache.file_key", blind)
+    monkeypatch.setattr("ssldata.base.cache_folder.file_key", blind)
+    project = load_project(world)
+    build_project(project)
+    genome = project.genomes[0]
+
+    def says(*command: str) -> str:
+        main([command[0], str(world), *command[1:]])
+        said = capsys.readouterr()
+        return said.out + said.err
+
+    for path in (genome.sequence, genome.chain):
+        content = path.read_bytes()
+        complement(path)
+        assert "stale" not in says("plan")
+        assert "stale" in says("plan", "--verify-cache")
+        path.write_bytes(content)
+        assert "other inputs or settings" in says("build")
+        assert "other inputs or settings" not in says("build", "--verify-cache")
+        complement(path)
+        assert "stale" not in says("build", "--dry-run")
+        assert "stale" in says("run", "--dry-run", "--verify-cache")
+        path.write_bytes(content)
+        assert main(["plan", str(world), "--verify-cache"]) == 0

@@ -236,3 +236,73 @@ def test_many_processes_open_one_new_file(data):
         genomes = pool.map(open_genome, [path] * 6, chunksize=1)
     expected = {name: s.upper() for name, s in CONTIGS.items()}
     assert all(contents(genome) == expected for genome in genomes)
+
+
+def other_bases(data: bytes) -> bytes:
+    """Return a FASTA, plain or gzip, with every base changed; in the plain one nothing else."""
+    packed = data[:2] == b"\x1f\x8b"
+    text = gzip.decompress(data) if packed else data
+    lines = [
+        line if line.startswith(b">") else line.translate(bytes.maketrans(b"ACGT", b"TGAC"))
+        for line in text.split(b"\n")
+    ]
+    return gzip.compress(b"\n".join(lines), mtime=0) if packed else b"\n".join(lines)
+
+
+@pytest.mark.parametrize("suffix", ["fa", "ragged.fa", "fa.gz", "ragged.fa.gz", "2bit"])
+def test_nothing_cached_outlives_the_content_of_its_file(data, suffix):
+    path = data / f"genome.{suffix}"
+    contigs = {"a": "ACGT" * 5000, "b": "CCGA" * 100}
+    text = "".join(f">{name}\n{bases}\n" for name, bases in contigs.items())
+    if "ragged" in suffix:
+        text = text.replace("ACGTACGT", "ACGT\nACGT", 2)
+    whole = gzip.compress(text.encode(), mtime=0) if suffix.endswith("gz") else text.encode()
+    if suffix == "2bit":
+        whole = twobit(contigs)
+    path.write_bytes(whole)
+    stat = path.stat()
+    old = open_genome(path)
+    expected, digest = contents(old), old.digest
+    if suffix == "2bit":
+        path.write_bytes(whole[:-4000] + bytes(4000))
+    else:
+        path.write_bytes(other_bases(whole))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert path.stat().st_size == stat.st_size
+    new = open_genome(path)
+    assert contents(new) != expected
+    assert new.digest != digest
+    path.write_bytes(whole)
+    assert contents(open_genome(path)) == expected
+    assert open_genome(path).digest == digest
+
+
+@pytest.mark.parametrize("suffix", ["fa", "ragged.fa", "fa.gz"])
+def test_verify_trusts_nothing_that_is_cached(data, suffix, monkeypatch):
+    monkeypatch.setattr("ssldata.genomes.genome_cache.file_key", lambda _: "0" * 64)
+    monkeypatch.setattr("ssldata.base.cache_folder.file_key", lambda _: "0" * 64)
+    path = data / f"genome.{suffix}"
+    text = ">a\nACGT\nAC\nG\n" if "ragged" in suffix else ">a\nACGTACG\n"
+
+    def write(letters: str) -> None:
+        raw = letters.encode()
+        path.write_bytes(gzip.compress(raw) if suffix.endswith("gz") else raw)
+
+    write(text)
+    digest = open_genome(path).digest
+    write(text.replace("C", "T"))
+    assert open_genome(path).digest == digest  # no key tells them apart
+    new = open_genome(path, verify=True)
+    assert contents(new) == {"a": "ATGTATG"}
+    assert new.digest != digest
+    assert open_genome(path).digest == new.digest
+
+
+@pytest.mark.parametrize("damage", ["", "a\t1\n", "a\tx\t0\t1\t2\n", "\0"])
+def test_a_damaged_index_is_made_again(data, cache, damage):
+    path = data / "genome.fa"
+    path.write_text(FASTA)
+    expected = contents(open_genome(path))
+    (fai,) = (cache / "genomes").glob("*.fai")
+    fai.write_text(damage)
+    assert contents(open_genome(path)) == expected

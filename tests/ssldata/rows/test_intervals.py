@@ -94,8 +94,14 @@ def test_all_contigs_unknown_is_an_error_with_both_spellings(tmp_path: Path) -> 
     ("line", "message"),
     [
         ("chrI\t9\t5", "line 1: end 5 lies before start 9"),
-        ("chrI\t-1\t5", "line 1: start -1 is negative"),
-        ("chrI\t5\t1001", "end 1001 lies beyond chrI, which has 1000 b"),
+        (
+            "chrI\t-9\t5",
+            "1 of 1 peaks lie outside their contigs, the first in line 1: -9-5",
+        ),
+        (
+            "chrI\t900\t9999",
+            "line 1: 900-9999 of chrI, which has 1000 b; are they of another",
+        ),
         ("chrI\t5\t5", "empty interval at 5"),
         ("chrI\t5", "2 columns"),
         ("chrI\tfive\t9", "start is 'five'"),
@@ -107,6 +113,49 @@ def test_bad_lines(tmp_path: Path, line: str, message: str) -> None:
         read(put(tmp_path, line + "\n"))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+NARROW = "chrI\t{}\t{}\tp\t0\t.\t1\t1\t1\t{}"
+
+
+@pytest.mark.parametrize(
+    ("line", "width", "expected"),
+    [
+        ("chrI\t-3\t90", None, (0, 90)),  # as MACS writes
+        ("chrI\t900\t1004", None, (900, 1000)),
+        ("chrI\t-3\t90", 20, (33, 53)),  # the middle decides, 43
+        (NARROW.format(-3, 90, 13), 40, (0, 30)),  # the summit decides, 10
+        (NARROW.format(900, 1039, 50), 200, (850, 1000)),
+        (NARROW.format(900, 1039, 50), 20, (940, 960)),
+    ],
+)
+def test_a_stray_peak_past_an_end_is_clipped_and_counted(
+    tmp_path: Path, line: str, width: int | None, expected: tuple[int, int]
+) -> None:
+    peaks = read(put(tmp_path, f"{line}\nchrII\t100\t200\n"), width=width)
+    assert (peaks.intervals.start[0], peaks.intervals.end[0]) == expected
+    assert peaks.counts["beyond_contig"] == 1
+    assert peaks.counts["clipped"] == (expected[1] - expected[0] < (width or 1000))
+
+
+@pytest.mark.parametrize(
+    ("strays", "others", "refused"), [(10, 0, False), (11, 50, True), (11, 2000, False)]
+)
+def test_more_than_a_stray_few_past_the_ends_are_refused(
+    tmp_path: Path, strays: int, others: int, refused: bool
+) -> None:
+    path = put(tmp_path, "chrII\t400\t505\n" * strays + "chrI\t10\t90\n" * others)
+    if not refused:
+        assert read(path).counts["beyond_contig"] == strays
+        return
+    with pytest.raises(InputError, match=r"11 of 61 peaks reach past the ends .* line 1: 400-505 "):
+        read(path)
+
+
+def test_one_summit_outside_its_contig_is_refused(tmp_path: Path) -> None:
+    lines = [NARROW.format(900, 1039, 120), *["chrI\t10\t90" + "\t1" * 7] * 5000]
+    with pytest.raises(InputError, match="1 of 5001 peaks lie outside"):
+        read(put(tmp_path, "\n".join(lines)), width=200)
 
 
 def test_summit_outside_its_peak(tmp_path: Path) -> None:
