@@ -119,7 +119,7 @@ def _check_positives(inputs: StoreInputs, built: ReferenceRows) -> None:
                 )
 
 
-def _warn_of_unknown_contigs(inputs: StoreInputs) -> None:
+def _warn_of_peaks(inputs: StoreInputs) -> None:
     for experiment, peaks in inputs.peaks.items():
         if peaks.unknown:
             _LOG.warning(
@@ -128,6 +128,14 @@ def _warn_of_unknown_contigs(inputs: StoreInputs) -> None:
                 sum(peaks.unknown.values()),
                 peaks.counts["lines"],
                 ", ".join(list(peaks.unknown)[:5]),
+            )
+        if peaks.middles:
+            _LOG.warning(
+                "%s: %d of %d peaks have no summit (column 10 of narrowPeak); 'width' is set "
+                "around their middle",
+                experiment,
+                peaks.middles,
+                peaks.counts["kept"],
             )
 
 
@@ -180,7 +188,7 @@ def build_reference(
                 f"({_changed(before, inputs.parts)}); "
                 "pass --replace to rebuild it, or set another 'store.path'"
             )
-        _warn_of_unknown_contigs(inputs)
+        _warn_of_peaks(inputs)
         built = reference_rows(project, inputs.experiments, inputs.genome, inputs.peaks)
         _check_positives(inputs, built)
         # Only now: a store that is replaced stays until its successor is known to be sound.
