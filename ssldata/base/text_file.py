@@ -39,7 +39,7 @@ _UNREADABLE = {
     b"\xff\xfe": "is UTF-16 text; save it as UTF-8",
     b"\xfe\xff": "is UTF-16 text; save it as UTF-8",
 }
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 #: Lines of BED files that are not rows. A contig may be called track1.
 _NO_ROW = re.compile(r"#|(track|browser)([ \t]|$)")
@@ -168,7 +168,7 @@ def _gunzip(data: bytes, source: _Counted, where: str) -> Iterator[bytes]:
             data += source.read(_PACKED_PIECE)
         if not data.startswith(_GZIP):
             raise _DamagedError("something that is not gzip follows the packed data")
-        is_bgzf, is_empty = bool(data[3] & 4) and data[12:14] == b"BC", True
+        is_bgzf, is_empty = data[12:14] == b"BC" and data[3] & 4 > 0, True
         member = zlib.decompressobj(zlib.MAX_WBITS | 16)
         while not member.eof:
             piece = member.decompress(data, _PIECE)
@@ -255,7 +255,7 @@ def plain_bytes(data: bytes, *, where: str) -> bytes:
             f"{where}, line {_line_at(data, at)}: not a text file (a NUL byte); UTF-16 must be "
             "saved as UTF-8"
         )
-    return data[3:] if data.startswith(_BYTE_ORDER_MARK) else data
+    return data[3:] if data.startswith(BYTE_ORDER_MARK) else data
 
 
 def _line_at(data: bytes, at: int) -> int:
