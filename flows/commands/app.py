@@ -434,9 +434,7 @@ def run(
         from flows.steps import run_checks
 
         everything = console.verbosity > 0
-        value, tables = plan_view.plan(
-            loaded, everything=everything, verify_cache=verify_cache
-        )
+        value, tables = plan_view.plan(loaded, everything=everything, verify_cache=verify_cache)
         value["runs"], lines = run_view.runs(
             loaded, value["steps"], sweeps=report is not None, everything=everything
         )

@@ -166,9 +166,7 @@ def _sampled(size: int) -> Iterator[int]:
     yield size - _BLOCK_BYTES
 
 
-def remembered(
-    what: str, path: Path, compute: Callable[[], str], *, verify: bool = False
-) -> str:
+def remembered(what: str, path: Path, compute: Callable[[], str], *, verify: bool = False) -> str:
     """Return a digest of the content of a file, computed unless it is remembered.
 
     Parameters

@@ -90,7 +90,7 @@ class StoreInputs:
         return path_of_store(self.project, self.name)
 
     def notes(self) -> list[str]:
-        """Return a line for every kind of peaks that are left out or clipped."""
+        """Return a line for every kind of peaks that are left out, clipped or without a summit."""
         lines = []
         for experiment, peaks in self.peaks.items():
             of = f"of {peaks.counts['lines']} peaks"
@@ -103,6 +103,11 @@ class StoreInputs:
             if beyond := peaks.counts["beyond_contig"]:
                 lines.append(
                     f"{experiment}: {beyond} {of} reach past an end of their contig; clipped"
+                )
+            if peaks.middles:
+                lines.append(
+                    f"{experiment}: {peaks.middles} {of} have no summit (column 10 of narrowPeak); "
+                    "'width' is set around their middle"
                 )
         return lines
 

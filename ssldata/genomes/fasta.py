@@ -22,6 +22,7 @@ from ssldata.base.array_types import BoolArray, ByteArray, Int64Array
 from ssldata.base.errors import InputError
 from ssldata.base.files import write_text_atomic
 from ssldata.base.locks import one_at_a_time
+from ssldata.base.text_file import BYTE_ORDER_MARK
 from ssldata.genomes.gather_kernels import (
     CLASS_OF_BYTE,
     OTHER,
@@ -126,7 +127,7 @@ def _indexed(path: Path, label: str, key: str) -> tuple[Path, dict[str, _Lines]]
     regular = cache_file(key, ".lines.fa")
     with one_at_a_time(key):
         if not regular.exists():
-            if not path.name.lower().endswith(_MISLEADING_SUFFIXES):
+            if not (path.name.lower().endswith(_MISLEADING_SUFFIXES) or _mark_bytes(path)):
                 try:
                     return path, _index(path, cache_file(key, ".fai"), label)
                 except _RaggedError:
@@ -136,6 +137,12 @@ def _indexed(path: Path, label: str, key: str) -> tuple[Path, dict[str, _Lines]]
             return regular, _index(regular, cache_file(key, ".lines.fai"), label)
         except _RaggedError as exc:
             raise _not_fasta(label, str(exc) or "its lines make no sense") from exc
+
+
+def _mark_bytes(path: Path) -> int:
+    """Return the size of the byte order mark with which a file begins."""
+    with path.open("rb") as handle:
+        return len(BYTE_ORDER_MARK) if handle.read(len(BYTE_ORDER_MARK)) == BYTE_ORDER_MARK else 0
 
 
 def _index(path: Path, fai: Path, label: str) -> dict[str, _Lines]:
@@ -267,6 +274,7 @@ def _rewrite(path: Path, target: Path, label: str) -> None:
         cache_write(target, label) as temporary,
         temporary.open("w", encoding="latin-1", newline="\n") as regular,
     ):
+        ragged.seek(_mark_bytes(path))
         waiting, header, bases = "", "", 0
         line_start, in_header = True, False
         # Pieces, not lines: a whole chromosome may be one line.

@@ -18,8 +18,8 @@ from typing import Any, Protocol
 
 from ssldata.base.errors import ConfigError, CrosslabelError
 from ssldata.base.files import atomic_path
+from ssldata.base.text_file import read_bytes
 from ssldata.chains.chain_index import load_chain
-from ssldata.chains.chain_text import read_bytes
 from ssldata.ucsc_tool.bed3_to_bed10 import lift_small
 from ssldata.ucsc_tool.bed12 import lift_blocked
 from ssldata.ucsc_tool.bed_rows import BedOptions, BedReader, Text

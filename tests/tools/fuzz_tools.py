@@ -21,7 +21,7 @@ from typing import Any
 
 from ssldata.base.errors import CrosslabelError
 
-#: What a person can be kept waiting, on a busy machine.
+#: What a person can be kept waiting; of CPU time, since a busy machine is no fault.
 SECONDS = 10
 
 Mutation = Callable[[random.Random, bytes], bytes]
@@ -46,18 +46,18 @@ class HangError(AssertionError):
 
 @contextlib.contextmanager
 def time_limit(seconds: float = SECONDS) -> Iterator[None]:
-    """Raise :class:`HangError` in the main thread when the block takes longer."""
+    """Raise :class:`HangError` in the main thread when the block takes more CPU time."""
 
     def late(*_: object) -> None:
         raise HangError(f"still at work after {seconds} s")
 
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    before = signal.signal(signal.SIGPROF, late)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def outcome(read: Callable[[], Any]) -> Any:
