@@ -102,8 +102,11 @@ def check_metadata(store: Store) -> Iterator[tuple[str, Found]]:
     for name in sorted(set(on_disk) & set(consolidated)):
         try:
             found = parse_json(on_disk[name].read_bytes(), f"{name}/zarr.json")
-        except (StoreError, OSError) as exc:
+        except StoreError as exc:
             yield problem(name, str(exc))
+            continue
+        except OSError as exc:
+            yield problem(name, f"{name}/zarr.json: {exc.strerror}")
             continue
         listed = dict(consolidated[name])
         for value in (found, listed):

@@ -97,7 +97,7 @@ class RowGroup:
         return _array_of(self._group, name, self._where)
 
     def _read(self, array: zarr.Array[Any], rows: slice = slice(None)) -> NDArray[Any]:
-        values = _values_of(array, f"{self._where}/{array.basename}", rows)
+        values = _values_of(array, rows)
         self.check_unchanged()
         return values
 
@@ -365,7 +365,7 @@ def _member(parent: zarr.Group, name: str, where: str) -> Any:
         raise StoreError(f"{where}/{name}: {found}; {REPAIR}") from exc
 
 
-def _values_of(array: zarr.Array[Any], where: str, rows: slice = slice(None)) -> NDArray[Any]:
+def _values_of(array: zarr.Array[Any], rows: slice = slice(None)) -> NDArray[Any]:
     """Return rows of an array.
 
     Raises
@@ -378,6 +378,7 @@ def _values_of(array: zarr.Array[Any], where: str, rows: slice = slice(None)) ->
     except (CrosslabelError, PermissionError):
         raise
     except Exception as exc:  # each codec has errors of its own
+        where = str(array.store_path)
         raise StoreError(f"{where}: a chunk is damaged ({_line(exc)}); {REPAIR}") from exc
 
 
@@ -388,7 +389,7 @@ def _line(exc: Exception) -> str:
 
 def _arrays_of(parent: zarr.Group, name: str, where: str) -> dict[str, NDArray[Any]]:
     members = _members(_group_of(parent, name, where), where=f"{where}/{name}")
-    return {key: _values_of(array, f"{where}/{name}/{key}") for key, array in members.items()}
+    return {key: _values_of(array) for key, array in members.items()}
 
 
 def _members(group: zarr.Group, *, where: str, depth: int | None = 0) -> dict[str, zarr.Array[Any]]:
@@ -503,7 +504,7 @@ def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
         It is damaged.
     """
     members = _members(_plain_group(path), where=str(path), depth=None)
-    return {name: _values_of(array, f"{path}/{name}") for name, array in members.items()}
+    return {name: _values_of(array) for name, array in members.items()}
 
 
 def load_attributes(path: Path) -> dict[str, Any]:
