@@ -28,7 +28,7 @@ from ssldata.rows.intervals import Peaks, read_peaks
 from ssldata.rows.row_table import Sources
 from ssldata.rows.sequence_identity import identical_share
 from ssldata.rows.splits import check_contigs
-from ssldata.store.store import FORMAT_VERSION
+from ssldata.store.root_metadata import ROWS_VERSION
 
 
 def store_names(project: Project) -> list[str]:
@@ -119,7 +119,7 @@ class StoreInputs:
         if project.negatives.source != "reference":
             negatives["ratio"] = project.negatives.ratio  # how many negative sources there are
         return {
-            "format": FORMAT_VERSION,
+            "format": ROWS_VERSION,
             "reference sequence": self.genome.digest,
             "contig order": digest_of(list(self.genome.names)),
             "windows": project.windows.model_dump(mode="json", exclude={"exclude_target"}),
@@ -196,7 +196,7 @@ class TargetInputs:
     def parts(self) -> dict[str, Any]:
         """Everything that decides the bytes of this genome's rows but the reference rows."""
         return {
-            "format": FORMAT_VERSION,
+            "format": ROWS_VERSION,
             "sequence": self.genome.digest,
             "contig order": digest_of(list(self.genome.names)),
             "chain": self.index.digest,
