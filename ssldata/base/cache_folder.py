@@ -35,7 +35,9 @@ CACHE_VARIABLE = "CROSSLABEL_CACHE"
 PRIVATE_VARIABLE = "CROSSLABEL_PRIVATE_CACHE"
 
 #: Why a cache cannot be written to, where another folder will do.
-_UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS}
+_UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT}
+#: What making a folder says while another process deletes the cache.
+_BEING_DELETED = {errno.ENOENT, errno.EEXIST}
 #: How often work is repeated that finds its part of the cache deleted.
 _ATTEMPTS = 5
 
@@ -58,22 +60,23 @@ def cache_dir(*parts: str) -> Path:
     if root is None:
         return _private(parts, "no home folder")
     folder = root.joinpath(*parts)
-    for attempt in range(_ATTEMPTS):
+    problem = OSError()
+    for _ in range(_ATTEMPTS):
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            if os.access(folder, os.W_OK | os.X_OK):
+                return folder
+            problem = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except OSError as exc:
-            if exc.errno in _UNWRITABLE:
-                return _private(parts, f"{root}: {exc.strerror}")
-            if exc.errno in {errno.ENOENT, errno.EEXIST} and attempt + 1 < _ATTEMPTS:
-                continue  # it is being deleted
-            raise ConfigError(
-                f"{folder}: cannot make the cache folder ({exc.strerror}); "
-                f"set {CACHE_VARIABLE} to a folder that can be written to"
-            ) from exc
-        break
-    if not os.access(folder, os.W_OK | os.X_OK):
-        return _private(parts, f"{folder}: {os.strerror(errno.EACCES)}")
-    return folder
+            problem = exc
+        if problem.errno not in _BEING_DELETED:
+            break
+    if problem.errno in _UNWRITABLE:
+        return _private(parts, f"{folder}: {problem.strerror}")
+    raise ConfigError(
+        f"{folder}: cannot make the cache folder ({problem.strerror}); "
+        f"set {CACHE_VARIABLE} to a folder that can be written to"
+    ) from problem
 
 
 def cache_path(*parts: str) -> Path:

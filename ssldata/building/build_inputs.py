@@ -25,9 +25,11 @@ from ssldata.liftover.lift import lift
 from ssldata.liftover.lift_result import LiftOptions, LiftResult
 from ssldata.project.project_file import JOINT, GenomeEntry, Project
 from ssldata.rows.intervals import Peaks, read_peaks
+from ssldata.rows.reference_rows import ReferenceRows, reference_rows
 from ssldata.rows.row_table import Sources
 from ssldata.rows.sequence_identity import identical_share
 from ssldata.rows.splits import check_contigs
+from ssldata.rows.trainable import check_splits
 from ssldata.store.root_metadata import ROWS_VERSION
 
 
@@ -88,6 +90,18 @@ class StoreInputs:
     def path(self) -> Path:
         """Where the store is."""
         return path_of_store(self.project, self.name)
+
+    def reference_rows(self) -> ReferenceRows:
+        """Return the rows of the labelled genome.
+
+        Raises
+        ------
+        InputError
+            A split of an experiment has no positives or no negatives.
+        """
+        built = reference_rows(self.project, self.experiments, self.genome, self.peaks)
+        check_splits(self.project, self.experiments, self.peaks, built)
+        return built
 
     def notes(self) -> list[str]:
         """Return a line for every kind of peaks that are left out, clipped or without a summit."""

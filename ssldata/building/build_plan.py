@@ -21,7 +21,7 @@ from ssldata.building.build_inputs import (
 from ssldata.building.rough_plan import assumptions, expected_rows
 from ssldata.liftover.lift_result import Status
 from ssldata.project.project_file import Project
-from ssldata.rows.reference_rows import ReferenceRows, reference_rows
+from ssldata.rows.reference_rows import ReferenceRows
 from ssldata.rows.splits import TRAIN
 from ssldata.store.store import COMPLETE, HOMOLOGUES, REFERENCE, YANKED, read_root_attributes
 from ssldata.store.store_writer import CHUNKS_PER_SHARD, chunk_rows
@@ -176,7 +176,7 @@ def plan_project(project: Project, *, verify_cache: bool = False) -> Plan:
     Raises
     ------
     CrosslabelError
-        An existing input is wrong. Missing inputs are listed, not raised.
+        An existing input is wrong, or a split cannot train. Missing inputs are listed, not raised.
     """
     missing = missing_inputs(project)
     steps: list[Step] = []
@@ -198,7 +198,7 @@ def plan_project(project: Project, *, verify_cache: bool = False) -> Plan:
         if reference is not None and not peaks & gone:
             inputs = open_inputs(project, name, genome=reference)
             notes += inputs.notes()
-            built = reference_rows(project, inputs.experiments, reference, inputs.peaks)
+            built = inputs.reference_rows()
             digest = inputs.digest
         guess = estimated.get(name)
         rows = positives = test = None

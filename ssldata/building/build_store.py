@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ssldata.base.differences import differences
-from ssldata.base.errors import InputError, StoreError
+from ssldata.base.errors import StoreError
 from ssldata.base.files import digest_of
 from ssldata.base.progress import NoProgress, Progress
 from ssldata.base.versions import library_versions
@@ -31,6 +31,7 @@ from ssldata.building.build_inputs import (
 )
 from ssldata.building.build_plan import memory_per_worker, require_inputs
 from ssldata.building.dask_pool import Pool, SerialPool, open_pool
+from ssldata.building.up_to_date import has_reference
 from ssldata.building.write_group import (
     status_counts,
     stored_sources,
@@ -41,8 +42,7 @@ from ssldata.building.write_group import (
 from ssldata.checking.repair import take_out_damaged
 from ssldata.project.project_file import Project
 from ssldata.rows.homologue_rows import HomologueRows, homologue_rows
-from ssldata.rows.reference_rows import ReferenceRows, reference_rows
-from ssldata.rows.splits import SPLIT_NAMES, TEST, VALIDATION
+from ssldata.rows.reference_rows import ReferenceRows
 from ssldata.sharing.card import write_card
 from ssldata.store.store import (
     COMPLETE,
@@ -101,30 +101,13 @@ def _changed(entry: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
     return ", ".join(differences(entry.get("inputs"), inputs))
 
 
-def _check_positives(inputs: StoreInputs, built: ReferenceRows) -> None:
-    """Refuse a store with no positive row in a split: nothing could be trained or evaluated."""
-    project = inputs.project
-    where = {
-        VALIDATION: f" ({', '.join(project.split.validation) or 'a fraction of the loci'})",
-        TEST: f" ({', '.join(project.split.test)})",
-    }
-    for column, experiment in enumerate(inputs.experiments):
-        positive = built.rows.label[:, column] > 0
-        for split, name in enumerate(SPLIT_NAMES):
-            if not (positive & (built.rows.split == split)).any():
-                raise InputError(
-                    f"{project.file or 'project'}: experiment {experiment!r} has no positive "
-                    f"{project.windows.size} b bin in the {name} split{where.get(split, '')}; it "
-                    f"has {int(positive.sum())} in all; change 'split' or the peaks"
-                )
-
-
 def build_reference(
     inputs: StoreInputs,
     *,
     pool: Pool | None = None,
     progress: Progress | None = None,
     replace: bool = False,
+    built: ReferenceRows | None = None,
 ) -> dict[str, Any]:
     """Build the reference rows and the sources of one store.
 
@@ -138,6 +121,8 @@ def build_reference(
         Progress reporter.
     replace
         Rebuild a store whose inputs or settings changed, with all its genomes.
+    built
+        The rows of these inputs, if they are known.
 
     Returns
     -------
@@ -147,8 +132,8 @@ def build_reference(
     Raises
     ------
     CrosslabelError
-        The folder holds something else; a split has no positive row; or the store was built from
-        other inputs and `replace` is not set.
+        The folder holds something else; a split cannot train; or the store was built from other
+        inputs and `replace` is not set.
     """
     project, path = inputs.project, inputs.path
     with writer_lock(path):
@@ -170,8 +155,7 @@ def build_reference(
             )
         for note in inputs.notes():
             _LOG.warning("%s", note)
-        built = reference_rows(project, inputs.experiments, inputs.genome, inputs.peaks)
-        _check_positives(inputs, built)
+        built = built or inputs.reference_rows()
         # Only now: a store that is replaced stays until its successor is known to be sound.
         repaired = taken_out and same
         if repaired:  # the genomes are sound, see ssldata.checking.repair
@@ -317,6 +301,19 @@ def finish_store(project: Project, store_name: str) -> dict[str, Any]:
     }
 
 
+def _checked_rows(stores: Sequence[StoreInputs]) -> dict[str, ReferenceRows]:
+    """Refuse splits that cannot train before any store is written; return the first rows.
+
+    Only those: the rows of many stores are too much for memory, and fast to make again.
+    """
+    first: dict[str, ReferenceRows] = {}
+    for store in stores:
+        if not has_reference(store):
+            rows = store.reference_rows()
+            first = first or {store.name: rows}
+    return first
+
+
 def build_project(
     project: Project,
     *,
@@ -395,6 +392,7 @@ def build_project(
     ):
         # Everything is opened and checked before anything is written.
         inputs = inputs or open_project(project, names, verify=verify_cache)
+        rows = _checked_rows([inputs.stores[name] for name in names])
         how: dict[str, Any] = {"pool": running, "progress": progress, "replace": replace}
         notes = {genome: target.left_out.note for genome, target in inputs.targets.items()}
         for name in names:
@@ -402,7 +400,8 @@ def build_project(
             if repair:
                 take_out_damaged(store.path, store.digest, progress=progress)
             label = f"{name} / {project.reference.name}"
-            done = [step("build-reference", label, build_reference, store, **how)]
+            known = {"built": rows.pop(name, None)}
+            done = [step("build-reference", label, build_reference, store, **known, **how)]
             advance(1)
             for genome, target in inputs.targets.items():
                 call = (build_genome, target, store.path)

@@ -9,6 +9,8 @@ is rewritten into the cache with regular ones. Nothing is written beside the use
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -184,7 +186,8 @@ def _index_of_any(path: Path, label: str) -> str:
                 pass
             text = fai.read_text(encoding="utf-8")
         _check(path, _parse(text), label)
-        return text
+    except pyfaidx.FastaNotFoundError as exc:  # an unpacked copy that was deleted a moment ago
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from exc
     except pyfaidx.FastaIndexingError as exc:
         # "No valid sequence" may be a very old file whose lines end in a lone carriage return.
         if "not consistent" in str(exc) or "valid sequence" in str(exc):
@@ -203,6 +206,7 @@ def _index_of_any(path: Path, label: str) -> str:
         raise InputError(
             f"{label}: contig {name!r} occurs twice; names must be unique, rename or remove one"
         ) from exc
+    return text
 
 
 def plain_index(path: Path) -> str | None:

@@ -435,6 +435,8 @@ def _first_bytes(path: Path, label: str) -> bytes:
     try:
         with path.open("rb") as handle:
             magic = handle.read(8)
+    except FileNotFoundError:
+        raise  # deleted a moment ago
     except OSError as exc:
         raise InputError(f"{label}: cannot be read ({exc.strerror})") from exc
     if not magic:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ssldata.base.cache_folder import cache_dir, cache_path, file_key
+from ssldata.base.cache_folder import cache_path, file_key
 from ssldata.base.errors import CrosslabelError
 from ssldata.base.files import atomic_path
 from ssldata.base.locks import one_at_a_time
@@ -18,6 +18,9 @@ from ssldata.base.text_file import unpacked
 
 #: Part of every cache name; raise it when the cached content changes.
 _CACHE_VERSION = 2
+
+#: What is kept of a genome: its unpacked copy, one with regular lines, and the indexes of FASTA.
+_SUFFIXES = (".fa", ".lines.fa", ".fai", ".lines.fai")
 
 
 def cache_key(path: Path) -> str:
@@ -35,8 +38,15 @@ def forget(path: Path) -> None:
     """Delete what the cache holds of a file, so that the whole of it is read again."""
     key = cache_key(path)
     with one_at_a_time(key):
-        for file in cache_dir("genomes").glob(f"{key}.*"):
-            file.unlink(missing_ok=True)
+        for suffix in _SUFFIXES:
+            file = cache_file(key, suffix)
+            try:
+                file.unlink(missing_ok=True)
+            except OSError as exc:
+                raise CrosslabelError(
+                    f"{path}: cannot be verified: {file} cannot be deleted ({exc.strerror}); set "
+                    "CROSSLABEL_CACHE to another folder"
+                ) from exc
 
 
 @contextlib.contextmanager

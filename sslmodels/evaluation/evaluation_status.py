@@ -80,7 +80,9 @@ class Subject:
             _LOG.warning("%s; the run is evaluated again", exc)
             return None
         complete = all((folder / name).is_file() for name in FILES)
-        return found if complete and found is not None and found.get("digest") == self.digest else None
+        return (
+            found if complete and found is not None and found.get("digest") == self.digest else None
+        )
 
 
 def read_metrics(run_folder: Path) -> dict[str, Any] | None:

@@ -147,7 +147,9 @@ def changed_rows(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
         ("other rows of ", shared - same),
     )
     return ", ".join(
-        sign + name.removeprefix(f"{HOMOLOGUES}/") for sign, names in changes for name in sorted(names)
+        sign + name.removeprefix(f"{HOMOLOGUES}/")
+        for sign, names in changes
+        for name in sorted(names)
     )
 
 

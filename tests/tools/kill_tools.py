@@ -130,6 +130,12 @@ def deadly(mark: str, victim: int | None, function: Callable[..., Any], *argumen
     return function(*arguments)
 
 
+def without_cache(cache: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call the function after the cache was deleted."""
+    shutil.rmtree(cache, ignore_errors=True)
+    return function(*arguments)
+
+
 def after_file(ending: str, act: Callable[[], None]) -> None:
     """Call `act` once, before the rename that follows one to a name that ends so."""
     seen = done = False

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from ssldata.building.build_plan import plan_project
 from ssldata.building.build_store import build_genome, build_project, build_reference
 from ssldata.building.dask_pool import CONNECT_SECONDS, WORKER_SECONDS
 from ssldata.checking.validate import validate_store
+from ssldata.genomes.genome import open_genome
 from ssldata.liftover.lift_result import Status
 from ssldata.project.project_file import Project, load_project
 from ssldata.rows.splits import TEST, TRAIN, VALIDATION
@@ -123,7 +125,7 @@ def test_a_replacement_that_is_refused_leaves_the_store(world: Path) -> None:
     build_project(project)
     before = tree_digest(world / "store")
     nowhere = change(world, windows={"min_overlap": 1.0})
-    with pytest.raises(InputError, match="no positive"):
+    with pytest.raises(InputError, match="no positives in train, validation, test"):
         build_project(nowhere, replace=True)
     assert tree_digest(world / "store") == before
 
@@ -452,13 +454,98 @@ def test_test_contigs_that_do_not_exist(world: Path) -> None:
     fails(change(world, split={"test": ["chr99"]}), ConfigError, "split.test", "chr99")
 
 
-def test_no_positive_in_a_split(world: Path) -> None:
+Peaks = list[tuple[str, int, int]]
+
+
+def without(contig: str, peaks: Peaks) -> Peaks:
+    return [peak for peak in peaks if peak[0] != contig]
+
+
+#: What is done to the peaks: peaks, test contig, validation contig, sizes → peaks.
+UNTRAINABLE: dict[str, tuple[Callable[..., Peaks], list[str]]] = {
+    "no test": (lambda p, t, v, n: without(t, p), ["no positives in test (", "test 0 and"]),
+    "no validation": (lambda p, t, v, n: without(v, p), ["no positives in validation ("]),
+    "no training": (
+        lambda p, t, v, n: [peak for peak in p if peak[0] in (t, v)],
+        ["no positives in train (", "train 0 and"],
+    ),
+    "only test": (
+        lambda p, t, v, n: without(v, [peak for peak in p if peak[0] in (t, v)]),
+        ["no positives in train, validation ("],
+    ),
+    "all of test": (
+        lambda p, t, v, n: [*without(t, p), (t, 0, n[t])],
+        ["no negatives in test (positive and negative bins of 200 b: train ", " and 0)"],
+    ),
+    "all of validation, none of test": (
+        lambda p, t, v, n: [*without(t, without(v, p)), (v, 0, n[v])],
+        ["no positives in test and no negatives in validation ("],
+    ),
+    "summits": (
+        lambda p, t, v, n: [(c, (s + e) // 2, (s + e) // 2 + 1) for c, s, e in p],
+        [
+            "no positives in train, validation, test (",
+            "have at most 1 b",
+            "the experiment's 'width'",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("joint", [False, True])
+@pytest.mark.parametrize("kind", UNTRAINABLE)
+def test_a_split_that_cannot_train_is_refused_before_anything_is_written(
+    world: Path, kind: str, joint: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Of the last experiment: the stores of the others are not written either.
     project = load_project(world)
-    peaks = project.experiments[0].peaks
-    held_out = project.split.validation[0].encode()
-    kept = [line for line in read_maybe_gzip(peaks).splitlines() if line.split()[0] != held_out]
-    peaks.write_bytes(b"\n".join(kept) + b"\n")
-    fails(project, InputError, "no positive 200 b bin in the validation split")
+    experiments = yaml.safe_load((world / "project.yaml").read_text())["experiments"]
+    experiments[-1]["width"] = None
+    test, validation = project.split.test[0], project.split.validation[0]
+    sections = {"store": {"joint": joint}, "training": {"experiments": []}}
+    change(world, experiments=experiments, **sections)
+    edit_peaks, words = UNTRAINABLE[kind]
+    path, aliases = project.experiments[-1].peaks, project.reference.aliases
+    lines = map(str.split, read_maybe_gzip(path).decode().splitlines())
+    peaks = [(aliases.get(line[0], line[0]), int(line[1]), int(line[2])) for line in lines]
+    genome = open_genome(project.reference.sequence)
+    peaks = edit_peaks(peaks, test, validation, dict(zip(genome.names, genome.sizes, strict=True)))
+    path.write_text("".join(f"{contig}\t{start}\t{end}\n" for contig, start, end in peaks))
+    for command in ("plan", "build"):
+        assert main([command, str(world)]) == 2
+        said = capsys.readouterr()
+        assert said.err.count("\n") == 1
+        assert not said.out
+        for word in (f"experiment {project.experiments[-1].name!r} has ", *words):
+            assert word in said.err
+        assert not (world / "store").exists()
+
+
+@pytest.mark.parametrize("mode", ["rebin", "lift-bins"])
+@pytest.mark.parametrize(("width", "works"), [(30, False), (None, False), (160, True)])
+def test_a_width_too_small_for_any_bin_is_named(
+    world: Path, mode: str, width: int | None, works: bool
+) -> None:
+    raw = yaml.safe_load((world / "project.yaml").read_text())["experiments"]
+    widened = [{**one, "width": width} for one in raw]
+    project = change(world, experiments=widened, windows={"mode": mode})
+    if works:
+        assert plan_project(project).steps
+    else:
+        fails(
+            project,
+            InputError,
+            "half of its peaks have at most ",
+            "than 100 b are covered: set the experiment's 'width'",
+        )
+
+
+def test_an_experiment_that_is_not_trained_may_lack_positives(world: Path) -> None:
+    project = change(world, store={"joint": True}, training={"experiments": []})
+    first, last = project.experiments[0], project.experiments[-1]
+    last.peaks.write_text("chr1\t1000\t1600\n")
+    fails(project, InputError, "no positives in validation, test")
+    build_project(change(world, training={"experiments": [first.name]}))
 
 
 def test_an_output_folder_that_holds_something_else(world: Path) -> None:

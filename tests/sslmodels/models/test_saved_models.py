@@ -147,7 +147,10 @@ def weights_with(**options) -> bytes:
         ({"config": lambda name: b"[" * 50_000}, "damaged"),
         ({"config": lambda name: b"[]"}, "damaged"),
         ({"config": lambda name: b'{"class_name": []}'}, r"class \[\]"),
-        ({"config": lambda name: json.dumps({**config_of(SMALL), "config": {}}).encode()}, "damaged"),
+        (
+            {"config": lambda name: json.dumps({**config_of(SMALL), "config": {}}).encode()},
+            "damaged",
+        ),
     ],
     ids=["bomb", "empty-chunks", "external", "no-weights", "deep", "list", "no-class", "no-config"],
 )

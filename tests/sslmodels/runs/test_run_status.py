@@ -178,9 +178,17 @@ def test_at_every_moment_the_old_run_is_whole_somewhere(
             except StopAtError:
                 pass
         kept = folder.path / "earlier" / "1"
-        assert digests(folder.path) == old or digests(kept) == old or (
-            {name: digest for name, digest in digests(folder.path).items() if "earlier" not in name}
-            == old
+        assert (
+            digests(folder.path) == old
+            or digests(kept) == old
+            or (
+                {
+                    name: digest
+                    for name, digest in digests(folder.path).items()
+                    if "earlier" not in name
+                }
+                == old
+            )
         )
         assert not claim(folder, identity=identity, replace=False)
         assert digests(folder.path) == {f"earlier/1/{name}": digest for name, digest in old.items()}
@@ -194,7 +202,10 @@ def test_at_every_moment_the_old_run_is_whole_somewhere(
     [
         ({"content": {"homologs/b": "2"}}, "+ b"),
         ({"content": {"homologs/a": None}}, "− a"),
-        ({"content": {"homologs/a": "9", "reference": "8"}}, "other rows of a, other rows of reference"),
+        (
+            {"content": {"homologs/a": "9", "reference": "8"}},
+            "other rows of a, other rows of reference",
+        ),
         # A genome brings its distance, and rows the weights published for them.
         ({"content": {"homologs/b": "2"}, "distances": {"b": 0.2}}, "+ b"),
         ({"content": {"homologs/b": "2"}, "weights": {"homologs/b": "w"}}, "+ b"),
