@@ -73,7 +73,7 @@ def read_bytes(path: str | Path, *, missing: str = "no such file") -> bytes:
     where = str(path)
     try:
         if where in {"stdin", "-", "/dev/stdin"}:
-            data = sys.stdin.buffer.read()
+            data = sys.stdin.buffer.read() if sys.stdin else b""
         else:
             data = Path(path).read_bytes()
     except FileNotFoundError:
