@@ -47,7 +47,9 @@ _NO_ROW = re.compile(r"#|(track|browser)([ \t]|$)")
 
 #: Most scores: they need no closer look.
 _BED_SCORES = frozenset(map(str, range(1001)))
-_NUMBER = re.compile(r"-?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+#: How numbers are written.
+WHOLE = re.compile(r"(0|-?[1-9][0-9]*)")
+NUMBER = re.compile(r"-?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 def read_bytes(path: str | Path, *, missing: str = "no such file") -> bytes:
@@ -376,7 +378,7 @@ def real_number(text: str, what: str) -> float:
     ValueError
         It is no number, or not a finite one.
     """
-    if text in _BED_SCORES or (_NUMBER.fullmatch(text) and math.isfinite(float(text))):
+    if text in _BED_SCORES or (NUMBER.fullmatch(text) and math.isfinite(float(text))):
         return float(text)
     raise ValueError(f"{what} is {shown(text)}, expected a number")
 
