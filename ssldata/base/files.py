@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and digests of content."""
+"""Files that are written whole or not at all, names of files, and digests of content."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from ssldata.base.errors import ConfigError
 
 
 @contextlib.contextmanager
@@ -28,6 +31,28 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def expanded(path: Path | str) -> Path:
+    """Return a path with ``~``, ``$NAME`` and ``${NAME}`` filled in, as a shell does.
+
+    Raises
+    ------
+    ConfigError
+        The variable is not set, or there is no such user.
+    """
+
+    def value(found: re.Match[str]) -> str:
+        name = found[1] or found[2]
+        if name not in os.environ:
+            raise ConfigError(f"{path}: the variable {name} is not set")
+        return os.environ[name]
+
+    text = re.sub(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})", value, str(path), flags=re.ASCII)
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ConfigError(f"{path}: there is no user {text[1:].partition('/')[0]!r}") from None
 
 
 def write_text_atomic(path: Path, text: str) -> None:

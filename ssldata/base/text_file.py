@@ -8,6 +8,7 @@ its line. (``crosslabel liftover`` splits BED lines as the UCSC tool does instea
 from __future__ import annotations
 
 import bz2
+import csv
 import io
 import math
 import re
@@ -46,7 +47,9 @@ _NO_ROW = re.compile(r"#|(track|browser)([ \t]|$)")
 
 #: Most scores: they need no closer look.
 _BED_SCORES = frozenset(map(str, range(1001)))
-_NUMBER = re.compile(r"-?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+#: How numbers are written.
+WHOLE = re.compile(r"(0|-?[1-9][0-9]*)")
+NUMBER = re.compile(r"-?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 def read_bytes(path: str | Path, *, missing: str = "no such file") -> bytes:
@@ -72,7 +75,7 @@ def read_bytes(path: str | Path, *, missing: str = "no such file") -> bytes:
     where = str(path)
     try:
         if where in {"stdin", "-", "/dev/stdin"}:
-            data = sys.stdin.buffer.read()
+            data = sys.stdin.buffer.read() if sys.stdin else b""
         else:
             data = Path(path).read_bytes()
     except FileNotFoundError:
@@ -293,27 +296,44 @@ def bed_rows(text: str, *, where: str) -> Iterator[tuple[int, list[str]]]:
             continue
         columns = row.split("\t") if "\t" in row else row.split()
         if len(columns) < expected and 1 + line.count("\t") < expected:
-            raise InputError(
-                f"{where}, line {number}: {len(columns)} columns, but the first row has {expected}"
-            )
+            raise InputError(_fewer(where, number, len(columns), expected))
         expected = expected or len(columns)
         yield number, columns
 
 
-def table_rows(text: str, *, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the line number and the columns of every row of a table; ``#`` begins a comment.
+def table_rows(
+    path: Path, *, separator: str, missing: str = "no such file"
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line number and the columns of every row of a table; ``#`` begins a comment line.
 
     Blanks around a value mean nothing, and neither do empty columns beyond those of the first row.
+    Values with commas may be quoted; tab-separated ones are taken as they are.
+
+    Raises
+    ------
+    MissingInputError
+        No such file.
+    InputError
+        It is no text, or a row has fewer columns than the first.
     """
+    quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
     expected = 0
-    for number, line in enumerate(text_lines(text), start=1):
+    for number, line in enumerate(text_lines(read_text(path, missing=missing)), start=1):
         if line.startswith("#") or not line.strip():
             continue
-        columns = [value.strip() for value in line.split(separator)]
+        columns = [
+            c.strip() for c in next(csv.reader([line], delimiter=separator, quoting=quoting))
+        ]
         while len(columns) > max(expected, 1) and not columns[-1]:
             columns.pop()
         expected = expected or len(columns)
+        if len(columns) < expected:
+            raise InputError(_fewer(path, number, len(columns), expected))
         yield number, columns
+
+
+def _fewer(where: str | Path, number: int, found: int, expected: int) -> str:
+    return f"{where}, line {number}: {found} columns, but the first row has {expected}"
 
 
 def whole_number(text: str, what: str) -> int:
@@ -333,6 +353,23 @@ def whole_number(text: str, what: str) -> int:
     raise ValueError(f"{what} is {shown(text)}, expected a whole number")
 
 
+def count_in(text: str, what: str, *, where: str) -> int:
+    """Return a whole number from 0 of a table.
+
+    Raises
+    ------
+    InputError
+        It is none, by the rules of :func:`whole_number`; the message begins with `where`.
+    """
+    try:
+        value = whole_number(text, what)
+    except ValueError as exc:
+        raise InputError(f"{where}: {exc}") from None
+    if value < 0:
+        raise InputError(f"{where}: {what} is {shown(text)}, expected a whole number from 0")
+    return value
+
+
 def real_number(text: str, what: str) -> float:
     """Return a number that may have a decimal point and an exponent.
 
@@ -341,7 +378,7 @@ def real_number(text: str, what: str) -> float:
     ValueError
         It is no number, or not a finite one.
     """
-    if text in _BED_SCORES or (_NUMBER.fullmatch(text) and math.isfinite(float(text))):
+    if text in _BED_SCORES or (NUMBER.fullmatch(text) and math.isfinite(float(text))):
         return float(text)
     raise ValueError(f"{what} is {shown(text)}, expected a number")
 
