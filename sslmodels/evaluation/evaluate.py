@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib import rc_context
 from numpy.typing import NDArray
 
 from ssldata.base.errors import InputError, MissingInputError, StoreError
@@ -218,7 +219,9 @@ def _write_files(
     table = pd.concat(tables).to_csv(index=False, lineterminator="\n", float_format="%.9g")
     write_text_atomic(folder / "curves.csv", table)
     for kind, draw, draw_all in (("pr", draw_pr, draw_all_pr), ("roc", draw_roc, draw_all_roc)):
-        with atomic_path(folder / f"{kind}.png") as temporary:
+        # A dollar sign in a name begins no formula.
+        plain = rc_context({"text.parse_math": False})
+        with plain, atomic_path(folder / f"{kind}.png") as temporary:
             if outputs:
                 draw_all(temporary, curves[kind], numbers, title=title)
             else:

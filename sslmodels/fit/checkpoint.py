@@ -111,14 +111,15 @@ def write_checkpoint(
     running
         Within an epoch: Keras' running metrics.
     """
-    header = json.dumps({"identity": identity, "state": vars(state)})
+    parts = (variables, optimizer, best_weights, running)
+    # Damage in the list of members can hide the last ones of a part.
+    counts = [len(arrays) for arrays in parts]
+    header = json.dumps({"identity": identity, "state": vars(state), "arrays": counts})
     with atomic_path(path) as temporary, temporary.open("wb") as handle:
         bundle: dict[str, Any] = {
             "header": np.frombuffer(header.encode(), np.uint8),
         }
-        for prefix, arrays in zip(
-            _PREFIXES, (variables, optimizer, best_weights, running), strict=True
-        ):
+        for prefix, arrays in zip(_PREFIXES, parts, strict=True):
             bundle |= _pack(arrays, prefix)
         np.savez(handle, **bundle)
 
@@ -136,8 +137,9 @@ def read_checkpoint(path: Path, *, identity: str) -> Checkpoint | None:
             if header["identity"] != identity or set(vars(FitState())) - set(header["state"]):
                 return None
             parts = [_unpack(bundle, prefix) for prefix in _PREFIXES]
-            if 1 + sum(map(len, parts)) != len(bundle.files):
-                raise ValueError("arrays of unknown names")
+            counts = [len(arrays) for arrays in parts]
+            if counts != header.get("arrays", counts) or 1 + sum(counts) != len(bundle.files):
+                raise ValueError("arrays are missing")
             return Checkpoint(
                 FitState(**{name: header["state"][name] for name in vars(FitState())}), *parts
             )
