@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -53,6 +54,13 @@ def expanded(path: Path | str) -> Path:
         return Path(text).expanduser()
     except RuntimeError:
         raise ConfigError(f"{path}: there is no user {text[1:].partition('/')[0]!r}") from None
+
+
+def delete_leftovers(path: Path) -> None:
+    """Delete what killed writers of a file left beside it; the caller must be its only writer."""
+    for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.partial"):
+        with contextlib.suppress(OSError):
+            leftover.unlink()
 
 
 def write_text_atomic(path: Path, text: str) -> None:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ssldata.base.array_types import BoolArray, ByteArray, Int64Array
 from ssldata.base.errors import InputError
-from ssldata.base.files import write_text_atomic
+from ssldata.base.files import digest_of, write_text_atomic
 from ssldata.base.locks import one_at_a_time
 from ssldata.base.text_file import BYTE_ORDER_MARK
 from ssldata.genomes.gather_kernels import (
@@ -37,7 +37,7 @@ from ssldata.genomes.gather_kernels import (
     gather_fasta,
     index_contig,
 )
-from ssldata.genomes.genome_cache import cache_file, cache_write
+from ssldata.genomes.genome_cache import cache_file, cache_write, is_whole
 from ssldata.genomes.memory_map import MappedFile
 
 #: Suffixes that pyfaidx relies on, whatever the file contains.
@@ -77,12 +77,6 @@ class FastaSource:
         self.sizes, self._lines = _layout(index)
         self.mapped = MappedFile(path)
         self._data = self.mapped.data
-        last = self._file_position(np.arange(len(self.names)), np.maximum(self.sizes - 1, 0))
-        if (last[self.sizes > 0] >= self._data.size).any():
-            raise InputError(
-                f"{path}: this cached copy of {label} is shorter than its index requires; delete "
-                "it and try again"
-            )
 
     def _file_position(self, contig: NDArray, position: NDArray) -> Int64Array:
         line, column = np.divmod(position, self._lines.bases[contig])
@@ -128,7 +122,7 @@ def _indexed(path: Path, label: str, key: str) -> tuple[Path, dict[str, _Lines]]
     """Return a FASTA with regular lines and its index: the file itself or its cached copy."""
     regular = cache_file(key, ".lines.fa")
     with one_at_a_time(key):
-        if not regular.exists():
+        if not is_whole(regular):
             if not (path.name.lower().endswith(_MISLEADING_SUFFIXES) or _mark_bytes(path)):
                 try:
                     return path, _index(path, cache_file(key, ".fai"), label)
@@ -157,12 +151,21 @@ def _index(path: Path, fai: Path, label: str) -> dict[str, _Lines]:
     InputError
         Not a FASTA, no or repeated names, characters that are not bases.
     """
-    with contextlib.suppress(OSError, ValueError, TypeError):  # not there, or damaged
-        return _parse(fai.read_text(encoding="utf-8"))
+    if known := _known_index(fai):
+        return _parse(known)
     text = plain_index(path) or _index_of_any(path, label)
     with contextlib.suppress(OSError):  # an index need not be kept
-        write_text_atomic(fai, text)
+        write_text_atomic(fai, f"{digest_of(text)}\n{text}")
     return _parse(text)
+
+
+def _known_index(fai: Path) -> str:
+    """Return the text of a ``.fai`` in the cache, whose first line is its checksum; "": none."""
+    try:
+        checksum, _, text = fai.read_text(encoding="utf-8").partition("\n")
+    except (OSError, ValueError):
+        return ""
+    return text if checksum == digest_of(text) else ""
 
 
 def _parse(text: str) -> dict[str, _Lines]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ssldata.base.cache_folder import cache_path, file_key
 from ssldata.base.errors import CrosslabelError
-from ssldata.base.files import atomic_path
+from ssldata.base.files import atomic_path, delete_leftovers, write_text_atomic
 from ssldata.base.locks import one_at_a_time
 from ssldata.base.text_file import unpacked
 
@@ -49,18 +49,30 @@ def forget(path: Path) -> None:
                 ) from exc
 
 
+def is_whole(path: Path) -> bool:
+    """Return whether a file of :func:`cache_write` is there, of the size that was written."""
+    try:
+        return path.stat().st_size == int(_size_note(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+
+
+def _size_note(path: Path) -> Path:
+    return path.with_name(f"{path.name}.size")
+
+
 @contextlib.contextmanager
 def cache_write(path: Path, label: str) -> Iterator[Path]:
     """Yield a temporary path that becomes `path`; a full disk is reported in one line.
 
     Use it under the lock of :func:`one_at_a_time`.
     """
-    for leftover in path.parent.glob(f"{path.name}.*.partial"):
-        with contextlib.suppress(OSError):
-            leftover.unlink()  # of a killed process: we hold its lock
+    delete_leftovers(path)
     try:
         with atomic_path(path) as temporary:
             yield temporary
+            size = temporary.stat().st_size
+        write_text_atomic(_size_note(path), str(size))
     except FileNotFoundError:
         raise  # the cache was deleted: :func:`despite_deletion` tries again
     except OSError as exc:
@@ -96,7 +108,7 @@ def unpack(path: Path, label: str, key: str) -> Path:
     """
     target = cache_file(key, ".fa")
     with one_at_a_time(key):
-        if target.exists():
+        if is_whole(target):
             return target
         with (
             path.open("rb") as packed,

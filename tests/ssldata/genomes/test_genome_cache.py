@@ -194,14 +194,32 @@ def test_gzip_of_nothing(data):
         open_genome(path)
 
 
-def test_a_shortened_cached_copy_is_noticed(data, cache):
+@pytest.mark.parametrize("change", [lambda d: d[:-3], lambda d: b"", lambda d: d + b"ACG\n"])
+@pytest.mark.parametrize(("text", "copies"), [(FASTA, 1), (FASTA.replace("T", "T\n", 1), 2)])
+def test_a_cached_copy_of_another_size_is_made_again(data, cache, change, text, copies):
+    path = data / "genome.fa.gz"
+    path.write_bytes(gzip.compress(text.encode()))
+    assert contents(open_genome(path)) == {name: seq.upper() for name, seq in CONTIGS.items()}
+    files = sorted((cache / "genomes").glob("*.fa"))  # the second has regular lines
+    assert len(files) == copies
+    for file in files:
+        file.write_bytes(change(file.read_bytes()))
+    assert contents(open_genome(path)) == {name: seq.upper() for name, seq in CONTIGS.items()}
+
+
+@pytest.mark.parametrize("change", [(b"\t", b"\t1"), (b"chr", b"Chr")])
+def test_a_changed_index_is_made_again(data, cache, change):
     path = data / "genome.fa.gz"
     path.write_bytes(gzip.compress(FASTA.encode()))
-    open_genome(path)
-    (copy,) = (cache / "genomes").glob("*.fa")
-    copy.write_bytes(copy.read_bytes()[:-3])
-    with pytest.raises(InputError, match="shorter than its index requires; delete it"):
-        open_genome(path)
+    expected = open_genome(path)
+    (index,) = (cache / "genomes").glob("*.fai")
+    known = index.read_bytes()
+    head, _, rest = known.partition(b"\n")
+    index.write_bytes(head + b"\n" + rest.replace(*change))
+    assert index.read_bytes() != known
+    found = open_genome(path)
+    assert (found.names, found.digest) == (expected.names, expected.digest)
+    assert index.read_bytes() == known
 
 
 def test_leftovers_of_a_killed_process_are_swept(data, cache):

@@ -20,6 +20,7 @@ import xarray as xr
 import yaml
 import zarr
 from markdown_it import MarkdownIt
+from small_store import edit_root
 
 from ssldata.base.errors import CrosslabelError, InputError, StoreError
 from ssldata.building.add_remove_genomes import remove_genome, yank_genome
@@ -166,19 +167,20 @@ def test_the_licence_is_kept(path: Path, tmp_path: Path) -> None:
 def test_names_in_the_card_are_text_whatever_they_are(name: str, path: Path) -> None:
     """As a page shows it that lets HTML in Markdown through."""
 
-    def rendered(used: str) -> tuple[list[str], str]:
-        root = json.loads((path / "zarr.json").read_text())
+    def rename(root: dict[str, Any], used: str) -> None:
         ours = root["attributes"]["crosslabel"]
         ours["name"] = ours["reference"]["name"] = used
         ours["experiments"] = [used]
         ours["split"]["test"] = [used]
-        ours["peaks"] = {used: {"sha256": "0"}}
+        ours["peaks"] = {used: {"sha256": "0", "counts": {}}}
         ours["ledger"] = {
             f"homologs/{used}" if key == "homologs/relative1" else key: entry
             for key, entry in ours["ledger"].items()
         }
         ours["ledger"][f"homologs/{used}"]["liftover"] = {used: 3}
-        (path / "zarr.json").write_text(json.dumps(root))
+
+    def rendered(used: str) -> tuple[list[str], str]:
+        edit_root(path, lambda root: rename(root, used))
         files = card_files(open_store(path), licence=used)
         assert json.loads(files["croissant.json"])["license"] == used
         assert next(csv.reader(io.StringIO(files["sources.csv"])))[-1] == f"label_{used}"

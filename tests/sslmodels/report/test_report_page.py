@@ -235,7 +235,10 @@ def test_what_other_rows_brought(project: Project) -> None:
     page = page_of(project, folders)
     assert "Not in this report" not in page.text
     before, after = (
-        [json.loads((f / where / "evaluation/metrics.json").read_text())["aupr"] for f in folders[:2]]
+        [
+            json.loads((f / where / "evaluation/metrics.json").read_text())["aupr"]
+            for f in folders[:2]
+        ]
         for where in ("earlier/1", "earlier/2")
     )
     gains = np.subtract(after, before)
