@@ -56,6 +56,18 @@ from ssldata.store.store_writer import CHUNKS_PER_SHARD, StoreWriter, chunk_rows
 
 GENOMES = ("a", "b")
 GROUPS = ("reference", *(f"homologs/{genome}" for genome in GENOMES))
+#: What the format asks of every store; no row depends on it.
+SETTINGS: dict[str, Any] = {
+    "name": "synthetic",
+    "reference": {"name": "synthetic", "digest": ""},
+    "peaks": {},
+    "windows": {"size": 0, "min_overlap": 0, "n_policy": "keep"},
+    "split": {"test": [], "validation": []},
+    "negatives": {},
+    "liftover": {},
+    "seed": 0,
+    "codes": True,
+}
 WARM_UP = 40
 #: Duration of a measurement, and of the reading before it that is not counted.
 SECONDS, LEAD = 1.0, 0.3
@@ -66,7 +78,7 @@ def synthetic_store(path: Path, rows: int, length: int, *, codes: bool) -> Store
     if path.exists():
         return open_store(path)
     writer = StoreWriter(path)
-    writer.create({"experiments": ["tf"], "seed": 0})
+    writer.create({**SETTINGS, "experiments": ["tf"]})
     for name in GROUPS:
         rng = np.random.default_rng(len(name))
         positive = name != "reference"

@@ -242,10 +242,15 @@ def run_folders(paths: Sequence[Path]) -> list[Path]:
             found[top] = None
             continue
         runs = _below(top)
-        complete = [run for run in runs if run_status(run) == "complete"]
+        complete = []
         for run in runs:
-            if run not in complete:
-                _LOG.warning("%s: not complete, left out; `crosslabel train` continues it", run)
+            try:
+                if run_status(run) == "complete":
+                    complete.append(run)
+                else:
+                    _LOG.warning("%s: not complete, left out; `crosslabel train` continues it", run)
+            except ConfigError as exc:
+                _LOG.warning("left out: %s", exc)
         if not complete:
             raise MissingInputError(f"{top}: no complete run here; `crosslabel train` makes one")
         found.update(dict.fromkeys(complete))
@@ -253,9 +258,12 @@ def run_folders(paths: Sequence[Path]) -> list[Path]:
 
 
 def _below(top: Path) -> list[Path]:
+    from sslmodels.runs.run_folder import EARLIER
+
     # Only as deep as RUNS/EXPERIMENT/MODEL/REGIME/seed-N: models and curves hold no runs.
     depths = ("*", "*/*", "*/*/*", "*/*/*/*")
-    return sorted(path.parent for depth in depths for path in top.glob(f"{depth}/run.json"))
+    found = sorted(path.parent for depth in depths for path in top.glob(f"{depth}/run.json"))
+    return [run for run in found if run.parent.name != EARLIER]
 
 
 def run(

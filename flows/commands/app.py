@@ -27,9 +27,6 @@ from flows.output.console import BROKEN_PIPE, Console, StdoutClosedError
 if TYPE_CHECKING:
     from ssldata.project.project_file import Project
 
-#: What typer makes of Ctrl-C; older versions raise Abort. No command returns it otherwise.
-_INTERRUPTED = 130
-
 #: The class of wrong options; typer does not export it under one name in all its versions.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
@@ -64,22 +61,23 @@ def invoke(arguments: list[str]) -> int:
     """Run one command and return its exit code; wrong options are reported in one line."""
     commands = typer.main.get_command(app)
     try:
-        code = commands.main(args=arguments, prog_name="crosslabel", standalone_mode=False)
+        # Not `main` of the library: it takes an EOFError for Ctrl-C, and EPIPE for a reason to end
+        # without a word.
+        with commands.make_context("crosslabel", arguments) as context:
+            commands.invoke(context)
+    except typer.Exit as exc:
+        return exc.exit_code
     except StdoutClosedError:
         return BROKEN_PIPE
     except UsageError as exc:
-        context = getattr(exc, "ctx", None)
-        name = context.command_path if context is not None else "crosslabel"
+        wrong = getattr(exc, "ctx", None)
+        name = wrong.command_path if wrong is not None else "crosslabel"
         message = exc.format_message()  # type: ignore[attr-defined]  # typer's and click's have it
         if not message:  # bare `crosslabel store`: the help has been printed
             return 2
         typer.echo(f"crosslabel: error: {message.rstrip('.')}; see `{name} --help`", err=True)
         return 2
-    except typer.Abort as exc:
-        raise KeyboardInterrupt from exc
-    if code == _INTERRUPTED:
-        raise KeyboardInterrupt
-    return code if isinstance(code, int) else 0
+    return 0
 
 
 def _load(project: Path) -> Project:

@@ -311,5 +311,6 @@ def _failed(failures: Mapping[str, Exception], *, runs: int) -> Exception:
         if not isinstance(error, CrosslabelError):
             return error  # a full disk, or a bug: reported as such
     return RunsFailedError(
-        f"{len(failures)} of {runs} runs failed, see above; the same command tries them again"
+        f"{len(failures)} of {runs} runs failed, see above; once that is mended, the same command "
+        "trains them"
     )

@@ -30,7 +30,7 @@ from ssldata.rows.row_table import Sources
 from ssldata.rows.sequence_identity import identical_share
 from ssldata.rows.splits import check_contigs
 from ssldata.rows.trainable import check_splits
-from ssldata.store.store import FORMAT_VERSION
+from ssldata.store.root_metadata import ROWS_VERSION
 
 
 def store_names(project: Project) -> list[str]:
@@ -104,7 +104,7 @@ class StoreInputs:
         return built
 
     def notes(self) -> list[str]:
-        """Return a line for every kind of peaks that are left out or clipped."""
+        """Return a line for every kind of peaks that are left out, clipped or without a summit."""
         lines = []
         for experiment, peaks in self.peaks.items():
             of = f"of {peaks.counts['lines']} peaks"
@@ -118,6 +118,11 @@ class StoreInputs:
                 lines.append(
                     f"{experiment}: {beyond} {of} reach past an end of their contig; clipped"
                 )
+            if peaks.middles:
+                lines.append(
+                    f"{experiment}: {peaks.middles} {of} have no summit (column 10 of narrowPeak); "
+                    "'width' is set around their middle"
+                )
         return lines
 
     @cached_property
@@ -128,7 +133,7 @@ class StoreInputs:
         if project.negatives.source != "reference":
             negatives["ratio"] = project.negatives.ratio  # how many negative sources there are
         return {
-            "format": FORMAT_VERSION,
+            "format": ROWS_VERSION,
             "reference sequence": self.genome.digest,
             "contig order": digest_of(list(self.genome.names)),
             "windows": project.windows.model_dump(mode="json", exclude={"exclude_target"}),
@@ -205,7 +210,7 @@ class TargetInputs:
     def parts(self) -> dict[str, Any]:
         """Everything that decides the bytes of this genome's rows but the reference rows."""
         return {
-            "format": FORMAT_VERSION,
+            "format": ROWS_VERSION,
             "sequence": self.genome.digest,
             "contig order": digest_of(list(self.genome.names)),
             "chain": self.index.digest,

@@ -262,8 +262,8 @@ def load_chain(path: str | Path, *, cache: bool = True, verify: bool = False) ->
     ----------
     path
         The chain file, from the genome of the intervals (the target, in UCSC's words) to the
-        other one (the query); recognised by content, not by name. ``stdin`` or ``-`` reads
-        standard input, uncached.
+        other one (the query); recognised by content, not by name. Pipes, and ``stdin`` or ``-``
+        for standard input, are read once, uncached.
     cache
         Use and fill the cache folder (``$CROSSLABEL_CACHE``). The entry is keyed by the content
         of the file and by the format of the index; a damaged entry is rebuilt.
@@ -290,18 +290,16 @@ def load_chain(path: str | Path, *, cache: bool = True, verify: bool = False) ->
     liftOver tool reads it.
     """
     path = Path(path)
-    if str(path) in {"stdin", "-", "/dev/stdin"}:
-        return build_index(parse(chain_text.read_bytes(path), where="stdin"), digest="")
     if not path.is_file():
-        raise MissingInputError(f"{path}: no such chain file")
+        return build_index(parse(chain_text.read_chain(path), where=str(path)), digest="")
     digest = file_digest(path, verify=verify)
     if not cache:
-        return build_index(parse(chain_text.read_bytes(path), where=str(path)), digest=digest)
+        return build_index(parse(chain_text.read_chain(path), where=str(path)), digest=digest)
     name = f"{digest}-{chain_index_file.FORMAT_VERSION}.index"
     found = cached("chains", name)
     index = None if found is None else _from_cache(found, digest)
     if index is None:
-        made = build_index(parse(chain_text.read_bytes(path), where=str(path)), digest=digest)
+        made = build_index(parse(chain_text.read_chain(path), where=str(path)), digest=digest)
         entry = cache_dir("chains") / name
         with contextlib.suppress(OSError):  # it need not be kept
             chain_index_file.write_index(entry, *_split(made))

@@ -6,16 +6,17 @@ Each check yields (name of the check, one line) and reads no row. The rules are 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ssldata.base.differences import differences
+from ssldata.base.errors import StoreError
 from ssldata.base.files import digest_of
 from ssldata.checking.row_checks import Found
 from ssldata.sharing.card import README
 from ssldata.store.published_weights import stale_groups
+from ssldata.store.root_metadata import parse_json
 from ssldata.store.store import (
     COMPLETE,
     HOMOLOGUES,
@@ -87,8 +88,7 @@ def check_metadata(store: Store) -> Iterator[tuple[str, Found]]:
         group = "/".join(parts[:2]) if parts[0] == HOMOLOGUES else parts[0]
         return "" if group == HOMOLOGUES else group, ("metadata", message)
 
-    root = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))
-    consolidated = (root.get("consolidated_metadata") or {}).get("metadata", {})
+    consolidated = store.nodes
     complete = [name for name, entry in store.ledger.items() if entry["status"] == COMPLETE]
     on_disk = {}
     for name in [*complete, "sources"]:
@@ -101,9 +101,12 @@ def check_metadata(store: Store) -> Iterator[tuple[str, Found]]:
         yield problem(name, f"consolidated metadata lacks {name}")
     for name in sorted(set(on_disk) & set(consolidated)):
         try:
-            found = json.loads(on_disk[name].read_bytes())
-        except ValueError:
-            yield problem(name, f"{name}/zarr.json is not JSON")
+            found = parse_json(on_disk[name].read_bytes(), f"{name}/zarr.json")
+        except StoreError as exc:
+            yield problem(name, str(exc))
+            continue
+        except OSError as exc:
+            yield problem(name, f"{name}/zarr.json: {exc.strerror}")
             continue
         listed = dict(consolidated[name])
         for value in (found, listed):

@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 
 from ssldata.base.array_types import BoolArray, ByteArray, Int64Array
 from ssldata.base.errors import InputError
-from ssldata.base.files import write_text_atomic
+from ssldata.base.files import digest_of, write_text_atomic
 from ssldata.base.locks import one_at_a_time
+from ssldata.base.text_file import BYTE_ORDER_MARK
 from ssldata.genomes.gather_kernels import (
     CLASS_OF_BYTE,
     OTHER,
@@ -36,7 +37,7 @@ from ssldata.genomes.gather_kernels import (
     gather_fasta,
     index_contig,
 )
-from ssldata.genomes.genome_cache import cache_write, kept, place
+from ssldata.genomes.genome_cache import cache_write, kept, place, whole
 from ssldata.genomes.memory_map import MappedFile
 
 #: Suffixes that pyfaidx relies on, whatever the file contains.
@@ -76,12 +77,6 @@ class FastaSource:
         self.sizes, self._lines = _layout(index)
         self.mapped = MappedFile(path)
         self._data = self.mapped.data
-        last = self._file_position(np.arange(len(self.names)), np.maximum(self.sizes - 1, 0))
-        if (last[self.sizes > 0] >= self._data.size).any():
-            raise InputError(
-                f"{path}: this cached copy of {label} is shorter than its index requires; delete "
-                "it and try again"
-            )
 
     def _file_position(self, contig: NDArray, position: NDArray) -> Int64Array:
         line, column = np.divmod(position, self._lines.bases[contig])
@@ -126,9 +121,9 @@ def _layout(index: Mapping[str, _Lines]) -> tuple[Int64Array, FastaLines]:
 def _indexed(path: Path, label: str, key: str) -> tuple[Path, dict[str, _Lines]]:
     """Return a FASTA with regular lines and its index: the file itself or its cached copy."""
     with one_at_a_time(key):
-        regular = kept(key, ".lines.fa")
+        regular = whole(key, ".lines.fa")
         if regular is None:
-            if not path.name.lower().endswith(_MISLEADING_SUFFIXES):
+            if not (path.name.lower().endswith(_MISLEADING_SUFFIXES) or _mark_bytes(path)):
                 try:
                     return path, _index(path, key, ".fai", label)
                 except _RaggedError:
@@ -141,6 +136,12 @@ def _indexed(path: Path, label: str, key: str) -> tuple[Path, dict[str, _Lines]]
             raise _not_fasta(label, str(exc) or "its lines make no sense") from exc
 
 
+def _mark_bytes(path: Path) -> int:
+    """Return the size of the byte order mark with which a file begins."""
+    with path.open("rb") as handle:
+        return len(BYTE_ORDER_MARK) if handle.read(len(BYTE_ORDER_MARK)) == BYTE_ORDER_MARK else 0
+
+
 def _index(path: Path, key: str, suffix: str, label: str) -> dict[str, _Lines]:
     """Return the index of an uncompressed FASTA, made and checked the first time.
 
@@ -151,13 +152,23 @@ def _index(path: Path, key: str, suffix: str, label: str) -> dict[str, _Lines]:
     InputError
         Not a FASTA, no or repeated names, characters that are not bases.
     """
-    if (fai := kept(key, suffix)) is not None:
-        with contextlib.suppress(OSError, ValueError, TypeError):  # deleted, or damaged
-            return _parse(fai.read_text(encoding="utf-8"))
+    if known := _known_index(kept(key, suffix)):
+        return _parse(known)
     text = plain_index(path) or _index_of_any(path, label)
     with contextlib.suppress(OSError):  # an index need not be kept
-        write_text_atomic(place(key, suffix), text)
+        write_text_atomic(place(key, suffix), f"{digest_of(text)}\n{text}")
     return _parse(text)
+
+
+def _known_index(fai: Path | None) -> str:
+    """Return the text of a ``.fai`` in the cache, whose first line is its checksum; "": none."""
+    if fai is None:
+        return ""
+    try:
+        checksum, _, text = fai.read_text(encoding="utf-8").partition("\n")
+    except (OSError, ValueError):
+        return ""
+    return text if checksum == digest_of(text) else ""
 
 
 def _parse(text: str) -> dict[str, _Lines]:
@@ -273,6 +284,7 @@ def _rewrite(path: Path, target: Path, label: str) -> None:
         cache_write(target, label) as temporary,
         temporary.open("w", encoding="latin-1", newline="\n") as regular,
     ):
+        ragged.seek(_mark_bytes(path))
         waiting, header, bases = "", "", 0
         line_start, in_header = True, False
         # Pieces, not lines: a whole chromosome may be one line.

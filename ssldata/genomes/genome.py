@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from ssldata.base.array_types import BoolArray, ByteArray, Int64Array
 from ssldata.base.cache_folder import despite_deletion, remembered
 from ssldata.base.errors import InputError, MissingInputError
+from ssldata.base.text_file import is_packed, refuse_unreadable
 from ssldata.genomes.fasta import FastaSource
 from ssldata.genomes.gather_kernels import WindowArrays, codes_to_letters
 from ssldata.genomes.genome_cache import cache_key, forget, unpack
@@ -33,14 +34,6 @@ _DIGEST_VERSION = 1
 
 #: Bases decoded at a time in a pass over a whole genome; they fit into a core's cache.
 PASS_BASES = 2**20
-
-_GZIP_MAGIC = b"\x1f\x8b"
-_OTHER_MAGICS = {
-    b"BZh": "a bzip2 file",
-    b"\xfd7zXZ": "an xz file",
-    b"\x28\xb5\x2f\xfd": "a zstd file",
-    b"PK\x03\x04": "a zip file",
-}
 
 
 class _Source(Protocol):
@@ -125,6 +118,12 @@ class Genome:
         source = despite_deletion(lambda: _open_source(self.path))
         if not source.names:
             raise InputError(f"{self.path}: no contigs in it; expected at least one sequence")
+        for number, name in enumerate(source.names, start=1):
+            if not name.isprintable():
+                raise InputError(
+                    f"{self.path}: the name of contig number {number}, {name[:40]!r}, has "
+                    "characters that cannot be shown; is the file damaged?"
+                )
         return source
 
     @functools.cached_property
@@ -421,14 +420,12 @@ def _open_source(path: Path) -> _Source:
         raise InputError(f"{label}: is a folder or device; expected a FASTA or 2bit file")
     magic = _first_bytes(path, label)
     key = cache_key(path)
-    if magic.startswith(_GZIP_MAGIC):
+    if is_packed(magic):
         path = unpack(path, label, key)
         magic = _first_bytes(path, f"{label} (unpacked)")
-    for start, what in _OTHER_MAGICS.items():
-        if magic.startswith(start):
-            raise InputError(
-                f"{label}: is {what}; expected FASTA (plain, gzip, bgzip) or 2bit, unpack it first"
-            )
+        if is_packed(magic):
+            raise InputError(f"{label}: is packed twice; unpack it once")
+    refuse_unreadable(magic, where=label)
     if magic[:4] in BYTE_ORDER_OF_MAGIC:
         return TwoBitSource(path, label)
     return FastaSource(path, label, key)

@@ -6,27 +6,23 @@ Their names depend on the content of the user's file: a changed file is new.
 from __future__ import annotations
 
 import contextlib
-import gzip
-import os
 import re
-import shutil
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from ssldata.base.cache_folder import cache_dir, cached, file_key
-from ssldata.base.errors import CrosslabelError, InputError
-from ssldata.base.files import atomic_path
+from ssldata.base.errors import CrosslabelError
+from ssldata.base.files import atomic_path, delete_leftovers, write_text_atomic
 from ssldata.base.locks import one_at_a_time
+from ssldata.base.text_file import unpacked
 
 #: Part of every cache name; raise it when the cached content changes.
 _CACHE_VERSION = 2
 
+#: Ends the name of the note of the size of a file.
+_SIZE = ".size"
 #: What is kept of a genome: its unpacked copy, one with regular lines, and the indexes of FASTA.
-_SUFFIXES = (".fa", ".lines.fa", ".fai", ".lines.fai")
-
-#: An empty BGZF block: the end-of-file mark of a complete bgzip file (SAM specification, §4.1.2).
-_BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+_SUFFIXES = (".fa", f".fa{_SIZE}", ".lines.fa", f".lines.fa{_SIZE}", ".fai", ".lines.fai")
 
 
 def cache_key(path: Path) -> str:
@@ -61,18 +57,30 @@ def forget(path: Path) -> None:
                 ) from exc
 
 
+def whole(key: str, suffix: str) -> Path | None:
+    """Return a cached file of :func:`cache_write` if it has the size that was written, or None."""
+    file, note = kept(key, suffix), kept(key, f"{suffix}{_SIZE}")
+    if file is None or note is None:
+        return None
+    try:
+        same = file.stat().st_size == int(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return file if same else None
+
+
 @contextlib.contextmanager
 def cache_write(path: Path, label: str) -> Iterator[Path]:
     """Yield a temporary path that becomes `path`; a full disk is reported in one line.
 
     Use it under the lock of :func:`one_at_a_time`.
     """
-    for leftover in path.parent.glob(f"{path.name}.*.partial"):
-        with contextlib.suppress(OSError):
-            leftover.unlink()  # of a killed process: we hold its lock
+    delete_leftovers(path)
     try:
         with atomic_path(path) as temporary:
             yield temporary
+            size = temporary.stat().st_size
+        write_text_atomic(path.with_name(f"{path.name}{_SIZE}"), str(size))
     except FileNotFoundError:
         raise  # the cache was deleted: :func:`despite_deletion` tries again
     except OSError as exc:
@@ -86,7 +94,7 @@ def cache_write(path: Path, label: str) -> Iterator[Path]:
 
 
 def unpack(path: Path, label: str, key: str) -> Path:
-    """Return the unpacked copy of a gzip or bgzip file, made in the cache the first time.
+    """Return the unpacked copy of a packed file, made in the cache the first time.
 
     bgzip is unpacked whole, like gzip, not read block by block: the rows of a shard lie all over
     the genome, so every shard would decode every block. One sequential pass and a file that all
@@ -107,36 +115,14 @@ def unpack(path: Path, label: str, key: str) -> Path:
         The file is cut short or damaged; nothing of it stays in the cache.
     """
     with one_at_a_time(key):
-        if (copy := kept(key, ".fa")) is not None:
+        if (copy := whole(key, ".fa")) is not None:
             return copy
-        _check_bgzf_end(path, label)
         target = place(key, ".fa")
-        with cache_write(target, label) as temporary:
-            try:
-                with gzip.open(path, "rb") as packed, temporary.open("wb") as plain:
-                    shutil.copyfileobj(packed, plain, 2**20)
-            except EOFError as exc:
-                raise _cut_short(label) from exc
-            except (gzip.BadGzipFile, zlib.error) as exc:
-                raise InputError(
-                    f"{label}: this gzip file is damaged ({exc}); fetch it again"
-                ) from exc
+        with (
+            path.open("rb") as packed,
+            cache_write(target, label) as temporary,
+            temporary.open("wb") as plain,
+        ):
+            for piece in unpacked(packed, where=label):
+                plain.write(piece)
     return target
-
-
-def _cut_short(label: str) -> InputError:
-    return InputError(
-        f"{label}: this gzip file is cut short (its end is missing); fetch it again and check it "
-        "with `gzip -t`"
-    )
-
-
-def _check_bgzf_end(path: Path, label: str) -> None:
-    # A bgzip file cut between two blocks is valid gzip; only the missing end mark shows it.
-    with path.open("rb") as handle:
-        head = handle.read(18)
-        if len(head) < 18 or not head[3] & 4 or head[12:14] != b"BC":
-            return
-        handle.seek(-min(len(_BGZF_END), path.stat().st_size), os.SEEK_END)
-        if handle.read() != _BGZF_END:
-            raise _cut_short(label)

@@ -92,7 +92,7 @@ def publish(
         if not path.is_dir():
             raise StoreError(f"{path}: not a folder; publish the store it was made from")
         repository = open_repository(address, create=True)
-        new = shared_root(store)
+        new = json.loads(shared_root(store))
         with one_line_errors(address):
             session = repository.writable_session(BRANCH)
             old = _root_of(session, address, store.experiments)

@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from ssldata.base.errors import InputError, StoreError
-from ssldata.base.files import atomic_path, sha256_of, write_text_atomic
+from ssldata.base.files import atomic_path, delete_leftovers, sha256_of, write_text_atomic
+from ssldata.base.locks import exclusive_lock
 from ssldata.base.progress import NoProgress, Progress
 from ssldata.sharing.card import card_files, croissant, licence_of
-from ssldata.store.store import ATTRIBUTE, COMPLETE, Store, belongs, open_store
+from ssldata.store.checked_store import REPAIR
+from ssldata.store.root_metadata import parse_json, root_text
+from ssldata.store.store import COMPLETE, Store, belongs, open_store
 from ssldata.store.store_writer import writer_lock
 
 _LOG = logging.getLogger(__name__)
@@ -32,6 +35,11 @@ def members_of(store: Store) -> Iterator[tuple[str, Path]]:
     """Yield (key in the store, file) for every file of the complete groups, sorted by key.
 
     The root and the card are not among them: they are written for each copy.
+
+    Raises
+    ------
+    StoreError
+        Metadata in a folder are not those of the root.
     """
     folder = Path(store.location)
     groups = [name for name, entry in store.ledger.items() if entry["status"] == COMPLETE]
@@ -45,18 +53,18 @@ def members_of(store: Store) -> Iterator[tuple[str, Path]]:
                 continue
             if belongs(path.relative_to(folder / name), name, store.weights):
                 found[key] = path
+    for path in (path for key, path in found.items() if key.endswith("zarr.json")):
+        node = dict(store.nodes.get(path.parent.relative_to(folder).as_posix(), {}))
+        node.pop("consolidated_metadata", None)
+        if parse_json(path.read_bytes(), str(path)) != node:
+            raise StoreError(f"{path}: not what the root says of it; {REPAIR}")
     yield from sorted(found.items())
 
 
-def shared_root(store: Store) -> dict[str, Any]:
-    """Return the root metadata with complete groups only: others are not shared."""
-    text = (Path(store.location) / "zarr.json").read_text(encoding="utf-8")
-    root: dict[str, Any] = json.loads(text)
-    ledger = root["attributes"][ATTRIBUTE]["ledger"]
-    root["attributes"][ATTRIBUTE]["ledger"] = {
-        name: entry for name, entry in ledger.items() if entry["status"] == COMPLETE
-    }
-    return root
+def shared_root(store: Store) -> str:
+    """Return the text of the root with complete groups only: others are not shared."""
+    ledger = {name: entry for name, entry in store.ledger.items() if entry["status"] == COMPLETE}
+    return root_text({**store.attributes, "ledger": ledger}, store.nodes)
 
 
 @contextlib.contextmanager
@@ -108,13 +116,14 @@ def share_zip(
     if path.resolve() in out.resolve().parents:
         raise InputError(f"{out}: lies inside the store; write it elsewhere")
     progress = progress or NoProgress()
-    with unchanging(path):
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with unchanging(path), exclusive_lock(out.parent, required=False):
         store = open_store(path)
         licence = licence or licence_of(path)
         if not Path(store.location).is_dir():
             raise StoreError(f"{path}: already a single file; copy it")
-        root = json.dumps(shared_root(store), indent=1, sort_keys=True) + "\n"
-        made = {"zarr.json": root.encode()}
+        delete_leftovers(out)
+        made = {"zarr.json": shared_root(store).encode()}
         made |= {key: text.encode() for key, text in card_files(store, licence=licence).items()}
         members = list(members_of(store))
         with (
@@ -130,11 +139,11 @@ def share_zip(
                 with archive.open(member, "w") as target, file.open("rb") as source:
                     shutil.copyfileobj(source, target, PIECE)
                 advance(1)
-    digest, size = sha256_of(out), out.stat().st_size
-    write_text_atomic(Path(f"{out}.sha256"), f"{digest}  {out.name}\n")
-    described = croissant(store, licence=licence, archive=(out.name, digest, size))
-    text = json.dumps(described, indent=2, ensure_ascii=False) + "\n"
-    write_text_atomic(Path(f"{out}.croissant.json"), text)
+        digest, size = sha256_of(out), out.stat().st_size
+        write_text_atomic(Path(f"{out}.sha256"), f"{digest}  {out.name}\n")
+        described = croissant(store, licence=licence, archive=(out.name, digest, size))
+        text = json.dumps(described, indent=2, ensure_ascii=False) + "\n"
+        write_text_atomic(Path(f"{out}.croissant.json"), text)
     return {
         "path": str(out),
         "sha256": digest,

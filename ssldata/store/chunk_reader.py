@@ -5,8 +5,9 @@ zarr-python (``docs/reading.md``, "Speed").
 
 A chunk is one ``pread`` and one Blosc call into reused memory; the index of a shard is read once.
 A layout is read directly only if its metadata were checked: local files, one chunk across,
-``bytes`` + ``blosc`` and an optional shard around them. Everything else is read through
-zarr-python, with the same result, and so is a chunk that was never written.
+``bytes`` + ``blosc``, from format 1.1 on ``crc32c``, and an optional shard around them. Everything
+else is read through zarr-python, with the same result; so is a chunk that has no file because it is
+all zeros (format 1.0).
 
 Sharding: https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/index.html
 """
@@ -16,24 +17,24 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import google_crc32c
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from ssldata.base.errors import StoreError
 from ssldata.genomes.onehot import N_CODE
-from ssldata.store.compression import decompress, promised_sizes
+from ssldata.store.checked_store import REPAIR
+from ssldata.store.compression import CHECKSUM, HEADER, checksum_of, decompress, promised_sizes
 from ssldata.store.store import RowGroup
 
 #: Offset and length, in the index of a shard, of a chunk that is all zeros and so not stored.
 ABSENT = 2**64 - 1
-#: What to do about damage.
-_REPAIR = "`crosslabel store validate` shows what is damaged; delete that and build again"
+_NO_FILE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,8 @@ class ChunkLayout:
         Whether the index of a shard comes before its chunks.
     separator
         Between the parts of a chunk's name.
+    checksums
+        Whether a chunk ends in its crc32c; then every chunk is stored, also one of zeros.
     """
 
     folder: Path
@@ -65,6 +68,7 @@ class ChunkLayout:
     sharded: bool
     index_first: bool
     separator: str
+    checksums: bool
 
     def file(self, number: int) -> Path:
         """Return the file of one shard (or chunk)."""
@@ -78,10 +82,17 @@ def _named(codec: dict[str, Any], name: str) -> dict[str, Any]:
     return dict(codec.get("configuration") or {})
 
 
-def layout_of(folder: Path) -> ChunkLayout | None:
+def read_layout(folder: Path) -> ChunkLayout | None:
+    """Return the layout of a local Zarr v3 array, from the metadata in its folder."""
+    try:
+        return layout_of(json.loads((folder / "zarr.json").read_bytes()), folder)
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def layout_of(meta: Mapping[str, Any], folder: Path) -> ChunkLayout | None:
     """Return the layout of a local Zarr v3 array, or None when its chunks need zarr-python."""
     try:
-        meta = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))
         shape = tuple(int(n) for n in meta["shape"])
         outer = tuple(_named(meta["chunk_grid"], "regular")["chunk_shape"])
         names = _named(meta["chunk_key_encoding"], "default")
@@ -109,7 +120,8 @@ def layout_of(folder: Path) -> ChunkLayout | None:
             ):
                 return None
             codecs = options["codecs"]
-        if [codec["name"] for codec in codecs] != ["bytes", "blosc"]:
+        checksums = codecs[-1]["name"] == "crc32c"
+        if [codec["name"] for codec in codecs] != ["bytes", "blosc", "crc32c"][: 2 + checksums]:
             return None
         return ChunkLayout(
             folder=folder,
@@ -119,8 +131,9 @@ def layout_of(folder: Path) -> ChunkLayout | None:
             sharded=sharded,
             index_first=index_first,
             separator=str(names.get("separator", "/")),
+            checksums=checksums,
         )
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
         return None  # not a layout of this module: left to zarr-python
 
 
@@ -144,14 +157,14 @@ class _Scratch(threading.local):
     """Memory of one thread, reused by every decode."""
 
     def __init__(self) -> None:
-        self.raw = bytearray(0)
+        self.raw = np.empty(0, np.uint8)
         self.hot = np.empty(0, np.uint8)
         self.codes = np.empty((0, 0), np.uint8)
 
-    def compressed(self, size: int) -> memoryview:
-        if len(self.raw) < size:
-            self.raw = bytearray(size + size // 4)
-        return memoryview(self.raw)[:size]
+    def compressed(self, size: int) -> NDArray[np.uint8]:
+        if self.raw.size < size:
+            self.raw = np.empty(size + size // 4, np.uint8)
+        return self.raw[:size]
 
     def one_hot(self, size: int) -> NDArray[np.uint8]:
         if self.hot.size < size:
@@ -186,7 +199,7 @@ class ChunkReader:
         name = "sequence_codes" if group.has_codes else "sequence"
         self._one_hot = not group.has_codes
         folder = group.array_folder(name) if direct else None
-        layout = None if folder is None else layout_of(folder)
+        layout = None if folder is None else layout_of(group.array_metadata(name), folder)
         expected = (self.rows, self.length, *((4,) if self._one_hot else ()))
         if layout is not None and (
             layout.shape != expected or layout.chunk_rows != self.chunk_rows
@@ -223,12 +236,19 @@ class ChunkReader:
         Raises
         ------
         StoreError
-            The file is damaged.
+            The file is damaged or missing, or the store has been replaced since it was opened.
         """
-        if self._layout is None or not self._decode(self._layout, number, out):
-            first = number * self.chunk_rows
-            count = self.rows_of(number)
-            out[:count] = self.group.codes(first, first + count)
+        try:
+            done = self._layout is not None and self._decode(self._layout, number, out)
+        except StoreError:
+            self.group.check_unchanged()  # which says better why it is another chunk
+            raise
+        if done:
+            self.group.check_unchanged()
+            return
+        first = number * self.chunk_rows
+        count = self.rows_of(number)
+        out[:count] = self.group.codes(first, first + count)
 
     def codes(self, first: int, end: int) -> NDArray[np.uint8]:
         """Return the codes (end − first, length) of a contiguous range of rows."""
@@ -260,24 +280,38 @@ class ChunkReader:
             # Two threads may both read it: they read the same.
             self._indices[file] = _read_index(layout, file)
         index = self._indices[file]
-        if index is None and layout.sharded:
+        path = layout.file(file)
+        absent = index is None or int(index[place, 0]) == ABSENT
+        if absent and (layout.checksums or (index is None and layout.sharded)):
             # zarr-python would read zeros, rows of A, without an error; every shard has a base.
-            raise StoreError(f"{layout.file(file)}: the shard is missing; {_REPAIR}")
-        if index is None or int(index[place, 0]) == ABSENT:
+            what = "the shard" if index is None and layout.sharded else f"chunk {place}"
+            raise StoreError(f"{path}: {what} is missing; {REPAIR}")
+        if index is None or absent:
             return False
         offset, size = int(index[place, 0]), int(index[place, 1])
-        data = _SCRATCH.compressed(size)
-        path = layout.file(file)
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            found = os.preadv(descriptor, [data], offset)
-        finally:
-            os.close(descriptor)
         expected = out.size * (4 if self._one_hot else 1)
-        if found != size or promised_sizes(data) != (expected, size):
+        # A buffer that does not compress is stored behind its header.
+        data = _SCRATCH.compressed(min(size, expected + HEADER + CHECKSUM))
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                found = os.preadv(descriptor, [data], offset)
+            finally:
+                os.close(descriptor)
+        except _NO_FILE as exc:
+            raise StoreError(f"{path}: missing, or not a file; {REPAIR}") from exc
+        if layout.checksums:
+            data, checksum = data[:-CHECKSUM], data[-CHECKSUM:].tobytes()
+            if found != size or checksum != checksum_of(data):
+                raise StoreError(
+                    f"{path}: chunk {place} is damaged (its checksum is not that of its bytes); "
+                    f"{REPAIR}"
+                )
+            found = size = len(data)
+        if found != size or promised_sizes(memoryview(data)) != (expected, size):
             raise StoreError(
                 f"{path}: chunk {place} is damaged (expected {size} bytes that decompress to "
-                f"{expected}); {_REPAIR}"
+                f"{expected}); {REPAIR}"
             )
         try:
             if not self._one_hot:
@@ -287,7 +321,7 @@ class ChunkReader:
             decompress(data, hot)
         except RuntimeError as exc:
             raise StoreError(
-                f"{path}: chunk {place} does not decompress ({exc}); {_REPAIR}"
+                f"{path}: chunk {place} does not decompress ({exc}); {REPAIR}"
             ) from exc
         return bool(_codes_of_words(hot.view("<u4"), out.reshape(-1)))
 
@@ -303,15 +337,14 @@ def _read_index(layout: ChunkLayout, file: int) -> NDArray[np.uint64] | None:
     path = layout.file(file)
     try:
         size = path.stat().st_size
-    except FileNotFoundError:
+        if not layout.sharded:
+            return np.array([[0, size]], np.uint64)
+        length = 16 * layout.chunks_per_file
+        with path.open("rb") as handle:
+            handle.seek(0 if layout.index_first else max(0, size - length - CHECKSUM))
+            data = handle.read(length + CHECKSUM)
+    except _NO_FILE:
         return None
-    if not layout.sharded:
-        return np.array([[0, size]], np.uint64)
-    length = 16 * layout.chunks_per_file
-    with path.open("rb") as handle:
-        handle.seek(0 if layout.index_first else max(0, size - length - 4))
-        data = handle.read(length + 4)
-    checksum = int.from_bytes(data[-4:], "little")
-    if len(data) != length + 4 or google_crc32c.value(data[:-4]) != checksum:
-        raise StoreError(f"{path}: the index of the shard is damaged; {_REPAIR}")
+    if len(data) != length + CHECKSUM or checksum_of(data[:-CHECKSUM]) != data[-CHECKSUM:]:
+        raise StoreError(f"{path}: the index of the shard is damaged; {REPAIR}")
     return np.frombuffer(data[:-4], "<u8").reshape(-1, 2)

@@ -1,4 +1,4 @@
-"""Blosc: which compressor each kind of array has, and the calls. The only owner of numcodecs.
+"""Blosc and crc32c: which compressor each kind of array has, and the calls.
 
 The shard writer, the column writer and the chunk reader call Blosc directly, without zarr-python.
 """
@@ -10,13 +10,16 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+import google_crc32c
 import numpy as np
 from numcodecs import blosc
 from numpy.typing import NDArray
 
 #: Bytes of the header of a Blosc buffer, see
 #: https://github.com/Blosc/c-blosc/blob/main/README_CHUNK_FORMAT.rst
-_HEADER = 16
+HEADER = 16
+#: Bytes of a crc32c, https://zarr-specs.readthedocs.io/en/latest/v3/codecs/crc32c/
+CHECKSUM = 4
 _SHUFFLES = {"shuffle": blosc.SHUFFLE, "bitshuffle": blosc.BITSHUFFLE}
 
 
@@ -95,8 +98,13 @@ def decompress(data: bytes | memoryview, out: NDArray[np.uint8]) -> None:
     blosc.decompress(data, out)
 
 
+def checksum_of(data: bytes | NDArray[np.uint8]) -> bytes:
+    """Return the crc32c of bytes as the codec of Zarr appends it: four bytes, the lowest first."""
+    return google_crc32c.value(data).to_bytes(CHECKSUM, "little")
+
+
 def promised_sizes(data: memoryview) -> tuple[int, int] | None:
     """Return the decompressed and compressed bytes in a Blosc header; None: no whole header."""
-    if len(data) < _HEADER:
+    if len(data) < HEADER:
         return None
     return int.from_bytes(data[4:8], "little"), int.from_bytes(data[12:16], "little")

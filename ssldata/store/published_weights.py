@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ssldata.base.errors import ConfigError, CrosslabelError, StoreError
+from ssldata.base.errors import ConfigError, StoreError
+from ssldata.store.remote_stores import RangesError
 from ssldata.store.run_weights import Arrays, check_weights, dims_of
 from ssldata.store.store import COMPLETE, WEIGHTS, Store, arrays_digest, open_store
 from ssldata.store.store_writer import StoreWriter, sync_tree, writer_lock
@@ -232,9 +233,9 @@ def read_published(store: Store, name: str, groups: Sequence[str] | None = None)
         )
         try:
             values = rows.column_part(f"{WEIGHTS}/{name}", 0, rows.rows)
-        except CrosslabelError:
-            raise  # a server that does not answer
-        except Exception as exc:  # a chunk that does not decode: each codec has errors of its own
+        except RangesError:
+            raise
+        except StoreError as exc:
             raise damaged from exc
         if digest_of_weights(values) != digest:
             raise damaged

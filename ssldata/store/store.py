@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,22 +12,48 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from ssldata.base.errors import StoreError
+from ssldata.base.errors import CrosslabelError, StoreError
 from ssldata.base.files import digest_of
 from ssldata.genomes.onehot import N_CODE
+from ssldata.store.checked_store import REPAIR, CheckedStore
 from ssldata.store.remote_stores import is_url, read_value, zarr_store
+from ssldata.store.root_metadata import (
+    ATTRIBUTE,
+    COMPLETE,
+    HOMOLOGUES,
+    REFERENCE,
+    REMOVING,
+    ROWS_VERSION,
+    WEIGHTS,
+    WRITING,
+    YANKED,
+    Root,
+    misfit,
+    parse_json,
+    parse_root,
+    read_root,
+)
 
-#: MAJOR.MINOR; readers refuse another MAJOR. Raise MAJOR only when old readers would misread.
-FORMAT_VERSION = "1.0"
-#: Key of everything of ours in the root attributes.
-ATTRIBUTE = "crosslabel"
-REFERENCE = "reference"
-HOMOLOGUES = "homologs"
-#: Folder of published weights in a group, and key of their records in our attributes.
-WEIGHTS = "weights"
+__all__ = [
+    "ATTRIBUTE",
+    "COMPLETE",
+    "HOMOLOGUES",
+    "RANGES",
+    "REFERENCE",
+    "REMOVING",
+    "WEIGHTS",
+    "WRITING",
+    "YANKED",
+    "RowGroup",
+    "Store",
+    "open_store",
+]
+
 RANGES = ("positive", "negative", "validation", "test")
-#: Statuses of the ledger. Readers use complete groups only.
-WRITING, COMPLETE, YANKED, REMOVING = "writing", "complete", "yanked", "removing"
+#: Inode, size and time of a file.
+_Stamp = tuple[int, ...]
+#: What readers rely on in the attributes of a group of rows.
+_GROUP = {"ranges": {"*": [int]}, "contigs": [str]}
 
 
 class RowGroup:
@@ -46,22 +70,36 @@ class RowGroup:
         order), each as ``(first, end)``.
     """
 
-    def __init__(self, group: zarr.Group, name: str) -> None:
+    def __init__(
+        self, group: zarr.Group, name: str, *, check: Callable[[], None] | None = None
+    ) -> None:
         self._group = group
         self.name = name
+        self._where = f"{group.store}/{name}" if isinstance(group.store, CheckedStore) else name
+        #: Call it after reading: it raises if the store has been replaced since it was opened.
+        self.check_unchanged = check or _nothing
         attributes: dict[str, Any] = dict(group.attrs)
-        self.ranges: dict[str, tuple[int, int]] = {
-            key: (int(first), int(end)) for key, (first, end) in attributes["ranges"].items()
-        }
+        if wrong := misfit(attributes, _GROUP):
+            raise StoreError(f"{self._where}: its attributes are damaged ({wrong}); {REPAIR}")
         self.contigs: tuple[str, ...] = tuple(attributes["contigs"])
         self.rows = int(self._array("start").shape[0])
+        self.ranges: dict[str, tuple[int, int]] = {}
+        for key, bounds in attributes["ranges"].items():
+            first, end = bounds if len(bounds) == 2 else (0, -1)
+            if not 0 <= first <= end <= self.rows:
+                raise StoreError(
+                    f"{self._where}: the range {key} is {bounds} of {self.rows} rows; {REPAIR}"
+                )
+            self.ranges[key] = (first, end)
         self._columns: dict[str, NDArray[Any]] = {}
 
     def _array(self, name: str) -> zarr.Array[Any]:
-        array = self._group[name]
-        if not isinstance(array, zarr.Array):
-            raise StoreError(f"{self.name}/{name}: expected an array, found a group")
-        return array
+        return _array_of(self._group, name, self._where)
+
+    def _read(self, array: zarr.Array[Any], rows: slice = slice(None)) -> NDArray[Any]:
+        values = _values_of(array, rows)
+        self.check_unchanged()
+        return values
 
     @cached_property
     def _sequence(self) -> zarr.Array[Any]:
@@ -97,6 +135,10 @@ class RowGroup:
         root = getattr(self._group.store, "root", None)
         return Path(root) / self._group.path / name if isinstance(root, Path) else None
 
+    def array_metadata(self, name: str) -> dict[str, Any]:
+        """Return the Zarr metadata of an array."""
+        return dict(self._array(name).metadata.to_dict())
+
     def missing_shards(self, shard: int) -> list[str]:
         """Return the sequence arrays that lack a shard's file (it reads as N); [] if not local."""
         missing = []
@@ -109,23 +151,27 @@ class RowGroup:
     def column(self, name: str) -> NDArray[Any]:
         """Return a whole per-row array (kept in memory: a few bytes per row)."""
         if name not in self._columns:
-            self._columns[name] = np.asarray(self._array(name)[:])
+            array = self._array(name)
+            if array.shape[:1] != (self.rows,):
+                found = f"{array.shape} for {self.rows} rows"
+                raise StoreError(f"{self._where}/{name}: {found}; {REPAIR}")
+            self._columns[name] = self._read(array)
         return self._columns[name]
 
     def column_part(self, name: str, first: int, end: int) -> NDArray[Any]:
         """Return the rows [first, end) of a per-row array, without keeping the array in memory."""
-        return np.asarray(self._array(name)[first:end])
+        return self._read(self._array(name), slice(first, end))
 
     def codes(self, first: int, end: int) -> NDArray[np.uint8]:
         """Return base codes (end − first, length) of a contiguous range of rows."""
         if self._codes is not None:
-            return np.asarray(self._codes[first:end])
-        hot = np.asarray(self._sequence[first:end])
+            return self._read(self._codes, slice(first, end))
+        hot = self.one_hot(first, end)
         return np.where(hot.any(axis=-1), hot.argmax(axis=-1), N_CODE).astype(np.uint8)
 
     def one_hot(self, first: int, end: int) -> NDArray[np.uint8]:
         """Return one-hot sequences (end − first, length, 4) of a contiguous range of rows."""
-        return np.asarray(self._sequence[first:end])
+        return self._read(self._sequence, slice(first, end))
 
     def take_codes(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return base codes of arbitrary rows, in that order; every chunk is read once."""
@@ -141,7 +187,8 @@ class RowGroup:
 
     def column_names(self) -> list[str]:
         """Return the names of the per-row arrays other than the sequences."""
-        return sorted(set(_members(self._group)) - {"sequence", "sequence_codes"})
+        names = set(_members(self._group, where=self._where))
+        return sorted(names - {"sequence", "sequence_codes"})
 
     def attributes(self) -> dict[str, Any]:
         """Return the group's attributes."""
@@ -149,18 +196,25 @@ class RowGroup:
 
     def liftover(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of ``liftover/``: one row per source interval."""
-        return _arrays_of(self._group, "liftover", self.name)
+        arrays = _arrays_of(self._group, "liftover", self._where)
+        self.check_unchanged()
+        return arrays
 
 
 class Store:
     """A store open for reading. Only groups the ledger calls complete can be seen."""
 
-    def __init__(self, group: zarr.Group, location: str) -> None:
+    def __init__(
+        self, group: zarr.Group, location: str, root: Root, watch: tuple[Path | None, _Stamp]
+    ) -> None:
         self._group = group
         self.location = location
-        root: dict[str, Any] = dict(group.attrs)
-        self.attributes: dict[str, Any] = root[ATTRIBUTE]
+        self.attributes = root.attributes
+        #: Metadata of the groups and arrays, as the root lists them.
+        self.nodes = root.nodes
         self._groups: dict[str, RowGroup] = {}
+        self._file, self._opened = watch
+        self._seen: dict[str, _Stamp] = {}
 
     @property
     def experiments(self) -> list[str]:
@@ -192,7 +246,7 @@ class Store:
         """Identity of what a reader sees: format and the content of every complete group."""
         return digest_of(
             {
-                "format_version": self.attributes["format_version"],
+                "format_version": ROWS_VERSION,
                 "experiments": self.experiments,
                 "content": {
                     name: entry["content"]
@@ -221,10 +275,8 @@ class Store:
                     f"{', '.join([REFERENCE, *(f'{HOMOLOGUES}/{g}' for g in self.genomes)])}; "
                     "run `crosslabel build`"
                 )
-            group = self._group[name]
-            if not isinstance(group, zarr.Group):
-                raise StoreError(f"{self.location}: {name!r} is an array, expected a group")
-            self._groups[name] = RowGroup(group, name)
+            group = _group_of(self._group, name, self.location)
+            self._groups[name] = RowGroup(group, name, check=lambda: self._check_unchanged(name))
         return self._groups[name]
 
     def homologues(self, genome: str) -> RowGroup:
@@ -233,33 +285,119 @@ class Store:
 
     def sources(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of ``sources/``."""
-        return _arrays_of(self._group, "sources", self.location)
+        arrays = _arrays_of(self._group, "sources", self.location)
+        self._check_unchanged(REFERENCE)
+        return arrays
 
     def source_contigs(self) -> dict[str, list[Any]]:
         """Return the attributes ``contigs`` and ``contig_sizes`` that the sources refer to."""
-        attributes: dict[str, Any] = dict(self._group["sources"].attrs)
-        keys = ("contigs", "contig_sizes")
-        if lacking := [key for key in keys if key not in attributes]:
+        group = _group_of(self._group, "sources", self.location)
+        attributes: dict[str, Any] = dict(group.attrs)
+        if wrong := misfit(attributes, {"contigs": [str], "contig_sizes": [int]}):
             raise StoreError(
-                f"{self.location}/sources: lacks the attribute {lacking[0]}; the store is damaged "
-                "or older than format 1.0: rebuild it with --replace"
+                f"{self.location}/sources: its attributes are damaged ({wrong}), or older than "
+                "format 1.0: rebuild it with --replace"
             )
-        return {key: list(attributes[key]) for key in keys}
+        return {key: list(attributes[key]) for key in ("contigs", "contig_sizes")}
+
+    # -- a store that is replaced while it is read -------------------------------------------
+
+    def _check_unchanged(self, name: str) -> None:
+        """Raise unless the rows of a group are still those that this store was opened with.
+
+        Writers change the root before any file, so what was read before this call is of one state.
+        """
+        stamp = _stamp_of(self._file)
+        if stamp == self._seen.get(name, self._opened):
+            return
+        entry: Mapping[str, Any] = {}
+        if self._file is not None and self._file.name == "zarr.json":
+            root = read_root(self._file.parent)
+            entry = {} if root is None else root.attributes["ledger"].get(name, {})
+        same = entry.get("content") == self.ledger[name]["content"]
+        if not same or entry["status"] not in (COMPLETE, YANKED):
+            raise StoreError(
+                f"{self.location}: {name} has been replaced while it was read; run this again"
+            )
+        self._seen[name] = stamp
+
+
+def _watched(location: Path | str) -> Path | None:
+    """Return the file that is replaced whenever something of a local store is."""
+    path = Path(location)
+    return None if is_url(location) else path / "zarr.json" if path.is_dir() else path
+
+
+def _stamp_of(file: Path | None) -> _Stamp:
+    """Return what tells a file from another that took its name."""
+    try:
+        found = None if file is None else file.stat()
+    except OSError:
+        return ()
+    return () if found is None else (found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def _nothing() -> None:
+    """Check nothing: a group of no store."""
+
+
+def _group_of(parent: zarr.Group, name: str, where: str) -> zarr.Group:
+    group = _member(parent, name, where)
+    if not isinstance(group, zarr.Group):
+        raise StoreError(f"{where}/{name}: expected a group, found an array")
+    return group
+
+
+def _array_of(parent: zarr.Group, name: str, where: str) -> zarr.Array[Any]:
+    array = _member(parent, name, where)
+    if not isinstance(array, zarr.Array):
+        raise StoreError(f"{where}/{name}: expected an array, found a group")
+    return array
+
+
+def _member(parent: zarr.Group, name: str, where: str) -> Any:
+    try:
+        return parent[name]
+    except CrosslabelError:
+        raise
+    except Exception as exc:  # damaged metadata make zarr raise whatever they meet
+        found = f"no such array or group ({_line(exc)})"
+        raise StoreError(f"{where}/{name}: {found}; {REPAIR}") from exc
+
+
+def _values_of(array: zarr.Array[Any], rows: slice = slice(None)) -> NDArray[Any]:
+    """Return rows of an array.
+
+    Raises
+    ------
+    StoreError
+        A chunk is missing or damaged.
+    """
+    try:
+        return np.asarray(array[rows])
+    except (CrosslabelError, PermissionError):
+        raise
+    except Exception as exc:  # each codec has errors of its own
+        where = str(array.store_path)
+        raise StoreError(f"{where}: a chunk is damaged ({_line(exc)}); {REPAIR}") from exc
+
+
+def _line(exc: Exception) -> str:
+    first = (str(exc).strip().splitlines() or [""])[0]
+    return f"{type(exc).__name__}: {first}"[:200]
 
 
 def _arrays_of(parent: zarr.Group, name: str, where: str) -> dict[str, NDArray[Any]]:
-    group = parent[name]
-    if not isinstance(group, zarr.Group):
-        raise StoreError(f"{where}/{name}: expected a group, found an array")
-    return {key: np.asarray(array[:]) for key, array in _members(group).items()}
+    members = _members(_group_of(parent, name, where), where=f"{where}/{name}")
+    return {key: _values_of(array) for key, array in members.items()}
 
 
-def _members(group: zarr.Group, *, depth: int | None = 0) -> dict[str, zarr.Array[Any]]:
+def _members(group: zarr.Group, *, where: str, depth: int | None = 0) -> dict[str, zarr.Array[Any]]:
     """Return the arrays in a group (`depth` None: also in its groups), by name."""
-    with warnings.catch_warnings():
-        # A temporary file of a killed writer; the next writer sweeps it.
-        warnings.filterwarnings("ignore", message="Object at .* is not recognized")
+    try:
         members = sorted(group.members(max_depth=depth))
+    except Exception as exc:  # as above
+        raise StoreError(f"{where}: its metadata are damaged ({_line(exc)}); {REPAIR}") from exc
     return {name: member for name, member in members if isinstance(member, zarr.Array)}
 
 
@@ -280,8 +418,7 @@ def codes_digest(codes: NDArray[np.uint8]) -> str:
 
 def group_being_written(path: Path, name: str) -> RowGroup:
     """Return a group whose columns are written and whose sequences are not, for the writer."""
-    group = zarr.open_group(path / name, mode="r", use_consolidated=False)
-    return RowGroup(group, name)
+    return RowGroup(_plain_group(path / name), name)
 
 
 def read_root_attributes(path: Path) -> dict[str, Any] | None:
@@ -290,46 +427,10 @@ def read_root_attributes(path: Path) -> dict[str, Any] | None:
     Raises
     ------
     StoreError
-        The store is of another major format version.
+        The root is damaged, or of another major format version.
     """
-    try:
-        text = (path / "zarr.json").read_bytes()
-    except OSError:
-        return None
-    return _attributes_of(text, str(path))
-
-
-def _attributes_of(text: bytes, where: str) -> dict[str, Any] | None:
-    """Return our attributes in a root ``zarr.json``, or None when there are none."""
-    try:
-        attributes = json.loads(text)["attributes"][ATTRIBUTE]
-        found = str(attributes.get("format_version", "?"))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
-    if found.split(".")[0] != FORMAT_VERSION.split(".")[0]:
-        raise StoreError(
-            f"{where}: store format {found}, this release reads {FORMAT_VERSION.split('.')[0]}.x; "
-            "rebuild the store or use the release that wrote it"
-        )
-    _check_ledger(attributes.get("ledger"), where)
-    return dict(attributes)
-
-
-def _check_ledger(ledger: Any, where: str) -> None:
-    """Raise :class:`StoreError` when a ledger lacks what its readers rely on."""
-    damaged = f"{where}: its ledger is damaged"
-    advice = "copy the store again, or delete it and build again"
-    if not isinstance(ledger, dict):
-        raise StoreError(f"{damaged} (no list of groups); {advice}")
-    for name, entry in ledger.items():
-        keys = ["status"]
-        if isinstance(entry, dict) and entry.get("status") in (COMPLETE, YANKED):
-            keys += ["digest", "content", "rows"]
-        lacking = [key for key in keys if not isinstance(entry, dict) or key not in entry]
-        if lacking:
-            raise StoreError(f"{damaged} ({name} has no {', '.join(lacking)}); {advice}")
-        if not isinstance(entry.get("rows", 0), int):
-            raise StoreError(f"{damaged} ({name}: rows is not a number); {advice}")
+    root = read_root(path)
+    return None if root is None else root.attributes
 
 
 def open_store(location: Path | str, *, unfinished: bool = False) -> Store:
@@ -354,42 +455,61 @@ def open_store(location: Path | str, *, unfinished: bool = False) -> Store:
         The server does not answer.
     """
     local = not is_url(location) and Path(location).is_dir()
+    file = _watched(location)
+    watch = file, _stamp_of(file)  # before the root is read
     place = zarr_store(location)
     text = read_value(place, "zarr.json")
-    attributes = None if text is None else _attributes_of(text, str(location))
-    if attributes is None or text is None:
+    root = None if text is None else parse_root(text, str(location))
+    if root is None:
         found = "nothing" if text is None else f"a zarr.json without {ATTRIBUTE!r} attributes"
         raise StoreError(
             f"{location}: not a crosslabel store ({found} at its root)"
             + ("" if local else "; give the address of the .zarr folder or of the .zip itself")
         )
-    whole = attributes["ledger"].get(REFERENCE, {}).get("status") == COMPLETE
+    whole = root.attributes["ledger"].get(REFERENCE, {}).get("status") == COMPLETE
     if not whole and not (unfinished and local):
         raise StoreError(
             f"{location}: its reference rows are not complete; run `crosslabel build` again"
         )
-    if local:
-        group = zarr.open_group(place, mode="r", use_consolidated=False)
-    else:
-        listed = (json.loads(text).get("consolidated_metadata") or {}).get("metadata", {})
-        if f"{REFERENCE}/start" not in listed:
-            raise StoreError(
-                f"{location}: its root has no consolidated metadata, so the store looks empty from "
-                "here; share it with `crosslabel store share`, or copy a whole store"
-            )
-        group = zarr.open_group(place, mode="r", zarr_format=3, use_consolidated=True)
-    return Store(group, str(location))
+    if whole and f"{REFERENCE}/start" not in root.nodes:
+        raise StoreError(
+            f"{location}: its root has no consolidated metadata, so the store looks empty from "
+            "here; share it with `crosslabel store share`, or copy a whole store"
+        )
+    group = _open_group(CheckedStore(place, str(location), root.nodes))
+    return Store(group, str(location), root, watch)
+
+
+def _open_group(store: CheckedStore) -> zarr.Group:
+    return zarr.open_group(store, mode="r", zarr_format=3, use_consolidated=False)
+
+
+def _plain_group(path: Path) -> zarr.Group:
+    """Return a local Zarr group that is no store, with the metadata beside its chunks."""
+    nodes = {
+        "" if file.parent == path else file.parent.relative_to(path).as_posix(): parse_json(
+            file.read_bytes(), str(file)
+        )
+        for file in sorted(path.rglob("zarr.json"))
+    }
+    return _open_group(CheckedStore(zarr_store(path), str(path), nodes))
 
 
 def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Return every array below a plain Zarr group, by its path in the group."""
-    group = zarr.open_group(path, mode="r", use_consolidated=False)
-    return {name: np.asarray(array[:]) for name, array in _members(group, depth=None).items()}
+    """Return every array below a plain Zarr group, by its path in the group.
+
+    Raises
+    ------
+    StoreError
+        It is damaged.
+    """
+    members = _members(_plain_group(path), where=str(path), depth=None)
+    return {name: _values_of(array) for name, array in members.items()}
 
 
 def load_attributes(path: Path) -> dict[str, Any]:
     """Return the attributes of a plain Zarr group."""
-    return dict(zarr.open_group(path, mode="r", use_consolidated=False).attrs)
+    return dict(parse_json((path / "zarr.json").read_bytes(), f"{path}/zarr.json")["attributes"])
 
 
 def belongs(member: Path, group: str, weights: Mapping[str, Mapping[str, Any]]) -> bool:

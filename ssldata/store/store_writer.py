@@ -20,29 +20,30 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec
+from zarr.codecs import BloscCodec, Crc32cCodec
 
 from ssldata.base.errors import StoreError
-from ssldata.base.files import atomic_path
+from ssldata.base.files import atomic_path, digest_of
 from ssldata.base.locks import exclusive_lock
-from ssldata.store.chunk_reader import layout_of
+from ssldata.store.chunk_reader import read_layout
 from ssldata.store.column_writer import put_group, write_column
 from ssldata.store.compression import SEQUENCE_CODECS
-from ssldata.store.shard_writer import copy, expand, pack_shard
-from ssldata.store.store import (
-    ATTRIBUTE,
+from ssldata.store.root_metadata import (
     COMPLETE,
-    FORMAT_VERSION,
+    CONSOLIDATED,
     HOMOLOGUES,
     REFERENCE,
     REMOVING,
     WEIGHTS,
     WRITING,
-    arrays_digest,
-    belongs,
-    codes_digest,
-    read_root_attributes,
+    YANKED,
+    Root,
+    parse_json,
+    read_root,
+    root_text,
 )
+from ssldata.store.shard_writer import copy, expand, pack_shard
+from ssldata.store.store import arrays_digest, belongs, codes_digest
 
 #: Decoded bytes of one chunk of the one-hot array, at most. Below 1 MB the cost per read call
 #: dominates; far above, a window of chunks no longer fits in cache.
@@ -51,9 +52,8 @@ CHUNK_BYTES = 4_194_304
 CHUNKS_PER_SHARD = 16
 #: Suffixes of what a killed writer leaves: half-written files, half-deleted folders.
 _PARTIAL, _DELETING = ".partial", ".deleting"
-#: Header of consolidated metadata. They are not yet part of the v3 specification, but every
-#: zarr-python and xarray reads them; without them a store behind plain HTTP looks empty.
-_CONSOLIDATED = {"kind": "inline", "must_understand": False}
+#: Key, in the entry of a yanked group, of the digest of its metadata.
+_METADATA = "metadata"
 #: Files flushed to the disk at a time; the threads mostly wait.
 _SYNC_THREADS = 8
 
@@ -131,9 +131,9 @@ def _is_leftover(path: Path) -> bool:
 
 def _consolidated(file: Path) -> dict[str, Any]:
     """Return the metadata of a node as zarr-python consolidates them into the root."""
-    node: dict[str, Any] = json.loads(file.read_bytes())
-    if node["node_type"] == "group":
-        node["consolidated_metadata"] = {**_CONSOLIDATED, "metadata": {}}
+    node = parse_json(file.read_bytes(), str(file))
+    if node.get("node_type") == "group":
+        node["consolidated_metadata"] = {**CONSOLIDATED, "metadata": {}}
     return node
 
 
@@ -145,21 +145,26 @@ class StoreWriter:
 
     # -- the root ----------------------------------------------------------------------------
 
+    def _root(self) -> Root | None:
+        """Return the root, or None when there is no store yet; errors as :meth:`attributes`."""
+        root = read_root(self.path)
+        if root is None and self.path.exists() and not _is_leftover(self.path):
+            raise StoreError(
+                f"{self.path}: holds something that is not a crosslabel store; "
+                "move it away or set another 'store.path'"
+            )
+        return root
+
     def attributes(self) -> dict[str, Any] | None:
         """Return our root attributes, or None when there is no store yet.
 
         Raises
         ------
         StoreError
-            The path holds something other than a crosslabel store.
+            The path holds something other than a crosslabel store, or a damaged one.
         """
-        attributes = read_root_attributes(self.path)
-        if attributes is None and self.path.exists() and not _is_leftover(self.path):
-            raise StoreError(
-                f"{self.path}: holds something that is not a crosslabel store; "
-                "move it away or set another 'store.path'"
-            )
-        return attributes
+        root = self._root()
+        return None if root is None else root.attributes
 
     def _existing_attributes(self) -> dict[str, Any]:
         attributes = self.attributes()
@@ -170,7 +175,7 @@ class StoreWriter:
     def create(self, settings: Mapping[str, Any]) -> None:
         """Make an empty store with an empty ledger."""
         self.path.mkdir(parents=True, exist_ok=True)
-        self._commit({"format_version": FORMAT_VERSION, **settings, "ledger": {}})
+        self._commit({**settings, "ledger": {}})
 
     def ledger(self) -> dict[str, dict[str, Any]]:
         """Return the ledger (empty when there is no store)."""
@@ -209,35 +214,53 @@ class StoreWriter:
                     remove_tree(item) if item.is_dir() else item.unlink()
 
     def _commit(self, attributes: Mapping[str, Any]) -> None:
-        """Replace the root ``zarr.json``: attributes and consolidated metadata in one rename."""
-        complete = {
-            name for name, entry in attributes["ledger"].items() if entry["status"] == COMPLETE
-        }
+        """Replace the root ``zarr.json``: attributes and consolidated metadata in one rename.
+
+        Metadata that the root holds already are kept: files that were damaged since are not
+        believed. Those of a yanked group, which the root does not hold, have a digest in its entry.
+        """
+        root = read_root(self.path)
+        known = {} if root is None else root.nodes
         nodes: dict[str, Any] = {}
-        # Parents of complete groups ("homologs"), what belongs to the groups, and the sources.
-        for name in sorted(complete | ({"sources"} if REFERENCE in complete else set())):
-            parts = name.split("/")
-            folders = [self.path.joinpath(*parts[:i]) for i in range(1, len(parts))]
-            files = [folder / "zarr.json" for folder in folders]
-            folder = self.path.joinpath(*parts)
-            files += [
-                file
-                for file in folder.rglob("zarr.json")
-                if belongs(file.relative_to(folder), name, attributes.get(WEIGHTS, {}))
-            ]
-            for file in files:
-                nodes[str(file.parent.relative_to(self.path))] = _consolidated(file)
-        root = {
-            "zarr_format": 3,
-            "node_type": "group",
-            "attributes": {ATTRIBUTE: attributes},
-            "consolidated_metadata": {**_CONSOLIDATED, "metadata": nodes},
-        }
-        text = json.dumps(root, indent=1, sort_keys=True)
+        ledger: dict[str, dict[str, Any]] = {}
+        for name, entry in sorted(attributes["ledger"].items()):
+            kept = {key: value for key, value in entry.items() if key != _METADATA}
+            if entry["status"] in (COMPLETE, YANKED):
+                found = self._nodes(name, known, attributes.get(WEIGHTS, {}))
+                # Weights come and go, and have digests of their own.
+                own = digest_of({k: v for k, v in found.items() if f"{name}/{WEIGHTS}" not in k})
+                if entry.get(_METADATA, own) != own:
+                    raise StoreError(
+                        f"{self.path}/{name}: its metadata are damaged; remove and add the genome"
+                    )
+                if entry["status"] == COMPLETE:
+                    nodes |= found
+                else:
+                    kept[_METADATA] = own
+            ledger[name] = kept
+        text = root_text({**attributes, "ledger": ledger}, nodes)
         with atomic_path(self.path / "zarr.json") as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
+            temporary.write_text(text, encoding="utf-8")
         # The new name reaches the disk before anything that relies on it is deleted.
         _flush(self.path)
+
+    def _nodes(
+        self, name: str, known: Mapping[str, Any], weights: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Return the metadata of a group, of its parents, and with the reference of the sources."""
+        parts = name.split("/")
+        files = [self.path.joinpath(*parts[:i], "zarr.json") for i in range(1, len(parts))]
+        for group in (name, "sources") if name == REFERENCE else (name,):
+            folder = self.path / group
+            there = {*folder.rglob("zarr.json")}
+            there |= {
+                self.path / key / "zarr.json" for key in known if f"{key}/".startswith(f"{group}/")
+            }
+            files += [one for one in there if belongs(one.relative_to(folder), group, weights)]
+        nodes = {str(file.parent.relative_to(self.path)): file for file in files}
+        return {
+            key: known[key] if key in known else _consolidated(file) for key, file in nodes.items()
+        }
 
     def set_entry(self, name: str, entry: Mapping[str, Any] | None) -> None:
         """Put one entry into the ledger (None: remove it)."""
@@ -371,7 +394,7 @@ class StoreWriter:
                 dtype="uint8",
                 chunks=(chunk, *shape),
                 shards=(chunk * CHUNKS_PER_SHARD, *shape),
-                compressors=BloscCodec(**SEQUENCE_CODECS[array].configuration()),
+                compressors=(BloscCodec(**SEQUENCE_CODECS[array].configuration()), Crc32cCodec()),
                 fill_value=0,
                 dimension_names=("row", "position", "base")[: 1 + len(shape)],
             )
@@ -416,7 +439,7 @@ def write_shard(path: Path, name: str, shard: int, codes: NDArray[np.uint8]) -> 
         folder = path / name / array
         if array == "sequence_codes" and not folder.exists():
             continue
-        layout = layout_of(folder)
+        layout = read_layout(folder)
         if layout is None:
             raise StoreError(f"{folder}: not an array this release writes")
         size = layout.chunk_rows * layout.chunks_per_file

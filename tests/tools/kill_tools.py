@@ -86,6 +86,20 @@ def build(
         build_project(load_project(Path(world)), pool=DeadlyPool(pool, tasks or {}, marks))
 
 
+def command(arguments: Sequence[str], *, rename: int) -> int:
+    """Do a command of the command line; die before its so-manieth rename, counted from 1."""
+    from flows.cli import main
+
+    before_rename(rename, lambda: kill(os.getpid()))
+    return main(arguments)
+
+
+def build_without_cache(world: str, cache: str, *, rename: int) -> None:
+    """Build a project; its cache is deleted before the so-manieth rename."""
+    before_rename(rename, lambda: shutil.rmtree(cache, ignore_errors=True))
+    build_project(load_project(Path(world)))
+
+
 class DeadlyPool:
     """Numbers the tasks it hands to another pool, and tells some of them to kill."""
 

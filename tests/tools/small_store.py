@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +16,29 @@ from ssldata.store.store import Store, open_store
 
 LENGTH = 24
 CHUNK = 8
+SETTINGS: dict[str, Any] = {
+    "name": "small",
+    "reference": {"name": "ref1", "digest": "d"},
+    "peaks": {},
+    "windows": {"size": LENGTH, "min_overlap": 0.5, "n_policy": "keep"},
+    "split": {"test": [], "validation": []},
+    "negatives": {},
+    "liftover": {},
+    "seed": 0,
+    "codes": True,
+}
+
+
+def edit_root(path: Path, edit: Callable[[dict[str, Any]], None], *, sealed: bool = True) -> None:
+    """Edit the root of a store; `sealed`: with its checksum made again, as a stranger would."""
+    root = json.loads((path / "zarr.json").read_bytes())
+    edit(root)
+    if sealed:
+        ours = root["attributes"]["crosslabel"]
+        ours.pop("checksum", None)
+        text = json.dumps(root, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        ours["checksum"] = hashlib.sha256(text.encode()).hexdigest()
+    (path / "zarr.json").write_text(json.dumps(root))
 
 
 def write_store(
@@ -30,7 +57,7 @@ def write_store(
         patch.setattr(store_writer, "CHUNK_BYTES", 4 * length * chunk)
         writer = store_writer.StoreWriter(path)
         names = [f"tf{i}" for i in range(experiments)]
-        writer.create({"experiments": names, "seed": seed, "reference": {"name": "ref1"}})
+        writer.create({**SETTINGS, "experiments": names, "seed": seed})
         for number, (name, counts) in enumerate(rows.items()):
             rng = np.random.default_rng([seed, number])
             borders = np.cumsum([0, *counts]).tolist()

@@ -6,9 +6,11 @@ import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from small_store import edit_root
 
 from flows.cli import main
 from ssldata.base.errors import StoreError
@@ -16,7 +18,7 @@ from ssldata.building import build_store
 from ssldata.building.add_remove_genomes import yank_genome
 from ssldata.checking.repair import take_out_damaged
 from ssldata.checking.validate import validate_store
-from ssldata.store.store import open_store
+from ssldata.store.store import ATTRIBUTE, open_store
 
 
 def files(folder: Path) -> dict[str, tuple[str, int]]:
@@ -132,7 +134,11 @@ def test_a_wrong_ledger_and_no_store(built_world: Path, tmp_path: Path) -> None:
     assert take_out_damaged(path, "digest") == []
     shutil.copytree(built_world / "store" / "alpha.zarr", path)
     content = open_store(path).ledger["reference"]["content"]
-    root = (path / "zarr.json").read_text()
-    (path / "zarr.json").write_text(root.replace(content, content[::-1]))
+
+    def edit(root: dict[str, Any]) -> None:
+        entry = root["attributes"][ATTRIBUTE]["ledger"]["reference"]
+        entry["content"] = content[::-1]
+
+    edit_root(path, edit)
     with pytest.raises(StoreError, match="its ledger is wrong"):
         take_out_damaged(path, "digest")

@@ -12,16 +12,18 @@ import numpy as np
 import pytest
 import yaml
 import zarr
+from small_store import edit_root
+from zarr.codecs import BloscCodec
 
 from ssldata.base.errors import UnreachableError
 from ssldata.base.files import digest_of
 from ssldata.building.add_remove_genomes import yank_genome
 from ssldata.building.build_store import build_project
 from ssldata.checking.validate import Report, validate_store
-from ssldata.genomes.onehot import N_CODE
+from ssldata.genomes.onehot import N_CODE, one_hot
 from ssldata.project.project_file import load_project
-from ssldata.store.store import ATTRIBUTE, RowGroup, open_store
-from ssldata.store.store_writer import StoreWriter, write_shard
+from ssldata.store.store import ATTRIBUTE, RowGroup, codes_digest, open_store
+from ssldata.store.store_writer import StoreWriter
 
 HOMOLOGUE = "homologs/relative1"
 
@@ -192,22 +194,34 @@ def test_a_missing_chunk_is_found(array: str, path: Path) -> None:
 
 
 @pytest.mark.parametrize(("code", "array"), [(N_CODE, "sequence"), (0, "sequence_codes")])
-def test_a_shard_of_zeros_has_no_file_and_is_not_missing(code: int, array: str, path: Path) -> None:
+def test_a_shard_of_zeros_of_format_1_0_has_no_file_and_is_not_missing(
+    code: int, array: str, path: Path
+) -> None:
     """A long run of N is one in a store that keeps N, as the centromere of a test contig."""
-
-    def keep(root: dict[str, Any]) -> None:
-        root["attributes"][ATTRIBUTE]["windows"]["n_policy"] = "keep"
-
-    edit_root(path, keep)
     store = open_store(path)
     rows, entry = store.group(HOMOLOGUE), store.ledger[HOMOLOGUE]
     blank = np.full((rows.rows, rows.length), code, np.uint8)
-    checksums = {**entry["checksums"], "sequences": [write_shard(path, HOMOLOGUE, 0, blank)]}
-    entry = {**entry, "checksums": checksums, "content": digest_of(checksums)}
-    StoreWriter(path).set_entry(HOMOLOGUE, entry)
+    group = zarr.open_group(path / HOMOLOGUE, mode="r+", use_consolidated=False)
+    for name, values in (("sequence", one_hot(blank)), ("sequence_codes", blank)):
+        layout = {key: getattr(group[name], key) for key in ("shape", "dtype", "chunks", "shards")}
+        group.create_array(name, **layout, compressors=BloscCodec(), overwrite=True)[...] = values
+    checksums = {**entry["checksums"], "sequences": [codes_digest(blank)]}
+
+    def edit(root: dict[str, Any]) -> None:
+        ours = root["attributes"][ATTRIBUTE]
+        ours["windows"]["n_policy"] = "keep"
+        ours["ledger"][HOMOLOGUE] |= {"checksums": checksums, "content": digest_of(checksums)}
+        for name in ("sequence", "sequence_codes"):
+            node = json.loads((path / HOMOLOGUE / name / "zarr.json").read_bytes())
+            root["consolidated_metadata"]["metadata"][f"{HOMOLOGUE}/{name}"] = node
+
+    edit_root(path, edit)
     assert not [p for p in (path / HOMOLOGUE / array / "c").rglob("*") if p.is_file()]
     # The policy was changed by hand above, which disagrees with the ledger.
-    assert problems(validate_store(open_store(path), deep=True)) == {("", "ledger")}
+    found = validate_store(open_store(path), deep=True)
+    assert problems(found) == {("", "ledger")} | (
+        {(HOMOLOGUE, "sequences")} if array == "sequence_codes" else set()
+    )
 
 
 def test_other_bases_are_found_by_checksum_and_by_extraction(path: Path, built_world: Path) -> None:
@@ -252,12 +266,6 @@ def test_another_genome_in_the_project_is_said(path: Path, built_world: Path) ->
 # -- ledger and metadata -------------------------------------------------------------------------
 
 
-def edit_root(path: Path, edit: Callable[[dict[str, Any]], None]) -> None:
-    root = json.loads((path / "zarr.json").read_text())
-    edit(root)
-    (path / "zarr.json").write_text(json.dumps(root))
-
-
 @pytest.mark.parametrize(
     ("edit", "expected"),
     [
@@ -298,9 +306,8 @@ def test_a_genome_built_for_other_reference_rows(path: Path) -> None:
         (lambda root: root["split"].update(test=["chr1"]), "differ in split.test"),
         (lambda root: root.update(seed=5), "differ in seed"),
         (lambda root: root.update(experiments=["beta"]), "are not those with peaks"),
-        (lambda root: root.pop("windows"), "cannot be read: KeyError"),
     ],
-    ids=["reference", "peaks", "split", "seed", "experiments", "gone"],
+    ids=["reference", "peaks", "split", "seed", "experiments"],
 )
 def test_root_attributes_that_disagree_with_the_ledger(
     edit: Callable[[dict[str, Any]], None], words: str, path: Path

@@ -28,7 +28,7 @@ def put(folder: Path, text: str) -> Path:
 
 
 def test_sorted_by_contig_of_the_genome_then_start(tmp_path: Path) -> None:
-    path = put(tmp_path, "chrII\t10\t20\ta\t3\nchrI\t50\t60\nchrI\t5\t60\tb\t7.5\n")
+    path = put(tmp_path, "chrII\t10\t20\ta\t3\nchrI\t50\t60\tc\t.\nchrI\t5\t60\tb\t7.5\n")
     peaks = read(path)
     assert peaks.intervals.contig.tolist() == [0, 0, 1]
     assert peaks.intervals.start.tolist() == [5, 50, 10]
@@ -52,7 +52,7 @@ def test_gzip_is_recognised_by_its_bytes(tmp_path: Path) -> None:
 def test_truncated_gzip_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "peaks.bed.gz"
     path.write_bytes(gzip.compress(b"chrI\t1\t2\n" * 1000)[:-12])
-    with pytest.raises(InputError, match="damaged or truncated"):
+    with pytest.raises(InputError, match="cut short"):
         read(path)
 
 
@@ -68,6 +68,34 @@ def test_width_uses_the_narrowpeak_summit_else_the_middle(tmp_path: Path) -> Non
     ]
     peaks = read(put(tmp_path, "\n".join(lines)), width=10)
     assert peaks.intervals.start.tolist() == [125, 345]
+
+
+NARROW = "chrI\t100\t200\tp\t0\t.\t1.5\t-1\t0.05\t30"
+BED12 = "chrI\t100\t200\tp\t0\t+\t110\t190\t0"
+
+
+@pytest.mark.parametrize(
+    ("line", "start"),
+    [
+        (NARROW, 125),
+        (NARROW + "\t0.7\t1.2", 125),  # IDR of old
+        (NARROW + "\t0.7\t1.2\t100\t200\t30\t9\t100\t200\t31\t8", 125),  # IDR
+        (NARROW + "\t\t ", 125),
+        (BED12 + "\t2\t30,40,\t0,60,", 145),  # two blocks, not a summit at 102
+        (BED12 + "\t1\t100\t0", 145),
+        (BED12 + "\t1\t100,\t0,\tgene\tmore", 145),
+        (NARROW.replace("1.5", "name") + "\tmore", 145),
+        (NARROW.rsplit("\t", 1)[0], 145),  # broadPeak
+        ("chrI\t100\t200", 145),
+    ],
+)
+def test_summits_are_column_10_wherever_ten_columns_fit_narrowpeak(
+    tmp_path: Path, line: str, start: int
+) -> None:
+    peaks = read(put(tmp_path, f"{line}\n{line}\n"), width=10)
+    assert peaks.intervals.start.tolist() == [start, start]
+    assert peaks.middles == (2 if start == 145 else 0)
+    assert read(put(tmp_path, line)).middles == 0
 
 
 def test_width_is_clipped_and_counted(tmp_path: Path) -> None:
@@ -106,11 +134,17 @@ def test_all_contigs_unknown_is_an_error_with_both_spellings(tmp_path: Path) -> 
         ("chrI\t5", "2 columns"),
         ("chrI\tfive\t9", "start is 'five'"),
         ("chrI\t1\t9\ta\thigh", "score is 'high'"),
+        ("chrI\t1\t9\ta\tnan", "score is 'nan'"),
+        ("chrI\t1\t9\ta\t1_0", "score is '1_0'"),
+        ("chrI\t1\t9\ta\t1\tx", "strand is 'x', expected '+', '-' or '.'"),
+        ("chrI\t1\t9\ta\nchrI\t5\t7", "line 2: 3 columns, but the first row has 4"),
+        (NARROW.replace("\t30", "\t3x"), "summit (column 10) is '3x'"),
+        (NARROW + "\n" + NARROW.replace("\t30", "\t"), "summit (column 10) is ''"),
     ],
 )
 def test_bad_lines(tmp_path: Path, line: str, message: str) -> None:
     with pytest.raises(InputError) as caught:
-        read(put(tmp_path, line + "\n"))
+        read(put(tmp_path, line + "\n"), width=None if "empty" in message else 10)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -127,12 +161,14 @@ NARROW = "chrI\t{}\t{}\tp\t0\t.\t1\t1\t1\t{}"
         (NARROW.format(-3, 90, 13), 40, (0, 30)),  # the summit decides, 10
         (NARROW.format(900, 1039, 50), 200, (850, 1000)),
         (NARROW.format(900, 1039, 50), 20, (940, 960)),
+        (NARROW.format(900, 1039, -1), 20, (959, 979)),
     ],
 )
 def test_a_stray_peak_past_an_end_is_clipped_and_counted(
     tmp_path: Path, line: str, width: int | None, expected: tuple[int, int]
 ) -> None:
-    peaks = read(put(tmp_path, f"{line}\nchrII\t100\t200\n"), width=width)
+    other = "\t".join(["chrII", "100", "200", *line.split("\t")[3:]])
+    peaks = read(put(tmp_path, f"{line}\n{other}\n"), width=width)
     assert (peaks.intervals.start[0], peaks.intervals.end[0]) == expected
     assert peaks.counts["beyond_contig"] == 1
     assert peaks.counts["clipped"] == (expected[1] - expected[0] < (width or 1000))
@@ -152,8 +188,9 @@ def test_more_than_a_stray_few_past_the_ends_are_refused(
         read(path)
 
 
-def test_one_summit_outside_its_contig_is_refused(tmp_path: Path) -> None:
-    lines = [NARROW.format(900, 1039, 120), *["chrI\t10\t90" + "\t1" * 7] * 5000]
+@pytest.mark.parametrize("line", [NARROW.format(900, 1039, 120), NARROW.format(-3, 90, 1)])
+def test_one_summit_outside_its_contig_is_refused(tmp_path: Path, line: str) -> None:
+    lines = [line, *[NARROW.format(10, 90, -1)] * 5000]
     with pytest.raises(InputError, match="1 of 5001 peaks lie outside"):
         read(put(tmp_path, "\n".join(lines)), width=200)
 

@@ -14,12 +14,12 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_store import CHUNK, LENGTH, write_store
-from zarr.codecs import BloscCodec, GzipCodec
+from zarr.codecs import BloscCodec, Crc32cCodec, GzipCodec
 from zarr.storage import MemoryStore, ZipStore
 
 from ssldata.base.errors import StoreError
 from ssldata.genomes.onehot import one_hot
-from ssldata.store.chunk_reader import ChunkReader, layout_of
+from ssldata.store.chunk_reader import ChunkReader, read_layout
 from ssldata.store.store import RowGroup, Store
 
 #: One whole shard of 16 chunks, a second with a partial chunk; a group smaller than a chunk.
@@ -130,11 +130,13 @@ DIRECT: dict[str, dict[str, Any]] = {
     "lz4": {},
     "zstd": {"compressors": BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle", typesize=1)},
     "no shuffle": {"compressors": BloscCodec(cname="lz4", shuffle="noshuffle", typesize=1)},
+    "checksums": {"compressors": [BLOSC, Crc32cCodec()], "config": {"write_empty_chunks": True}},
     "dotted names": {"chunk_key_encoding": {"name": "default", "separator": "."}},
 }
 THROUGH_ZARR: dict[str, dict[str, Any]] = {
     "gzip": {"compressors": GzipCodec(level=1)},
     "no codec": {"compressors": None},
+    "checksums of what is not compressed": {"compressors": [Crc32cCodec()]},
     "two codecs": {"compressors": [GzipCodec(level=1), BLOSC]},
     "cut across": {"chunks": (4, 3)},
     "other fill value": {"fill_value": 4},
@@ -193,18 +195,19 @@ def test_an_index_at_the_front(tmp_path: Path) -> None:
         compressors=None,
         serializer=shards,
     )
-    layout = layout_of(tmp_path / "g" / "sequence_codes")
+    layout = read_layout(tmp_path / "g" / "sequence_codes")
     assert layout is not None
     assert layout.index_first
     compare(group, direct=True)
 
 
 def test_no_array_no_layout(tmp_path: Path) -> None:
-    assert layout_of(tmp_path) is None
+    assert read_layout(tmp_path) is None
     (tmp_path / "zarr.json").write_text("{}", encoding="utf-8")
-    assert layout_of(tmp_path) is None
-    (tmp_path / "zarr.json").write_text(json.dumps({"shape": 3}), encoding="utf-8")
-    assert layout_of(tmp_path) is None
+    assert read_layout(tmp_path) is None
+    for odd in ({"shape": 3}, [], {"shape": [[]]}, {"shape": [1], "chunk_grid": 7}):
+        (tmp_path / "zarr.json").write_text(json.dumps(odd), encoding="utf-8")
+        assert read_layout(tmp_path) is None
 
 
 # -- damage --------------------------------------------------------------------------------------

@@ -1,0 +1,99 @@
+"""The place of a store as zarr-python reads it: metadata as checked, and no chunk left out.
+
+zarr-python takes a chunk that is not there for zeros. Here that is an error which names the file,
+for every array that has all its chunks, wherever the store is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from zarr.abc.store import ByteRequest, Store
+from zarr.core.buffer import Buffer, BufferPrototype
+
+from ssldata.base.errors import StoreError
+from ssldata.store.remote_stores import ReadOnlyStore
+
+#: What to do about damage.
+REPAIR = (
+    "`crosslabel store validate` shows what is damaged; `crosslabel build --repair` writes it again"
+)
+_METADATA = "zarr.json"
+#: Of format 1.0, whose chunks of zeros have no file, the arrays that are nowhere all zero.
+_NEVER_ZERO = ("sequence_codes", "end", "strand", "weight")
+_ROOT = {"zarr_format": 3, "node_type": "group", "attributes": {}}
+
+
+class CheckedStore(ReadOnlyStore):
+    """A Zarr store read-only, without a way to miss a chunk unnoticed.
+
+    Parameters
+    ----------
+    place
+        Where the chunks are.
+    name
+        What to call it in errors.
+    nodes
+        Metadata of every group and array by path, as in the root. Those beside the chunks are not
+        read.
+    """
+
+    supports_listing = True
+
+    def __init__(self, place: Store, name: str, nodes: Mapping[str, Mapping[str, Any]]) -> None:
+        super().__init__(name)
+        self._place = place
+        self._nodes = {"": _ROOT, **nodes}
+        #: The folder, for readers of its files; None: no folder.
+        self.root: Path | None = getattr(place, "root", None)
+
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Return metadata, or (a range of) a chunk."""
+        path, _, name = key.rpartition("/")
+        if name == _METADATA:
+            if path not in self._nodes:
+                return None
+            # Without the list of members that a consolidated group says it has: none.
+            node = {k: v for k, v in self._nodes[path].items() if k != "consolidated_metadata"}
+            return prototype.buffer.from_bytes(json.dumps(node).encode())
+        found = await self._place.get(key, prototype, byte_range)
+        if found is None and self._must_exist(key):
+            raise StoreError(f"{self.name}/{key}: the file of a chunk is missing; {REPAIR}")
+        return found
+
+    async def getsize(self, key: str) -> int:
+        """Return the bytes of a chunk."""
+        return await self._place.getsize(key)
+
+    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        """Yield the names of the groups and arrays directly in a group."""
+        start = f"{prefix.rstrip('/')}/" if prefix else ""
+        for path in sorted(self._nodes):
+            name = path.removeprefix(start)
+            if path.startswith(start) and name and "/" not in name:
+                yield name
+
+    def _must_exist(self, key: str) -> bool:
+        """Return whether the chunks of the array of a key all have files."""
+        path = key
+        while path not in self._nodes:
+            path = path.rpartition("/")[0]
+        group, _, name = path.rpartition("/")
+        if has_checksums(self._nodes[path]):
+            return True
+        if name == "sequence":  # of N alone it is no file either, and then codes are read
+            return f"{group}/sequence_codes" not in self._nodes
+        return name in _NEVER_ZERO and f"{group}/sequence" in self._nodes
+
+
+def has_checksums(node: Mapping[str, Any]) -> bool:
+    """Return whether the chunks of an array end in a checksum: then every one is stored."""
+    codecs = list(node.get("codecs", ()))
+    for codec in codecs:
+        codecs += (codec.get("configuration") or {}).get("codecs", ())
+    return any(codec.get("name") == "crc32c" for codec in codecs)
