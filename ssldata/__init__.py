@@ -92,7 +92,7 @@ if os.environ.get("KERAS_BACKEND") == "torch":
 
 if "NUMBA_CACHE_DIR" not in os.environ and not os.access(__path__[0], os.W_OK):
     # Numba keeps compiled code beside its module, else in the home folder; without either it fails.
-    from ssldata.base.cache_folder import cache_dir
+    import ssldata.base.cache_folder as _cache_folder
 
     with contextlib.suppress(ConfigError):
-        os.environ["NUMBA_CACHE_DIR"] = str(cache_dir("numba"))
+        os.environ["NUMBA_CACHE_DIR"] = str(_cache_folder.cache_dir("numba"))

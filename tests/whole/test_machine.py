@@ -44,7 +44,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run a command of crosslabel, or of Python, in a process of its own."""
     start = [sys.executable] if arguments[0] == "-c" else [sys.executable, "-m", "flows.cli"]
-    values = {key: value for key, value in os.environ.items() if key != PRIVATE_VARIABLE}
+    values: dict[str, str | None] = {**os.environ, PRIVATE_VARIABLE: None}
     values |= {"PYTHONPATH": str(REPOSITORY)} | environment
     return subprocess.run(
         [*start, *map(str, arguments)],
