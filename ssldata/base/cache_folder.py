@@ -58,7 +58,7 @@ def cache_dir(*parts: str) -> Path:
     """
     root = _root()
     if root is None:
-        return _private(parts, "no home folder")
+        return _private(parts, "there is no home folder for the cache")
     folder = root.joinpath(*parts)
     problem = OSError()
     for _ in range(_ATTEMPTS):
@@ -72,7 +72,7 @@ def cache_dir(*parts: str) -> Path:
         if problem.errno not in _BEING_DELETED:
             break
     if problem.errno in _UNWRITABLE:
-        return _private(parts, f"{folder}: {problem.strerror}")
+        return _private(parts, f"{folder}: cannot write to the cache ({problem.strerror})")
     raise ConfigError(
         f"{folder}: cannot make the cache folder ({problem.strerror}); "
         f"set {CACHE_VARIABLE} to a folder that can be written to"
@@ -104,16 +104,12 @@ def _private(parts: tuple[str, ...], why: str) -> Path:
             root = tempfile.mkdtemp(prefix="crosslabel-cache-")
             os.environ[PRIVATE_VARIABLE] = root
             atexit.register(_remove, root, os.getpid())
-            _LOG.warning(
-                "%s: cannot write to the cache; a temporary one is used, set %s to keep it",
-                why,
-                CACHE_VARIABLE,
-            )
+            _LOG.warning("%s; a temporary one is used, set %s to keep it", why, CACHE_VARIABLE)
         folder = Path(root, *parts)
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise ConfigError(
-            f"{why}: cannot write to the cache, nor to a temporary one ({exc.strerror}); "
+            f"{why}, nor can a temporary one be made ({exc.strerror}); "
             f"set {CACHE_VARIABLE} to a folder that can be written to"
         ) from exc
     return folder

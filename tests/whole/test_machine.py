@@ -171,7 +171,7 @@ def test_a_user_without_a_home_folder(
     monkeypatch.setattr(platformdirs, "user_cache_dir", nowhere)
     monkeypatch.chdir(tmp_path)
     assert plan_project(load_project(world)).steps
-    assert caplog.text.count("no home folder: cannot write to the cache") == 1
+    assert caplog.text.count("there is no home folder for the cache; a temporary one is used") == 1
     assert not (tmp_path / "~").exists()
     assert cache_dir("x").is_relative_to(os.environ[PRIVATE_VARIABLE])
 
@@ -183,7 +183,9 @@ def test_no_place_for_any_cache_is_one_line(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(cache_folder, "_root", lambda: None)
     monkeypatch.delenv(PRIVATE_VARIABLE, raising=False)
     monkeypatch.setattr("tempfile.mkdtemp", none_usable)
-    with pytest.raises(ConfigError, match=f"nor to a temporary one.*; set {CACHE_VARIABLE} to"):
+    with pytest.raises(
+        ConfigError, match=f"nor can a temporary one be made.*; set {CACHE_VARIABLE} to"
+    ):
         cache_dir("hashes")
 
 
