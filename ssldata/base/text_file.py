@@ -169,6 +169,8 @@ def _gunzip(data: bytes, source: _Counted, where: str) -> Iterator[bytes]:
     while data:
         if len(data) < 18:
             data += source.read(_PACKED_PIECE)
+        if _GZIP.startswith(data):  # not even a whole mark
+            raise EOFError
         if not data.startswith(_GZIP):
             raise _DamagedError("something that is not gzip follows the packed data")
         is_bgzf, is_empty = data[12:14] == b"BC" and data[3] & 4 > 0, True
@@ -195,6 +197,8 @@ def _bunzip2(data: bytes, source: _Counted, where: str) -> Iterator[bytes]:
     while data:
         if len(data) < len(_BZIP2):
             data += source.read(_PACKED_PIECE)
+        if _BZIP2.startswith(data):
+            raise EOFError
         if not data.startswith(_BZIP2):
             raise _DamagedError("something that is not bzip2 follows the packed data")
         stream = bz2.BZ2Decompressor()

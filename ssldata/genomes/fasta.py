@@ -160,8 +160,8 @@ def _index(path: Path, fai: Path, label: str) -> dict:
         with pyfaidx.Faidx(str(path), indexname=str(fai), rebuild=False) as faidx:
             return faidx.index
     except pyfaidx.FastaIndexingError as exc:
-        # "No valid sequence" may be a very old file whose lines end in a lone carriage return.
-        if "not consistent" in str(exc) or "valid sequence" in str(exc):
+        # The last two may be a very old file whose lines end in a lone carriage return.
+        if any(word in str(exc) for word in ("not consistent", "valid sequence", "Unexpected")):
             raise _RaggedError(str(exc).replace(str(path), label)) from exc
         raise _not_fasta(label, str(exc).replace(str(path), label)) from exc
     except RuntimeError as exc:  # what pyfaidx raises for blank lines it has no rule for

@@ -179,9 +179,7 @@ def test_damaged_gzip(data):
     whole = bytearray(gzip.compress(FASTA.encode()))
     whole[-6] ^= 1  # in the checksum
     path.write_bytes(whole)
-    with pytest.raises(
-        InputError, match=r"genome.fa.gz: the .* are damaged \(.*check"
-    ):
+    with pytest.raises(InputError, match=r"genome.fa.gz: the .* are damaged \(.*check"):
         open_genome(path)
     whole[-6] ^= 1
     path.write_bytes(whole + b"rest of another file")
