@@ -199,7 +199,7 @@ def test_home_and_variables_in_paths(tmp_path: Path, monkeypatch: pytest.MonkeyP
     )
     text = (
         GOOD.replace("ref.fa", "~/ref.fa")
-        .replace("peaks.bed", "${DATA}/peaks_${N}.bed")
+        .replace("peaks.bed", "'${DATA}/peaks_${N}.bed'")
         .replace("[{name: rel, sequence: rel.fa, chain: rel.chain}]", "{registry: $HOME/list.yaml}")
     )
     write(tmp_path, text + "store: {path: a$N}\n")
@@ -211,7 +211,7 @@ def test_home_and_variables_in_paths(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert project.genomes_file == tmp_path / "home" / "list.yaml"
     assert project.store.path == tmp_path.resolve() / "a1"
     for path in ("$NOT_SET/x", "${NOT_SET}/x", "~nobody-of-this-name/x"):
-        write(tmp_path, GOOD.replace("ref.fa", path))
+        write(tmp_path, GOOD.replace("ref.fa", f"'{path}'"))
         with pytest.raises(ConfigError) as caught:
             load_project(tmp_path)
         assert str(tmp_path) in str(caught.value)
