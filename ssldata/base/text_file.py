@@ -12,6 +12,7 @@ import csv
 import io
 import math
 import re
+import struct
 import sys
 import zipfile
 import zlib
@@ -130,25 +131,38 @@ def unpacked(handle: BinaryIO, *, where: str) -> Iterator[bytes]:
     try:
         for piece in way(start, counted, where):
             total += len(piece)
-            if total > max(_BOMB_BYTES, _BOMB_RATIO * counted.size):
-                raise InputError(
-                    f"{where}: unpacks to more than {_BOMB_RATIO} times its size and "
-                    f"{_BOMB_BYTES >> 30} GiB, as no text does; unpack it yourself to use it"
-                )
+            _refuse_bomb(total, counted.size, where)
             yield piece
     except EOFError:
         raise InputError(
             f"{where}: this compressed file is cut short (its end is missing); fetch it again and "
             "check it with `gzip -t`"
         ) from None
-    except (zlib.error, _DamagedError, zipfile.BadZipFile, NotImplementedError) as exc:
+    except InputError:
+        raise
+    except _DAMAGE as exc:
         raise InputError(
             f"{where}: the compressed data are damaged ({exc}); fetch it again"
         ) from exc
 
 
+def _refuse_bomb(size: int, packed: int, where: str) -> None:
+    if size > max(_BOMB_BYTES, _BOMB_RATIO * packed):
+        raise InputError(
+            f"{where}: unpacks to more than {_BOMB_RATIO} times its size and "
+            f"{_BOMB_BYTES >> 30} GiB, as no text does; unpack it yourself to use it"
+        )
+
+
 class _DamagedError(Exception):
     """Packed data that are not what they should be."""
+
+
+#: What the libraries raise when they meet one.
+_DAMAGE = (
+    _DamagedError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError,
+    LookupError, struct.error,
+)  # fmt: skip
 
 
 class _Counted:
