@@ -334,20 +334,27 @@ def table_rows(
     InputError
         It is no text, or a row has fewer columns than the first.
     """
-    quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
     expected = 0
     for number, line in enumerate(text_lines(read_text(path, missing=missing)), start=1):
         if line.startswith("#") or not line.strip():
             continue
-        columns = [
-            c.strip() for c in next(csv.reader([line], delimiter=separator, quoting=quoting))
-        ]
+        try:
+            columns = _split(line, separator)
+        except csv.Error as exc:
+            raise InputError(f"{path}, line {number}: {exc}") from None
         while len(columns) > max(expected, 1) and not columns[-1]:
             columns.pop()
         expected = expected or len(columns)
         if len(columns) < expected:
             raise InputError(_fewer(path, number, len(columns), expected))
         yield number, columns
+
+
+def _split(line: str, separator: str) -> list[str]:
+    if separator == "\t":
+        return [value.strip() for value in line.split(separator)]
+    values = next(csv.reader([line], delimiter=separator, strict=True))
+    return [value.strip() for value in values]
 
 
 def _fewer(where: str | Path, number: int, found: int, expected: int) -> str:

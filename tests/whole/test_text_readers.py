@@ -350,6 +350,13 @@ def test_a_row_with_fewer_columns_than_the_first_is_refused(name: str, folder: P
     assert "columns, but the first row has" in message
 
 
+def test_values_with_commas_are_quoted(folder: Path) -> None:
+    head = "experiment,positives,pseudo_labelled\n"
+    assert result("counts", folder, f'{head}"A, B",1,2\n') == {"A, B": (1, 2)}
+    for row in ('"A,1,2', '"A"B,1,2', "A" * 200_000 + ",1,2"):
+        assert ", line 2" in refused("counts", folder, f"{head}{row}\n")
+
+
 def test_both_parsers_of_chains_keep_the_rules(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
