@@ -183,7 +183,7 @@ def _gunzip(data: bytes, source: _Counted, where: str) -> Iterator[bytes]:
     while data:
         if len(data) < 18:
             data += source.read(_PACKED_PIECE)
-        if _GZIP.startswith(data):  # not even a whole mark
+        if data == _GZIP[:1]:
             raise EOFError
         if not data.startswith(_GZIP):
             raise _DamagedError("something that is not gzip follows the packed data")
@@ -211,7 +211,7 @@ def _bunzip2(data: bytes, source: _Counted, where: str) -> Iterator[bytes]:
     while data:
         if len(data) < len(_BZIP2):
             data += source.read(_PACKED_PIECE)
-        if _BZIP2.startswith(data):
+        if data in (_BZIP2[:1], _BZIP2[:2]):
             raise EOFError
         if not data.startswith(_BZIP2):
             raise _DamagedError("something that is not bzip2 follows the packed data")
