@@ -135,6 +135,17 @@ def test_whole_numbers_have_no_fraction_and_64_bits(tmp_path: Path, value: str) 
         load_project(write(tmp_path, text))
 
 
+@pytest.mark.parametrize("word", ["yes", "no", "On", "OFF", "True", "FALSE", "'no'"])
+def test_truth_values_are_true_or_false(tmp_path: Path, word: str) -> None:
+    text = f"{BASE}split: {{test: [c]}}\ntraining: {{model_options: {{m: {{a: [{word}]}}}}}}\n"
+    with pytest.raises(ConfigError, match=r"line 6: key 'training.model_options': .*true or false"):
+        load_project(write(tmp_path, text))
+    # Where a truth value is expected there is no doubt.
+    text = f"{BASE}split: {{test: [c]}}\nstore: {{codes: {word}}}\n"
+    wanted = word.strip("'").lower() in {"yes", "on", "true"}
+    assert load_project(write(tmp_path, text)).store.codes is wanted
+
+
 def test_numbers_may_have_an_exponent(tmp_path: Path) -> None:
     text = f"{BASE}split: {{test: [c]}}\ntraining: {{learning_rate: 1e-3, batch_size: 64}}\n"
     assert load_project(write(tmp_path, text)).training.learning_rate == 0.001
@@ -148,7 +159,7 @@ experiments: [{name: 7.0, peaks: peaks.bed}]
 genomes: [{name: 01, sequence: rel.fa, chain: rel.chain, aliases: {4: 04}}]
 split: {test: [4, 04, 1_200, 2020-01-01, Y], validation: [1e3]}
 windows: {exclude: [0x10, 1.0]}
-training: {experiments: [7.0], model_options: {cnn-7k: {dropout: 0.50, 1: [1, 2.50]}}}
+training: {experiments: [7.0], model_options: {cnn-7k: {dropout: 0.50, 1: [1, 2.50], pool: max}}}
 """
     project = load_project(write(tmp_path, text))
     assert (project.name, project.reference.name) == ("1", "38")
@@ -158,7 +169,7 @@ training: {experiments: [7.0], model_options: {cnn-7k: {dropout: 0.50, 1: [1, 2.
     assert project.split.test == ["4", "04", "1_200", "2020-01-01", "Y"]
     assert (project.split.validation, project.windows.exclude) == (["1e3"], ["0x10", "1.0"])
     options = project.training.model_options
-    assert options == {"cnn-7k": {"dropout": 0.5, "1": [1, 2.5]}}
+    assert options == {"cnn-7k": {"dropout": 0.5, "1": [1, 2.5], "pool": "max"}}
     assert type(options["cnn-7k"]["dropout"]) is float
     again = tmp_path / "again.yaml"
     again.write_text(dump_project(project))
