@@ -195,8 +195,8 @@ def _index_of_any(path: Path, label: str) -> str:
     except pyfaidx.FastaNotFoundError as exc:  # an unpacked copy that was deleted a moment ago
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from exc
     except pyfaidx.FastaIndexingError as exc:
-        # "No valid sequence" may be a very old file whose lines end in a lone carriage return.
-        if "not consistent" in str(exc) or "valid sequence" in str(exc):
+        # The last two may be a very old file whose lines end in a lone carriage return.
+        if any(word in str(exc) for word in ("not consistent", "valid sequence", "Unexpected")):
             raise _RaggedError(str(exc).replace(str(path), label)) from exc
         raise _not_fasta(label, str(exc).replace(str(path), label)) from exc
     except RuntimeError as exc:  # what pyfaidx raises for blank lines it has no rule for

@@ -268,6 +268,33 @@ def test_a_closed_pipe_is_quiet() -> None:
     assert (done.returncode, done.stderr) == (141, "")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["plan", "PATH"],
+        ["evaluate", "PATH"],
+        ["store", "validate", "PATH"],
+        ["store", "diff", "PATH", "PATH"],
+        ["store", "add", "PATH", "--name", "x", "--sequence", "PATH", "--chain", "PATH"],
+    ],
+)
+def test_home_and_variables_in_options(
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NAME", "here")
+    monkeypatch.delenv("NOT_SET", raising=False)
+    for path, found in (
+        ("~/$NAME/x", f"{tmp_path}/here/x"),
+        ("a/${NOT_SET}", "a/${NOT_SET}: the variable NOT_SET is not set"),
+    ):
+        assert main([word.replace("PATH", path) for word in words]) == 2
+        assert found in capsys.readouterr().err
+
+
 def test_no_project_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", str(tmp_path)]) == 2
     assert "crosslabel init DIR" in capsys.readouterr().err

@@ -20,6 +20,7 @@ from ssldata.base.errors import ConfigError
 from ssldata.base.files import (
     atomic_path,
     digest_of,
+    expanded,
     sha256_of,
     write_json_atomic,
     write_text_atomic,
@@ -268,3 +269,34 @@ def test_a_cache_that_cannot_be_made_is_one_line(
     monkeypatch.setenv(CACHE_VARIABLE, str(file))
     with pytest.raises(ConfigError, match=rf"^{file}/hashes: .*; set {CACHE_VARIABLE} to a folder"):
         cache_dir("hashes")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("a/b", "a/b"),
+        ("~/b", "/home/me/b"),
+        ("~", "/home/me"),
+        ("a/~/b", "a/~/b"),
+        ("$X/b", "one/b"),
+        ("${X}b", "oneb"),
+        ("a$X.bed", "aone.bed"),
+        ("a$", "a$"),
+        ("$1", "$1"),
+        ("${X", "${X"),
+        ("$EMPTY/a", "/a"),
+    ],
+)
+def test_paths_are_expanded_as_a_shell_does(
+    written: str, meant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("HOME", "/home/me"), ("X", "one"), ("EMPTY", "")):
+        monkeypatch.setenv(name, value)
+    assert expanded(written) == Path(meant)
+    assert expanded(Path(written)) == Path(meant)
+
+
+def test_a_variable_that_is_not_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOT_SET", raising=False)
+    with pytest.raises(ConfigError, match=r"^\$NOT_SET/a: the variable NOT_SET is not set$"):
+        expanded("$NOT_SET/a")
