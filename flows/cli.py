@@ -10,12 +10,14 @@ gone, 1 a bug.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import re
 import sys
 import traceback
 from collections.abc import Sequence
 
+from flows.output.console import open_streams, say
 from ssldata.base.errors import CrosslabelError
 
 #: Failures of the machine, not of the program: full disk, quota, no permission, read-only.
@@ -30,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv
         Arguments without the name of the program; default: those of the process.
     """
+    if argv is None:
+        open_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     verbosity = sum(a.count("v") for a in arguments if re.fullmatch(r"-v+", a))
     verbosity += arguments.count("--verbose")
@@ -37,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _dispatch(arguments)
     except CrosslabelError as exc:
         if verbosity > 1:
-            traceback.print_exc()
+            with contextlib.suppress(OSError):
+                traceback.print_exc()
         _report(f"error: {exc}")
         return exc.exit_code
     except KeyboardInterrupt:
@@ -69,11 +74,12 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _report(message: str) -> None:
-    print(f"crosslabel: {message}", file=sys.stderr)
+    say(f"crosslabel: {message}")
 
 
 def _report_bug() -> None:
-    traceback.print_exc()
+    with contextlib.suppress(OSError):  # nobody reads stderr
+        traceback.print_exc()
     _report(
         "this is a bug: please report the lines above with the output of `crosslabel --version`"
     )

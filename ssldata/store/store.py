@@ -280,7 +280,7 @@ def codes_digest(codes: NDArray[np.uint8]) -> str:
 
 def group_being_written(path: Path, name: str) -> RowGroup:
     """Return a group whose columns are written and whose sequences are not, for the writer."""
-    group = zarr.open_group(path / name, mode="r", use_consolidated=False)
+    group = zarr.open_group(path / name, mode="r", zarr_format=3, use_consolidated=False)
     return RowGroup(group, name)
 
 
@@ -369,7 +369,7 @@ def open_store(location: Path | str, *, unfinished: bool = False) -> Store:
             f"{location}: its reference rows are not complete; run `crosslabel build` again"
         )
     if local:
-        group = zarr.open_group(place, mode="r", use_consolidated=False)
+        group = zarr.open_group(place, mode="r", zarr_format=3, use_consolidated=False)
     else:
         listed = (json.loads(text).get("consolidated_metadata") or {}).get("metadata", {})
         if f"{REFERENCE}/start" not in listed:
@@ -383,13 +383,13 @@ def open_store(location: Path | str, *, unfinished: bool = False) -> Store:
 
 def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Return every array below a plain Zarr group, by its path in the group."""
-    group = zarr.open_group(path, mode="r", use_consolidated=False)
+    group = zarr.open_group(path, mode="r", zarr_format=3, use_consolidated=False)
     return {name: np.asarray(array[:]) for name, array in _members(group, depth=None).items()}
 
 
 def load_attributes(path: Path) -> dict[str, Any]:
     """Return the attributes of a plain Zarr group."""
-    return dict(zarr.open_group(path, mode="r", use_consolidated=False).attrs)
+    return dict(zarr.open_group(path, mode="r", zarr_format=3, use_consolidated=False).attrs)
 
 
 def belongs(member: Path, group: str, weights: Mapping[str, Mapping[str, Any]]) -> bool:
