@@ -193,8 +193,9 @@ def read_record(folder: Path) -> dict[str, Any]:
     if not wrong and record["digest"] != digest_of(record["identity"]):
         wrong = "its digest is not that of its identity"
     if wrong:
-        raise ConfigError(f"{path}: not the record of a run, or damaged ({wrong}); train again "
-        "with --replace")
+        raise ConfigError(
+            f"{path}: not the record of a run, or damaged ({wrong}); train again with --replace"
+        )
     return dict(record)
 
 

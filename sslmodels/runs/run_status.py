@@ -1,4 +1,4 @@
-"""The status of runs, without training or evaluating anything, and what it allows. No TensorFlow."""
+"""The status of runs, and what it allows; nothing is trained or evaluated. No TensorFlow."""
 
 from __future__ import annotations
 

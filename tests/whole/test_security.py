@@ -97,9 +97,7 @@ def pickled_array(folder: Path, mark: Path, form: int) -> None:
 
 
 @pytest.mark.parametrize("form", [2, 3])
-def test_arrays_are_not_unpickled(
-    form: int, mark: Path, tmp_path: Path, built_world: Path
-) -> None:
+def test_arrays_are_not_unpickled(form: int, mark: Path, tmp_path: Path, built_world: Path) -> None:
     version = tmp_path / "weights.zarr" / "iteration-1"
     pickled_array(version / "homologs" / "relative1", mark, form)
     for folder in (version, version / "homologs"):
