@@ -17,7 +17,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from flows.output.console import open_streams, say
+from flows.output.console import BROKEN_PIPE, forget, open_streams, say
 from ssldata.base.errors import CrosslabelError
 
 #: Failures of the machine, not of the program: full disk, quota, no permission, read-only.
@@ -67,7 +67,12 @@ def _dispatch(arguments: list[str]) -> int:
     if arguments[:1] == ["liftover"]:
         from ssldata.ucsc_tool.ucsc_command import main as liftover_main
 
-        return liftover_main(arguments[1:], own_process=True)
+        try:
+            return liftover_main(arguments[1:], own_process=True)
+        except BrokenPipeError:  # of stdout, stderr, or an output that is a pipe
+            for stream in (sys.stdout, sys.stderr):
+                forget(stream)
+            return BROKEN_PIPE
     from flows.commands.app import invoke
 
     return invoke(arguments)

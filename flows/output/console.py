@@ -63,10 +63,10 @@ def say(text: str, stream: TextIO | None = None) -> None:
     try:
         print(line, file=stream, flush=True)
     except OSError:
-        _forget(stream)
+        forget(stream)
 
 
-def _forget(stream: TextIO) -> None:
+def forget(stream: TextIO) -> None:
     """Let a stream that cannot be written to lead nowhere: Python flushes it once more at exit."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
@@ -288,10 +288,10 @@ def _quiet_broken_pipe() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError as exc:
-        _forget(sys.stdout)
+        forget(sys.stdout)
         raise StdoutClosedError from exc
     except OSError:
-        _forget(sys.stdout)  # a full disk: reported as such
+        forget(sys.stdout)  # a full disk: reported as such
         raise
 
 
