@@ -10,6 +10,7 @@ gone, 1 a bug.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
@@ -17,6 +18,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from flows.output.console import BROKEN_PIPE, forget, open_streams, say
 from ssldata.base.errors import CrosslabelError
 
 #: No room left: on the disk, in a quota, in a file of limited size.
@@ -32,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv
         Arguments without the name of the program; default: those of the process.
     """
+    if argv is None:
+        open_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     verbosity = sum(a.count("v") for a in arguments if re.fullmatch(r"-v+", a))
     verbosity += arguments.count("--verbose")
@@ -39,7 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _dispatch(arguments)
     except CrosslabelError as exc:
         if verbosity > 1:
-            traceback.print_exc()
+            with contextlib.suppress(OSError):
+                traceback.print_exc()
         _report(f"error: {exc}")
         return exc.exit_code
     except KeyboardInterrupt:
@@ -71,18 +76,24 @@ def _dispatch(arguments: list[str]) -> int:
     if arguments[:1] == ["liftover"]:
         from ssldata.ucsc_tool.ucsc_command import main as liftover_main
 
-        return liftover_main(arguments[1:], own_process=True)
+        try:
+            return liftover_main(arguments[1:], own_process=True)
+        except BrokenPipeError:  # of stdout, stderr, or an output that is a pipe
+            for stream in (sys.stdout, sys.stderr):
+                forget(stream)
+            return BROKEN_PIPE
     from flows.commands.app import invoke
 
     return invoke(arguments)
 
 
 def _report(message: str) -> None:
-    print(f"crosslabel: {message}", file=sys.stderr)
+    say(f"crosslabel: {message}")
 
 
 def _report_bug() -> None:
-    traceback.print_exc()
+    with contextlib.suppress(OSError):  # nobody reads stderr
+        traceback.print_exc()
     _report(
         "this is a bug: please report the lines above with the output of `crosslabel --version`"
     )

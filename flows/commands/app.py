@@ -22,7 +22,7 @@ from flows.commands.shared_options import (
     Workers,
     command,
 )
-from flows.output.console import BROKEN_PIPE, Console, StdoutClosedError
+from flows.output.console import BROKEN_PIPE, Console, StdoutClosedError, say
 
 if TYPE_CHECKING:
     from ssldata.project.project_file import Project
@@ -67,7 +67,7 @@ def invoke(arguments: list[str]) -> int:
             commands.invoke(context)
     except typer.Exit as exc:
         return exc.exit_code
-    except StdoutClosedError:
+    except (StdoutClosedError, SystemExit):  # the latter is Rich's, for the same
         return BROKEN_PIPE
     except UsageError as exc:
         wrong = getattr(exc, "ctx", None)
@@ -75,7 +75,7 @@ def invoke(arguments: list[str]) -> int:
         message = exc.format_message()  # type: ignore[attr-defined]  # typer's and click's have it
         if not message:  # bare `crosslabel store`: the help has been printed
             return 2
-        typer.echo(f"crosslabel: error: {message.rstrip('.')}; see `{name} --help`", err=True)
+        say(f"crosslabel: error: {message.rstrip('.')}; see `{name} --help`")
         return 2
     return 0
 
@@ -90,7 +90,7 @@ def _version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        typer.echo(f"crosslabel {version('crosslabel')}")
+        Console().write(f"crosslabel {version('crosslabel')}\n")
         raise typer.Exit
 
 

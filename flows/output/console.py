@@ -7,9 +7,11 @@ stderr is a terminal; elsewhere ``-v`` writes one plain line per finished task.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import logging
 import os
+import re
 import sys
 import threading
 import time
@@ -29,8 +31,45 @@ BROKEN_PIPE = 141
 _PLAIN_WIDTH = 160
 
 
+#: What would move the cursor or begin another line, in names that others chose.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
 class StdoutClosedError(Exception):
     """The reader of stdout is gone."""
+
+
+def open_streams() -> None:
+    """Make the standard streams of this process usable, whatever it was started with.
+
+    A closed one becomes the null device: the first file to be opened would take its number, and
+    what libraries print would go into it. What the terminal cannot show is written as an escape.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def say(text: str, stream: TextIO | None = None) -> None:
+    """Write one line to stderr, or to a stream in its place; nobody need be there to read it."""
+    stream = sys.stderr if stream is None else stream
+    line = _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+    try:
+        print(line, file=stream, flush=True)
+    except OSError:
+        forget(stream)
+
+
+def forget(stream: TextIO) -> None:
+    """Let a stream that cannot be written to lead nowhere: Python flushes it once more at exit."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class Console:
@@ -189,7 +228,7 @@ class Console:
         if self._bars is not None:
             self._bars.console.print(text, highlight=False, markup=False, soft_wrap=True)
         else:
-            print(text, file=self._stream, flush=True)
+            say(text, self._stream)
 
 
 class _LineHandler(logging.Handler):
@@ -249,10 +288,11 @@ def _quiet_broken_pipe() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError as exc:
-        # The interpreter flushes stdout once more at exit, which must not fail.
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        forget(sys.stdout)
         raise StdoutClosedError from exc
+    except OSError:
+        forget(sys.stdout)  # a full disk: reported as such
+        raise
 
 
 def _jsonable(value: Any) -> Any:

@@ -7,8 +7,11 @@ Prefect is imported, which is when Prefect reads its settings.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import logging
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,6 +29,11 @@ Result = TypeVar("Result")
 
 #: Loggers to which Prefect writes the traceback of one and the same error.
 _PREFECT_LOGGERS = ("prefect.task_runs", "prefect.flow_runs", "prefect.engine")
+
+#: Name → whether it is a flag, of the parameters of the flow that runs; none for the command line.
+_PARAMETERS: ContextVar[Mapping[str, bool] | None] = ContextVar(
+    "crosslabel_parameters", default=None
+)
 
 #: Progress reporter. Not a flow parameter: those are sent to the backend as JSON.
 PROGRESS: ContextVar[Progress] = ContextVar("crosslabel_progress", default=NoProgress())  # noqa: B039  # stateless
@@ -86,7 +94,7 @@ def flow_settings(progress: Progress | None = None) -> Iterator[None]:
     )
 
     progress = progress or NoProgress()
-    token = PROGRESS.set(progress)
+    token, words = PROGRESS.set(progress), _PARAMETERS.set({})
     if not PREFECT_API_URL.value():
         _backend_ends_with_us()
     try:
@@ -104,6 +112,7 @@ def flow_settings(progress: Progress | None = None) -> Iterator[None]:
                 yield
     finally:
         PROGRESS.reset(token)
+        _PARAMETERS.reset(words)
 
 
 def _backend_ends_with_us() -> None:
@@ -120,6 +129,55 @@ def log_user_errors_plainly() -> None:
     """Keep tracebacks of errors a user can act on out of Prefect's log; their message is enough."""
     for name in _PREFECT_LOGGERS:
         logging.getLogger(name).addFilter(_without_traceback)
+    logging.getLogger("flows.steps.pipeline").addFilter(_failed_runs_in_parameters)
+
+
+def _failed_runs_in_parameters(record: logging.LogRecord) -> bool:
+    record.msg, record.args = _in_parameters(record.getMessage()), None
+    return True
+
+
+def advises_parameters(function: Callable[..., Result]) -> Callable[..., Result]:
+    """Make the errors of a flow name its parameters, as a deployment has them, not options.
+
+    ``--replace`` becomes ``replace=true``. A flow that the command line runs keeps the options.
+    """
+    # Prefect would look for the types of a text in this module.
+    signature = inspect.signature(function, eval_str=True)
+    flags = {name: known.annotation is bool for name, known in signature.parameters.items()}
+
+    @functools.wraps(function)
+    def flow(*args: Any, **kw: Any) -> Result:
+        token = _PARAMETERS.set(flags if _PARAMETERS.get() is None else {})
+        try:
+            with _errors_in_parameters():
+                return function(*args, **kw)
+        finally:
+            _PARAMETERS.reset(token)
+
+    flow.__signature__ = signature  # type: ignore[attr-defined]
+    return flow
+
+
+@contextmanager
+def _errors_in_parameters() -> Iterator[None]:
+    try:
+        yield
+    except CrosslabelError as exc:
+        exc.args = (_in_parameters(str(exc)),)
+        raise
+
+
+def _in_parameters(text: str) -> str:
+    flags = _PARAMETERS.get() or {}
+
+    def parameter(found: re.Match[str]) -> str:
+        name = found[1].replace("-", "_")
+        if name not in flags:
+            return found[0]
+        return f"{name}=true" if flags[name] else name
+
+    return re.sub(r"--([a-z][a-z-]*)", parameter, text)
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
@@ -185,7 +243,8 @@ def step(
     from prefect.cache_policies import NO_CACHE
 
     def call() -> Result:
-        return function(*args, **kw)
+        with _errors_in_parameters():
+            return function(*args, **kw)
 
     wrapped = task(
         name=kind,

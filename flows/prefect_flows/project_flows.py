@@ -11,7 +11,13 @@ from typing import Any, Literal
 from prefect import flow
 from pydantic import NonNegativeInt, PositiveInt
 
-from flows.prefect_flows.prefect_runtime import PROGRESS, log_groups, log_user_errors_plainly, step
+from flows.prefect_flows.prefect_runtime import (
+    PROGRESS,
+    advises_parameters,
+    log_groups,
+    log_user_errors_plainly,
+    step,
+)
 from flows.steps import run_checks
 from flows.steps.pipeline import Options, Pipeline
 from ssldata.building import build_store
@@ -21,6 +27,7 @@ log_user_errors_plainly()
 
 
 @flow(name="crosslabel-run", persist_result=False)
+@advises_parameters
 def run_project(
     project: str,
     workers: NonNegativeInt = 0,
@@ -72,6 +79,7 @@ def run_project(
 
 
 @flow(name="crosslabel-build", persist_result=False)
+@advises_parameters
 def build_stores(
     project: str,
     experiment: list[str] | None = None,

@@ -10,7 +10,12 @@ from typing import Any
 from prefect import flow, get_run_logger
 from pydantic import NonNegativeFloat, NonNegativeInt
 
-from flows.prefect_flows.prefect_runtime import log_groups, log_user_errors_plainly, step
+from flows.prefect_flows.prefect_runtime import (
+    advises_parameters,
+    log_groups,
+    log_user_errors_plainly,
+    step,
+)
 from flows.steps.run_checks import Cluster
 from ssldata.base.errors import ConfigError, StoreError
 from ssldata.base.files import expanded
@@ -24,6 +29,7 @@ log_user_errors_plainly()
 
 
 @flow(name="crosslabel-store-add", persist_result=False)
+@advises_parameters
 def add(
     project: str,
     name: str,
@@ -81,6 +87,7 @@ def add(
 
 
 @flow(name="crosslabel-store-validate", persist_result=False)
+@advises_parameters
 def validate(store: str, deep: bool = False, project: str | None = None) -> dict[str, Any]:
     """Check a store against its ledger and the rules of the format; a wrong store fails the flow.
 

@@ -311,6 +311,6 @@ def _failed(failures: Mapping[str, Exception], *, runs: int) -> Exception:
         if not isinstance(error, CrosslabelError):
             return error  # a full disk, or a bug: reported as such
     return RunsFailedError(
-        f"{len(failures)} of {runs} runs failed, see above; once that is mended, the same command "
-        "trains them"
+        f"{len(failures)} of {runs} runs failed, see above; once that is mended, run again: what "
+        "is complete is left alone"
     )

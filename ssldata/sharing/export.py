@@ -21,8 +21,8 @@ from ssldata.base.errors import ConfigError
 from ssldata.base.files import atomic_path, write_text_atomic
 from ssldata.base.progress import NoProgress, Progress
 from ssldata.genomes.onehot import BYTE_OF_CODE, one_hot
-from ssldata.store.chunk_reader import ChunkReader
 from ssldata.sharing.card import markdown_text
+from ssldata.store.chunk_reader import ChunkReader
 from ssldata.store.store import HOMOLOGUES, REFERENCE, RowGroup, Store
 
 Format = Literal["tfrecord", "parquet", "bed"]
@@ -320,8 +320,9 @@ def export_store(
 def _card(store: Store, kind: Format, report: Sequence[Mapping[str, Any]]) -> str:
     """Return the README that goes with the files."""
     group = store.group(REFERENCE)
+    experiments = markdown_text(", ".join(store.experiments))
     about = (
-        f"Store content `{store.digest}`; experiments {markdown_text(', '.join(store.experiments))}; "
+        f"Store content `{store.digest}`; experiments {experiments}; "
         f"{group.length} b per row; format {kind}. Coordinates are the bins, 0-based half-open; "
         "sequences are on the row's strand."
     )

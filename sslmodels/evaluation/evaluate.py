@@ -22,7 +22,6 @@ from sslmodels.evaluation.curve_figures import draw_all_pr, draw_all_roc, draw_p
 from sslmodels.evaluation.evaluation_status import checked_file, subject, write_metrics
 from sslmodels.fit.devices import make_deterministic
 from sslmodels.models.model_builder import load_model
-from sslmodels.runs.run_folder import RunFolder
 from sslmodels.runs.training_rows import label_columns
 from sslmodels.scores import metrics
 from sslmodels.scores.score_rows import score_rows

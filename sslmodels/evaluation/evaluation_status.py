@@ -79,10 +79,9 @@ class Subject:
         except InputError as exc:
             _LOG.warning("%s; the run is evaluated again", exc)
             return None
-        complete = all((folder / name).is_file() for name in FILES)
-        return (
-            found if complete and found is not None and found.get("digest") == self.digest else None
-        )
+        if found is None or found.get("digest") != self.digest:
+            return None
+        return found if all((folder / name).is_file() for name in FILES) else None
 
 
 def read_metrics(run_folder: Path) -> dict[str, Any] | None:
@@ -169,6 +168,6 @@ def subject(run_folder: Path) -> Subject:
     if content != trained_on:
         raise StoreError(
             f"{store.location}: its labelled rows changed since {run_folder} was trained on them "
-            f"(content {content[:12]}, was {trained_on[:12]}); train it again with `crosslabel train`"
+            f"(content {content[:12]}, was {trained_on[:12]}); train it again"
         )
     return Subject(folder, record, store)

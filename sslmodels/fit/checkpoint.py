@@ -82,6 +82,12 @@ def _unpack(bundle: Any, prefix: str) -> list[Array]:
     return [bundle[f"{prefix}{number}"] for number in range(count)]
 
 
+def _check_counts(counts: list[int], header: dict[str, Any], members: int) -> None:
+    """Raise unless a file has the arrays that its header counts, and no others."""
+    if counts != header.get("arrays", counts) or 1 + sum(counts) != members:
+        raise ValueError("arrays are missing")
+
+
 def write_checkpoint(
     path: Path,
     *,
@@ -137,9 +143,7 @@ def read_checkpoint(path: Path, *, identity: str) -> Checkpoint | None:
             if header["identity"] != identity or set(vars(FitState())) - set(header["state"]):
                 return None
             parts = [_unpack(bundle, prefix) for prefix in _PREFIXES]
-            counts = [len(arrays) for arrays in parts]
-            if counts != header.get("arrays", counts) or 1 + sum(counts) != len(bundle.files):
-                raise ValueError("arrays are missing")
+            _check_counts([len(arrays) for arrays in parts], header, len(bundle.files))
             return Checkpoint(
                 FitState(**{name: header["state"][name] for name in vars(FitState())}), *parts
             )

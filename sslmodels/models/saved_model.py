@@ -35,7 +35,8 @@ def check_saved_model(path: Path) -> None:
     Raises
     ------
     InputError
-        It is damaged, far larger than its file, replaced since it was trained, or another kind of file.
+        It is damaged, replaced since it was trained, unpacks to far more than its size, or is
+        another kind of file.
     """
     expected = _recorded_sha256(path)
     if expected is not None and (found := sha256_of(path)) != expected:

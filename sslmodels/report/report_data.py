@@ -272,10 +272,8 @@ def read_changes(runs: Sequence[RunSummary], problems: list[str]) -> list[RowsCh
             rows = changed_rows(*identities)
             contents = [identity["content"] for identity in identities]
             genomes = [
-                tuple(
-                    sorted(name.removeprefix(f"{HOMOLOGUES}/") for name in {*content} - {REFERENCE})
-                )
-                for content in contents
+                tuple(sorted(name.removeprefix(f"{HOMOLOGUES}/") for name in groups))
+                for groups in ({*content} - {REFERENCE} for content in contents)
             ]
             comparable = contents[0][REFERENCE] == contents[1][REFERENCE]
             olds = {one.experiment: one for one in by_output([old])}

@@ -19,11 +19,11 @@ from sslmodels.report.report_data import (
     RunSummary,
     StoreView,
     by_output,
+    mean_and_sd,
     read_changes,
     read_curve,
     read_history,
     read_run,
-    mean_and_sd,
     read_stores,
     summarise,
 )

@@ -129,7 +129,6 @@ class RunFolder:
             return
         place = self.path / EARLIER / str(int(known[-1].name) + 1 if known else 1)
         temporary = place.with_name(f"{place.name}.partial")
-        shutil.rmtree(temporary, ignore_errors=True)
         shutil.copytree(self.path, temporary, ignore=_NOT_KEPT, copy_function=_link)
         sync_tree(temporary)
         temporary.rename(place)

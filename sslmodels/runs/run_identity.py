@@ -146,18 +146,16 @@ def changed_rows(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
         ("− ", before.keys() - after.keys()),
         ("other rows of ", shared - same),
     )
-    return ", ".join(
-        sign + name.removeprefix(f"{HOMOLOGUES}/")
-        for sign, names in changes
-        for name in sorted(names)
-    )
+    words = [sign + name for sign, names in changes for name in sorted(names)]
+    return ", ".join(words).replace(f"{HOMOLOGUES}/", "")
 
 
 def _settings_of(
     identity: Mapping[str, Any], shared: Iterable[str], same: Iterable[str]
 ) -> dict[str, Any]:
-    """Return an identity without what comes with rows: distances but for the `shared` groups,
-    and published weights but for the groups with the `same` rows.
+    """Return an identity without what comes with rows.
+
+    Of distances those of the `shared` groups stay, of published weights those of the `same` rows.
     """
     training = dict(identity["training"])
     for section in ("sampling", "weighting"):

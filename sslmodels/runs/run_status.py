@@ -1,4 +1,4 @@
-"""The status of runs, without training or evaluating anything, and what it allows. No TensorFlow."""
+"""The status of runs, and what it allows; nothing is trained or evaluated. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -141,6 +141,8 @@ def claim(folder: RunFolder, *, identity: Mapping[str, Any], replace: bool) -> b
     """
     for leftover in folder.path.glob("*.partial*"):
         leftover.unlink()  # of a writer that was killed: the lock is held
+    for leftover in (folder.path / EARLIER).glob("*.partial"):
+        shutil.rmtree(leftover)
     found = status_for(folder, lambda: identity)
     if found.status in ("complete", "partial"):
         return found.status == "complete"

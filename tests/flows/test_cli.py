@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import types
@@ -23,7 +24,7 @@ from run_tools import small_record
 from flows.cli import main
 from flows.commands import actions, app
 from flows.output import console
-from flows.output.console import Console
+from flows.output.console import BROKEN_PIPE, Console
 from ssldata.base.errors import ConfigError, MissingInputError, UnreachableError
 from ssldata.project.project_file import Project, json_schema, load_project
 from ssldata.project.project_template import schema_page, template_text
@@ -598,3 +599,90 @@ def test_warnings_of_the_libraries_are_lines(capsys: pytest.CaptureFixture[str])
             warnings.simplefilter("always")
             warnings.warn("of some package", DeprecationWarning, stacklevel=1)
         assert capsys.readouterr().err == expected
+
+
+# ---------------------------------------------------------------- what it is started with
+
+#: Standard streams that are closed, full, or that nobody reads.
+STREAMS = {
+    "no stdout": (">&-", {}),
+    "no stderr": ("2>&-", {}),
+    "none": ("<&- >&- 2>&-", {}),
+    "full stdout": ("> /dev/full", {}),
+    "full stderr": ("2> /dev/full", {}),
+    "no reader": ("| true", {}),
+    "no reader of either": ("2>&1 | true", {}),
+    "one line read": ("| head -1 > /dev/null", {}),
+    "C": ("", {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}),
+    "dumb, no home": ("", {"TERM": "dumb", "HOME": "", "PYTHONIOENCODING": "ascii"}),
+}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--version"], 0),
+        (["--help"], 0),
+        (["schema"], 0),
+        (["plan", "--no-such-option"], 2),
+        (["plan", "nowhere"], 2),
+        (["store", "inspect", "naïve.zarr"], 2),
+        (["store", "inspect", "{world}"], 0),
+        (["liftover", "a.bed", "nowhere.chain", "b.bed", "unmapped"], 2),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_every_command_with_every_kind_of_stream(
+    arguments: list[str], code: int, built_world: Path, tmp_path: Path
+) -> None:
+    """One line or none, never a traceback, and the exit code: that of the command where it can."""
+    words = [word.format(world=built_world) for word in arguments]
+    command = shlex.join([sys.executable, "-m", "flows.cli", *words])
+    started = {}
+    for name, (redirection, variables) in STREAMS.items():
+        script = f"set -o pipefail; {command} {redirection}"
+        environment = {key: value for key, value in (os.environ | variables).items() if value}
+        started[name] = subprocess.Popen(
+            ["bash", "-c", script],
+            env=environment,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+    done = {name: process.communicate(timeout=900)[1] for name, process in started.items()}
+    for name, process in started.items():
+        said = done[name].decode(errors="replace")
+        assert "Traceback" not in said, (name, said)
+        assert "Exception ignored" not in said, (name, said)
+        expected = {code}
+        if "reader" in name or "one line" in name:
+            expected |= {BROKEN_PIPE}  # or it was done before the reader went
+        if name == "full stdout" and code == 0:
+            expected = {2}
+            assert said.startswith("crosslabel: error: No space left on device")
+        assert process.returncode in expected, (name, said)
+        assert said.count("\n") <= 1, (name, said)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_of_many_lines_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plan", str(tmp_path / "two\nlines\x1b[2J")]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert r"two\nlines\x1b[2J" in err
+
+
+def test_the_end_of_a_file_is_no_interrupt(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An EOFError is a bug, not Ctrl-C, and so is EPIPE of something that is not stdout."""
+    for error in (EOFError("no data left"), OSError(errno.EPIPE, "Broken pipe")):
+
+        def fail(*_: Any, error: Exception = error, **__: Any) -> None:
+            raise error
+
+        monkeypatch.setattr("ssldata.project.project_file.load_project", fail)
+        assert main(["plan", "project"]) == 1
+        assert "this is a bug" in capsys.readouterr().err

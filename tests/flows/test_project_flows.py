@@ -30,7 +30,7 @@ from flows.prefect_flows import prefect_runtime
 from flows.steps.pipeline import Options, Pipeline
 from flows.steps.quiet_tensorflow import muted_import
 from ssldata.base.cache_folder import cache_dir
-from ssldata.base.errors import ClusterError, ConfigError, MissingInputError
+from ssldata.base.errors import ClusterError, ConfigError, MissingInputError, RunsFailedError
 from ssldata.building.add_remove_genomes import remove_genome
 from ssldata.genomes.genome import Genome
 from ssldata.project.project_file import load_project
@@ -325,6 +325,45 @@ def test_bad_input_is_reported_before_anything_is_written(
     assert "alpha.bed" in err
     assert err.count("\n") == 1
     assert not (folder / "store").exists()
+
+
+def test_a_genome_is_added_and_the_same_flow_trains_on_it(
+    tmp_path: Path,
+    backend: None,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As deployments do it; what other settings made is refused in the words of the place."""
+    from flows.prefect_flows.project_flows import run_project
+    from flows.prefect_flows.store_flows import add
+
+    folder = make_project(tmp_path / "project")
+    genome = load_project(folder).genomes[-1]
+    file = folder / "project.yaml"
+    text = yaml.safe_load(file.read_text())
+    file.write_text(yaml.safe_dump({**text, "genomes": text["genomes"][:-1]}))
+    first = run_project(str(folder))
+    add(str(folder), genome.name, str(genome.sequence), str(genome.chain), genome.distance)
+    again = run_project(str(folder))
+    old, new = ({run["regime"]: run["digest"] for run in value["runs"]} for value in (first, again))
+    assert old["sl"] == new["sl"]
+    assert old["ssl-ns"] != new["ssl-ns"]
+    kept = folder / "runs" / "alpha" / "cnn-7k" / "ssl-ns" / "seed-0" / "earlier" / "1"
+    assert json.loads((kept / "evaluation" / "metrics.json").read_text())["digest"] == old["ssl-ns"]
+    assert f"+ {genome.name}" in (folder / "runs" / "report.html").read_text()
+    assert run_project(str(folder)) == again  # nothing is left to do
+
+    text = yaml.safe_load(file.read_text())
+    file.write_text(yaml.safe_dump({**text, "training": {**text["training"], "epochs": 1}}))
+    with pytest.raises(RunsFailedError, match="2 of 2 runs failed, see above; once that is mended"):
+        run_project(str(folder))
+    said = capsys.readouterr().err
+    assert said.count("(training.epochs: 2 → 1); train again with replace=true or choose") == 2
+    assert "--replace" not in said
+    assert main(["run", str(folder)]) == 2
+    assert "train again with --replace or" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match=r"^workers and dask_scheduler exclude") as caught:
+        run_project(str(folder), workers=1, dask_scheduler="tcp://x:1")
+    assert "--" not in str(caught.value)
 
 
 def test_the_private_backend_does_not_touch_the_users(

@@ -32,6 +32,7 @@ OWNERS = {
     "dask": ("ssldata.building.dask_pool",),
     "distributed": ("ssldata.building.dask_pool",),
     "filelock": ("ssldata.base.locks",),
+    "h5py": ("sslmodels.models.saved_model",),
     "google_crc32c": ("ssldata.store.shard_writer", "ssldata.store.chunk_reader"),
     "huggingface_hub": ("sslmodels.dnabert2.hub_download",),
     "icechunk": ("ssldata.store.icechunk_repository",),

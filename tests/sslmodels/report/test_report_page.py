@@ -235,11 +235,8 @@ def test_what_other_rows_brought(project: Project) -> None:
     page = page_of(project, folders)
     assert "Not in this report" not in page.text
     before, after = (
-        [
-            json.loads((f / where / "evaluation/metrics.json").read_text())["aupr"]
-            for f in folders[:2]
-        ]
-        for where in ("earlier/1", "earlier/2")
+        [(read_run(run / "earlier" / number, []).metrics or {})["aupr"] for run in folders[:2]]
+        for number in ("1", "2")
     )
     gains = np.subtract(after, before)
     cell = "alpha / cnn-7k / ssl"
@@ -340,7 +337,7 @@ def test_names_are_text_whatever_they_are(name: str, built: Path, tmp_path: Path
         project = load_project(tmp_path / str(number))
         pages.append(named_page(project, tmp_path / f"runs{number}", used))
     plain, page = pages
-    # What the page has, not how often: Matplotlib draws other texts elsewhere, in lines of their own.
+    # What the page has, not how often: Matplotlib draws each line of a text on its own.
     assert {*page.parts} - {*plain.parts} <= {("text", "style", "transform")}
     assert " ".join(name.split()) in page.text
     assert "alert(1)" not in str(page.parts)
