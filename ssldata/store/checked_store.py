@@ -7,7 +7,7 @@ for every array that has all its chunks, wherever the store is.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,6 @@ class CheckedStore(ReadOnlyStore):
         read.
     """
 
-    supports_listing = True
-
     def __init__(self, place: Store, name: str, nodes: Mapping[str, Mapping[str, Any]]) -> None:
         super().__init__(name)
         self._place = place
@@ -70,13 +68,15 @@ class CheckedStore(ReadOnlyStore):
         """Return the bytes of a chunk."""
         return await self._place.getsize(key)
 
-    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
-        """Yield the names of the groups and arrays directly in a group."""
-        start = f"{prefix.rstrip('/')}/" if prefix else ""
-        for path in sorted(self._nodes):
-            name = path.removeprefix(start)
-            if path.startswith(start) and name and "/" not in name:
-                yield name
+    def arrays_in(self, path: str, *, deep: bool = False) -> list[str]:
+        """Return the names of the arrays in a group, sorted; `deep`: of its groups as well."""
+        start = f"{path}/" if path else ""
+        found = [
+            key.removeprefix(start)
+            for key, node in self._nodes.items()
+            if key.startswith(start) and node.get("node_type") == "array"
+        ]
+        return sorted(name for name in found if deep or "/" not in name)
 
     def _must_exist(self, key: str) -> bool:
         """Return whether the chunks of the array of a key all have files."""

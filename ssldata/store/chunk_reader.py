@@ -206,7 +206,8 @@ class ChunkReader:
         ):
             layout = None
         self._layout = layout
-        self._indices: dict[int, NDArray[np.uint64] | None] = {}
+        #: Number of a file → its path and its index; None: there is no such file.
+        self._files: dict[int, tuple[str, NDArray[np.uint64] | None]] = {}
 
     @property
     def is_direct(self) -> bool:
@@ -276,11 +277,10 @@ class ChunkReader:
 
     def _decode(self, layout: ChunkLayout, number: int, out: NDArray[np.uint8]) -> bool:
         file, place = divmod(number, layout.chunks_per_file)
-        if file not in self._indices:
+        if file not in self._files:
             # Two threads may both read it: they read the same.
-            self._indices[file] = _read_index(layout, file)
-        index = self._indices[file]
-        path = layout.file(file)
+            self._files[file] = str(layout.file(file)), _read_index(layout, file)
+        path, index = self._files[file]
         absent = index is None or int(index[place, 0]) == ABSENT
         if absent and (layout.checksums or (index is None and layout.sharded)):
             # zarr-python would read zeros, rows of A, without an error; every shard has a base.
