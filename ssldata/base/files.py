@@ -30,6 +30,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def real_path(path: Path) -> Path:
+    """Return an absolute path without symbolic links; of links in a circle, what can be followed.
+
+    ``Path.resolve`` raises a ``RuntimeError`` there.
+    """
+    return Path(os.path.realpath(path))
+
+
 def write_text_atomic(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     with atomic_path(path) as temporary:

@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
 
 from ssldata.base.errors import ConfigError, MissingInputError
+from ssldata.base.files import real_path
 from ssldata.base.yaml_text import parse, read_text
 from ssldata.project.genome_list import read_registry
 from ssldata.project.section import Fraction, Name, Section
@@ -337,7 +338,7 @@ def _absolute(project: Project, folder: Path) -> Project:
 
     def walk(value: Any) -> Any:
         if isinstance(value, Path):
-            return value if value.is_absolute() else (folder / value).resolve()
+            return value if value.is_absolute() else real_path(folder / value)
         if isinstance(value, dict):
             return {key: walk(item) for key, item in value.items()}
         if isinstance(value, list):

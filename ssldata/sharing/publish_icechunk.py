@@ -13,7 +13,7 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
 from ssldata.base.errors import InputError, StoreError
-from ssldata.base.files import digest_of
+from ssldata.base.files import digest_of, real_path
 from ssldata.base.progress import NoProgress, Progress
 from ssldata.sharing.card import licence_of
 from ssldata.sharing.zip_store import members_of, shared_root, unchanging
@@ -82,8 +82,8 @@ def publish(
     open_store(path)  # where there is no store, neither a lock nor a repository is made
     with contextlib.ExitStack() as held:
         if not address.is_remote:
-            place = Path(address.place).resolve()
-            if path.resolve() in (place, *place.parents):
+            place = real_path(Path(address.place))
+            if real_path(path) in (place, *place.parents):
                 raise InputError(f"{to}: lies inside the store; write it elsewhere")
             # On a disk Icechunk does not notice two commits at once.
             held.enter_context(writer_lock(place))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ssldata.base.errors import InputError, StoreError
-from ssldata.base.files import atomic_path, sha256_of, write_text_atomic
+from ssldata.base.files import atomic_path, real_path, sha256_of, write_text_atomic
 from ssldata.base.progress import NoProgress, Progress
 from ssldata.sharing.card import card_files, croissant, licence_of
 from ssldata.store.checked_store import REPAIR
@@ -112,7 +112,7 @@ def share_zip(
     CrosslabelError
         The store cannot be opened.
     """
-    if path.resolve() in out.resolve().parents:
+    if real_path(path) in real_path(out).parents:
         raise InputError(f"{out}: lies inside the store; write it elsewhere")
     progress = progress or NoProgress()
     with unchanging(path):

@@ -241,15 +241,12 @@ class ChunkReader:
         """
         try:
             done = self._layout is not None and self._decode(self._layout, number, out)
-        except StoreError:
-            self.group.check_unchanged()  # which says better why it is another chunk
-            raise
-        if done:
-            self.group.check_unchanged()
-            return
-        first = number * self.chunk_rows
-        count = self.rows_of(number)
-        out[:count] = self.group.codes(first, first + count)
+        finally:
+            self.group.check_unchanged()  # which also says better why a chunk is not what it was
+        if not done:
+            first = number * self.chunk_rows
+            count = self.rows_of(number)
+            out[:count] = self.group.codes(first, first + count)
 
     def codes(self, first: int, end: int) -> NDArray[np.uint8]:
         """Return the codes (end − first, length) of a contiguous range of rows."""

@@ -98,9 +98,10 @@ class RowGroup:
         return _array_of(self._group, name, self._where)
 
     def _read(self, array: zarr.Array[Any], rows: slice = slice(None)) -> NDArray[Any]:
-        values = _values_of(array, rows)
-        self.check_unchanged()
-        return values
+        try:
+            return _values_of(array, rows)
+        finally:
+            self.check_unchanged()  # which also says better why a chunk is not what it was
 
     @cached_property
     def _sequence(self) -> zarr.Array[Any]:

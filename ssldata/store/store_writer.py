@@ -9,6 +9,7 @@ readers use complete groups only. Each change of the ledger is one rename of the
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from ssldata.base.errors import StoreError
-from ssldata.base.files import atomic_path, digest_of
+from ssldata.base.files import atomic_path, digest_of, real_path
 from ssldata.base.locks import exclusive_lock
 from ssldata.store.chunk_reader import read_layout
 from ssldata.store.column_writer import put_group, write_column
@@ -72,9 +73,16 @@ def shard_count(rows: int, length: int) -> int:
 def writer_lock(path: Path) -> Iterator[None]:
     """Hold the one writer's place of a store; wait for it when another process has it.
 
-    See :mod:`ssldata.base.locks`.
+    A store that is reached through a link has the lock of the folder that it is. See
+    :mod:`ssldata.base.locks`.
+
+    Raises
+    ------
+    StoreError
+        There can be no folder of that name.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = real_path(path)
+    _make_folder(path.parent)
     waiting = f"{path}: another process is writing; waiting for it"
     with exclusive_lock(Path(f"{path}.lock"), waiting=waiting):
         try:
@@ -83,6 +91,17 @@ def writer_lock(path: Path) -> Iterator[None]:
             if exc.errno is None or exc.filename is not None:
                 raise
             raise OSError(exc.errno, exc.strerror, str(path)) from exc  # a full disk: say where
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as exc:  # a file, or links in a circle
+        raise StoreError(f"{exc.filename}: in the way of a store, and no folder") from exc
+    except OSError as exc:
+        if exc.errno not in (errno.ELOOP, errno.ENAMETOOLONG):
+            raise
+        raise StoreError(f"{exc.filename}: no place for a store ({exc.strerror})") from exc
 
 
 def remove_tree(path: Path) -> None:
@@ -174,7 +193,7 @@ class StoreWriter:
 
     def create(self, settings: Mapping[str, Any]) -> None:
         """Make an empty store with an empty ledger."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        _make_folder(real_path(self.path))
         self._commit({**settings, "ledger": {}})
 
     def ledger(self) -> dict[str, dict[str, Any]]:
@@ -183,7 +202,8 @@ class StoreWriter:
 
     def sweep(self) -> None:
         """Delete what killed writers left behind, and finish interrupted removals."""
-        for item in self.path.parent.glob(f".{self.path.name}.*{_DELETING}"):
+        path = real_path(self.path)
+        for item in path.parent.glob(f".{path.name}.*{_DELETING}"):
             shutil.rmtree(item, ignore_errors=True)
         sweep_tree(self.path)
         self._mend_homologues()
