@@ -1,4 +1,4 @@
-"""Blosc and crc32c: which compressor each kind of array has, and the calls.
+"""Blosc and crc32c: which codecs each kind of array has, and the calls. The only owner of both.
 
 The shard writer, the column writer and the chunk reader call Blosc directly, without zarr-python.
 """

@@ -32,7 +32,7 @@ OWNERS = {
     "dask": ("ssldata.building.dask_pool",),
     "distributed": ("ssldata.building.dask_pool",),
     "filelock": ("ssldata.base.locks",),
-    "google_crc32c": ("ssldata.store.shard_writer", "ssldata.store.chunk_reader"),
+    "google_crc32c": ("ssldata.store.compression",),
     "huggingface_hub": ("sslmodels.dnabert2.hub_download",),
     "icechunk": ("ssldata.store.icechunk_repository",),
     "jinja2": ("sslmodels.report.report_page",),
@@ -59,6 +59,7 @@ OWNERS = {
     "wandb": ("sslmodels.runs.trackers",),
     "zarr": (
         *("ssldata.store.store", "ssldata.store.store_writer", "ssldata.store.remote_stores"),
+        "ssldata.store.checked_store",
         "ssldata.sharing.publish_icechunk",
     ),
 }
