@@ -28,12 +28,10 @@ from numpy.typing import NDArray
 
 from ssldata.base.errors import StoreError
 from ssldata.genomes.onehot import N_CODE
-from ssldata.store.checked_store import REPAIR
+from ssldata.store.checked_store import ABSENT, REPAIR
 from ssldata.store.compression import CHECKSUM, HEADER, checksum_of, decompress, promised_sizes
 from ssldata.store.store import RowGroup
 
-#: Offset and length, in the index of a shard, of a chunk that is all zeros and so not stored.
-ABSENT = 2**64 - 1
 _NO_FILE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 
 
@@ -161,10 +159,10 @@ class _Scratch(threading.local):
         self.hot = np.empty(0, np.uint8)
         self.codes = np.empty((0, 0), np.uint8)
 
-    def compressed(self, size: int) -> NDArray[np.uint8]:
+    def compressed(self, size: int) -> memoryview:
         if self.raw.size < size:
             self.raw = np.empty(size + size // 4, np.uint8)
-        return self.raw[:size]
+        return self.raw.data[:size]
 
     def one_hot(self, size: int) -> NDArray[np.uint8]:
         if self.hot.size < size:
@@ -305,7 +303,7 @@ class ChunkReader:
                     f"{REPAIR}"
                 )
             found = size = len(data)
-        if found != size or promised_sizes(memoryview(data)) != (expected, size):
+        if found != size or promised_sizes(data) != (expected, size):
             raise StoreError(
                 f"{path}: chunk {place} is damaged (expected {size} bytes that decompress to "
                 f"{expected}); {REPAIR}"

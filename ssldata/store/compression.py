@@ -98,9 +98,10 @@ def decompress(data: bytes | memoryview, out: NDArray[np.uint8]) -> None:
     blosc.decompress(data, out)
 
 
-def checksum_of(data: bytes | NDArray[np.uint8]) -> bytes:
+def checksum_of(data: bytes | memoryview) -> bytes:
     """Return the crc32c of bytes as the codec of Zarr appends it: four bytes, the lowest first."""
-    return google_crc32c.value(data).to_bytes(CHECKSUM, "little")
+    checksum: int = google_crc32c.value(np.frombuffer(data, np.uint8))
+    return checksum.to_bytes(CHECKSUM, "little")
 
 
 def promised_sizes(data: memoryview) -> tuple[int, int] | None:

@@ -163,7 +163,10 @@ class RowGroup:
             if array.shape[:1] != (self.rows,):
                 found = f"{array.shape} for {self.rows} rows"
                 raise StoreError(f"{self._where}/{name}: {found}; {REPAIR}")
-            self._columns[name] = self._read(array)
+            values = self._read(array)
+            if name == "contig" and not np.isin(values, np.arange(len(self.contigs))).all():
+                raise StoreError(f"{self._where}/{name}: names contigs that are not; {REPAIR}")
+            self._columns[name] = values
         return self._columns[name]
 
     def column_part(self, name: str, first: int, end: int) -> NDArray[Any]:
@@ -392,7 +395,7 @@ def _values_of(array: zarr.Array[Any], rows: slice = slice(None)) -> NDArray[Any
 
 def _line(exc: Exception) -> str:
     first = (str(exc).strip().splitlines() or [""])[0]
-    return f"{type(exc).__name__}: {first}"[:200]
+    return f"{type(exc).__name__}: {first.split('. ')[0]}"[:200]
 
 
 def _names_in(group: zarr.Group, *, deep: bool = False) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 import zarr
+from small_store import edit_root
 
 from flows.cli import main
 from flows.output import store_view
@@ -131,9 +132,8 @@ def test_a_store_that_was_cut_is_shown(
     store = tmp_path / "cut.zarr"
     shutil.copytree(world / "store" / "beta.zarr", store)
     for ledger in ({"reference": {"status": "writing", "digest": "x"}}, {}):
-        root = json.loads((store / "zarr.json").read_text())
-        root["attributes"]["crosslabel"]["ledger"] = ledger
-        (store / "zarr.json").write_text(json.dumps(root))
+        attributes = {"ledger": ledger}
+        edit_root(store, lambda root, a=attributes: root["attributes"]["crosslabel"].update(a))
         code, value, _ = run(capsys, "inspect", store)
         assert code == 0
         assert [(g["genome"], g["status"]) for g in value[0]["groups"]] == [

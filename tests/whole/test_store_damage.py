@@ -234,7 +234,7 @@ def digest_of_folder(folder: Path) -> dict[str, str]:
     return {
         str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in sorted(folder.rglob("*"))
-        if file.is_file()
+        if file.is_file() and not file.name.startswith("alpha.zip")
     }
 
 
@@ -245,6 +245,7 @@ def outcomes(world: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> dict
         "inspect": ["store", "inspect", str(store)],
         "validate": ["store", "validate", str(store), "--deep"],
         "build": ["build", str(world), "-e", "alpha"],
+        "share": ["store", "share", str(store), "--zip", str(out / "alpha.zip")],
         "export": ["store", "export", str(store), str(out), "--format", "bed"],
     }.items():
         codes[name] = main(arguments)
@@ -271,6 +272,7 @@ def check_commands(
             codes = outcomes(world, tmp_path / "out", capsys)
             assert set(codes.values()) <= {0, 2, 4}, name
             assert codes["validate"] in (2, 4), name
+            assert codes["share"] == 2, name
             if codes["export"] == 0:
                 assert digest_of_folder(tmp_path / "out") == expected, name
             assert digest_of_folder(path) == spoilt, name  # nothing is written over the damage
@@ -282,6 +284,20 @@ def test_commands_on_a_file_of_each_kind(
     world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     check_commands(KINDS, world, tmp_path, capsys)
+
+
+@pytest.mark.parametrize("name", ["reference/label/c/0/0", "reference/sequence_codes/c/0/0"])
+def test_training_on_damage(name: str, world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = random.Random(7)
+    with damaged(
+        world / "store" / "alpha.zarr" / name,
+        lambda file: file.write_bytes(flipped(file.read_bytes(), rng)),
+    ):
+        assert main(["train", str(world), "-e", "alpha", "-m", "cnn-7k", "-r", "ssl"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("error:") == 1
+    assert name.split("/c/")[0] in said
+    assert not list((world / "runs").rglob("*.keras"))
 
 
 @pytest.mark.slow
