@@ -87,7 +87,8 @@ class RowGroup:
         self.contigs: tuple[str, ...] = tuple(attributes["contigs"])
         self.rows = int(self._array("start").shape[0])
         self.ranges: dict[str, tuple[int, int]] = {}
-        for key, (first, end) in attributes["ranges"].items():
+        for key in (key for key in RANGES if key in attributes["ranges"]):
+            first, end = attributes["ranges"][key]
             if not 0 <= first <= end <= self.rows:
                 found = f"the range {key} is [{first}, {end}) of {self.rows} rows"
                 raise StoreError(f"{self._where}: {found}; {REPAIR}")

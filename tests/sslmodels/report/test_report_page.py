@@ -20,6 +20,7 @@ from ssldata.building.build_store import build_project
 from ssldata.project.project_file import Project, load_project
 from ssldata.simulation.clade import small_clade
 from ssldata.store.store import open_store
+from ssldata.store.store_writer import StoreWriter
 from sslmodels.report.report_data import read_run, summarise
 from sslmodels.report.report_page import write_report
 from sslmodels.report.svg_figures import (
@@ -213,10 +214,7 @@ def test_no_runs_and_no_stores(project: Project) -> None:
 
 
 def test_an_incomplete_genome_is_named(project: Project) -> None:
-    root = project.store_path("beta") / "zarr.json"
-    value = json.loads(root.read_text())
-    value["attributes"]["crosslabel"]["ledger"]["homologs/relative2"]["status"] = "writing"
-    root.write_text(json.dumps(value))
+    StoreWriter(project.store_path("beta")).begin("homologs/relative2", "other")
     page = page_of(project, [])
     assert "beta.zarr: homologs/relative2 is not complete (writing)" in page.text
     assert ["relative2", "writing"] in page.rows
