@@ -164,11 +164,15 @@ class RowGroup:
             if array.shape[:1] != (self.rows,):
                 found = f"{array.shape} for {self.rows} rows"
                 raise StoreError(f"{self._where}/{name}: {found}; {REPAIR}")
-            values = self._read(array)
-            if name == "contig" and not np.isin(values, np.arange(len(self.contigs))).all():
-                raise StoreError(f"{self._where}/{name}: names contigs that are not; {REPAIR}")
-            self._columns[name] = values
+            self._columns[name] = self._read(array)
         return self._columns[name]
+
+    def contig_names(self, first: int, end: int) -> NDArray[Any]:
+        """Return the names of the contigs of the rows [first, end), as objects."""
+        numbers = self.column("contig")[first:end]
+        if len(numbers) and not 0 <= numbers.min() <= numbers.max() < len(self.contigs):
+            raise StoreError(f"{self._where}/contig: a number that is no contig's; {REPAIR}")
+        return np.array(self.contigs, object)[numbers]
 
     def column_part(self, name: str, first: int, end: int) -> NDArray[Any]:
         """Return the rows [first, end) of a per-row array, without keeping the array in memory."""
