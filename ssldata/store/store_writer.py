@@ -156,6 +156,13 @@ def _consolidated(file: Path) -> dict[str, Any]:
     return node
 
 
+def _digest_of_nodes(name: str, nodes: Mapping[str, Any]) -> str:
+    """Return the sha256 of the metadata of a group, but not of weights: they come and go."""
+    inside, weights = f"{name}/", f"{name}/{WEIGHTS}/"
+    own = {k: v for k, v in nodes.items() if f"{k}/".startswith(inside)}
+    return digest_of({k: v for k, v in own.items() if not f"{k}/".startswith(weights)})
+
+
 class StoreWriter:
     """Writes one local store. Use it while holding :func:`writer_lock`."""
 
@@ -244,20 +251,18 @@ class StoreWriter:
         nodes: dict[str, Any] = {}
         ledger: dict[str, dict[str, Any]] = {}
         for name, entry in sorted(attributes["ledger"].items()):
-            kept = {key: value for key, value in entry.items() if key != _METADATA}
-            if entry["status"] in (COMPLETE, YANKED):
+            ledger[name] = {key: value for key, value in entry.items() if key != _METADATA}
+            if entry["status"] == COMPLETE:
                 found = self._nodes(name, known, attributes.get(WEIGHTS, {}))
-                # Weights come and go, and have digests of their own.
-                own = digest_of({k: v for k, v in found.items() if f"{name}/{WEIGHTS}" not in k})
-                if entry.get(_METADATA, own) != own:
+                if entry.get(_METADATA) not in (None, _digest_of_nodes(name, found)):
                     raise StoreError(
-                        f"{self.path}/{name}: its metadata are damaged; remove and add the genome"
+                        f"{self.path}/{name}: its metadata are damaged; remove the genome and add "
+                        "it again"
                     )
-                if entry["status"] == COMPLETE:
-                    nodes |= found
-                else:
-                    kept[_METADATA] = own
-            ledger[name] = kept
+                nodes |= found
+            elif entry["status"] == YANKED:
+                digest = _digest_of_nodes(name, known) if name in known else entry.get(_METADATA)
+                ledger[name] |= {_METADATA: digest} if digest else {}
         text = root_text({**attributes, "ledger": ledger}, nodes)
         with atomic_path(self.path / "zarr.json") as temporary:
             temporary.write_text(text, encoding="utf-8")
