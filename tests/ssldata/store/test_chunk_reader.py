@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -258,13 +257,13 @@ def test_damage_is_told(
 @pytest.mark.parametrize("name", ROWS)
 def test_no_bit_of_a_shard_flips_unseen(name: str, store: Store) -> None:
     """At a place in each chunk, and in the index; of the array that this store is read from."""
-    group, rng = store.group(name), random.Random(1)
+    group, rng = store.group(name), np.random.default_rng(1)
     array = "sequence_codes" if group.has_codes else "sequence"
     folder = group.array_folder(array)
     assert folder is not None
     for file in (file for file in sorted((folder / "c").rglob("*")) if file.is_file()):
         data = file.read_bytes()
-        for place in rng.sample(range(len(data)), 60):
+        for place in rng.choice(len(data), 60, replace=False).tolist():
             file.write_bytes(
                 data[:place] + bytes([data[place] ^ (1 << place % 8)]) + data[place + 1 :]
             )
