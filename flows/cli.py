@@ -18,8 +18,11 @@ from collections.abc import Sequence
 
 from ssldata.base.errors import CrosslabelError
 
-#: Failures of the machine, not of the program: full disk, quota, no permission, read-only.
-_MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
+#: Failures of the machine, not of the program: full disk, quota, no permission, read-only, a name
+#: that the disk cannot hold.
+_MACHINE_ERRORS = {
+    errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG,
+}  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -58,6 +59,7 @@ def build(
     cluster: Cluster,
     replace: bool,
     repair: bool,
+    verify_cache: bool,
 ) -> Shown:
     """Build the stores of a project.
 
@@ -69,7 +71,7 @@ def build(
         Names of experiments whose stores are built; None: all.
     cluster
         Where the work is done.
-    replace, repair
+    replace, repair, verify_cache
         See :func:`ssldata.building.build_store.build_project`.
     """
     require_inputs(project)
@@ -80,6 +82,7 @@ def build(
         experiments=experiments,
         replace=replace,
         repair=repair,
+        verify_cache=verify_cache,
         progress=console,
         **cluster.options(),
     )
@@ -239,10 +242,15 @@ def run_folders(paths: Sequence[Path]) -> list[Path]:
             found[top] = None
             continue
         runs = _below(top)
-        complete = [run for run in runs if run_status(run) == "complete"]
+        complete = []
         for run in runs:
-            if run not in complete:
-                _LOG.warning("%s: not complete, left out; `crosslabel train` continues it", run)
+            try:
+                if run_status(run) == "complete":
+                    complete.append(run)
+                else:
+                    _LOG.warning("%s: not complete, left out; `crosslabel train` continues it", run)
+            except ConfigError as exc:
+                _LOG.warning("left out: %s", exc)
         if not complete:
             raise MissingInputError(f"{top}: no complete run here; `crosslabel train` makes one")
         found.update(dict.fromkeys(complete))
@@ -250,9 +258,12 @@ def run_folders(paths: Sequence[Path]) -> list[Path]:
 
 
 def _below(top: Path) -> list[Path]:
+    from sslmodels.runs.run_folder import EARLIER
+
     # Only as deep as RUNS/EXPERIMENT/MODEL/REGIME/seed-N: models and curves hold no runs.
     depths = ("*", "*/*", "*/*/*", "*/*/*/*")
-    return sorted(path.parent for depth in depths for path in top.glob(f"{depth}/run.json"))
+    found = sorted(path.parent for depth in depths for path in top.glob(f"{depth}/run.json"))
+    return [run for run in found if run.parent.name != EARLIER]
 
 
 def run(
@@ -298,6 +309,7 @@ def _flow(project: Project, console: Console, options: Options) -> dict[str, Any
     prefect_runtime.prepare(verbosity=console.verbosity)
     from flows.prefect_flows.project_flows import run_project
 
+    options = dataclasses.replace(options, verify_cache=False)  # it was, a moment ago
     with prefect_runtime.flow_settings(console):
         # Plain values, since Prefect records them as JSON.
         return run_project(str(project.file), **asdict(options))

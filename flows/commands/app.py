@@ -18,6 +18,7 @@ from flows.commands.shared_options import (
     ProjectPath,
     Replace,
     SchedulerFile,
+    VerifyCache,
     Workers,
     command,
 )
@@ -25,9 +26,6 @@ from flows.output.console import BROKEN_PIPE, Console, StdoutClosedError
 
 if TYPE_CHECKING:
     from ssldata.project.project_file import Project
-
-#: What typer makes of Ctrl-C; older versions raise Abort. No command returns it otherwise.
-_INTERRUPTED = 130
 
 #: The class of wrong options; typer does not export it under one name in all its versions.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -63,22 +61,23 @@ def invoke(arguments: list[str]) -> int:
     """Run one command and return its exit code; wrong options are reported in one line."""
     commands = typer.main.get_command(app)
     try:
-        code = commands.main(args=arguments, prog_name="crosslabel", standalone_mode=False)
+        # Not `main` of the library: it takes an EOFError for Ctrl-C, and EPIPE for a reason to end
+        # without a word.
+        with commands.make_context("crosslabel", arguments) as context:
+            commands.invoke(context)
+    except typer.Exit as exc:
+        return exc.exit_code
     except StdoutClosedError:
         return BROKEN_PIPE
     except UsageError as exc:
-        context = getattr(exc, "ctx", None)
-        name = context.command_path if context is not None else "crosslabel"
+        wrong = getattr(exc, "ctx", None)
+        name = wrong.command_path if wrong is not None else "crosslabel"
         message = exc.format_message()  # type: ignore[attr-defined]  # typer's and click's have it
         if not message:  # bare `crosslabel store`: the help has been printed
             return 2
         typer.echo(f"crosslabel: error: {message.rstrip('.')}; see `{name} --help`", err=True)
         return 2
-    except typer.Abort as exc:
-        raise KeyboardInterrupt from exc
-    if code == _INTERRUPTED:
-        raise KeyboardInterrupt
-    return code if isinstance(code, int) else 0
+    return 0
 
 
 def _load(project: Path) -> Project:
@@ -206,6 +205,7 @@ def plan(
         ),
     ] = None,
     memory: Memory = None,
+    verify_cache: VerifyCache = False,
 ) -> None:
     """Show what `build` and `run` would do: rows, bytes, hours, missing inputs. Writes nothing.
 
@@ -218,20 +218,22 @@ def plan(
         from ssldata.building.dask_pool import check_memory
 
         check_memory(memory, workers=1, needed=0)  # a size at all, before anything is shown
-    value = _show_plan(console, _load(project), gflops=gflops)
+    value = _show_plan(console, _load(project), gflops=gflops, verify_cache=verify_cache)
     if memory is not None:
         check_memory(memory, workers=1, needed=value["memory_per_worker"])
         console.note(f"--memory {memory} is enough for a worker")
 
 
 def _show_plan(
-    console: Console, project: Project, *, gflops: float | None = None
+    console: Console, project: Project, *, gflops: float | None = None, verify_cache: bool = False
 ) -> dict[str, Any]:
     """Print the plan of a build and return it; refuse a project whose inputs are missing."""
     from flows.output import plan_view
     from flows.steps import run_checks
 
-    value, tables = plan_view.plan(project, everything=console.verbosity > 0, gflops=gflops)
+    value, tables = plan_view.plan(
+        project, everything=console.verbosity > 0, gflops=gflops, verify_cache=verify_cache
+    )
     console.result(value, *tables)
     run_checks.require_inputs(project)
     return value
@@ -256,6 +258,7 @@ def build(
             "--repair", help="Check every sequence that is stored, and rewrite damaged rows."
         ),
     ] = False,
+    verify_cache: VerifyCache = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="The same as `plan`.")] = False,
 ) -> None:
     """Build the stores of a project: lift the peaks, cut the windows, write the rows.
@@ -270,11 +273,17 @@ def build(
 
     loaded = _load(project)
     if dry_run:
-        _show_plan(console, loaded)
+        _show_plan(console, loaded, verify_cache=verify_cache)
         return
     cluster = run_checks.Cluster(workers, dask_scheduler, scheduler_file, memory)
     value, tables = actions.build(
-        loaded, console, experiments=experiment, cluster=cluster, replace=replace, repair=repair
+        loaded,
+        console,
+        experiments=experiment,
+        cluster=cluster,
+        replace=replace,
+        repair=repair,
+        verify_cache=verify_cache,
     )
     console.result(value, *tables)
 
@@ -384,6 +393,7 @@ def run(
         ),
     ] = None,
     publish_weights: PublishWeights = False,
+    verify_cache: VerifyCache = False,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Show what would be built and trained; write nothing."),
@@ -415,13 +425,14 @@ def run(
         train_threads=train_threads,
         replace=replace,
         report=report,
+        verify_cache=verify_cache,
     )
     if dry_run:
         from flows.output import plan_view, run_view
         from flows.steps import run_checks
 
         everything = console.verbosity > 0
-        value, tables = plan_view.plan(loaded, everything=everything)
+        value, tables = plan_view.plan(loaded, everything=everything, verify_cache=verify_cache)
         value["runs"], lines = run_view.runs(
             loaded, value["steps"], sweeps=report is not None, everything=everything
         )

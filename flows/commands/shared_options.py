@@ -12,6 +12,7 @@ import typer
 
 from flows.output.console import Console
 from flows.steps.quiet_tensorflow import hush
+from ssldata.base.files import expanded
 
 Verbose = Annotated[
     int,
@@ -25,9 +26,19 @@ ProjectPath = Annotated[
         metavar="PROJECT", help="The project file, or the folder that holds project.yaml."
     ),
 ]
+
+
+def _location(value: str) -> str:
+    return value if "://" in value else str(expanded(value))
+
+
 Location = Annotated[
     str,
-    typer.Argument(metavar="STORE", help="A folder, a zip, http(s)://…, s3://… or icechunk://…."),
+    typer.Argument(
+        metavar="STORE",
+        help="A folder, a zip, http(s)://…, s3://… or icechunk://….",
+        callback=_location,
+    ),
 ]
 StorePath = Annotated[Path, typer.Argument(metavar="STORE", help="A .zarr store.")]
 Workers = Annotated[
@@ -50,6 +61,25 @@ Memory = Annotated[
 Replace = Annotated[
     bool, typer.Option("--replace", help="Overwrite what was built from other inputs or settings.")
 ]
+VerifyCache = Annotated[
+    bool,
+    typer.Option(
+        "--verify-cache", help="Read genomes and chains whole, whatever the cache holds of them."
+    ),
+]
+
+
+def _expanded(value: Any) -> Any:
+    """Return an option with ``~`` and variables filled in, where it is a path or a list of them.
+
+    A shell does not do so after ``=``, and a scheduler nowhere.
+    """
+    if isinstance(value, Path):
+        return expanded(value)
+    if isinstance(value, list):
+        return [_expanded(item) for item in value]
+    return value
+
 
 #: What every command takes beside its own options.
 _CONSOLE_OPTIONS = [
@@ -82,7 +112,7 @@ def command(
             if console.verbosity < 1:
                 hush()
             with console.warnings_as_lines():
-                function(console, **given)
+                function(console, **{name: _expanded(value) for name, value in given.items()})
 
         run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
         run.__annotations__ = {option.name: option.annotation for option in options}

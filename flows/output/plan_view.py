@@ -30,7 +30,11 @@ _STORED = {"complete", "yanked"}
 
 
 def plan(
-    project: Project, *, everything: bool = False, gflops: float | None = None
+    project: Project,
+    *,
+    everything: bool = False,
+    gflops: float | None = None,
+    verify_cache: bool = False,
 ) -> tuple[dict[str, Any], list[RenderableType]]:
     """Return what a build would do, and how long training would take.
 
@@ -42,6 +46,8 @@ def plan(
         Show every genome and missing file, however many there are.
     gflops
         Training speed in Gflop/s; default: that of this machine's cores.
+    verify_cache
+        Read genomes and chains whole, whatever the cache holds of them.
 
     Returns
     -------
@@ -53,7 +59,7 @@ def plan(
 
     with muted_import():  # a model of one's own imports Keras
         check_models([*project.training.models, *project.training.model_options])
-    planned = plan_project(project)
+    planned = plan_project(project, verify_cache=verify_cache)
     value = planned.as_dict()
     total = sum(step.bytes or 0 for step in planned.steps if step.status not in _STORED)
     unknown = any(step.rows is None for step in planned.steps)
@@ -73,6 +79,7 @@ def plan(
         shown.append("stale: built from other inputs or settings; --replace rebuilds it")
     value["hours"], lines = _hours(project, planned.steps, gflops)
     shown += lines
+    shown += planned.notes
     if planned.assumptions:
         shown.append("Inputs are missing, so rows are estimated (≈) under these assumptions:")
         shown += [f"  - {line}" for line in planned.assumptions]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _WORDS = {
     "missing": "to do",
     "partial": "to finish",
+    "stale": "stale",
     "complete": "up to date",
     "changed": "refused without --replace",
     "damaged": "refused without --replace",

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib.metadata import version
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
+from flows.prefect_flows.private_backend import EndsWithUs
 from ssldata.base.cache_folder import cache_dir
 from ssldata.base.errors import ClusterError, CrosslabelError
 from ssldata.base.progress import NoProgress, Progress
@@ -84,6 +87,8 @@ def flow_settings(progress: Progress | None = None) -> Iterator[None]:
 
     progress = progress or NoProgress()
     token = PROGRESS.set(progress)
+    if not PREFECT_API_URL.value():
+        _backend_ends_with_us()
     try:
         with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
             try:
@@ -99,6 +104,16 @@ def flow_settings(progress: Progress | None = None) -> Iterator[None]:
                 yield
     finally:
         PROGRESS.reset(token)
+
+
+def _backend_ends_with_us() -> None:
+    """Let the private backend end even if this process is killed; Prefect stops it at exit."""
+    from prefect.server.api import server
+
+    # All that the module calls of subprocess is Popen, once, for the backend.
+    server.subprocess = SimpleNamespace(  # type: ignore[assignment]
+        Popen=EndsWithUs, TimeoutExpired=subprocess.TimeoutExpired
+    )
 
 
 def log_user_errors_plainly() -> None:

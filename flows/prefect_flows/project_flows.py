@@ -32,6 +32,7 @@ def run_project(
     replace: bool = False,
     report: Literal["paper"] | None = None,
     publish_weights: bool = False,
+    verify_cache: bool = False,
 ) -> dict[str, Any]:
     """Build the stores of a project, train and evaluate its grid, and write the report.
 
@@ -39,7 +40,8 @@ def run_project(
     ----------
     project
         A project file, or the folder that holds ``project.yaml``.
-    workers, train_workers, dask_scheduler, scheduler_file, memory, train_threads, replace, report
+    workers, train_workers, dask_scheduler, scheduler_file, memory, train_threads, replace, report,
+    verify_cache
         See :class:`flows.steps.pipeline.Options`.
     publish_weights
         Put the last teacher weights of the ssl-ns runs in their stores.
@@ -59,6 +61,7 @@ def run_project(
         train_threads=train_threads,
         replace=replace,
         report=report,
+        verify_cache=verify_cache,
     )
     run_checks.check_run(loaded, publish_weights=publish_weights)
     value = Pipeline(loaded, options, step=step, progress=PROGRESS.get()).run()
@@ -78,6 +81,7 @@ def build_stores(
     memory: str | None = None,
     replace: bool = False,
     repair: bool = False,
+    verify_cache: bool = False,
 ) -> dict[str, Any]:
     """Build the stores of a project; complete and unchanged genomes are left alone.
 
@@ -87,7 +91,7 @@ def build_stores(
         A project file, or the folder that holds ``project.yaml``.
     experiment
         Names of experiments whose stores are built; default: all.
-    workers, dask_scheduler, scheduler_file, memory, replace, repair
+    workers, dask_scheduler, scheduler_file, memory, replace, repair, verify_cache
         See :func:`ssldata.building.build_store.build_project`.
 
     Returns
@@ -97,7 +101,13 @@ def build_stores(
     """
     cluster = run_checks.Cluster(workers, dask_scheduler, scheduler_file, memory)
     loaded = load_project(project)
-    how = {"experiments": experiment, "replace": replace, "repair": repair, **cluster.options()}
+    how = {
+        "experiments": experiment,
+        "replace": replace,
+        "repair": repair,
+        "verify_cache": verify_cache,
+        **cluster.options(),
+    }
     stores = step("build", loaded.name, build_store.build_project, loaded, **how)
     log_groups([group for store in stores for group in store["steps"]])
     return {"stores": stores}

@@ -53,6 +53,8 @@ class Options:
         Overwrite genomes and runs that were made from other inputs or settings.
     report
         ``paper``: also train the sweeps, and write the benchmark's tables and figures.
+    verify_cache
+        Read genomes and chains whole, whatever the cache holds of them.
     """
 
     workers: int = 0
@@ -63,6 +65,7 @@ class Options:
     train_threads: int | None = None
     replace: bool = False
     report: Literal["paper"] | None = None
+    verify_cache: bool = False
 
     def __post_init__(self) -> None:
         elsewhere = {
@@ -108,7 +111,7 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         # Everything is opened and checked before anything is written.
-        self._inputs = open_project(self.project)
+        self._inputs = open_project(self.project, verify=self.options.verify_cache)
 
     def is_done(self) -> bool:
         """Return whether all stores, runs and evaluations exist as the project asks."""
@@ -308,5 +311,6 @@ def _failed(failures: Mapping[str, Exception], *, runs: int) -> Exception:
         if not isinstance(error, CrosslabelError):
             return error  # a full disk, or a bug: reported as such
     return RunsFailedError(
-        f"{len(failures)} of {runs} runs failed, see above; the same command tries them again"
+        f"{len(failures)} of {runs} runs failed, see above; once that is mended, the same command "
+        "trains them"
     )

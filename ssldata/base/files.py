@@ -1,15 +1,19 @@
-"""Files that are written whole or not at all, and digests of content."""
+"""Files that are written whole or not at all, names of files, and digests of content."""
 
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from ssldata.base.errors import ConfigError
 
 
 @contextlib.contextmanager
@@ -36,6 +40,35 @@ def real_path(path: Path) -> Path:
     ``Path.resolve`` raises a ``RuntimeError`` there.
     """
     return Path(os.path.realpath(path))
+
+
+def expanded(path: Path | str) -> Path:
+    """Return a path with ``~``, ``$NAME`` and ``${NAME}`` filled in, as a shell does.
+
+    Raises
+    ------
+    ConfigError
+        The variable is not set, or there is no such user.
+    """
+
+    def value(found: re.Match[str]) -> str:
+        name = found[1] or found[2]
+        if name not in os.environ:
+            raise ConfigError(f"{path}: the variable {name} is not set")
+        return os.environ[name]
+
+    text = re.sub(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})", value, str(path), flags=re.ASCII)
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ConfigError(f"{path}: there is no user {text[1:].partition('/')[0]!r}") from None
+
+
+def delete_leftovers(path: Path) -> None:
+    """Delete what killed writers of a file left beside it; the caller must be its only writer."""
+    for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.partial"):
+        with contextlib.suppress(OSError):
+            leftover.unlink()
 
 
 def write_text_atomic(path: Path, text: str) -> None:

@@ -28,15 +28,21 @@ def exclusive_lock(path: Path, *, waiting: str = "", required: bool = True) -> I
     waiting
         Warning logged once when another process holds the lock.
     required
-        Raise :class:`OSError` on a file system without locks; otherwise continue without one.
+        Raise :class:`OSError` where there can be no lock (some network file systems, no
+        permission, a folder that was deleted); otherwise continue without one.
     """
     # 18 ms, which commands that lock nothing need not wait for.
     from filelock import lock_descriptor
 
     # On a descriptor of ours filelock never removes the file (which would split those who wait)
     # and never falls back to locking by existence (which would outlive a killed holder).
-    flags = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT
-    descriptor = os.open(path, flags, 0o666)
+    try:
+        descriptor = _open(path)
+    except OSError:
+        if required:
+            raise
+        yield
+        return
     try:
         with contextlib.nullcontext() if required else contextlib.suppress(OSError):
             if not lock_descriptor(descriptor, blocking=False):
@@ -48,10 +54,18 @@ def exclusive_lock(path: Path, *, waiting: str = "", required: bool = True) -> I
         os.close(descriptor)
 
 
+def _open(path: Path) -> int:
+    """Open a file or folder to lock it; a file of another user need only be readable."""
+    if not path.is_dir():
+        with contextlib.suppress(PermissionError):
+            return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    return os.open(path, os.O_RDONLY)
+
+
 def one_at_a_time(key: str) -> contextlib.AbstractContextManager[None]:
     """Let one process prepare a file of the cache while others that want the same one wait.
 
-    Without locks (some network file systems) two may do the same work, harmlessly: files become
-    visible whole.
+    Without locks (some network file systems), or when the cache is deleted, two may do the same
+    work, harmlessly: files become visible whole.
     """
     return exclusive_lock(cache_dir("locks") / f"{key}.lock", required=False)

@@ -184,6 +184,8 @@ def add_genome(
         )
         for store in place.stores
     ]
+    if target.left_out.note and "built" in {result["status"] for result in results}:
+        _LOG.warning("%s", target.left_out.note)
     for store in place.stores:
         write_card(store)
     project_stores = [] if place.project is None else stores_of(place.project)

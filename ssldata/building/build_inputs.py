@@ -16,17 +16,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ssldata.base.errors import ConfigError, InputError
+from ssldata.base.errors import ConfigError
 from ssldata.base.files import digest_of
+from ssldata.building.fitting_chains import LeftOutChains, fitting_chains
 from ssldata.chains.chain_index import ChainIndex, load_chain
 from ssldata.genomes.genome import Genome, open_genome
 from ssldata.liftover.lift import lift
 from ssldata.liftover.lift_result import LiftOptions, LiftResult
 from ssldata.project.project_file import JOINT, GenomeEntry, Project
 from ssldata.rows.intervals import Peaks, read_peaks
+from ssldata.rows.reference_rows import ReferenceRows, reference_rows
 from ssldata.rows.row_table import Sources
 from ssldata.rows.sequence_identity import identical_share
 from ssldata.rows.splits import check_contigs
+from ssldata.rows.trainable import check_splits
 from ssldata.store.root_metadata import ROWS_VERSION
 
 
@@ -88,6 +91,40 @@ class StoreInputs:
         """Where the store is."""
         return path_of_store(self.project, self.name)
 
+    def reference_rows(self) -> ReferenceRows:
+        """Return the rows of the labelled genome.
+
+        Raises
+        ------
+        InputError
+            A split of an experiment has no positives or no negatives.
+        """
+        built = reference_rows(self.project, self.experiments, self.genome, self.peaks)
+        check_splits(self.project, self.experiments, self.peaks, built)
+        return built
+
+    def notes(self) -> list[str]:
+        """Return a line for every kind of peaks that are left out, clipped or without a summit."""
+        lines = []
+        for experiment, peaks in self.peaks.items():
+            of = f"of {peaks.counts['lines']} peaks"
+            if peaks.unknown:
+                names = ", ".join(list(peaks.unknown)[:5])
+                lines.append(
+                    f"{experiment}: {peaks.counts['unknown_contig']} {of} lie on contigs the "
+                    f"genome does not have ({names}); left out"
+                )
+            if beyond := peaks.counts["beyond_contig"]:
+                lines.append(
+                    f"{experiment}: {beyond} {of} reach past an end of their contig; clipped"
+                )
+            if peaks.middles:
+                lines.append(
+                    f"{experiment}: {peaks.middles} {of} have no summit (column 10 of narrowPeak); "
+                    "'width' is set around their middle"
+                )
+        return lines
+
     @cached_property
     def parts(self) -> dict[str, Any]:
         """Everything that decides the bytes of the reference rows and the sources."""
@@ -128,9 +165,10 @@ class StoreInputs:
         }
 
 
-def open_labelled(project: Project) -> Genome:
-    """Open the labelled genome of a project."""
-    return open_genome(project.reference.sequence, aliases=project.reference.aliases)
+def open_labelled(project: Project, *, verify: bool = False) -> Genome:
+    """Open the labelled genome of a project; `verify` as in :func:`open_genome`."""
+    reference = project.reference
+    return open_genome(reference.sequence, aliases=reference.aliases, verify=verify)
 
 
 def open_inputs(project: Project, store_name: str, *, genome: Genome | None = None) -> StoreInputs:
@@ -159,13 +197,14 @@ def open_inputs(project: Project, store_name: str, *, genome: Genome | None = No
 
 @dataclass(frozen=True)
 class TargetInputs:
-    """One target genome and its chain, opened and checked against both assemblies."""
+    """One target genome and the chains that fit it, opened and checked against both assemblies."""
 
     project: Project
     settings: GenomeEntry
     reference: Genome
     genome: Genome
     index: ChainIndex
+    left_out: LeftOutChains
 
     @cached_property
     def parts(self) -> dict[str, Any]:
@@ -202,13 +241,15 @@ class TargetInputs:
         """Contig of the labelled genome → code of the chain's target contig, or −1."""
         codes = np.full(len(self.reference.names), -1, np.int32)
         for code, name in enumerate(self.index.target_names):
-            codes[self.reference.index(name)] = code
+            contig = self.reference.find(name)
+            if contig >= 0:
+                codes[contig] = code
         return codes
 
     @cached_property
     def _query_contigs(self) -> NDArray[np.int32]:
-        """Code of the chain's query contig → contig of the target genome."""
-        return np.array([self.genome.index(name) for name in self.index.query_names], np.int32)
+        """Code of the chain's query contig → contig of the target genome, or −1."""
+        return np.array([self.genome.find(name) for name in self.index.query_names], np.int32)
 
     def lift(
         self, sources: Sources, *, identity: bool = True
@@ -260,32 +301,19 @@ class TargetInputs:
         return dataclasses.replace(result, contig=translated), share
 
 
-def _check_side(
-    side: str,
-    chain: Path,
-    names: tuple[str, ...],
-    sizes: NDArray[np.int64],
-    genome: Genome,
-) -> None:
-    """Refuse a chain that names contigs the genome does not have, or with other sizes."""
-    for name, size in zip(names, sizes, strict=True):
-        found = genome.find(name)
-        if found < 0:
-            raise InputError(
-                f"{chain}: its {side} contig {name!r} is not in {genome.path}; "
-                "is it a chain of another assembly? Names that differ go under 'aliases'"
-            )
-        if genome.sizes[found] != size:
-            raise InputError(
-                f"{chain}: {side} contig {name} has {size} b, but {genome.sizes[found]} b in "
-                f"{genome.path}: the chain was made for another assembly"
-            )
-
-
 def open_target(
-    project: Project, genome_name: str, *, reference: Genome | None = None
+    project: Project, genome_name: str, *, reference: Genome | None = None, verify: bool = False
 ) -> TargetInputs:
     """Open one target genome and its chain, and the labelled genome unless it is given.
+
+    Parameters
+    ----------
+    project, genome_name
+        The project, and one of its genomes.
+    reference
+        The labelled genome, if it is open.
+    verify
+        Read the files whole, whatever the cache holds of them.
 
     Raises
     ------
@@ -298,12 +326,11 @@ def open_target(
             f"{project.file or 'project'}: no genome {genome_name!r}; there are "
             f"{', '.join(g.name for g in project.genomes) or 'none'}"
         )
-    reference = reference or open_labelled(project)
-    genome = open_genome(settings.sequence, aliases=settings.aliases)
-    index = load_chain(settings.chain)
-    _check_side("target", settings.chain, index.target_names, index.target_sizes, reference)
-    _check_side("query", settings.chain, index.query_names, index.query_sizes, genome)
-    return TargetInputs(project, settings, reference, genome, index)
+    reference = reference or open_labelled(project, verify=verify)
+    genome = open_genome(settings.sequence, aliases=settings.aliases, verify=verify)
+    index = load_chain(settings.chain, verify=verify)
+    index, left_out = fitting_chains(settings.chain, index, reference, genome, project.windows)
+    return TargetInputs(project, settings, reference, genome, index, left_out)
 
 
 @dataclass(frozen=True)
@@ -322,22 +349,26 @@ class ProjectInputs:
     targets: Mapping[str, TargetInputs]
 
 
-def open_project(project: Project, names: Sequence[str] | None = None) -> ProjectInputs:
+def open_project(
+    project: Project, names: Sequence[str] | None = None, *, verify: bool = False
+) -> ProjectInputs:
     """Open the inputs of the stores `names` (default: all) and of every target genome.
+
+    With `verify` files are read whole, whatever the cache holds of them.
 
     Raises
     ------
     CrosslabelError
         See :func:`open_inputs` and :func:`open_target`.
     """
-    labelled = open_labelled(project)
+    labelled = open_labelled(project, verify=verify)
     return ProjectInputs(
         {
             name: open_inputs(project, name, genome=labelled)
             for name in (store_names(project) if names is None else names)
         },
         {
-            genome.name: open_target(project, genome.name, reference=labelled)
+            genome.name: open_target(project, genome.name, reference=labelled, verify=verify)
             for genome in project.genomes
         },
     )

@@ -21,7 +21,7 @@ from ssldata.building.build_inputs import (
 from ssldata.building.rough_plan import assumptions, expected_rows
 from ssldata.liftover.lift_result import Status
 from ssldata.project.project_file import Project
-from ssldata.rows.reference_rows import ReferenceRows, reference_rows
+from ssldata.rows.reference_rows import ReferenceRows
 from ssldata.rows.splits import TRAIN
 from ssldata.store.store import COMPLETE, HOMOLOGUES, REFERENCE, YANKED, read_root_attributes
 from ssldata.store.store_writer import CHUNKS_PER_SHARD, chunk_rows
@@ -70,7 +70,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """What ``crosslabel plan`` prints: the steps of a build, and what it needs."""
+    """What ``crosslabel plan`` prints: the steps of a build, and what it needs.
+
+    ``notes`` are lines about input that is left out or clipped.
+    """
 
     project: str
     stores: str
@@ -78,6 +81,7 @@ class Plan:
     missing: list[str] = field(default_factory=list)
     memory_per_worker: int = 0
     assumptions: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan as JSON-able values."""
@@ -164,23 +168,28 @@ def _lifted_negatives(project: Project, positives: int) -> int:
     return round(positives * project.negatives.ratio)
 
 
-def plan_project(project: Project) -> Plan:
+def plan_project(project: Project, *, verify_cache: bool = False) -> Plan:
     """Return what ``build`` would do; only the cache folder may be written to.
+
+    With `verify_cache` files are read whole, whatever the cache holds of them.
 
     Raises
     ------
     CrosslabelError
-        An existing input is wrong. Missing inputs are listed, not raised.
+        An existing input is wrong, or a split cannot train. Missing inputs are listed, not raised.
     """
     missing = missing_inputs(project)
     steps: list[Step] = []
     gone = set(missing)
-    reference = None if project.reference.sequence in gone else open_labelled(project)
+    reference = None
+    if project.reference.sequence not in gone:
+        reference = open_labelled(project, verify=verify_cache)
     targets = {
-        genome.name: open_target(project, genome.name, reference=reference)
+        genome.name: open_target(project, genome.name, reference=reference, verify=verify_cache)
         for genome in project.genomes
         if reference is not None and not {genome.sequence, genome.chain} & gone
     }
+    notes = [target.left_out.note for target in targets.values() if target.left_out.note]
     estimated = expected_rows(project, reference) if missing else {}
     for name in store_names(project):
         ledger = (read_root_attributes(path_of_store(project, name)) or {"ledger": {}})["ledger"]
@@ -188,7 +197,8 @@ def plan_project(project: Project) -> Plan:
         built = inputs = digest = None
         if reference is not None and not peaks & gone:
             inputs = open_inputs(project, name, genome=reference)
-            built = reference_rows(project, inputs.experiments, reference, inputs.peaks)
+            notes += inputs.notes()
+            built = inputs.reference_rows()
             digest = inputs.digest
         guess = estimated.get(name)
         rows = positives = test = None
@@ -222,4 +232,5 @@ def plan_project(project: Project) -> Plan:
         missing=[str(path) for path in missing],
         memory_per_worker=memory_per_worker(project),
         assumptions=assumptions(project) if any(step.assumed for step in steps) else [],
+        notes=notes,
     )

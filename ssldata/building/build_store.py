@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ssldata.base.differences import differences
-from ssldata.base.errors import InputError, StoreError
+from ssldata.base.errors import StoreError
 from ssldata.base.files import digest_of, real_path
 from ssldata.base.progress import NoProgress, Progress
 from ssldata.base.versions import library_versions
@@ -31,6 +31,7 @@ from ssldata.building.build_inputs import (
 )
 from ssldata.building.build_plan import memory_per_worker, require_inputs
 from ssldata.building.dask_pool import Pool, SerialPool, open_pool
+from ssldata.building.up_to_date import has_reference
 from ssldata.building.write_group import (
     status_counts,
     stored_sources,
@@ -41,8 +42,7 @@ from ssldata.building.write_group import (
 from ssldata.checking.repair import take_out_damaged
 from ssldata.project.project_file import Project
 from ssldata.rows.homologue_rows import HomologueRows, homologue_rows
-from ssldata.rows.reference_rows import ReferenceRows, reference_rows
-from ssldata.rows.splits import SPLIT_NAMES, TEST, VALIDATION
+from ssldata.rows.reference_rows import ReferenceRows
 from ssldata.sharing.card import write_card
 from ssldata.store.store import (
     COMPLETE,
@@ -101,42 +101,13 @@ def _changed(entry: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
     return ", ".join(differences(entry.get("inputs"), inputs))
 
 
-def _check_positives(inputs: StoreInputs, built: ReferenceRows) -> None:
-    """Refuse a store with no positive row in a split: nothing could be trained or evaluated."""
-    project = inputs.project
-    where = {
-        VALIDATION: f" ({', '.join(project.split.validation) or 'a fraction of the loci'})",
-        TEST: f" ({', '.join(project.split.test)})",
-    }
-    for column, experiment in enumerate(inputs.experiments):
-        positive = built.rows.label[:, column] > 0
-        for split, name in enumerate(SPLIT_NAMES):
-            if not (positive & (built.rows.split == split)).any():
-                raise InputError(
-                    f"{project.file or 'project'}: experiment {experiment!r} has no positive "
-                    f"{project.windows.size} b bin in the {name} split{where.get(split, '')}; it "
-                    f"has {int(positive.sum())} in all; change 'split' or the peaks"
-                )
-
-
-def _warn_of_unknown_contigs(inputs: StoreInputs) -> None:
-    for experiment, peaks in inputs.peaks.items():
-        if peaks.unknown:
-            _LOG.warning(
-                "%s: %d of %d peaks lie on contigs the genome does not have (%s); left out",
-                experiment,
-                sum(peaks.unknown.values()),
-                peaks.counts["lines"],
-                ", ".join(list(peaks.unknown)[:5]),
-            )
-
-
 def build_reference(
     inputs: StoreInputs,
     *,
     pool: Pool | None = None,
     progress: Progress | None = None,
     replace: bool = False,
+    built: ReferenceRows | None = None,
 ) -> dict[str, Any]:
     """Build the reference rows and the sources of one store.
 
@@ -150,6 +121,8 @@ def build_reference(
         Progress reporter.
     replace
         Rebuild a store whose inputs or settings changed, with all its genomes.
+    built
+        The rows of these inputs, if they are known.
 
     Returns
     -------
@@ -159,8 +132,8 @@ def build_reference(
     Raises
     ------
     CrosslabelError
-        The folder holds something else; a split has no positive row; or the store was built from
-        other inputs and `replace` is not set.
+        The folder holds something else; a split cannot train; or the store was built from other
+        inputs and `replace` is not set.
     """
     project, path = inputs.project, inputs.path
     with writer_lock(path):
@@ -180,9 +153,9 @@ def build_reference(
                 f"({_changed(before, inputs.parts)}); "
                 "pass --replace to rebuild it, or set another 'store.path'"
             )
-        _warn_of_unknown_contigs(inputs)
-        built = reference_rows(project, inputs.experiments, inputs.genome, inputs.peaks)
-        _check_positives(inputs, built)
+        for note in inputs.notes():
+            _LOG.warning("%s", note)
+        built = built or inputs.reference_rows()
         # Only now: a store that is replaced stays until its successor is known to be sound.
         repaired = taken_out and same
         if repaired:  # the genomes are sound, see ssldata.checking.repair
@@ -288,6 +261,7 @@ def build_genome(
         )
         checksums["liftover"] = write_liftover(writer, name, lifted, identity)
         entry = _ledger_entry(built, checksums, inputs)
+        entry["counts"] |= target.left_out.counts()
         entry["liftover"] = status_counts(lifted.status[sources.label.any(axis=1)])
         entry["provenance"] |= {"distance": target.settings.distance}
         # Settings of genomes may have changed since the reference was built.
@@ -327,6 +301,19 @@ def finish_store(project: Project, store_name: str) -> dict[str, Any]:
     }
 
 
+def _checked_rows(stores: Sequence[StoreInputs]) -> dict[str, ReferenceRows]:
+    """Refuse splits that cannot train before any store is written; return the first rows.
+
+    Only those: the rows of many stores are too much for memory, and fast to make again.
+    """
+    first: dict[str, ReferenceRows] = {}
+    for store in stores:
+        if not has_reference(store):
+            rows = store.reference_rows()
+            first = first or {store.name: rows}
+    return first
+
+
 def build_project(
     project: Project,
     *,
@@ -337,6 +324,7 @@ def build_project(
     memory: str | None = None,
     replace: bool = False,
     repair: bool = False,
+    verify_cache: bool = False,
     pool: Pool | None = None,
     progress: Progress | None = None,
     inputs: ProjectInputs | None = None,
@@ -356,6 +344,8 @@ def build_project(
         Rebuild what was built from other inputs.
     repair
         Validate what is there, every sequence of it, and write damaged groups again.
+    verify_cache
+        Read genomes and chains whole, whatever the cache holds of them.
     pool
         An already open pool, instead of the four above.
     progress
@@ -401,18 +391,23 @@ def build_project(
         progress.task("build", len(names) * (1 + len(project.genomes))) as advance,
     ):
         # Everything is opened and checked before anything is written.
-        inputs = inputs or open_project(project, names)
+        inputs = inputs or open_project(project, names, verify=verify_cache)
+        rows = _checked_rows([inputs.stores[name] for name in names])
         how: dict[str, Any] = {"pool": running, "progress": progress, "replace": replace}
+        notes = {genome: target.left_out.note for genome, target in inputs.targets.items()}
         for name in names:
             store = inputs.stores[name]
             if repair:
                 take_out_damaged(store.path, store.digest, progress=progress)
             label = f"{name} / {project.reference.name}"
-            done = [step("build-reference", label, build_reference, store, **how)]
+            known = {"built": rows.pop(name, None)}
+            done = [step("build-reference", label, build_reference, store, **known, **how)]
             advance(1)
             for genome, target in inputs.targets.items():
                 call = (build_genome, target, store.path)
                 done.append(step("build-genome", f"{name} / {genome}", *call, **how))
+                if done[-1]["status"] == "built" and (note := notes.pop(genome, "")):
+                    _LOG.warning("%s", note)
                 advance(1)
             account = step("finish-store", name, finish_store, project, name)
             results.append({**account, "steps": done})

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ssldata.base.errors import InputError, MissingInputError
+from ssldata.base.errors import InputError
+from ssldata.base.text_file import count_in, table_rows
 from ssldata.building.build_inputs import experiments_of, store_names
 from ssldata.genomes.genome import Genome
 from ssldata.project.project_file import Project
@@ -56,12 +56,15 @@ def read_sizes(path: Path) -> dict[str, int]:
         A line has another form, or a contig occurs twice.
     """
     sizes: dict[str, int] = {}
-    for number, row in _rows(path, "reference.sizes", "\t"):
-        if len(row) != 2 or not _is_whole(row[1]):
-            raise InputError(f"{path}, line {number}: expected a contig and its length in bases")
+    for number, row in table_rows(
+        path, separator="\t", missing="no such file; see reference.sizes"
+    ):
+        where = f"{path}, line {number}"
+        if len(row) != 2:
+            raise InputError(f"{where}: expected a contig and its length in bases")
         if row[0] in sizes:
-            raise InputError(f"{path}, line {number}: contig {row[0]!r} occurs twice")
-        sizes[row[0]] = int(row[1])
+            raise InputError(f"{where}: contig {row[0]!r} occurs twice")
+        sizes[row[0]] = count_in(row[1], "the length", where=where)
     return sizes
 
 
@@ -75,35 +78,22 @@ def read_counts(path: Path) -> dict[str, tuple[int, int]]:
     InputError
         The file is not such a table.
     """
-    rows = _rows(path, "training.published_counts", ",")
+    rows = table_rows(path, separator=",", missing="no such file; see training.published_counts")
     if tuple(next(rows, (1, []))[1]) != COUNT_COLUMNS:
         raise InputError(f"{path}, line 1: expected the columns {','.join(COUNT_COLUMNS)}")
     counts: dict[str, tuple[int, int]] = {}
     for number, row in rows:
-        if len(row) != 3 or not (_is_whole(row[1]) and _is_whole(row[2])):
-            raise InputError(f"{path}, line {number}: expected an experiment and two whole numbers")
+        where = f"{path}, line {number}"
+        if len(row) != 3:
+            raise InputError(f"{where}: expected an experiment and two whole numbers")
         if row[0] in counts:
-            raise InputError(f"{path}, line {number}: experiment {row[0]!r} occurs twice")
-        counts[row[0]] = int(row[1]), int(row[2])
+            raise InputError(f"{where}: experiment {row[0]!r} occurs twice")
+        positives, pseudo = (
+            count_in(value, column, where=where)
+            for value, column in zip(row[1:], COUNT_COLUMNS[1:], strict=True)
+        )
+        counts[row[0]] = positives, pseudo
     return counts
-
-
-def _is_whole(text: str) -> bool:
-    return text.isascii() and text.isdigit()
-
-
-def _rows(path: Path, key: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the number and the fields of every line that is not empty."""
-    if not path.is_file():
-        raise MissingInputError(f"{path}: no such file; see {key}")
-    with path.open(encoding="utf-8", newline="") as handle:
-        reader = csv.reader(handle, delimiter=delimiter)
-        try:
-            yield from ((reader.line_num, row) for row in reader if row)
-        except UnicodeDecodeError as exc:
-            raise InputError(
-                f"{path}: not a text file ({exc.reason} at byte {exc.start}); see {key}"
-            ) from exc
 
 
 def expected_rows(project: Project, reference: Genome | None) -> dict[str, Expected]:

@@ -7,9 +7,10 @@ memory-mapped, so many workers share one copy.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssldata.base.array_types import BoolArray, ByteArray, Int32Array, Int64Array
-from ssldata.base.cache_folder import cache_dir, file_digest
+from ssldata.base.cache_folder import cache_path, file_digest
 from ssldata.base.errors import MissingInputError
 from ssldata.chains import chain_index_file, chain_text
 from ssldata.chains.chain_text import ChainTable
@@ -54,10 +55,10 @@ class ChainIndex:
         int32, number of the chain. Chains are numbered along the target: by contig, then in the
         order in which the UCSC tool lists them (target start, the finer bin of its index first,
         later in the file first). Neighbours in the genome are so neighbours in memory.
-    chain_target, chain_start, chain_end, chain_query, chain_query_size, chain_query_start,
-    chain_query_end
-        int32 per chain: contig codes, spans and query size. Query positions are on the strand of
-        the chain.
+    chain_target, chain_target_size, chain_start, chain_end, chain_query, chain_query_size,
+    chain_query_start, chain_query_end
+        int32 per chain: contig codes, sizes and spans as the chain gives them. Query positions are
+        on the strand of the chain.
     chain_strand
         uint8 per chain: the character of the query strand.
     chain_position
@@ -80,6 +81,7 @@ class ChainIndex:
     block_query: Int32Array
     block_chain: Int32Array
     chain_target: Int32Array
+    chain_target_size: Int32Array
     chain_start: Int32Array
     chain_end: Int32Array
     chain_query: Int32Array
@@ -153,6 +155,28 @@ class ChainIndex:
         size = self.chain_query_size[chain].astype(np.int64)
         turned = self.mirrored[chain]
         return np.where(turned, size - end, start), np.where(turned, size - start, end)
+
+    def only(self, chosen: BoolArray) -> ChainIndex:
+        """Return the index of some of the chains, as of a file without the others.
+
+        Names, codes, file positions and the digest stay as they are.
+
+        Parameters
+        ----------
+        chosen
+            bool per chain.
+        """
+        block = chosen[self.block_chain]
+        offsets = np.concatenate(([0], np.cumsum(block)))[self.offsets]
+        number = np.cumsum(chosen, dtype=np.int32) - np.int32(1)
+        parts: dict[str, Any] = {
+            item.name: getattr(self, item.name)[block if item.name.startswith("block") else chosen]
+            for item in fields(self)
+            if item.name.startswith(("block", "chain"))
+        }
+        parts["block_chain"] = number[parts["block_chain"]]
+        parts["block_reach"] = _running_maximum(parts["block_end"], offsets)
+        return replace(self, offsets=offsets, source=None, **parts)
 
     def inverted(self) -> ChainIndex:
         """Return the index of the same alignments in the other direction (query to target)."""
@@ -238,13 +262,13 @@ def load_chain(path: str | Path, *, cache: bool = True, verify: bool = False) ->
     ----------
     path
         The chain file, from the genome of the intervals (the target, in UCSC's words) to the
-        other one (the query); recognised by content, not by name. ``stdin`` or ``-`` reads
-        standard input, uncached.
+        other one (the query); recognised by content, not by name. Pipes, and ``stdin`` or ``-``
+        for standard input, are read once, uncached.
     cache
         Use and fill the cache folder (``$CROSSLABEL_CACHE``). The entry is keyed by the content
         of the file and by the format of the index; a damaged entry is rebuilt.
     verify
-        Hash the file even if a file of this path, size and modification time was hashed before.
+        Read the whole file even if its digest is remembered.
 
     Returns
     -------
@@ -266,18 +290,17 @@ def load_chain(path: str | Path, *, cache: bool = True, verify: bool = False) ->
     liftOver tool reads it.
     """
     path = Path(path)
-    if str(path) in {"stdin", "-", "/dev/stdin"}:
-        return build_index(parse(chain_text.read_bytes(path), where="stdin"), digest="")
     if not path.is_file():
-        raise MissingInputError(f"{path}: no such chain file")
+        return build_index(parse(chain_text.read_chain(path), where=str(path)), digest="")
     digest = file_digest(path, verify=verify)
     if not cache:
-        return build_index(parse(chain_text.read_bytes(path), where=str(path)), digest=digest)
-    entry = cache_dir("chains") / f"{digest}-{chain_index_file.FORMAT_VERSION}.index"
+        return build_index(parse(chain_text.read_chain(path), where=str(path)), digest=digest)
+    entry = cache_path("chains", f"{digest}-{chain_index_file.FORMAT_VERSION}.index")
     index = _from_cache(entry, digest)
     if index is None:
-        made = build_index(parse(chain_text.read_bytes(path), where=str(path)), digest=digest)
-        chain_index_file.write_index(entry, *_split(made))
+        made = build_index(parse(chain_text.read_chain(path), where=str(path)), digest=digest)
+        with contextlib.suppress(OSError):  # it need not be kept
+            chain_index_file.write_index(entry, *_split(made))
         index = _from_cache(entry, digest) or made
     return index
 
@@ -321,6 +344,7 @@ def build_index(table: ChainTable, *, digest: str) -> ChainIndex:
         name: np.ascontiguousarray(head[:, which].astype(np.int32))
         for name, which in (
             ("chain_target", chain_text.TARGET),
+            ("chain_target_size", chain_text.TARGET_SIZE),
             ("chain_start", chain_text.TARGET_START),
             ("chain_end", chain_text.TARGET_END),
             ("chain_query", chain_text.QUERY),

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from ssldata.base.files import atomic_path
 
-#: Raised whenever the arrays or their meaning change; older files are then ignored.
-FORMAT_VERSION = 1
+#: Raised whenever the arrays, their meaning or what the parser accepts change; older files are then
+#: ignored.
+FORMAT_VERSION = 3
 _MAGIC = b"crosslabel-chain"
 _ALIGN = 64
 

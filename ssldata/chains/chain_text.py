@@ -1,18 +1,13 @@
-"""Chain files as text: decompression, and the strict parser that names the line of every error.
+"""Chain files as text: the strict parser that names the line of every error.
 
 The format is UCSC's (https://genome.ucsc.edu/goldenPath/help/chain.html), read as its liftOver
 tool reads it: white space of any kind between fields, comments and blank lines anywhere, the id
-optional, words after it ignored, the target strand ignored.
+optional, words after it ignored, the target strand ignored. Lines may end in LF, CRLF or CR, in
+any mixture (the tool wants one kind).
 """
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import io
-import sys
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -20,7 +15,8 @@ from typing import NoReturn
 import numpy as np
 
 from ssldata.base.array_types import Int32Array, Int64Array
-from ssldata.base.errors import InputError, MissingInputError
+from ssldata.base.errors import InputError
+from ssldata.base.text_file import plain_bytes, read_bytes, shown
 
 #: Positions are stored as 32-bit integers, as in every tool that reads chains.
 MAX_POSITION = 2**31 - 1
@@ -54,59 +50,9 @@ class ChainTable:
     blocks: Int32Array
 
 
-def read_bytes(path: str | Path) -> bytes:
-    """Return the unpacked content of a text file that may be compressed.
-
-    gzip (one or many members, so bgzip too), bzip2 and zip are recognised by their first bytes,
-    not by the name of the file. ``stdin`` and ``-`` read standard input.
-
-    Raises
-    ------
-    MissingInputError
-        No such file.
-    InputError
-        The compressed data are damaged, or packed by ``compress`` (.Z).
-    """
-    if str(path) in {"stdin", "-", "/dev/stdin"}:
-        data = sys.stdin.buffer.read()
-    else:
-        try:
-            data = Path(path).read_bytes()
-        except FileNotFoundError:
-            raise MissingInputError(f"{path}: no such file") from None
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    return unpack(data, where=str(path))
-
-
-def unpack(data: bytes, *, where: str) -> bytes:
-    """Return `data`, unpacked when its first bytes are those of gzip, bzip2 or zip."""
-    try:
-        if data[:2] == b"\x1f\x8b":
-            return gzip.decompress(data)
-        if data[:3] == b"BZh":
-            return bz2.decompress(data)
-        if data[:4] == b"PK\x03\x04":
-            with zipfile.ZipFile(io.BytesIO(data)) as archive:
-                return archive.read(archive.namelist()[0])
-    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, IndexError, ValueError) as error:
-        raise InputError(
-            f"{where}: the compressed data are damaged ({error}); fetch the file again"
-        ) from None
-    if data[:2] == b"\x1f\x9d":
-        raise InputError(f"{where}: packed by `compress` (.Z); unpack it with `gzip -d` first")
-    return data
-
-
-def newline_of(data: bytes) -> bytes:
-    """Return the line ending of a text, judged by its first line as the UCSC library does.
-
-    LF, CRLF (the CR then counts as white space at the end of the line) or a lone CR.
-    """
-    feed = data.find(b"\n")
-    if feed >= 0:
-        return b"\n"
-    return b"\r" if data.find(b"\r") >= 0 else b"\n"
+def read_chain(path: Path) -> bytes:
+    """Return the unpacked text of a chain file or pipe; see :mod:`ssldata.base.text_file`."""
+    return plain_bytes(read_bytes(path, missing="no such chain file"), where=str(path))
 
 
 class _Parser:
@@ -126,7 +72,7 @@ class _Parser:
 
     def number(self, word: bytes, what: str) -> int:
         digits = word[1:] if word[:1] == b"-" else word
-        if not digits.isdigit():
+        if not digits.isdigit() or (digits[:1] == b"0" and len(digits) > 1):
             self.fail(f"{what} must be a whole number, found {_show(word)}")
         value = int(word)
         if abs(value) > MAX_POSITION:
@@ -154,6 +100,8 @@ class _Parser:
                     f"the {side} span {begin}-{end} of {_show(name)} must lie within 0-{size} "
                     "and not be empty"
                 )
+        if words[9] not in (b"+", b"-", b"."):
+            self.fail(f"the query strand must be + or -, found {_show(words[9])}")
         target = self.targets.setdefault(words[2], len(self.targets))
         if target == len(self.target_sizes):
             self.target_sizes.append(tsize)
@@ -206,8 +154,7 @@ class _Parser:
 
 
 def _show(word: bytes) -> str:
-    text = word.decode("utf-8", "replace")
-    return repr(text if len(text) <= 40 else text[:37] + "...")
+    return shown(word.decode("utf-8", "replace"))
 
 
 def parse_chain(data: bytes, *, where: str) -> ChainTable:
@@ -231,7 +178,9 @@ def parse_chain(data: bytes, *, where: str) -> ChainTable:
     parser = _Parser(where)
     row: list[int] | None = None
     at = [0, 0]
-    lines = data.split(newline_of(data))
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    lines = data.split(b"\n")
     del data
     for number, text in enumerate(lines, start=1):
         if text[:1] == b"#":

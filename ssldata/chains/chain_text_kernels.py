@@ -32,6 +32,7 @@ from ssldata.chains.name_slot import empty_name_table, name_slot
 
 _NEWLINE, _RETURN, _SPACE, _TAB, _HASH = 10, 13, 32, 9, 35
 _ZERO, _NINE = 48, 57
+_STRANDS = (ord("+"), ord("-"), ord("."))
 _CHAIN = np.frombuffer(b"chain", np.uint8)
 
 
@@ -81,16 +82,16 @@ def _parse(
     while position < size:
         line += 1
         if text[position] == _HASH:
-            while position < size and text[position] != _NEWLINE:
+            while position < size and text[position] not in (_NEWLINE, _RETURN):
                 position += 1
-            position += 1
-            continue
         # Words of the line, each with its value as a number (−1: not one).
         words = 0
-        while position < size and text[position] != _NEWLINE:
+        while position < size:
             byte = text[position]
             if byte <= _SPACE:
-                if byte not in (_SPACE, _TAB, _RETURN):
+                if byte in (_NEWLINE, _RETURN):
+                    break
+                if byte not in (_SPACE, _TAB):
                     return failed
                 position += 1
                 continue
@@ -106,12 +107,16 @@ def _parse(
                     else:
                         value = -1
                 position += 1
+            if text[begin] == _ZERO and position - begin > 1:
+                value = -1
             if words < 16:
                 word_start[words] = begin
                 word_end[words] = position
                 numbers[words] = value if value <= MAX_POSITION else -1
             words += 1
         position += 1
+        if position < size and text[position] == _NEWLINE and text[position - 1] == _RETURN:
+            position += 1
         if words == 0:
             continue
         if not inside:
@@ -145,6 +150,8 @@ def _parse(
             )
             row[QUERY_SIZE] = numbers[8]
             row[QUERY_STRAND] = text[word_start[9]]
+            if word_end[9] - word_start[9] != 1 or row[QUERY_STRAND] not in _STRANDS:
+                return failed
             row[QUERY_START] = numbers[10]
             row[QUERY_END] = numbers[11]
             row[IDENTIFIER] = -1
@@ -193,11 +200,10 @@ def parse_chain(data: bytes, *, where: str) -> ChainTable | None:
     The table is that of :func:`ssldata.chains.chain_text.parse_chain`.
     """
     text = np.frombuffer(data, dtype=np.uint8)
-    if b"\n" not in data:
-        return None  # lone CR, or a file of one line
     # Bounds for the tables: lines that start with "c", and all lines.
-    chains = data.count(b"\nc") + data.startswith(b"c")
-    lines = data.count(b"\n") + 1
+    ends = [end for end in (b"\n", b"\r") if end in data]
+    chains = sum(data.count(end + b"c") for end in ends) + data.startswith(b"c")
+    lines = sum(data.count(end) for end in ends) + 1
     header = np.zeros((chains, HEADER_COLUMNS), np.int64)
     blocks = np.zeros((max(lines - chains, 0), 3), np.int32)
     target_names = np.zeros((2, max(chains, 1)), np.int64)

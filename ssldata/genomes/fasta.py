@@ -8,8 +8,13 @@ is rewritten into the cache with regular ones. Nothing is written beside the use
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyfaidx
@@ -17,7 +22,9 @@ from numpy.typing import NDArray
 
 from ssldata.base.array_types import BoolArray, ByteArray, Int64Array
 from ssldata.base.errors import InputError
+from ssldata.base.files import digest_of, write_text_atomic
 from ssldata.base.locks import one_at_a_time
+from ssldata.base.text_file import BYTE_ORDER_MARK
 from ssldata.genomes.gather_kernels import (
     CLASS_OF_BYTE,
     OTHER,
@@ -30,7 +37,7 @@ from ssldata.genomes.gather_kernels import (
     gather_fasta,
     index_contig,
 )
-from ssldata.genomes.genome_cache import cache_file, cache_write
+from ssldata.genomes.genome_cache import cache_file, cache_write, is_whole
 from ssldata.genomes.memory_map import MappedFile
 
 #: Suffixes that pyfaidx relies on, whatever the file contains.
@@ -70,12 +77,6 @@ class FastaSource:
         self.sizes, self._lines = _layout(index)
         self.mapped = MappedFile(path)
         self._data = self.mapped.data
-        last = self._file_position(np.arange(len(self.names)), np.maximum(self.sizes - 1, 0))
-        if (last[self.sizes > 0] >= self._data.size).any():
-            raise InputError(
-                f"{path}: this cached copy of {label} is shorter than its index requires; delete "
-                "it and try again"
-            )
 
     def _file_position(self, contig: NDArray, position: NDArray) -> Int64Array:
         line, column = np.divmod(position, self._lines.bases[contig])
@@ -101,34 +102,46 @@ class FastaSource:
         return (letters >= ord("a")) & (letters <= ord("z"))
 
 
-def _layout(index: dict) -> tuple[Int64Array, FastaLines]:
+class _Lines(NamedTuple):
+    """A line of a ``.fai`` file: bases, byte of the first, bases and bytes per line."""
+
+    bases: int
+    offset: int
+    line_bases: int
+    line_bytes: int
+
+
+def _layout(index: Mapping[str, _Lines]) -> tuple[Int64Array, FastaLines]:
     """Return the sizes of the contigs and where their lines are; a base per line at least."""
-    table = np.array(
-        [(record.rlen, record.offset, record.lenc, record.lenb) for record in index.values()],
-        dtype=np.int64,
-    ).reshape(-1, 4)
+    table = np.array(list(index.values()), dtype=np.int64).reshape(-1, 4)
     sizes, offset, bases, width = (table[:, i].copy() for i in range(4))
     return sizes, FastaLines(offset, np.maximum(bases, 1), np.maximum(width, 1))
 
 
-def _indexed(path: Path, label: str, key: str) -> tuple[Path, dict]:
+def _indexed(path: Path, label: str, key: str) -> tuple[Path, dict[str, _Lines]]:
     """Return a FASTA with regular lines and its index: the file itself or its cached copy."""
     regular = cache_file(key, ".lines.fa")
     with one_at_a_time(key):
-        if not regular.exists():
-            if not path.name.lower().endswith(_MISLEADING_SUFFIXES):
+        if not is_whole(regular):
+            if not (path.name.lower().endswith(_MISLEADING_SUFFIXES) or _mark_bytes(path)):
                 try:
                     return path, _index(path, cache_file(key, ".fai"), label)
                 except _RaggedError:
                     pass
             _rewrite(path, regular, label)
         try:
-            return regular, _index(regular, regular.with_suffix(".fai"), label)
+            return regular, _index(regular, cache_file(key, ".lines.fai"), label)
         except _RaggedError as exc:
             raise _not_fasta(label, str(exc) or "its lines make no sense") from exc
 
 
-def _index(path: Path, fai: Path, label: str) -> dict:
+def _mark_bytes(path: Path) -> int:
+    """Return the size of the byte order mark with which a file begins."""
+    with path.open("rb") as handle:
+        return len(BYTE_ORDER_MARK) if handle.read(len(BYTE_ORDER_MARK)) == BYTE_ORDER_MARK else 0
+
+
+def _index(path: Path, fai: Path, label: str) -> dict[str, _Lines]:
     """Return the index of an uncompressed FASTA, made and checked the first time.
 
     Raises
@@ -138,20 +151,46 @@ def _index(path: Path, fai: Path, label: str) -> dict:
     InputError
         Not a FASTA, no or repeated names, characters that are not bases.
     """
+    if known := _known_index(fai):
+        return _parse(known)
+    text = plain_index(path) or _index_of_any(path, label)
+    with contextlib.suppress(OSError):  # an index need not be kept
+        write_text_atomic(fai, f"{digest_of(text)}\n{text}")
+    return _parse(text)
+
+
+def _known_index(fai: Path) -> str:
+    """Return the text of a ``.fai`` in the cache, whose first line is its checksum; "": none."""
     try:
-        if not fai.exists():
-            with cache_write(fai, label) as temporary:
-                text = plain_index(path)
-                if text is None:
-                    with pyfaidx.Faidx(str(path), indexname=str(temporary)) as faidx:
-                        _check(path, faidx.index, label)
-                else:
-                    temporary.write_text(text, encoding="utf-8")
-        # pyfaidx compares times; the key in the name already ties it to this very file.
-        stamp = path.stat().st_mtime_ns
-        os.utime(fai, ns=(stamp, stamp))
-        with pyfaidx.Faidx(str(path), indexname=str(fai), rebuild=False) as faidx:
-            return faidx.index
+        checksum, _, text = fai.read_text(encoding="utf-8").partition("\n")
+    except (OSError, ValueError):
+        return ""
+    return text if checksum == digest_of(text) else ""
+
+
+def _parse(text: str) -> dict[str, _Lines]:
+    """Return the lines of a ``.fai`` file by the name of the contig."""
+    index = {}
+    for line in text.removesuffix("\n").split("\n"):
+        name, *numbers = line.split("\t")
+        index[name] = _Lines(*map(int, numbers))
+    return index
+
+
+def _index_of_any(path: Path, label: str) -> str:
+    """Return the text of the ``.fai`` of a FASTA of any layout, checked; errors of :func:`_index`.
+
+    pyfaidx writes it to a folder of its own: there, a full disk is no concern of the cache.
+    """
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            fai = Path(folder, "fai")
+            with pyfaidx.Faidx(str(path), indexname=str(fai)):
+                pass
+            text = fai.read_text(encoding="utf-8")
+        _check(path, _parse(text), label)
+    except pyfaidx.FastaNotFoundError as exc:  # an unpacked copy that was deleted a moment ago
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from exc
     except pyfaidx.FastaIndexingError as exc:
         # "No valid sequence" may be a very old file whose lines end in a lone carriage return.
         if "not consistent" in str(exc) or "valid sequence" in str(exc):
@@ -170,6 +209,7 @@ def _index(path: Path, fai: Path, label: str) -> dict:
         raise InputError(
             f"{label}: contig {name!r} occurs twice; names must be unique, rename or remove one"
         ) from exc
+    return text
 
 
 def plain_index(path: Path) -> str | None:
@@ -204,7 +244,7 @@ def _not_a_base(label: str, name: str, letter: str, position: int) -> InputError
     )
 
 
-def _check(path: Path, index: dict, label: str) -> None:
+def _check(path: Path, index: Mapping[str, _Lines], label: str) -> None:
     """Check an index against every byte of its file."""
     mapped = MappedFile(path)
     data = mapped.data
@@ -241,6 +281,7 @@ def _rewrite(path: Path, target: Path, label: str) -> None:
         cache_write(target, label) as temporary,
         temporary.open("w", encoding="latin-1", newline="\n") as regular,
     ):
+        ragged.seek(_mark_bytes(path))
         waiting, header, bases = "", "", 0
         line_start, in_header = True, False
         # Pieces, not lines: a whole chromosome may be one line.

@@ -10,7 +10,6 @@ from __future__ import annotations
 import difflib
 import functools
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,12 +19,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ssldata.base.array_types import BoolArray, ByteArray, Int64Array
-from ssldata.base.cache_folder import cache_dir
+from ssldata.base.cache_folder import despite_deletion, remembered
 from ssldata.base.errors import InputError, MissingInputError
-from ssldata.base.files import write_json_atomic
+from ssldata.base.text_file import is_packed, refuse_unreadable
 from ssldata.genomes.fasta import FastaSource
 from ssldata.genomes.gather_kernels import WindowArrays, codes_to_letters
-from ssldata.genomes.genome_cache import cache_key, unpack
+from ssldata.genomes.genome_cache import cache_key, forget, unpack
 from ssldata.genomes.memory_map import MappedFile
 from ssldata.genomes.onehot import n_runs
 from ssldata.genomes.twobit import BYTE_ORDER_OF_MAGIC, TwoBitSource
@@ -35,14 +34,6 @@ _DIGEST_VERSION = 1
 
 #: Bases decoded at a time in a pass over a whole genome; they fit into a core's cache.
 PASS_BASES = 2**20
-
-_GZIP_MAGIC = b"\x1f\x8b"
-_OTHER_MAGICS = {
-    b"BZh": "a bzip2 file",
-    b"\xfd7zXZ": "an xz file",
-    b"\x28\xb5\x2f\xfd": "a zstd file",
-    b"PK\x03\x04": "a zip file",
-}
 
 
 class _Source(Protocol):
@@ -59,7 +50,9 @@ class _Source(Protocol):
     def soft_mask(self, contig: int, start: int, end: int) -> BoolArray: ...
 
 
-def open_genome(path: Path | str, *, aliases: Mapping[str, str] | None = None) -> Genome:
+def open_genome(
+    path: Path | str, *, aliases: Mapping[str, str] | None = None, verify: bool = False
+) -> Genome:
     """Open a FASTA (plain, gzip, bgzip) or 2bit file.
 
     The first time, a FASTA is indexed and a compressed one unpacked, both into the cache
@@ -71,6 +64,8 @@ def open_genome(path: Path | str, *, aliases: Mapping[str, str] | None = None) -
         The file; its format is recognised by its first bytes. Nothing is written beside it.
     aliases
         Other names of contigs, alias → name.
+    verify
+        Read the whole file, whatever the cache holds of it (``--verify-cache``).
 
     Returns
     -------
@@ -92,7 +87,11 @@ def open_genome(path: Path | str, *, aliases: Mapping[str, str] | None = None) -
     The 2bit format is UCSC's: https://genome.ucsc.edu/FAQ/FAQformat.html#format7
     """
     genome = Genome(path, aliases=aliases)
+    if verify and genome.path.is_file():
+        forget(genome.path)
     _ = genome.names
+    if verify:
+        genome.sequence_digest(verify=True)
     return genome
 
 
@@ -116,9 +115,15 @@ class Genome:
 
     @functools.cached_property
     def _source(self) -> _Source:
-        source = _open_source(self.path)
+        source = despite_deletion(lambda: _open_source(self.path))
         if not source.names:
             raise InputError(f"{self.path}: no contigs in it; expected at least one sequence")
+        for number, name in enumerate(source.names, start=1):
+            if not name.isprintable():
+                raise InputError(
+                    f"{self.path}: the name of contig number {number}, {name[:40]!r}, has "
+                    "characters that cannot be shown; is the file damaged?"
+                )
         return source
 
     @functools.cached_property
@@ -161,21 +166,16 @@ class Genome:
         """sha256 of names, sizes and upper-case sequences; the same for FASTA, gzip and 2bit.
 
         Contigs in the order of their names' UTF-8 bytes, each as name, NUL, size in decimal, NUL,
-        sequence with everything but A, C, G, T as N. A full pass, remembered in the cache by
-        (path, size, modification time).
+        sequence with everything but A, C, G, T as N. A full pass, remembered in the cache.
         """
         return self.sequence_digest()
 
     def sequence_digest(self, *, verify: bool = False) -> str:
         """Return :attr:`digest`, computed again with `verify` even if one is remembered."""
-        note = cache_dir("hashes") / f"sequence-{_DIGEST_VERSION}-{cache_key(self.path)}.json"
-        if not verify:
-            try:
-                remembered = json.loads(note.read_text(encoding="utf-8"))
-                if remembered["path"] == str(self.path.resolve()):
-                    return str(remembered["digest"])
-            except (OSError, ValueError, KeyError, TypeError):
-                pass  # never computed, or a damaged note
+        what = f"sequence-{_DIGEST_VERSION}"
+        return remembered(what, self.path, self._compute_digest, verify=verify)
+
+    def _compute_digest(self) -> str:
         digest = hashlib.sha256()
         for i in sorted(range(len(self.names)), key=lambda i: self.names[i].encode()):
             size = int(self.sizes[i])
@@ -184,9 +184,7 @@ class Genome:
                 letters = self.codes(i, start, min(start + PASS_BASES, size))
                 codes_to_letters(letters)
                 digest.update(letters.data)
-        value = digest.hexdigest()
-        write_json_atomic(note, {"path": str(self.path.resolve()), "digest": value})
-        return value
+        return digest.hexdigest()
 
     def find(self, contig: str) -> int:
         """Return the index of a contig by name or alias, −1 when there is none."""
@@ -420,16 +418,14 @@ def _open_source(path: Path) -> _Source:
         raise MissingInputError(f"{label}: no such file; expected a FASTA or 2bit file")
     if not path.is_file():
         raise InputError(f"{label}: is a folder or device; expected a FASTA or 2bit file")
-    key = cache_key(path)
     magic = _first_bytes(path, label)
-    if magic.startswith(_GZIP_MAGIC):
+    key = cache_key(path)
+    if is_packed(magic):
         path = unpack(path, label, key)
         magic = _first_bytes(path, f"{label} (unpacked)")
-    for start, what in _OTHER_MAGICS.items():
-        if magic.startswith(start):
-            raise InputError(
-                f"{label}: is {what}; expected FASTA (plain, gzip, bgzip) or 2bit, unpack it first"
-            )
+        if is_packed(magic):
+            raise InputError(f"{label}: is packed twice; unpack it once")
+    refuse_unreadable(magic, where=label)
     if magic[:4] in BYTE_ORDER_OF_MAGIC:
         return TwoBitSource(path, label)
     return FastaSource(path, label, key)
@@ -439,6 +435,8 @@ def _first_bytes(path: Path, label: str) -> bytes:
     try:
         with path.open("rb") as handle:
             magic = handle.read(8)
+    except FileNotFoundError:
+        raise  # deleted a moment ago
     except OSError as exc:
         raise InputError(f"{label}: cannot be read ({exc.strerror})") from exc
     if not magic:

@@ -1,43 +1,64 @@
 """Cached files of genomes: unpacked copies and indexes.
 
-Their names depend on path, size and modification time of the user's file: a changed file is new.
+Their names depend on the content of the user's file: a changed file is new.
 """
 
 from __future__ import annotations
 
 import contextlib
-import glob
-import gzip
-import hashlib
-import os
-import shutil
-import zlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ssldata.base.cache_folder import cache_dir
-from ssldata.base.errors import CrosslabelError, InputError
-from ssldata.base.files import atomic_path
+from ssldata.base.cache_folder import cache_path, file_key
+from ssldata.base.errors import CrosslabelError
+from ssldata.base.files import atomic_path, delete_leftovers, write_text_atomic
 from ssldata.base.locks import one_at_a_time
+from ssldata.base.text_file import unpacked
 
 #: Part of every cache name; raise it when the cached content changes.
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2
 
-#: An empty BGZF block: the end-of-file mark of a complete bgzip file (SAM specification, §4.1.2).
-_BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+#: What is kept of a genome: its unpacked copy, one with regular lines, and the indexes of FASTA.
+_SUFFIXES = (".fa", ".lines.fa", ".fai", ".lines.fai")
 
 
 def cache_key(path: Path) -> str:
-    """Return the name of a file in the cache: from its own name, path, size and time."""
-    path = path.resolve()
-    stat = path.stat()
-    text = f"{_CACHE_VERSION}\0{path}\0{stat.st_size}\0{stat.st_mtime_ns}"
-    return f"{path.name[:60]}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    """Return the name of a file in the cache: from its own name and its content."""
+    name = re.sub(r"[^A-Za-z0-9.-]", "_", path.resolve().name)[:60]
+    return f"{name}-{_CACHE_VERSION}-{file_key(path)[:16]}"
 
 
 def cache_file(key: str, suffix: str) -> Path:
     """Return the path of one cached file of a genome."""
-    return cache_dir("genomes") / f"{key}{suffix}"
+    return cache_path("genomes", f"{key}{suffix}")
+
+
+def forget(path: Path) -> None:
+    """Delete what the cache holds of a file, so that the whole of it is read again."""
+    key = cache_key(path)
+    with one_at_a_time(key):
+        for suffix in _SUFFIXES:
+            file = cache_file(key, suffix)
+            try:
+                file.unlink(missing_ok=True)
+            except OSError as exc:
+                raise CrosslabelError(
+                    f"{path}: cannot be verified: {file} cannot be deleted ({exc.strerror}); set "
+                    "CROSSLABEL_CACHE to another folder"
+                ) from exc
+
+
+def is_whole(path: Path) -> bool:
+    """Return whether a file of :func:`cache_write` is there, of the size that was written."""
+    try:
+        return path.stat().st_size == int(_size_note(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+
+
+def _size_note(path: Path) -> Path:
+    return path.with_name(f"{path.name}.size")
 
 
 @contextlib.contextmanager
@@ -46,23 +67,26 @@ def cache_write(path: Path, label: str) -> Iterator[Path]:
 
     Use it under the lock of :func:`one_at_a_time`.
     """
-    for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.partial"):
-        leftover.unlink(missing_ok=True)  # of a killed process: we hold its lock
+    delete_leftovers(path)
     try:
         with atomic_path(path) as temporary:
             yield temporary
+            size = temporary.stat().st_size
+        write_text_atomic(_size_note(path), str(size))
+    except FileNotFoundError:
+        raise  # the cache was deleted: :func:`despite_deletion` tries again
     except OSError as exc:
         if isinstance(exc, CrosslabelError):
             raise
         raise CrosslabelError(
-            f"{label}: cannot put its unpacked copy or index into the cache folder "
+            f"{label}: cannot put its unpacked copy into the cache folder "
             f"{path.parent} ({exc.strerror or exc}); free space there or set CROSSLABEL_CACHE to "
             "another folder"
         ) from exc
 
 
 def unpack(path: Path, label: str, key: str) -> Path:
-    """Return the unpacked copy of a gzip or bgzip file, made in the cache the first time.
+    """Return the unpacked copy of a packed file, made in the cache the first time.
 
     bgzip is unpacked whole, like gzip, not read block by block: the rows of a shard lie all over
     the genome, so every shard would decode every block. One sequential pass and a file that all
@@ -84,35 +108,13 @@ def unpack(path: Path, label: str, key: str) -> Path:
     """
     target = cache_file(key, ".fa")
     with one_at_a_time(key):
-        if target.exists():
+        if is_whole(target):
             return target
-        _check_bgzf_end(path, label)
-        with cache_write(target, label) as temporary:
-            try:
-                with gzip.open(path, "rb") as packed, temporary.open("wb") as plain:
-                    shutil.copyfileobj(packed, plain, 2**20)
-            except EOFError as exc:
-                raise _cut_short(label) from exc
-            except (gzip.BadGzipFile, zlib.error) as exc:
-                raise InputError(
-                    f"{label}: this gzip file is damaged ({exc}); fetch it again"
-                ) from exc
+        with (
+            path.open("rb") as packed,
+            cache_write(target, label) as temporary,
+            temporary.open("wb") as plain,
+        ):
+            for piece in unpacked(packed, where=label):
+                plain.write(piece)
     return target
-
-
-def _cut_short(label: str) -> InputError:
-    return InputError(
-        f"{label}: this gzip file is cut short (its end is missing); fetch it again and check it "
-        "with `gzip -t`"
-    )
-
-
-def _check_bgzf_end(path: Path, label: str) -> None:
-    # A bgzip file cut between two blocks is valid gzip; only the missing end mark shows it.
-    with path.open("rb") as handle:
-        head = handle.read(18)
-        if len(head) < 18 or not head[3] & 4 or head[12:14] != b"BC":
-            return
-        handle.seek(-min(len(_BGZF_END), path.stat().st_size), os.SEEK_END)
-        if handle.read() != _BGZF_END:
-            raise _cut_short(label)

@@ -13,10 +13,10 @@ from typing import Any
 
 import yaml
 
-from ssldata.base.errors import ConfigError, MissingInputError
-from ssldata.base.files import write_text_atomic
+from ssldata.base.errors import ConfigError
+from ssldata.base.files import expanded, write_text_atomic
 from ssldata.base.locks import exclusive_lock
-from ssldata.base.yaml_text import parse, read_text
+from ssldata.base.yaml_text import compose, parse, read_text
 
 #: Key of the list in a project file.
 _KEY = "genomes"
@@ -34,11 +34,8 @@ def read_registry(path: Path) -> list[Any]:
     ConfigError
         The file is not YAML, or not a list.
     """
-    if not path.is_file():
-        raise MissingInputError(
-            f"{path}: no such registry of genomes; to start one, write a file that contains []"
-        )
-    entries = parse(path, read_text(path))
+    missing = "no such registry of genomes; to start one, write a file that contains []"
+    entries = parse(path, read_text(path, missing=missing))
     entries = [] if entries is None else entries
     if not isinstance(entries, list):
         raise ConfigError(
@@ -128,7 +125,7 @@ def _resolved(path: Path, entry: Any) -> Any:
         return entry
     folder = path.parent.resolve()
     return {
-        key: str(folder / value) if key in _PATHS and isinstance(value, str) else value
+        key: str(folder / expanded(value)) if key in _PATHS and isinstance(value, str) else value
         for key, value in entry.items()
     }
 
@@ -141,7 +138,7 @@ def _meaning(path: Path, entry: dict[str, Any]) -> dict[str, Any]:
 
 def _node(path: Path, text: str) -> yaml.Node | None:
     """Return the node of the list in the text."""
-    root = yaml.compose(text)
+    root = compose(path, text)
     if isinstance(root, yaml.MappingNode):
         return next((value for key, value in root.value if key.value == _KEY), None)
     return root if isinstance(root, yaml.Node) else None

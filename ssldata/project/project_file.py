@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
 
-from ssldata.base.errors import ConfigError, MissingInputError
-from ssldata.base.files import real_path
-from ssldata.base.yaml_text import parse, read_text
+from ssldata.base.errors import ConfigError
+from ssldata.base.files import expanded, real_path
+from ssldata.base.yaml_text import line_of, parse, read_text
 from ssldata.project.genome_list import read_registry
 from ssldata.project.section import Fraction, Name, Section
 from ssldata.project.training_section import HOMOLOGOUS, Training
@@ -333,17 +333,22 @@ class Project(Section):
         return self.store.path / f"{JOINT if self.store.joint else experiment}.zarr"
 
 
-def _absolute(project: Project, folder: Path) -> Project:
-    """Resolve every relative path of the project against a folder."""
+def _absolute(project: Project, path: Path) -> Project:
+    """Resolve every relative path of a project against the folder of its file."""
+    folder = path.resolve().parent
 
     def walk(value: Any) -> Any:
         if isinstance(value, Path):
+            try:
+                value = expanded(value)
+            except ConfigError as exc:
+                raise ConfigError(f"{path}: {exc}") from None
             return value if value.is_absolute() else real_path(folder / value)
         if isinstance(value, dict):
             return {key: walk(item) for key, item in value.items()}
         if isinstance(value, list):
             return [walk(item) for item in value]
-        return value
+        return float(value) if isinstance(value, float) else value  # not as it was written
 
     return Project.model_validate(walk(project.model_dump()))
 
@@ -371,6 +376,11 @@ def _dotted(location: Iterable[str | int]) -> str:
     return text or "(top level)"
 
 
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
 def explain(error: ValidationError, where: str) -> str:
     """Return pydantic's report as one line: key, file, what is allowed."""
     first = error.errors(include_url=False)[0]
@@ -391,14 +401,15 @@ def explain(error: ValidationError, where: str) -> str:
     message = first["msg"].removeprefix("Value error, ")
     if kind == "literal_error":
         expected = first.get("ctx", {}).get("expected", "")
-        return f"{where}: key {key!r} is {first['input']!r}; allowed: {expected}{more}"
+        return f"{where}: key {key!r} is {_shown(first['input'])}; allowed: {expected}{more}"
     if kind == "value_error":
         return (
             f"{where}: {message}{more}"
             if key == "(top level)"
             else f"{where}: key {key!r}: {message}{more}"
         )
-    return f"{where}: key {key!r} is {first['input']!r}: {message[0].lower()}{message[1:]}{more}"
+    found = _shown(first["input"])
+    return f"{where}: key {key!r} is {found}: {message[0].lower()}{message[1:]}{more}"
 
 
 def checked(section: type[S], value: Any, where: str) -> S:
@@ -413,6 +424,17 @@ def checked(section: type[S], value: Any, where: str) -> S:
         return section.model_validate(value)
     except ValidationError as exc:
         raise ConfigError(explain(exc, where)) from exc
+
+
+def _checked_in(
+    path: Path, text: str, section: type[S], value: Any, *, within: tuple[str | int, ...] = ()
+) -> S:
+    """Return a section that stands in a file, at `within`; errors name the line."""
+    try:
+        return section.model_validate(value)
+    except ValidationError as exc:
+        line = line_of(path, text, (*within, *exc.errors(include_url=False)[0]["loc"]))
+        raise ConfigError(explain(exc, f"{path}, line {line}" if line else str(path))) from exc
 
 
 def load_project(path: Path | str) -> Project:
@@ -435,21 +457,19 @@ def load_project(path: Path | str) -> Project:
     ConfigError
         The file is not YAML, or a key is unknown, missing, wrong or contradicts another.
     """
-    path = Path(path)
+    path = expanded(path)
     if path.is_dir():
         path = path / "project.yaml"
-    if not path.is_file():
-        raise MissingInputError(
-            f"{path}: no such project file; `crosslabel init DIR` writes a commented one"
-        )
-    raw = parse(path, read_text(path))
+    missing = "no such project file; `crosslabel init DIR` writes a commented one"
+    text = read_text(path, missing=missing)
+    raw = parse(path, text)
     if not isinstance(raw, dict):
         found = "nothing" if raw is None else type(raw).__name__
         raise ConfigError(f"{path}: expected a mapping of keys, found {found}")
     genomes_file = path.resolve()
     if isinstance(raw.get("genomes"), dict):
         genomes_file, raw["genomes"] = _registered(raw["genomes"], path)
-    project = _absolute(checked(Project, raw, str(path)), path.resolve().parent)
+    project = _absolute(_checked_in(path, text, Project, raw), path)
     project._file, project._genomes_file = path.resolve(), genomes_file
     return project
 
@@ -458,10 +478,11 @@ def _registered(value: dict[Any, Any], path: Path) -> tuple[Path, list[Any]]:
     """Read ``genomes: {registry: FILE}``; return the file and its checked entries."""
     if list(value) != ["registry"] or not isinstance(value["registry"], str):
         raise ConfigError(f"{path}: key 'genomes' is a list of genomes, or registry: FILE")
-    file = (path.resolve().parent / value["registry"]).resolve()
+    file = (path.resolve().parent / expanded(value["registry"])).resolve()
     entries = read_registry(file)
-    for number, entry in enumerate(entries, start=1):
-        checked(GenomeEntry, entry, f"{file}, genome {number}")
+    text = read_text(file)
+    for number, entry in enumerate(entries):
+        _checked_in(file, text, GenomeEntry, entry, within=(number,))
     return file, entries
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ssldata.base.errors import InputError, MissingInputError
+from ssldata.base.errors import InputError
 from ssldata.base.files import write_text_atomic
+from ssldata.base.text_file import count_in, table_rows
 
 #: Columns of the table, tab-separated with a header line; all but the first two may be empty.
 COLUMNS = ("path", "mirror", "bytes", "sha256", "sequence_digest", "url", "licence", "note")
@@ -75,16 +75,12 @@ def read_sources(table: Path) -> list[Source]:
     InputError
         A column is missing, or a row has a wrong value; the message names the line.
     """
-    if not table.is_file():
-        raise MissingInputError(
-            f"{table}: no such table of sources; the key 'sources' of the project names it"
-        )
-    try:
-        lines = table.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as exc:
-        raise InputError(f"{table}: not a text file ({exc.reason} at byte {exc.start})") from exc
-    reader = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
-    header = next(reader, [])
+    rows = table_rows(
+        table,
+        separator="\t",
+        missing="no such table of sources; the key 'sources' of the project names it",
+    )
+    _, header = next(rows, (1, []))
     missing = [column for column in COLUMNS if column not in header]
     if missing:
         raise InputError(
@@ -92,11 +88,10 @@ def read_sources(table: Path) -> list[Source]:
             + ", ".join(COLUMNS)
         )
     sources: list[Source] = []
-    for number, row in enumerate(reader, start=2):
-        if row:
-            sources.append(_source(row, header, f"{table}, line {number}"))
-            if sources[-1].path in {s.path for s in sources[:-1]}:
-                raise InputError(f"{table}, line {number}: path {sources[-1].path!r} occurs twice")
+    for number, row in rows:
+        sources.append(_source(row, header, f"{table}, line {number}"))
+        if sources[-1].path in {s.path for s in sources[:-1]}:
+            raise InputError(f"{table}, line {number}: path {sources[-1].path!r} occurs twice")
     if not sources:
         raise InputError(f"{table}: lists no files; expected a row for each")
     known = _locked(lock_file(table))
@@ -132,25 +127,27 @@ def write_lock(table: Path, found: Mapping[str, tuple[int, str, str]]) -> None:
 def _locked(lock: Path) -> dict[str, tuple[int, str, str]]:
     if not lock.is_file():
         return {}
-    lines = lock.read_text(encoding="utf-8").splitlines()
-    rows = [line.split("\t") for line in lines if line]
-    for number, row in enumerate(rows[1:], start=2):
-        if not (len(row) == len(LOCK_COLUMNS) and _is_whole(row[1]) and _HASH.fullmatch(row[2])):
+    rows = list(table_rows(lock, separator="\t"))
+    found: dict[str, tuple[int, str, str]] = {}
+    for number, row in rows[1:]:
+        if len(row) != len(LOCK_COLUMNS) or not _HASH.fullmatch(row[2]):
             raise InputError(
                 f"{lock}, line {number}: expected path, bytes, sha256 and origin; remove the file "
                 "to record the checksums again"
             )
-    return {path: (int(size), sha256, origin) for path, size, sha256, origin in rows[1:]}
-
-
-def _is_whole(text: str) -> bool:
-    return text.isascii() and text.isdigit()
+        found[row[0]] = (count_in(row[1], "bytes", where=f"{lock}, line {number}"), row[2], row[3])
+    if not rows or tuple(rows[0][1]) != LOCK_COLUMNS:
+        raise InputError(
+            f"{lock}, line 1: expected the columns {', '.join(LOCK_COLUMNS)}; remove the file to "
+            "record the checksums again"
+        )
+    return found
 
 
 def _source(row: list[str], header: list[str], where: str) -> Source:
     if len(row) != len(header):
         raise InputError(f"{where}: expected {len(header)} columns, found {len(row)}")
-    cells = {column: text.strip() for column, text in zip(header, row, strict=True)}
+    cells = dict(zip(header, row, strict=True))
     value = {column: cells[column] for column in COLUMNS}
     for column in ("path", "mirror"):
         path = PurePosixPath(value[column])
@@ -159,9 +156,7 @@ def _source(row: list[str], header: list[str], where: str) -> Source:
             raise InputError(
                 f"{where}: {column} is {value[column]!r}; expected a relative path without '..'"
             )
-    size = value["bytes"]
-    if size and not _is_whole(size):
-        raise InputError(f"{where}: bytes is {size!r}; expected a whole number or nothing")
+    size = count_in(value["bytes"], "bytes", where=where) if value["bytes"] else None
     for column in ("sha256", "sequence_digest"):
         value[column] = value[column].lower()
         if value[column] and not _HASH.fullmatch(value[column]):
@@ -170,5 +165,5 @@ def _source(row: list[str], header: list[str], where: str) -> Source:
             )
     if value["url"] and not value["url"].startswith(("https://", "http://")):
         raise InputError(f"{where}: url is {value['url']!r}; expected http://, https:// or nothing")
-    fields: dict[str, Any] = {**value, "bytes": int(size) if size else None}
+    fields: dict[str, Any] = {**value, "bytes": size}
     return Source(**fields)

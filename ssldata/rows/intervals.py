@@ -6,10 +6,6 @@ Coordinates are 0-based half-open. This is the only module that imports pyranges
 from __future__ import annotations
 
 import difflib
-import gzip
-import io
-import math
-import zlib
 from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,10 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pyranges.methods.merge import find_clusters
 
-from ssldata.base.errors import InputError, MissingInputError
+from ssldata.base.errors import InputError
+from ssldata.base.text_file import bed_rows, read_text, real_number, shown, whole_number
 
 #: Columns of a narrowPeak line; the last is the summit's offset from start, or -1.
 NARROWPEAK_COLUMNS = 10
+
+#: Peaks that may reach past the ends of their contigs: this many, or this share of a larger file.
+#: Peak callers extend a few so far; many mean that the peaks are of another assembly.
+STRAY_PEAKS, STRAY_SHARE = 10, 0.01
+_STRANDS = {"+", "-", "."}
 
 
 @dataclass(frozen=True)
@@ -62,92 +64,94 @@ class Peaks:
     score
         float32 (n,), BED column 5, 0 where it is missing.
     counts
-        What was read and what was left out: ``lines``, ``kept``, ``unknown_contig``, ``clipped``.
+        What was read and what was left out: ``lines``, ``kept``, ``unknown_contig``,
+        ``beyond_contig`` (they reach past an end of their contig in the file), ``clipped`` (those
+        cut to the contig, after extension).
     unknown
         Contigs of the file that the genome lacks, with their number of lines.
+    middles
+        Peaks of more than one base that were set to a width around their middle, because the file
+        has no summit for them.
     """
 
     intervals: Intervals
     score: NDArray[np.float32]
     counts: Mapping[str, int]
     unknown: Mapping[str, int] = field(default_factory=dict)
-
-
-def read_text(path: Path) -> str:
-    """Read a text file, which may be gzip (recognised by its first bytes, not by its name).
-
-    Raises
-    ------
-    MissingInputError
-        The file does not exist.
-    InputError
-        The gzip data are damaged or truncated, or the bytes are not text.
-    """
-    if not path.is_file():
-        raise MissingInputError(f"{path}: no such file")
-    data = path.read_bytes()
-    if data[:2] == b"\x1f\x8b":
-        try:
-            data = gzip.decompress(data)
-        except (EOFError, OSError, zlib.error) as exc:
-            raise InputError(
-                f"{path}: gzip data damaged or truncated ({exc}); fetch or copy the file again"
-            ) from exc
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as exc:
-        raise InputError(f"{path}: not a text file (byte {exc.start} is not UTF-8)") from exc
-
-
-def _integer(text: str, what: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise ValueError(f"{what} is {text!r}, expected a whole number") from None
+    middles: int = 0
 
 
 def _span(fields: list[str], *, empty: bool) -> tuple[int, int]:
     """Return start and end of a BED line, or raise a ValueError that describes its fault."""
     if len(fields) < 3:
         raise ValueError(f"{len(fields)} columns, expected contig, start, end")
-    start, end = _integer(fields[1], "start"), _integer(fields[2], "end")
+    start, end = whole_number(fields[1], "start"), whole_number(fields[2], "end")
     if end < start:
         raise ValueError(f"end {end} lies before start {start}")
-    if start < 0:
-        raise ValueError(f"start {start} is negative")
     if end == start and not empty:
         raise ValueError(f"empty interval at {start}; set 'width' to widen summits")
+    if len(fields) > 5 and fields[5] not in _STRANDS:
+        raise ValueError(f"strand is {shown(fields[5])}, expected '+', '-' or '.'")
     return start, end
-
-
-def _check_end(end: int, contig: str, size: int) -> None:
-    if end > size:
-        raise ValueError(
-            f"end {end} lies beyond {contig}, which has {size} b "
-            "(are the peaks of another assembly?)"
-        )
 
 
 def _score(fields: list[str]) -> float:
     """Return column 5 of a BED line, 0 where it is missing."""
     if len(fields) < 5 or fields[4] in {"", "."}:
         return 0.0
+    return real_number(fields[4], "score")
+
+
+def _has_summits(fields: list[str]) -> bool:
+    """Return whether the rows of a file are narrowPeak, judged by its first row.
+
+    narrowPeak has ten columns; other programs, such as IDR, append theirs.
+    """
+    if len(fields) <= NARROWPEAK_COLUMNS:
+        return len(fields) == NARROWPEAK_COLUMNS
     try:
-        score = float(fields[4])
+        start, end = _span(fields, empty=True)
+        offset = whole_number(fields[9], "summit")
+        for value in fields[6:9]:
+            float(value)
     except ValueError:
-        raise ValueError(f"score is {fields[4]!r}, expected a number") from None
-    return 0.0 if math.isnan(score) else score
+        return False
+    return -1 <= offset < max(end - start, 1) and not _is_bed12(fields, end - start)
 
 
-def _summit(fields: list[str], start: int, end: int) -> int:
-    """Return the position of the summit: narrowPeak column 10, else the middle."""
-    if len(fields) == NARROWPEAK_COLUMNS:
-        offset = _integer(fields[9], "summit (column 10)")
-        if offset >= 0:
-            if start + offset >= end:
-                raise ValueError(f"summit offset {offset} lies outside the peak of {end - start} b")
-            return start + offset
-    return (start + end) // 2 if end - start > 1 else start
+def _is_bed12(fields: list[str], length: int) -> bool:
+    """Return whether columns 10 to 12 are a list of blocks that spans the interval."""
+    if len(fields) < 12:
+        return False
+    sizes, starts = (column.removesuffix(",").split(",") for column in fields[10:12])
+    if not len(sizes) == len(starts) == int(fields[9]):
+        return False
+    try:
+        return int(starts[0]) == 0 and int(starts[-1]) + int(sizes[-1]) == length
+    except ValueError:
+        return False
+
+
+def _summit(fields: list[str], start: int, end: int) -> int | None:
+    """Return the position of the summit, narrowPeak column 10; None where none was called."""
+    offset = whole_number(fields[9] if len(fields) > 9 else "", "summit (column 10)")
+    if offset < 0:
+        return None
+    if start + offset >= end:
+        raise ValueError(f"summit offset {offset} lies outside the peak of {end - start} b")
+    return start + offset
+
+
+def _check_beyond(path: Path, lines: int, beyond: list[str], outside: list[str]) -> None:
+    """Refuse peaks outside their contigs, and more than a stray few that reach past the ends."""
+    if not outside and len(beyond) <= max(STRAY_PEAKS, STRAY_SHARE * lines):
+        return
+    what = "lie outside their contigs" if outside else "reach past the ends of their contigs"
+    wrong = outside or beyond
+    raise InputError(
+        f"{path}: {len(wrong)} of {lines} peaks {what}, the first in {wrong[0]}; "
+        "are they of another assembly?"
+    )
 
 
 def read_peaks(
@@ -163,16 +167,18 @@ def read_peaks(
     Parameters
     ----------
     path
-        BED (3 columns or more) or narrowPeak, plain or gzip. Header lines (``#``, ``track``,
-        ``browser``) and blank lines are skipped; LF or CRLF; columns are separated by tabs, or by
-        white space in lines without tabs.
+        BED (3 columns or more) or narrowPeak (which may have further columns), plain or packed:
+        see :mod:`ssldata.base.text_file`. Header lines (``#``, ``track``, ``browser``) and blank
+        lines are skipped; columns are separated by tabs, or by blanks in lines without tabs.
     names, sizes
         Contigs of the labelled genome, and their sizes in bases.
     aliases
         Other names of contigs, alias → name.
     width
-        If given, each peak becomes `width` bases: [summit − width // 2, … + width), clipped to the
-        contig.
+        If given, each peak becomes `width` bases: [summit − width // 2, … + width). The summit is
+        column 10 of narrowPeak, else the middle of the peak.
+
+    A peak that reaches past an end of its contig is clipped, and counted.
 
     Returns
     -------
@@ -183,8 +189,9 @@ def read_peaks(
     MissingInputError
         The file does not exist.
     InputError
-        A line is malformed, ends before it starts, or extends beyond its contig; the file has no
-        peaks; or no peak lies on a contig of the genome.
+        A line is malformed or ends before it starts; a summit (without `width` the middle of a
+        peak) lies outside its contig, or more than a stray few peaks reach past the ends of
+        theirs; the file has no peaks; or no peak lies on a contig of the genome.
     """
     index = {name: i for i, name in enumerate(names)}
     for alias, name in (aliases or {}).items():
@@ -193,13 +200,14 @@ def read_peaks(
     length_of = sizes.tolist()
     contigs, starts, ends, scores = array("i"), array("q"), array("q"), array("f")
     unknown: Counter[str] = Counter()
-    lines = clipped = 0
-    for number, line in enumerate(io.StringIO(read_text(path)), start=1):
-        text = line.rstrip("\r\n")
-        if not text.strip() or text.startswith(("#", "track", "browser")):
-            continue
+    lines = clipped = middles = 0
+    beyond: list[str] = []
+    outside: list[str] = []
+    has_summits = False
+    for number, fields in bed_rows(read_text(path), where=str(path)):
         lines += 1
-        fields = text.split("\t") if "\t" in text else text.split()
+        if lines == 1:
+            has_summits = _has_summits(fields)
         try:
             start, end = _span(fields, empty=width is not None)
             contig = index.get(fields[0])
@@ -207,12 +215,19 @@ def read_peaks(
                 unknown[fields[0]] += 1
                 continue
             size = length_of[contig]
-            _check_end(end, names[contig], size)
             score = _score(fields)
+            summit = _summit(fields, start, end) if has_summits and width is not None else None
+            if summit is None:
+                summit = (start + end) // 2
+                middles += width is not None and end - start > 1
+            if start < 0 or end > size:
+                where = f"line {number}: {start}-{end} of {names[contig]}, which has {size} b"
+                (beyond if 0 <= summit < size else outside).append(where)
             if width is not None:
-                first = _summit(fields, start, end) - width // 2
-                start, end = max(0, first), min(size, first + width)
-                clipped += end - start < width
+                start = summit - width // 2
+                end = start + width
+            clipped += start < 0 or end > size
+            start, end = max(0, start), min(size, end)
         except ValueError as exc:
             raise InputError(f"{path}, line {number}: {exc}") from None
         contigs.append(contig)
@@ -221,6 +236,7 @@ def read_peaks(
         scores.append(score)
     if not lines:
         raise InputError(f"{path}: no peaks in the file")
+    _check_beyond(path, lines, beyond, outside)
     if not starts:
         example = next(iter(unknown))
         near = difflib.get_close_matches(example, names, n=3) or list(names[:3])
@@ -241,9 +257,11 @@ def read_peaks(
             "lines": lines,
             "kept": len(starts),
             "unknown_contig": sum(unknown.values()),
+            "beyond_contig": len(beyond),
             "clipped": clipped,
         },
         unknown=dict(sorted(unknown.items())),
+        middles=middles,
     )
 
 

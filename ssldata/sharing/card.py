@@ -6,7 +6,9 @@ Croissant: http://mlcommons.org/croissant/1.0
 from __future__ import annotations
 
 import hashlib
+import html
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -132,8 +134,9 @@ def card_files(store: Store, *, licence: str | None = None) -> dict[str, str]:
 def sources_csv(store: Store) -> str:
     """Return the source intervals as CSV: one row per source, 0-based half-open."""
     sources = store.sources()
-    contigs = np.array(store.source_contigs()["contigs"], dtype=object)[sources["contig"]]
-    labels = [f"label_{name}" for name in store.experiments]
+    names = [_cell(name) for name in store.source_contigs()["contigs"]]
+    contigs = np.array(names, dtype=object)[sources["contig"]]
+    labels = [_cell(f"label_{name}") for name in store.experiments]
     head = ",".join(["source", "contig", "start", "end", "score", "split", "locus", *labels])
     # Lists, not arrays: NumPy's numbers take several times as long to format.
     columns = [sources[key].tolist() for key in ("start", "end", "score", "split", "locus")]
@@ -145,6 +148,11 @@ def sources_csv(store: Store) -> str:
         for i, contig, start, end, score, split, locus, label in table
     )
     return "".join([f"{head}\n", *lines])
+
+
+def _cell(name: str) -> str:
+    """Return a name as one field of CSV, quoted where it must be."""
+    return '"' + name.replace('"', '""') + '"' if re.search(r'[",\r\n]', name) else name
 
 
 def croissant(
@@ -251,6 +259,12 @@ def croissant(
     }
 
 
+def markdown_text(text: object) -> str:
+    """Return text that Markdown shows as it is: no element, link, emphasis, table or new line."""
+    shown = re.sub(r"([\\`*|\[\]])", r"\\\1", html.escape(str(text), quote=False))
+    return " ".join(shown.split())
+
+
 def _name(store: Store) -> str:
     return f"{store.attributes.get('name', 'crosslabel')}-{'-'.join(store.experiments)}"
 
@@ -279,22 +293,22 @@ def readme(store: Store, *, licence: str | None = None) -> str:
     }
     return _README.format(
         front="\n".join(f"{key}: {json.dumps(value)}" for key, value in front.items()),
-        name=_name(store),
-        description=_description(store),
+        name=markdown_text(_name(store)),
+        description=markdown_text(_description(store)),
         rows="\n".join(_row(store, name) for name in groups),
         size=windows["size"],
         length=store.group(REFERENCE).length,
         overlap=f"{windows['min_overlap']:.0%}",
         mode=_MODES.get(windows["mode"], "?"),
-        liftover=settings["liftover"]["mode"],
+        liftover=markdown_text(settings["liftover"]["mode"]),
         lifted="\n".join(_lifted(store, name) for name in targets),
-        reference=reference["name"],
-        held=_held_out(settings["split"]),
-        negatives=settings["negatives"]["source"],
-        format=settings["format_version"],
+        reference=markdown_text(reference["name"]),
+        held=markdown_text(_held_out(settings["split"])),
+        negatives=markdown_text(settings["negatives"]["source"]),
+        format=markdown_text(settings["format_version"]),
         digest=store.digest,
         digests="\n".join(
-            f"- {what}: `{value}`"
+            f"- {markdown_text(what)}: `{markdown_text(value)}`"
             for what, value in (
                 (f"sequence of {reference['name']}", reference["digest"]),
                 *((f"peaks of {e}", p["sha256"]) for e, p in settings["peaks"].items()),
@@ -309,15 +323,15 @@ def _row(store: Store, name: str) -> str:
     ranges = store.ledger[name]["ranges"]
     cells = [f"{ranges[key][1] - ranges[key][0]:,}" for key in RANGES]
     genome = store.attributes["reference"]["name"] if name == REFERENCE else name.split("/", 1)[1]
-    return f"| {' | '.join([genome, *cells])} |"
+    return f"| {' | '.join([markdown_text(genome), *cells])} |"
 
 
 def _lifted(store: Store, name: str) -> str:
     """Return one line of the card: how the positive sources lifted to a genome."""
     counts = store.ledger[name].get("liftover", {})
     share = counts.get("mapped", 0) / max(1, sum(counts.values()))
-    shown = [f"{key.replace('_', ' ')} {count:,}" for key, count in counts.items()]
-    return f"  - {name.split('/', 1)[1]}: {share:.0%} ({', '.join(shown)})"
+    shown = [f"{markdown_text(key.replace('_', ' '))} {count:,}" for key, count in counts.items()]
+    return f"  - {markdown_text(name.split('/', 1)[1])}: {share:.0%} ({', '.join(shown)})"
 
 
 def _held_out(split: dict[str, Any]) -> str:

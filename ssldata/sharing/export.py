@@ -21,6 +21,7 @@ from ssldata.base.errors import ConfigError
 from ssldata.base.files import atomic_path, write_text_atomic
 from ssldata.base.progress import NoProgress, Progress
 from ssldata.genomes.onehot import BYTE_OF_CODE, one_hot
+from ssldata.sharing.card import markdown_text
 from ssldata.store.chunk_reader import ChunkReader
 from ssldata.store.store import HOMOLOGUES, REFERENCE, RowGroup, Store
 
@@ -320,7 +321,7 @@ def _card(store: Store, kind: Format, report: Sequence[Mapping[str, Any]]) -> st
     """Return the README that goes with the files."""
     group = store.group(REFERENCE)
     about = (
-        f"Store content `{store.digest}`; experiments {', '.join(store.experiments)}; "
+        f"Store content `{store.digest}`; experiments {markdown_text(', '.join(store.experiments))}; "
         f"{group.length} b per row; format {kind}. Coordinates are the bins, 0-based half-open; "
         "sequences are on the row's strand."
     )
@@ -331,6 +332,9 @@ def _card(store: Store, kind: Format, report: Sequence[Mapping[str, Any]]) -> st
         "",
         "| file | group | split | rows |",
         "|---|---|---|---:|",
-        *(f"| {x['file']} | {x['group']} | {x['split']} | {x['rows']} |" for x in report),
+        *(
+            f"| {' | '.join(markdown_text(x[key]) for key in ('file', 'group', 'split', 'rows'))} |"
+            for x in report
+        ),
     ]
     return "\n".join(lines) + "\n"

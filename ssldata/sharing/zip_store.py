@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from ssldata.base.errors import InputError, StoreError
-from ssldata.base.files import atomic_path, real_path, sha256_of, write_text_atomic
+from ssldata.base.files import (
+    atomic_path,
+    delete_leftovers,
+    real_path,
+    sha256_of,
+    write_text_atomic,
+)
+from ssldata.base.locks import exclusive_lock
 from ssldata.base.progress import NoProgress, Progress
 from ssldata.sharing.card import card_files, croissant, licence_of
 from ssldata.store.checked_store import REPAIR, is_sound
@@ -125,11 +132,13 @@ def share_zip(
     if real_path(path) in real_path(out).parents:
         raise InputError(f"{out}: lies inside the store; write it elsewhere")
     progress = progress or NoProgress()
-    with unchanging(path):
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with unchanging(path), exclusive_lock(out.parent, required=False):
         store = open_store(path)
         licence = licence or licence_of(path)
         if not Path(store.location).is_dir():
             raise StoreError(f"{path}: already a single file; copy it")
+        delete_leftovers(out)
         made = {"zarr.json": shared_root(store).encode()}
         made |= {key: text.encode() for key, text in card_files(store, licence=licence).items()}
         members = list(members_of(store))
@@ -146,11 +155,11 @@ def share_zip(
                 with archive.open(_member(key, len(data)), "w") as target:
                     target.write(data)
                 advance(1)
-    digest, size = sha256_of(out), out.stat().st_size
-    write_text_atomic(Path(f"{out}.sha256"), f"{digest}  {out.name}\n")
-    described = croissant(store, licence=licence, archive=(out.name, digest, size))
-    text = json.dumps(described, indent=2, ensure_ascii=False) + "\n"
-    write_text_atomic(Path(f"{out}.croissant.json"), text)
+        digest, size = sha256_of(out), out.stat().st_size
+        write_text_atomic(Path(f"{out}.sha256"), f"{digest}  {out.name}\n")
+        described = croissant(store, licence=licence, archive=(out.name, digest, size))
+        text = json.dumps(described, indent=2, ensure_ascii=False) + "\n"
+        write_text_atomic(Path(f"{out}.croissant.json"), text)
     return {
         "path": str(out),
         "sha256": digest,

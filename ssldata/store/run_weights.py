@@ -10,6 +10,7 @@ the reader, from a recorded seed.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Mapping
@@ -23,6 +24,8 @@ from ssldata.base.errors import MissingInputError, StoreError
 from ssldata.store.column_writer import put_group, write_column
 from ssldata.store.store import load_arrays, load_attributes
 from ssldata.store.store_writer import remove_tree, sweep_tree, sync_tree
+
+_LOG = logging.getLogger(__name__)
 
 _ATTRIBUTE = "crosslabel_weights"
 _VERSION = re.compile(r"iteration-([1-9][0-9]*)")
@@ -108,18 +111,33 @@ def read_weights(path: Path, iteration: int) -> tuple[Arrays, dict[str, Any]]:
     ------
     MissingInputError
         There is no such version.
+    StoreError
+        It is damaged.
     """
     known = iterations_of(path)
     if iteration not in known:
         found = ", ".join(map(str, known)) or "none"
         raise MissingInputError(f"{path}: no weights of iteration {iteration}; found {found}")
     folder = path / f"iteration-{iteration}"
-    return load_arrays(folder), dict(load_attributes(folder)[_ATTRIBUTE])
+    try:
+        return load_arrays(folder), dict(load_attributes(folder)[_ATTRIBUTE])
+    except Exception as exc:  # zarr and its codecs have errors of their own for damaged files
+        raise StoreError(
+            f"{folder}: damaged ({type(exc).__name__}); copy it again, or delete the run and train "
+            "it again"
+        ) from exc
 
 
 def kept_weights(path: Path, iteration: int, provenance: Mapping[str, Any]) -> Arrays | None:
-    """Return a version that was written with exactly this provenance, else None."""
+    """Return a version that was written with exactly this provenance, else None.
+
+    A damaged one is as good as none: the run that asks makes it again.
+    """
     if iteration not in iterations_of(path):
         return None
-    arrays, found = read_weights(path, iteration)
+    try:
+        arrays, found = read_weights(path, iteration)
+    except StoreError as exc:
+        _LOG.warning("%s; computed again", exc)
+        return None
     return arrays if found == dict(provenance) else None

@@ -1,6 +1,7 @@
 """BED12 through a chain: intervals made of blocks, lifted block by block as the UCSC tool does.
 
-The best chain is the one that covers most bases of the blocks. A block is kept when both of its
+The best chain is the one that covers most bases of the blocks, on a tie the one that the tool meets
+first. A block is kept when both of its
 end bases are aligned; what lies between may have gaps.
 """
 
@@ -211,8 +212,8 @@ def lift_row(row: Blocked, chains: ChainBlocks, options: BedOptions) -> list[Blo
     if best < needed:
         return REASONS[Status.PARTIAL].decode()
     if not options.multiple:
-        if len(ordered) > 1 and score[ordered[1]] == best:
-            return REASONS[Status.DUPLICATED].decode()
+        # Also where others cover as many bases: releases v491 and v492 no longer answer "Duplicated
+        # in new" to that.
         ordered = ordered[:1]
     results: list[Blocked] = []
     reason = ""

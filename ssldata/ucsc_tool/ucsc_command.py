@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import os
 import re
+import stat
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -18,8 +20,8 @@ from typing import Any, Protocol
 
 from ssldata.base.errors import ConfigError, CrosslabelError
 from ssldata.base.files import atomic_path
+from ssldata.base.text_file import read_bytes
 from ssldata.chains.chain_index import load_chain
-from ssldata.chains.chain_text import read_bytes
 from ssldata.ucsc_tool.bed3_to_bed10 import lift_small
 from ssldata.ucsc_tool.bed12 import lift_blocked
 from ssldata.ucsc_tool.bed_rows import BedOptions, BedReader, Text
@@ -153,24 +155,77 @@ def check_options(options: BedOptions, given: set[str]) -> None:
         raise ConfigError("-ends cannot be used with -multiple")
 
 
+_STDIN = {"stdin", "-", "/dev/stdin"}
+_STDOUT = {"stdout", "-", "/dev/stdout"}
+
+
+def _identity(name: str, stream: set[str], descriptor: int) -> object:
+    """Return what two names of one file share, however they are spelled; None for no file.
+
+    Parameters
+    ----------
+    name
+        As on the command line; links are followed.
+    stream, descriptor
+        Names of the standard stream, and its file descriptor: a shell may connect it to a file.
+    """
+    try:
+        status = os.fstat(descriptor) if name in stream else Path(name).stat()
+    except OSError:  # not there yet
+        return os.path.realpath(name)
+    return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None
+
+
+def check_files(old: str, chain: str, new: str, unmapped: str) -> None:
+    """Refuse outputs that would overwrite each other or an input.
+
+    Raises
+    ------
+    ConfigError
+    """
+    outputs = {name: _identity(name, _STDOUT, 1) for name in (new, unmapped)}
+    both_stdout = {new, unmapped} <= _STDOUT
+    if outputs[new] is not None and outputs[new] == outputs[unmapped] and not both_stdout:
+        raise ConfigError(f"NEW and UNMAPPED are the same file: {_named(new, unmapped)}")
+    if {old, chain} <= _STDIN:
+        raise ConfigError("OLD and CHAIN cannot both be standard input")
+    for title, name in (("OLD", old), ("CHAIN", chain)):
+        found = _identity(name, _STDIN, 0)
+        for output, identity in outputs.items():
+            if found is not None and found == identity:
+                raise ConfigError(
+                    f"{title} would be overwritten by its own result: {_named(name, output)}; "
+                    "give another name for the output"
+                )
+
+
+def _named(*names: str) -> str:
+    return " and ".join(dict.fromkeys(names))
+
+
 @contextlib.contextmanager
 def open_output(name: str) -> Iterator[BinaryWriter]:
     """Open a file for writing; it appears only when the block ends well.
 
     ``stdout`` and ``-`` are standard output. A name that ends in .gz is compressed. Devices and
-    pipes are written directly.
+    pipes are written directly; a link stays, and the file that it leads to is written.
     """
     path = Path(name)
-    if name in {"stdout", "-", "/dev/stdout"}:
+    if name in _STDOUT:
+        if sys.stdout is None:
+            raise ConfigError(f"{name}: standard output is closed")
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
     elif path.exists() and not path.is_file():
         with path.open("wb") as handle:
             yield handle
     else:
-        if not path.parent.is_dir():
-            raise ConfigError(f"{name}: there is no folder {path.parent}")
-        with atomic_path(path) as temporary, temporary.open("wb") as handle:
+        target = Path(os.path.realpath(path))
+        if not target.parent.is_dir():
+            raise ConfigError(f"{name}: there is no folder {target.parent}")
+        if target.is_symlink():
+            raise ConfigError(f"{name}: a link that leads to itself")
+        with atomic_path(target) as temporary, temporary.open("wb") as handle:
             if path.suffix == ".gz":
                 with gzip.GzipFile("", "wb", 6, handle, mtime=0) as packed:
                     yield packed
@@ -221,8 +276,7 @@ def run(files: list[str], options: BedOptions) -> dict[str, int]:
         Bad input; neither output is then written.
     """
     old, chain, new, unmapped = files
-    if new == unmapped and new not in {"/dev/null", "stdout", "-"}:
-        raise ConfigError(f"NEW and UNMAPPED are the same file: {new}")
+    check_files(old, chain, new, unmapped)
     data = read_bytes(old)
     counts: Counter[str] = Counter()
     with open_output(new) as mapped_file, open_output(unmapped) as unmapped_file:
@@ -273,20 +327,28 @@ def main(arguments: list[str] | None = None, *, own_process: bool = False) -> in
         with light_compiler(own_process):
             counts = run(files, options)
     except CrosslabelError as error:
-        print(f"crosslabel liftover: error: {error}", file=sys.stderr)
+        _say(f"crosslabel liftover: error: {error}")
         return error.exit_code
+    except BrokenPipeError:  # the reader of standard output is gone
+        # The interpreter flushes it once more at exit, which must not fail.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
     except OSError as error:
-        print(f"crosslabel liftover: error: {error.filename}: {error.strerror}", file=sys.stderr)
+        _say(f"crosslabel liftover: error: {error.filename or 'output'}: {error.strerror}")
         return 2
     if not quiet:
         total = sum(counts.values())
         rest = ", ".join(f"{count} {name}" for name, count in counts.items() if name != "mapped")
-        print(
+        _say(
             f"{counts.get('mapped', 0)} of {total} intervals mapped"
-            + (f" ({rest})" if rest else ""),
-            file=sys.stderr,
+            + (f" ({rest})" if rest else "")
         )
     return 0
+
+
+def _say(message: str) -> None:
+    if sys.stderr is not None:  # else print would write to standard output
+        print(message, file=sys.stderr)
 
 
 if __name__ == "__main__":

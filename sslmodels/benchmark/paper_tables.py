@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from ssldata.base.errors import InputError, MissingInputError
+from ssldata.base.errors import InputError
+from ssldata.base.text_file import real_number, table_rows
 from ssldata.building.rough_plan import read_counts
 from ssldata.project.project_file import Project
 from sslmodels.benchmark import grid_results
@@ -203,17 +204,25 @@ def beside_published(path: Path, means: pd.DataFrame) -> pd.DataFrame:
     InputError
         A column is missing, or the AUPRs are not numbers.
     """
-    if not path.is_file():
-        raise MissingInputError(f"{path}: no such file; see training.published")
     columns = ["experiment", "model", "regime", "aupr"]
-    table = pd.read_csv(path)
-    if not set(columns) <= set(table.columns) or not pd.api.types.is_numeric_dtype(table["aupr"]):
+    rows = table_rows(path, separator=",", missing="no such file; see training.published")
+    _, header = next(rows, (1, []))
+    if not set(columns) <= set(header):
         raise InputError(
-            f"{path}: expected columns {', '.join(columns)} with numbers in the last, found "
-            + ", ".join(map(str, table.columns))
+            f"{path}, line 1: expected columns {', '.join(columns)} with numbers in the last, "
+            f"found {', '.join(header)}"
         )
+    published: list[dict[str, Any]] = []
+    for number, row in rows:
+        values: dict[str, Any] = dict(zip(header, row, strict=False))
+        try:
+            values["aupr"] = real_number(values["aupr"], "aupr")
+        except ValueError as exc:
+            raise InputError(f"{path}, line {number}: {exc}") from None
+        published.append(values)
+    table = pd.DataFrame(published, columns=columns)
     own = means.rename(columns={"mean": "own"})[["experiment", "model", "regime", "own"]]
-    return own.merge(table[columns].rename(columns={"aupr": "published"}), on=columns[:3])
+    return own.merge(table.rename(columns={"aupr": "published"}), on=columns[:3])
 
 
 def _tests_shown(tests: pd.DataFrame) -> pd.DataFrame:

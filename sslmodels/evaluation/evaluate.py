@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import gzip
 import io
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib import rc_context
 from numpy.typing import NDArray
 
-from ssldata.base.errors import MissingInputError, StoreError
-from ssldata.base.files import atomic_path, write_json_atomic, write_text_atomic
+from ssldata.base.errors import InputError, MissingInputError, StoreError
+from ssldata.base.files import atomic_path, write_text_atomic
 from ssldata.base.progress import Progress
 from ssldata.store.store import REFERENCE, RowGroup, Store
 from sslmodels.evaluation.curve_figures import draw_all_pr, draw_all_roc, draw_pr, draw_roc
-from sslmodels.evaluation.evaluation_status import subject
+from sslmodels.evaluation.evaluation_status import checked_file, subject, write_metrics
 from sslmodels.fit.devices import make_deterministic
 from sslmodels.models.model_builder import load_model
-from sslmodels.runs.run_folder import RunFolder
 from sslmodels.runs.training_rows import label_columns
 from sslmodels.scores import metrics
 from sslmodels.scores.score_rows import score_rows
@@ -81,8 +82,7 @@ def evaluate_run(run_folder: Path, *, progress: Progress | None = None) -> dict[
         folder.evaluation, rows, labels, scores, outputs=evaluated.outputs, title=title
     )
     result = {**cell, **numbers, "digest": evaluated.digest}
-    # Written last: its presence means that the other files are complete.
-    write_json_atomic(folder.evaluation / "metrics.json", result)
+    write_metrics(folder.path, result)
     return result
 
 
@@ -141,17 +141,26 @@ def read_scores(run_folder: Path, experiment: str) -> tuple[NDArray[np.int64], N
     ------
     MissingInputError
         The run is not evaluated.
+    InputError
+        The scores are damaged.
     StoreError
         The run does not predict this experiment.
     """
-    path = RunFolder(run_folder).evaluation / "scores.csv.gz"
+    path = checked_file(run_folder, "scores.csv.gz")
     if not path.is_file():
         raise MissingInputError(f"{path}: no such file; run `crosslabel evaluate {run_folder}`")
-    table = pd.read_csv(path)
-    label, score = _score_columns(experiment) if "label" not in table else ("label", "score")
-    if score not in table:
-        raise StoreError(f"{path}: holds no scores of {experiment!r}")
-    return table[label].to_numpy(np.int64), table[score].to_numpy(np.float64)
+    try:
+        table = pd.read_csv(path)
+        label, score = _score_columns(experiment) if "label" not in table else ("label", "score")
+        if score not in table:
+            raise StoreError(f"{path}: holds no scores of {experiment!r}")
+        return table[label].to_numpy(np.int64), table[score].to_numpy(np.float64)
+    except (OSError, EOFError, zlib.error, KeyError, ValueError) as exc:
+        if isinstance(exc, StoreError):
+            raise
+        raise InputError(
+            f"{path}: damaged ({exc}); delete it and call `crosslabel evaluate {run_folder}`"
+        ) from exc
 
 
 def _score_columns(experiment: str) -> tuple[str, str]:
@@ -208,7 +217,9 @@ def _write_files(
     table = pd.concat(tables).to_csv(index=False, lineterminator="\n", float_format="%.9g")
     write_text_atomic(folder / "curves.csv", table)
     for kind, draw, draw_all in (("pr", draw_pr, draw_all_pr), ("roc", draw_roc, draw_all_roc)):
-        with atomic_path(folder / f"{kind}.png") as temporary:
+        # A dollar sign in a name begins no formula.
+        plain = rc_context({"text.parse_math": False})
+        with plain, atomic_path(folder / f"{kind}.png") as temporary:
             if outputs:
                 draw_all(temporary, curves[kind], numbers, title=title)
             else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import zipfile
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,12 @@ from numpy.typing import NDArray
 
 from ssldata.base.files import atomic_path
 
+_LOG = logging.getLogger(__name__)
+
 Array = NDArray[Any]
+
+#: Names of the arrays in a file, in the order of :class:`Checkpoint`.
+_PREFIXES = ("variable.", "optimizer.", "best.", "running.")
 
 
 @dataclass(kw_only=True)
@@ -106,36 +111,46 @@ def write_checkpoint(
     running
         Within an epoch: Keras' running metrics.
     """
-    header = json.dumps({"identity": identity, "state": vars(state)})
+    parts = (variables, optimizer, best_weights, running)
+    # Damage in the list of members can hide the last ones of a part.
+    counts = [len(arrays) for arrays in parts]
+    header = json.dumps({"identity": identity, "state": vars(state), "arrays": counts})
     with atomic_path(path) as temporary, temporary.open("wb") as handle:
         bundle: dict[str, Any] = {
             "header": np.frombuffer(header.encode(), np.uint8),
-            **_pack(variables, "variable."),
-            **_pack(optimizer, "optimizer."),
-            **_pack(best_weights, "best."),
-            **_pack(running, "running."),
         }
+        for prefix, arrays in zip(_PREFIXES, parts, strict=True):
+            bundle |= _pack(arrays, prefix)
         np.savez(handle, **bundle)
 
 
 def read_checkpoint(path: Path, *, identity: str) -> Checkpoint | None:
     """Return the checkpoint of a fit; None: nothing to resume.
 
-    A file that is unreadable, of another `identity` or of an earlier release is ignored: the fit
-    starts from the beginning and overwrites it.
+    A file of another `identity` or of an earlier release is ignored, a damaged one with a warning:
+    the fit starts from the beginning and overwrites it.
     """
     try:
         # NumPy leaves a damaged file open, hence our own handle.
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as bundle:
             header = json.loads(bundle["header"].tobytes())
-            if header["identity"] != identity:
+            if header["identity"] != identity or set(vars(FitState())) - set(header["state"]):
                 return None
+            parts = [_unpack(bundle, prefix) for prefix in _PREFIXES]
+            counts = [len(arrays) for arrays in parts]
+            if counts != header.get("arrays", counts) or 1 + sum(counts) != len(bundle.files):
+                raise ValueError("arrays are missing")
             return Checkpoint(
-                FitState(**{name: header["state"][name] for name in vars(FitState())}),
-                _unpack(bundle, "variable."),
-                _unpack(bundle, "optimizer."),
-                _unpack(bundle, "best."),
-                _unpack(bundle, "running."),
+                FitState(**{name: header["state"][name] for name in vars(FitState())}), *parts
             )
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+    except FileNotFoundError:
+        return None
+    # For damaged bytes numpy, zipfile and json raise errors of many kinds, EOFError among them.
+    except Exception as exc:
+        _LOG.warning(
+            "%s: a damaged checkpoint (%s: %s) is discarded; this fit starts from its beginning",
+            path,
+            type(exc).__name__,
+            exc,
+        )
         return None

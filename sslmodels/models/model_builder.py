@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import inspect
 import re
-import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from ssldata.base.errors import ConfigError, InputError, MissingInputError
+from ssldata.base.errors import ConfigError, MissingInputError
 from sslmodels.dnabert2 import bert_model  # noqa: F401 - a saved DNABERT-2 needs its classes
 from sslmodels.layers.sequence_model import CHANNELS, SequenceModel
 from sslmodels.models import (
@@ -24,6 +23,7 @@ from sslmodels.models import (
 )
 from sslmodels.models.catalogue import DNABERT2, MODEL_FILE, Listed, listed
 from sslmodels.models.registry import BUILDERS, Builder, Seeds
+from sslmodels.models.saved_model import check_saved_model, damaged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +169,7 @@ def load_model(path: str | Path) -> keras.Model:
     MissingInputError
         No such file, or the run has no model yet.
     InputError
-        Not a ``.keras`` file.
+        Not a ``.keras`` file of ours, damaged, or not the one that its run saved.
 
     Examples
     --------
@@ -181,6 +181,9 @@ def load_model(path: str | Path) -> keras.Model:
         path = path / MODEL_FILE
     if not path.is_file():
         raise MissingInputError(f"{path}: no such model; train one with `crosslabel train`")
-    if not zipfile.is_zipfile(path):
-        raise InputError(f"{path}: not a .keras file, or damaged; name a model that Keras saved")
-    return keras.saving.load_model(path, compile=False)
+    check_saved_model(path)
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as exc:  # of any kind, for a config or weights that were changed
+        raise damaged(path, exc) from exc
+    return model

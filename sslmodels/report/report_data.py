@@ -6,7 +6,6 @@ a damaged file. Problems are collected as plain sentences.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,10 +17,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ssldata.base.errors import CrosslabelError
+from ssldata.base.errors import CrosslabelError, MissingInputError
 from ssldata.project.project_file import Project
 from ssldata.store.store import HOMOLOGUES, REFERENCE, RowGroup, open_store
+from sslmodels.evaluation.evaluation_status import checked_file, read_metrics
 from sslmodels.report.svg_figures import History, SvgCurve
+from sslmodels.runs.run_folder import RunFolder, check_files, read_record
+from sslmodels.runs.run_identity import changed_rows
 from sslmodels.scores.metrics import COLLAPSED_BELOW, by_experiment
 
 #: Quantities of the training history that are drawn, in this order.
@@ -113,16 +115,24 @@ def read_run(folder: Path, problems: list[str]) -> RunSummary:
     """Read one run folder, appending what is wrong with it to `problems`."""
     # The path identifies a run even without its record.
     parts = folder.resolve().parts[-4:]
-    record = _read_json(folder / "run.json")
+    record: dict[str, Any] = {}
+    metrics = None
+    try:
+        record = read_record(folder)
+        metrics = read_metrics(folder)
+    except MissingInputError:
+        pass  # reported below as not complete
+    except CrosslabelError as exc:
+        problems.append(str(exc))
     seed = str(record.get("seed", parts[-1].removeprefix("seed-")))
     run = RunSummary(
         folder=folder,
         experiment=str(record.get("experiment", parts[0])),
         model=str(record.get("model", parts[-3])),
         regime=str(record.get("regime", parts[-2])),
-        seed=int(seed) if seed.isdigit() else 0,
+        seed=int(seed) if seed.isdecimal() else 0,
         record=record,
-        metrics=_read_json(folder / "evaluation" / "metrics.json") or None,
+        metrics=metrics if record.get("status") == "complete" else None,
     )
     if record.get("status") != "complete":
         problems.append(f"{run.name}: training is not complete ({folder})")
@@ -153,7 +163,7 @@ def read_curve(run: RunSummary, problems: list[str]) -> SvgCurve | None:
         return None
     path = run.folder / "evaluation" / "curves.csv"
     try:
-        table = pd.read_csv(path)
+        table = pd.read_csv(checked_file(run.folder, path.name))
         table = table[table["curve"] == "pr"] if "curve" in table else table
         if "experiment" in table:
             table = table[table["experiment"] == run.experiment]
@@ -171,6 +181,7 @@ def read_history(run: RunSummary, problems: list[str]) -> History | None:
     """Read the training history of a run, or None."""
     path = run.folder / "history.csv"
     try:
+        check_files(run.folder, run.record, path.name)
         table = pd.read_csv(path)
         names = (
             table["phase"].astype(str) if "phase" in table else pd.Series(["training"] * len(table))
@@ -212,9 +223,70 @@ def summarise(runs: Sequence[RunSummary]) -> list[dict[str, Any]]:
             "auprs": [(run.seed, run.metrics["aupr"]) for run in group if run.metrics],
         }
         for key in ("aupr", "auroc", "prevalence", "lift"):
-            line[key] = _mean_sd((run.metrics or {}).get(key) for run in group)
+            line[key] = mean_and_sd((run.metrics or {}).get(key) for run in group)
         lines.append(line)
     return lines
+
+
+@dataclass
+class RowsChange:
+    """What other rows of the store brought: two trainings of the same cell and settings.
+
+    Attributes
+    ----------
+    experiment, model, regime
+        The cell of the grid.
+    rows
+        How the rows differ, in words.
+    before, after
+        Names of the genomes.
+    pairs
+        Seed, and AUPR before and after.
+    comparable
+        Whether both were scored on the same test rows.
+    """
+
+    experiment: str
+    model: str
+    regime: str
+    rows: str
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    comparable: bool
+    pairs: list[tuple[int, float, float]] = field(default_factory=list)
+
+
+def read_changes(runs: Sequence[RunSummary], problems: list[str]) -> list[RowsChange]:
+    """Return what every change of rows brought, from the earlier runs kept in the folders of runs.
+
+    Seeds whose rows changed in the same way share an entry. A run that was not evaluated before its
+    rows changed has nothing to compare with, and is a problem.
+    """
+    found: dict[tuple[Any, ...], RowsChange] = {}
+    for run in runs:
+        earlier = [read_run(folder, problems) for folder in RunFolder(run.folder).earlier]
+        for old, new in pairwise([*earlier, run]):
+            if not (old.metrics and new.metrics):
+                continue
+            identities = [one.record["identity"] for one in (old, new)]
+            rows = changed_rows(*identities)
+            contents = [identity["content"] for identity in identities]
+            genomes = [
+                tuple(
+                    sorted(name.removeprefix(f"{HOMOLOGUES}/") for name in {*content} - {REFERENCE})
+                )
+                for content in contents
+            ]
+            comparable = contents[0][REFERENCE] == contents[1][REFERENCE]
+            olds = {one.experiment: one for one in by_output([old])}
+            for one in by_output([new]):
+                if one.experiment not in olds:
+                    continue
+                key = (one.experiment, one.model, one.regime, rows, *genomes, comparable)
+                change = found.setdefault(key, RowsChange(*key))
+                auprs = ((of.metrics or {})["aupr"] for of in (olds[one.experiment], one))
+                change.pairs.append((one.seed, *auprs))
+    return list(found.values())
 
 
 def read_stores(project: Project, problems: list[str]) -> list[StoreView]:
@@ -264,16 +336,9 @@ def folder_size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def _mean_sd(values: Iterable[float | None]) -> tuple[float, float | None] | None:
+def mean_and_sd(values: Iterable[float | None]) -> tuple[float, float | None] | None:
+    """Return mean and standard deviation of what is known; the SD of one value is None."""
     known = [float(value) for value in values if value is not None]
     if not known:
         return None
     return fmean(known), (stdev(known) if len(known) > 1 else None)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}

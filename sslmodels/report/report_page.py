@@ -15,12 +15,15 @@ from markupsafe import Markup
 from ssldata.base.files import write_text_atomic
 from ssldata.project.project_file import Project, dump_project
 from sslmodels.report.report_data import (
+    RowsChange,
     RunSummary,
     StoreView,
     by_output,
+    read_changes,
     read_curve,
     read_history,
     read_run,
+    mean_and_sd,
     read_stores,
     summarise,
 )
@@ -98,6 +101,7 @@ def write_report(
             any_collapsed=any(line["collapsed"] for line in lines),
             collapsed_below=f"{COLLAPSED_BELOW:g}",
             regimes=regime_texts(line["regime"] for line in lines),
+            changes=_change_lines(read_changes(runs, problems)),
             curves=_curve_figures(shown, problems),
             stores=[_store_lines(store) for store in stores],
             **_training(runs, problems),
@@ -154,6 +158,28 @@ def _result_lines(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             }
         )
     return shown
+
+
+def _change_lines(changes: Sequence[RowsChange]) -> list[dict[str, Any]]:
+    """Return what the page shows of changed rows: means over seeds, and of their differences."""
+    lines = []
+    for change in changes:
+        _, before, after = zip(*change.pairs, strict=True)
+        differences = [new - old for old, new in zip(before, after, strict=True)]
+        lines.append(
+            {
+                "cell": f"{change.experiment} / {change.model} / {change.regime}",
+                "rows": change.rows,
+                "genomes": f"{len(change.before)} → {len(change.after)}",
+                "names": " → ".join(", ".join(names) for names in (change.before, change.after)),
+                "before": mean_and_sd(before),
+                "after": mean_and_sd(after),
+                "difference": mean_and_sd(differences),
+                "comparable": change.comparable,
+                "seeds": ", ".join(str(seed) for seed, *_ in change.pairs),
+            }
+        )
+    return lines
 
 
 def _tiles(lines: Sequence[Mapping[str, Any]], stores: Sequence[StoreView]) -> list[dict[str, str]]:
@@ -269,7 +295,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(mean_sd=_mean_sd, percent=_percent, bytes=_bytes)
+    environment.filters.update(mean_sd=_mean_sd, signed=_signed, percent=_percent, bytes=_bytes)
     return environment
 
 
@@ -304,6 +330,10 @@ def _mean_sd(pair: tuple[float, float | None] | None, digits: int, with_sd: bool
         return "–"
     mean, sd = pair
     return _number(mean, digits) + (f" ± {sd:.{digits}f}" if with_sd and sd is not None else "")
+
+
+def _signed(pair: tuple[float, float | None]) -> str:
+    return ("+" if pair[0] >= 0 else "−") + _mean_sd((abs(pair[0]), pair[1]), 3)
 
 
 def _percent(share: float | None) -> str:

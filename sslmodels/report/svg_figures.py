@@ -37,6 +37,8 @@ _RC: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 9.5,
     "text.color": _INK,
+    # Names are text: a dollar sign in one begins no formula.
+    "text.parse_math": False,
     "axes.labelcolor": _INK,
     "axes.edgecolor": _GRID,
     "axes.linewidth": 0.8,

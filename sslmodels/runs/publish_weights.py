@@ -9,7 +9,7 @@ from ssldata.base.errors import ConfigError, StoreError
 from ssldata.store.published_weights import publish_weights
 from ssldata.store.run_weights import iterations_of, read_weights
 from sslmodels.runs.regime_table import WITH_TEACHER
-from sslmodels.runs.run_folder import RunFolder, complete_record, store_place
+from sslmodels.runs.run_folder import RunFolder, check_files, complete_record, store_place
 
 #: Digits of a run's digest in the name of its weights.
 _DIGITS = 12
@@ -46,6 +46,8 @@ def publish_run(
         There is no run, or it has no weights of that iteration.
     ConfigError
         The run is not complete, or its regime has no teacher.
+    InputError
+        The weights are not those that the run wrote.
     StoreError
         The rows of the store are not those of the run, or other weights have the name.
     """
@@ -62,6 +64,7 @@ def publish_run(
     place = store_place(folder, record)
     if isinstance(place, str):
         raise StoreError(f"{place}: not a local store; weights are published in a .zarr folder")
+    check_files(run_folder, record, folder.weights.name)
     arrays, made_by = read_weights(folder.weights, iteration)
     content = record["identity"]["content"]
     cell = {key: record[key] for key in ("experiment", "model", "seed")}

@@ -50,9 +50,10 @@ from sslmodels.runs import training_rows
 from sslmodels.runs.homologue_weights import homologue_weights
 from sslmodels.runs.regime_table import REGIME_TABLE, effective
 from sslmodels.runs.run import Run
-from sslmodels.runs.run_folder import RunFolder, claim, machine, run_lock, write_record
+from sslmodels.runs.run_folder import RunFolder, machine, run_lock, write_record
 from sslmodels.runs.run_identity import run_folder, run_identity, with_runs
 from sslmodels.runs.run_logs import RunLogs
+from sslmodels.runs.run_status import claim
 from sslmodels.runs.sampling_rates import weighting_distances
 from sslmodels.runs.trackers import Description, tracked
 
@@ -262,8 +263,9 @@ def train(
     progress
         Progress reporter, advanced by one for every epoch; None: no progress is shown.
     replace
-        Remove a run of other settings or data from the run folder, or from that of the teacher.
-        A complete run of these settings and data is kept.
+        Remove a run of other settings from the run folder, or from that of the teacher. A complete
+        run of these settings and rows is kept. A run of these settings whose rows have changed in
+        the store needs no `replace`: it is trained again and kept in ``earlier/``.
     location
         Path or address of the store to train on (see :func:`ssldata.store.store.open_store`);
         default: the project's own. The same rows give the same model.
@@ -280,8 +282,8 @@ def train(
     Raises
     ------
     ConfigError
-        There is no such experiment, model or regime; the folder holds something else, or a run of
-        other settings or data and `replace` is false; training diverged.
+        There is no such experiment, model or regime; the folder holds something else, a run of
+        other settings or a damaged one, and `replace` is false; training diverged.
     MissingInputError
         The store is not built.
     StoreError
@@ -308,7 +310,7 @@ def train(
     digest = digest_of(identity)
     folder = RunFolder(run_folder(project, **cell))
     with run_lock(folder):
-        if claim(folder, digest=digest, identity=identity, replace=replace):
+        if claim(folder, identity=identity, replace=replace):
             return folder.path
         devices.make_deterministic(jit_compile=project.training.jit_compile)
         record = {
@@ -390,6 +392,7 @@ def _results(run: Run, trained: Any, *, device_count: int) -> dict[str, Any]:
         "status": "complete",
         "parameters": int(trained.count_params()),
         "weights_sha256": weights_digest(trained),
+        "files": run.folder.checksums(),
         "validation": {
             "positives": int(run.validation.labels.any(axis=1).sum()),
             "rows": len(run.validation.labels),

@@ -1,4 +1,9 @@
-"""The run folder: its files, and the record of what made them."""
+"""The run folder: its files, the record of what made them, and its earlier runs.
+
+``earlier/1``, ``earlier/2``, … are run folders themselves, the oldest first: made with the same
+settings from the rows that the store held then. When its rows change, the run is kept there before
+it is trained again, so that the two can be compared.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +17,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ssldata.base.differences import described, differences
-from ssldata.base.errors import ConfigError, MissingInputError
-from ssldata.base.files import write_json_atomic
+from ssldata.base.errors import ConfigError, InputError, MissingInputError
+from ssldata.base.files import digest_of, sha256_of, write_json_atomic
 from ssldata.base.locks import exclusive_lock
 from ssldata.base.versions import library_versions
+from ssldata.store.store_writer import sync_tree
 from sslmodels.models.catalogue import MODEL_FILE
+
+#: Folder of the earlier runs.
+EARLIER = "earlier"
+#: What is not kept of an earlier run: checkpoints, event files, the lock, rests of killed writers.
+_NOT_KEPT = shutil.ignore_patterns(EARLIER, "work", "logs", ".lock", "*.partial*")
+
+_NUMBER = (int, float)
+#: Dotted key → types: what is relied on in every record, and what may be in it.
+_NEEDED: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("status", "digest", "experiment", "model", "regime"), (str,)),
+    "seed": (int,),
+    **dict.fromkeys(("identity", "identity.training", "identity.content", "store"), (dict,)),
+    **dict.fromkeys(("identity.content.reference", "store.path"), (str,)),
+    "store.relative": (str, type(None)),
+}
+_POSSIBLE: dict[str, tuple[type, ...]] = {
+    "files": (dict,),
+    "parameters": (int,),
+    "steps": (int,),
+    "wall_s": _NUMBER,
+}
 
 
 @dataclass(frozen=True)
@@ -66,9 +92,15 @@ class RunFolder:
         """Checkpoints; removed when the run is complete."""
         return self.path / "work"
 
+    @property
+    def earlier(self) -> list[Path]:
+        """Folders of the earlier runs, the oldest first."""
+        found = [path for path in (self.path / EARLIER).glob("*") if path.name.isdecimal()]
+        return sorted(found, key=lambda path: int(path.name))
+
     def others(self) -> list[str]:
         """Return the names of files that do not belong in a folder without a record."""
-        known = {"evaluation", ".lock"}
+        known = {"evaluation", ".lock", EARLIER}
         found = self.path.iterdir() if self.path.is_dir() else ()
         # Partial files were left by a writer that was killed.
         return sorted(p.name for p in found if p.name not in known and ".partial" not in p.name)
@@ -77,13 +109,56 @@ class RunFolder:
         """Return whether the run is complete by its `record`, and has a model."""
         return record.get("status") == "complete" and self.model.exists()
 
+    def checksums(self) -> dict[str, str]:
+        """Return the sha256 of the files of a trained run, by their paths in the folder."""
+        files = [self.model, self.config, self.history, *self.weights.rglob("*")]
+        return {
+            file.relative_to(self.path).as_posix(): sha256_of(file)
+            for file in sorted(files)
+            if file.is_file()
+        }
+
+    def keep(self, record: Mapping[str, Any]) -> None:
+        """Keep this complete run among its earlier ones, whole or not at all; it stays in place.
+
+        Files are linked rather than copied where the file system can: all of them are replaced by
+        renames, never written to. A run that was kept by a process killed since is not kept twice.
+        """
+        known = self.earlier
+        if known and _digest_in(known[-1]) == record["digest"]:
+            return
+        place = self.path / EARLIER / str(int(known[-1].name) + 1 if known else 1)
+        temporary = place.with_name(f"{place.name}.partial")
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.copytree(self.path, temporary, ignore=_NOT_KEPT, copy_function=_link)
+        sync_tree(temporary)
+        temporary.rename(place)
+
     def clear(self) -> None:
-        """Remove the files of a run and nothing else."""
-        self.record.unlink(missing_ok=True)  # first: without it the other files do not count
-        for path in (self.config, self.history, self.model):
+        """Remove the files of a run, but neither its earlier runs nor anything else.
+
+        The model first: without it a run is not complete. The record last: it says what this is.
+        """
+        for path in (self.model, self.history, self.config):
             path.unlink(missing_ok=True)
         for path in (self.weights, self.evaluation, self.logs, self.work):
             shutil.rmtree(path, ignore_errors=True)
+        self.record.unlink(missing_ok=True)
+
+
+def _digest_in(folder: Path) -> str | None:
+    """Return the digest in the record of a run folder; None: it cannot be read."""
+    try:
+        return str(read_record(folder)["digest"])
+    except (ConfigError, MissingInputError):
+        return None
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without links
+        shutil.copy2(source, target)
 
 
 @contextlib.contextmanager
@@ -108,15 +183,74 @@ def read_record(folder: Path) -> dict[str, Any]:
     path = RunFolder(folder).record
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise MissingInputError(
             f"{folder}: not a run folder (no run.json); train one with `crosslabel train`"
         ) from None
-    except (OSError, ValueError) as exc:
+    except (OSError, ValueError, RecursionError) as exc:
         raise ConfigError(f"{path}: cannot be read ({exc}); train again with --replace") from exc
-    if not isinstance(record, dict):
-        raise ConfigError(f"{path}: expected a mapping; train again with --replace")
-    return record
+    wrong = misshapen(record, _NEEDED, _POSSIBLE)
+    if not wrong and record["digest"] != digest_of(record["identity"]):
+        wrong = "its digest is not that of its identity"
+    if wrong:
+        raise ConfigError(
+            f"{path}: not the record of a run, or damaged ({wrong}); train again with --replace"
+        )
+    return dict(record)
+
+
+def misshapen(
+    value: Any,
+    needed: Mapping[str, tuple[type, ...]],
+    possible: Mapping[str, tuple[type, ...]],
+) -> str:
+    """Return what is wrong with JSON that others may have written, or "".
+
+    Parameters
+    ----------
+    value
+        The parsed JSON.
+    needed, possible
+        Dotted key → types, outer keys first; `possible` keys may be missing.
+    """
+    if not isinstance(value, dict):
+        return "not a mapping"
+    for key, types in {**needed, **possible}.items():
+        found: Any = value
+        for part in key.split("."):
+            if part not in found:
+                if key in needed:
+                    return f"no {key}"
+                break
+            found = found[part]
+        else:
+            if type(found) not in types:
+                return f"{key} is {str(found)[:40]!r}"
+    return ""
+
+
+def check_files(folder: Path, record: Mapping[str, Any], part: str) -> None:
+    """Raise :class:`InputError` unless files of a run are those that were written.
+
+    Runs of releases before checksums pass.
+
+    Parameters
+    ----------
+    folder, record
+        The run folder and its record.
+    part
+        A file, or a folder for all files in it.
+    """
+    for name, expected in record.get("files", {}).items():
+        if name != part and not name.startswith(f"{part}/"):
+            continue
+        path = folder / name
+        found = sha256_of(path) if path.is_file() else "none"
+        if found != expected:
+            raise InputError(
+                f"{path}: damaged or replaced (sha256 {found[:12]}, run.json has "
+                f"{str(expected)[:12]}); copy it again, or train again with --replace"
+            )
 
 
 def complete_record(folder: Path) -> dict[str, Any]:
@@ -145,62 +279,14 @@ def store_place(folder: RunFolder, record: Mapping[str, Any]) -> Path | str:
     path, relative = record["store"]["path"], record["store"]["relative"]
     if relative is None:
         return str(path)
-    beside = (folder.path / relative).resolve()
+    home = folder.path.parents[1] if folder.path.parent.name == EARLIER else folder.path
+    beside = (home / relative).resolve()
     return beside if beside.exists() else Path(path)
 
 
 def write_record(folder: RunFolder, record: Mapping[str, Any]) -> None:
     """Write ``run.json`` atomically."""
     write_json_atomic(folder.record, dict(record))
-
-
-def claim(folder: RunFolder, *, digest: str, identity: Mapping[str, Any], replace: bool) -> bool:
-    """Return whether a run folder is complete; if not, leave it ready to train or continue in.
-
-    Parameters
-    ----------
-    folder
-        The run folder, locked by the caller.
-    digest, identity
-        The identity of the wanted run (:mod:`sslmodels.runs.run_identity`) and its digest.
-    replace
-        Remove a run of other settings or data, or a damaged one. A run of this identity is kept,
-        and continued if it is not complete.
-
-    Raises
-    ------
-    ConfigError
-        The folder holds something else, or a run of other settings or data, and `replace` is
-        false.
-    """
-    for leftover in folder.path.glob("*.partial*"):
-        leftover.unlink()  # of a writer that was killed: the lock is held
-    if not folder.record.exists():
-        others = folder.others()
-        if others and not replace:
-            raise ConfigError(
-                f"{folder.path}: not a run folder but holds {', '.join(others[:3])}; "
-                "choose another training.runs or remove it"
-            )
-        folder.clear()
-        return False
-    try:
-        record = read_record(folder.path)
-    except ConfigError:
-        if not replace:
-            raise
-        record = {}
-    if record.get("digest") != digest:
-        if replace:
-            folder.clear()
-            return False
-        changed = described(differences(record.get("identity", {}), identity))
-        raise ConfigError(
-            f"{folder.path}: holds a run of other settings or data "
-            f"({'; '.join(changed[:3]) or 'another release'}); train again with --replace "
-            "or choose another training.runs"
-        )
-    return folder.is_complete(record)
 
 
 def machine() -> dict[str, Any]:

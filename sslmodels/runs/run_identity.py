@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +129,44 @@ def run_identity(
         "negatives": negatives,
         "content": {name: store.ledger[name]["content"] for name in groups},
     }
+
+
+def changed_rows(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Return in words how the rows differ between two identities with equal settings, else "".
+
+    A genome brings its distance with it, and rows the weights that were published for them.
+    """
+    before, after = old["content"], new["content"]
+    shared = before.keys() & after.keys()
+    same = {name for name in shared if before[name] == after[name]}
+    if _settings_of(old, shared, same) != _settings_of(new, shared, same):
+        return ""
+    changes = (
+        ("+ ", after.keys() - before.keys()),
+        ("− ", before.keys() - after.keys()),
+        ("other rows of ", shared - same),
+    )
+    return ", ".join(
+        sign + name.removeprefix(f"{HOMOLOGUES}/")
+        for sign, names in changes
+        for name in sorted(names)
+    )
+
+
+def _settings_of(
+    identity: Mapping[str, Any], shared: Iterable[str], same: Iterable[str]
+) -> dict[str, Any]:
+    """Return an identity without what comes with rows: distances but for the `shared` groups,
+    and published weights but for the groups with the `same` rows.
+    """
+    training = dict(identity["training"])
+    for section in ("sampling", "weighting"):
+        if distances := training.get(section, {}).get("distances"):
+            kept = {name: distances.get(name.removeprefix(f"{HOMOLOGUES}/")) for name in shared}
+            training[section] = {**training[section], "distances": kept}
+    if weights := training.get("weights"):
+        training["weights"] = {name: weights.get(name) for name in same}
+    return {**identity, "content": None, "training": training}
 
 
 def _training_identity(training: Training, of_regime: Sequence[str]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import pytest
 import typer
 import yaml
 from pydantic import BaseModel
+from run_tools import small_record
 
 from flows.cli import main
 from flows.commands import actions, app
@@ -452,15 +453,23 @@ def test_run_folders(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folders = [runs / "a" / "m" / regime / "seed-0" for regime in ("sl", "ssl")]
     for folder in folders:
         folder.mkdir(parents=True)
-        (folder / "run.json").write_text('{"status": "complete"}')
+        (folder / "run.json").write_text(json.dumps(small_record()))
     cut = runs / "a" / "m" / "ssl" / "seed-1"
     cut.mkdir()
-    (cut / "run.json").write_text('{"status": "training"}')
+    (cut / "run.json").write_text(json.dumps(small_record(status="training")))
+    damaged = runs / "a" / "m" / "ssl" / "seed-2"
+    damaged.mkdir()
+    (damaged / "run.json").write_text('{"status": "complete"}')
+    earlier = folders[0] / "earlier" / "1"
+    earlier.mkdir(parents=True)
+    (earlier / "run.json").write_text(json.dumps(small_record()))
     assert actions.run_folders([folders[1]]) == [folders[1]]
     for path in (runs, tmp_path / "p", tmp_path / "p" / "project.yaml", runs / "a"):
         assert actions.run_folders([path]) == folders
     assert actions.run_folders([folders[1], runs]) == [folders[1], folders[0]]
+    assert actions.run_folders([runs / "a" / "m" / "sl"]) == [folders[0]]
     assert "seed-1: not complete, left out" in caplog.text
+    assert "seed-2/run.json: not the record of a run, or damaged (no digest)" in caplog.text
     # Named on its own it is not left out: evaluating it says what is wrong.
     assert actions.run_folders([cut]) == [cut]
     with pytest.raises(MissingInputError, match="no complete run here"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import inspect
 import io
@@ -111,6 +112,43 @@ def by_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, An
     # Nothing but the result on stdout, nothing at all on stderr.
     assert (done.returncode, done.stderr) == (0, "")
     return folder, json.loads(done.stdout)
+
+
+def processes_of(session: int) -> dict[int, str]:
+    """Return the processes of a session that still run, with their commands."""
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+            if int(fields[3]) == session and fields[0] != "Z":
+                found[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ")
+    return found
+
+
+@pytest.mark.parametrize("workers", [0, 1], ids=["here", "on-a-worker"])
+def test_a_killed_run_leaves_no_process_behind(
+    workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither Prefect's backend nor workers; the same command then does the rest."""
+    folder = make_project(tmp_path / "project", regimes=["sl"], epochs=1000, patience=1000)
+    for name in [name for name in os.environ if name.startswith("PREFECT")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("CROSSLABEL_CACHE", str(tmp_path / "cache"))
+    command = [sys.executable, "-m", "flows.cli", "run", str(folder), "-q"]
+    command += ["--train-workers", str(workers)]
+    quiet: dict[str, Any] = dict.fromkeys(("stdout", "stderr"), subprocess.DEVNULL)
+    with subprocess.Popen(command, cwd=ROOT, start_new_session=True, **quiet) as process:
+        until = time.monotonic() + 600
+        while not list(folder.glob("runs/*/*/*/*/history.csv")):
+            assert process.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        assert any("uvicorn" in command for command in processes_of(process.pid).values())
+        process.kill()
+    until = time.monotonic() + 60
+    while left := processes_of(process.pid):
+        assert time.monotonic() < until, left
+        time.sleep(0.1)
 
 
 def chunks(store: Path) -> dict[str, str]:

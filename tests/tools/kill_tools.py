@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -85,6 +86,20 @@ def build(
         build_project(load_project(Path(world)), pool=DeadlyPool(pool, tasks or {}, marks))
 
 
+def command(arguments: Sequence[str], *, rename: int) -> int:
+    """Do a command of the command line; die before its so-manieth rename, counted from 1."""
+    from flows.cli import main
+
+    before_rename(rename, lambda: kill(os.getpid()))
+    return main(arguments)
+
+
+def build_without_cache(world: str, cache: str, *, rename: int) -> None:
+    """Build a project; its cache is deleted before the so-manieth rename."""
+    before_rename(rename, lambda: shutil.rmtree(cache, ignore_errors=True))
+    build_project(load_project(Path(world)))
+
+
 class DeadlyPool:
     """Numbers the tasks it hands to another pool, and tells some of them to kill."""
 
@@ -112,6 +127,12 @@ def deadly(mark: str, victim: int | None, function: Callable[..., Any], *argumen
             kill(victim or os.getpid())
 
         before_rename(2, act)
+    return function(*arguments)
+
+
+def without_cache(cache: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call the function after the cache was deleted."""
+    shutil.rmtree(cache, ignore_errors=True)
     return function(*arguments)
 
 

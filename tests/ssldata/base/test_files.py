@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
+import random
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from ssldata.base import cache_folder
-from ssldata.base.cache_folder import CACHE_VARIABLE, cache_dir, file_digest
+from ssldata.base.cache_folder import CACHE_VARIABLE, cache_dir, file_digest, file_key
 from ssldata.base.errors import ConfigError
 from ssldata.base.files import (
     atomic_path,
@@ -100,26 +104,121 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def change_unseen(path: Path) -> None:
-    """Change a file but neither its size nor its modification time."""
+    """Change all of a file but neither its size nor its modification time."""
     stat = path.stat()
     path.write_bytes(path.read_bytes()[::-1])
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
 
-def test_a_digest_is_remembered_until_the_file_looks_changed(file: Path) -> None:
-    first = file_digest(file)
-    assert first == sha256_of(file) == hashlib.sha256(file.read_bytes()).hexdigest()
-    change_unseen(file)
-    assert file_digest(file) == first  # not read again
-    file.write_text(">chr1\nACGTA\n")
-    assert file_digest(file) == sha256_of(file) != first
+def change_byte(position: int) -> Callable[[Path], None]:
+    """Return what changes one byte of a file, and neither its size nor its modification time."""
+
+    def change(path: Path) -> None:
+        stat = path.stat()
+        with path.open("r+b") as handle:
+            handle.seek(position, os.SEEK_SET if position >= 0 else os.SEEK_END)
+            handle.write(b"#")
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+    return change
 
 
-def test_verify_reads_the_file_and_corrects_what_is_remembered(file: Path) -> None:
-    first = file_digest(file)
+def replace_by_its_copy(path: Path) -> None:
+    stat = path.stat()
+    other = path.with_name("other")
+    other.write_bytes(path.read_bytes())
+    other.replace(path)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+LARGE = 3_000_001
+
+
+@pytest.mark.parametrize("size", [1, 4096, 70_000, 64 * 4096, 64 * 4096 + 1, LARGE])
+@pytest.mark.parametrize(
+    "change",
+    [change_unseen, change_byte(0), change_byte(-1), replace_by_its_copy, Path.touch],
+    ids=["all", "first", "last", "another file", "time"],
+)
+def test_no_digest_outlives_its_file(file: Path, size: int, change: Callable[[Path], None]) -> None:
+    content = bytearray(bytes(range(65, 91)) * (size // 26 + 1))[:size]
+    file.write_bytes(content)
+    keys = {file_key(file)}
+    assert file_digest(file) == hashlib.sha256(content).hexdigest()
+    change(file)
+    keys.add(file_key(file))
+    assert len(keys) == 2
+    assert file_digest(file) == sha256_of(file)
+
+
+@pytest.fixture
+def frozen_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let files look as if no time passed and none was replaced; only content tells them apart."""
+
+    def fstat(descriptor: int) -> SimpleNamespace:
+        size = really(descriptor).st_size
+        return SimpleNamespace(st_size=size, st_mtime_ns=1, st_ctime_ns=1, st_ino=1)
+
+    really = os.fstat
+    monkeypatch.setattr(cache_folder.os, "fstat", fstat)
+
+
+@pytest.mark.usefixtures("frozen_times")
+def test_content_decides_even_where_no_time_changes(file: Path) -> None:
+    rng = random.Random(1)
+    file.write_bytes(rng.randbytes(LARGE))
+    first = file_key(file)
+    for change in (change_unseen, change_byte(100), change_byte(-100)):
+        before = file_key(file)
+        change(file)
+        assert file_key(file) != before
     change_unseen(file)
+    assert file_key(file) != first
+    # A change of 5 % of a file in one place is found wherever it is.
+    whole = file.read_bytes()
+    before = file_key(file)
+    for start in range(0, LARGE, LARGE // 50):
+        end = min(start + LARGE // 20, LARGE)
+        file.write_bytes(whole[:start] + rng.randbytes(end - start) + whole[end:])
+        assert file_key(file) != before
+
+
+@pytest.mark.usefixtures("frozen_times")
+def test_verify_reads_the_whole_file_and_corrects_what_is_remembered(file: Path) -> None:
+    content = bytes(LARGE)
+    file.write_bytes(content)
+    first, key = file_digest(file), file_key(file)
+    unsampled = next(at for at in range(5000, LARGE, 999) if sees_no(file, key, at))
+    change_byte(unsampled)(file)
+    assert file_digest(file) == first  # what a sample cannot see
     assert file_digest(file, verify=True) == sha256_of(file) != first
     assert file_digest(file) == sha256_of(file)
+
+
+def sees_no(file: Path, key: str, position: int) -> bool:
+    """Return whether the key of a file of zeros stays when a byte changes; leave the file as is."""
+    change_byte(position)(file)
+    same = file_key(file) == key
+    file.write_bytes(bytes(LARGE))
+    return same
+
+
+def test_a_key_costs_no_more_for_a_large_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with file.open("r+b") as handle:
+        handle.truncate(3 * 2**30)
+    read = []
+    pread = os.pread
+
+    def counted(descriptor: int, size: int, position: int) -> bytes:
+        read.append(position)
+        return pread(descriptor, size, position)
+
+    monkeypatch.setattr(cache_folder.os, "pread", counted)
+    file_key(file)
+    assert len(read) == 64
+    assert read == sorted(read)
+    assert (read[0], read[-1]) == (0, 3 * 2**30 - 4096)
+    assert max(b - a for a, b in itertools.pairwise(read)) < 2 * 3 * 2**30 // 64
 
 
 def test_a_link_and_its_file_share_a_digest(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +233,7 @@ def test_a_link_and_its_file_share_a_digest(file: Path, monkeypatch: pytest.Monk
     assert file_digest(link) == digest
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", "{}", '{"path": "elsewhere", "sha256": "0"}'])
+@pytest.mark.parametrize("damage", ["", "{", "[]", "{}", '{"path": "elsewhere", "digest": "0"}'])
 def test_a_damaged_note_is_made_again(file: Path, damage: str) -> None:
     digest = file_digest(file)
     (note,) = cache_dir("hashes").iterdir()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,8 @@ from ssldata.building.build_inputs import open_inputs, open_target
 from ssldata.building.build_plan import plan_project
 from ssldata.building.build_store import build_genome, build_project, build_reference
 from ssldata.building.dask_pool import CONNECT_SECONDS, WORKER_SECONDS
+from ssldata.checking.validate import validate_store
+from ssldata.genomes.genome import open_genome
 from ssldata.liftover.lift_result import Status
 from ssldata.project.project_file import Project, load_project
 from ssldata.rows.splits import TEST, TRAIN, VALIDATION
@@ -121,7 +125,7 @@ def test_a_replacement_that_is_refused_leaves_the_store(world: Path) -> None:
     build_project(project)
     before = tree_digest(world / "store")
     nowhere = change(world, windows={"min_overlap": 1.0})
-    with pytest.raises(InputError, match="no positive"):
+    with pytest.raises(InputError, match="no positives in train, validation, test"):
         build_project(nowhere, replace=True)
     assert tree_digest(world / "store") == before
 
@@ -362,12 +366,39 @@ def edit(path: Path, old: bytes, new: bytes, count: int = -1) -> None:
     path.write_bytes(data.replace(old, new, count))
 
 
-def test_fasta_without_a_contig_of_the_chain(world: Path) -> None:
+def test_fasta_without_the_contigs_of_the_chain(world: Path) -> None:
     project = load_project(world)
     genome = project.genomes[0]
-    first = read_maybe_gzip(genome.sequence).splitlines()[0]
-    edit(genome.sequence, first, b">somewhere_else", 1)
-    fails(project, InputError, str(genome.chain), "is not in", "another assembly")
+    edit(genome.sequence, b">", b">other")
+    fails(project, InputError, str(genome.chain), "are not in", "another assembly")
+
+
+def test_chains_of_contigs_that_a_genome_lacks_change_no_row(
+    world: Path, built_world: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    project = load_project(world)
+    genome = project.genomes[0]
+    chains = read_maybe_gzip(genome.chain)
+    target = next(line for line in chains.splitlines() if line.startswith(b"chain")).split()
+    head = b"chain 1 %s %s + 0 500 HG989_PATCH 600 + 0 500 999001" % (target[2], target[3])
+    unplaced = b"chain 1 chrUn_1 700 + 0 90 %s %s + 0 90 999002" % (target[7], target[8])
+    genome.chain.write_bytes(chains + b"\n%s\n500\n\n%s\n90\n" % (head, unplaced))
+    notes = plan_project(project).notes
+    assert len(notes) == 1
+    assert "chrUn_1, HG989_PATCH" in notes[0]
+    build_project(project)
+    assert caplog.messages.count(notes[0]) == 1
+    for experiment in project.experiments:
+        old, new = (
+            open_store(folder / "store" / f"{experiment.name}.zarr").ledger[
+                f"homologs/{genome.name}"
+            ]
+            for folder in (built_world, world)
+        )
+        assert new["content"] == old["content"]
+        assert old["counts"]["chains_left_out"] == 0
+        assert new["counts"]["chains_left_out"] == 2
+        assert new["counts"]["chain_bases_left_out"] == 590
 
 
 def test_chain_for_another_assembly(world: Path) -> None:
@@ -396,7 +427,7 @@ def test_truncated_gzip(world: Path) -> None:
     ("line", "words"),
     [
         ("{contig}\t900\t800\n", ["line 1", "end 800 lies before start 900"]),
-        ("{contig}\t900\t999999999\n", ["line 1", "lies beyond", "another assembly"]),
+        ("{contig}\t900\t999999999\n", ["line 1", "lie outside", "another assembly"]),
         ("chrNowhere\t1\t2\n", ["none of 1 peaks is on a contig of the genome"]),
         ("", ["no peaks in the file"]),
     ],
@@ -423,13 +454,98 @@ def test_test_contigs_that_do_not_exist(world: Path) -> None:
     fails(change(world, split={"test": ["chr99"]}), ConfigError, "split.test", "chr99")
 
 
-def test_no_positive_in_a_split(world: Path) -> None:
+Peaks = list[tuple[str, int, int]]
+
+
+def without(contig: str, peaks: Peaks) -> Peaks:
+    return [peak for peak in peaks if peak[0] != contig]
+
+
+#: What is done to the peaks: peaks, test contig, validation contig, sizes → peaks.
+UNTRAINABLE: dict[str, tuple[Callable[..., Peaks], list[str]]] = {
+    "no test": (lambda p, t, v, n: without(t, p), ["no positives in test (", "test 0 and"]),
+    "no validation": (lambda p, t, v, n: without(v, p), ["no positives in validation ("]),
+    "no training": (
+        lambda p, t, v, n: [peak for peak in p if peak[0] in (t, v)],
+        ["no positives in train (", "train 0 and"],
+    ),
+    "only test": (
+        lambda p, t, v, n: without(v, [peak for peak in p if peak[0] in (t, v)]),
+        ["no positives in train, validation ("],
+    ),
+    "all of test": (
+        lambda p, t, v, n: [*without(t, p), (t, 0, n[t])],
+        ["no negatives in test (positive and negative bins of 200 b: train ", " and 0)"],
+    ),
+    "all of validation, none of test": (
+        lambda p, t, v, n: [*without(t, without(v, p)), (v, 0, n[v])],
+        ["no positives in test and no negatives in validation ("],
+    ),
+    "summits": (
+        lambda p, t, v, n: [(c, (s + e) // 2, (s + e) // 2 + 1) for c, s, e in p],
+        [
+            "no positives in train, validation, test (",
+            "have at most 1 b",
+            "the experiment's 'width'",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("joint", [False, True])
+@pytest.mark.parametrize("kind", UNTRAINABLE)
+def test_a_split_that_cannot_train_is_refused_before_anything_is_written(
+    world: Path, kind: str, joint: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Of the last experiment: the stores of the others are not written either.
     project = load_project(world)
-    peaks = project.experiments[0].peaks
-    held_out = project.split.validation[0].encode()
-    kept = [line for line in read_maybe_gzip(peaks).splitlines() if line.split()[0] != held_out]
-    peaks.write_bytes(b"\n".join(kept) + b"\n")
-    fails(project, InputError, "no positive 200 b bin in the validation split")
+    experiments = yaml.safe_load((world / "project.yaml").read_text())["experiments"]
+    experiments[-1]["width"] = None
+    test, validation = project.split.test[0], project.split.validation[0]
+    sections = {"store": {"joint": joint}, "training": {"experiments": []}}
+    change(world, experiments=experiments, **sections)
+    edit_peaks, words = UNTRAINABLE[kind]
+    path, aliases = project.experiments[-1].peaks, project.reference.aliases
+    lines = map(str.split, read_maybe_gzip(path).decode().splitlines())
+    peaks = [(aliases.get(line[0], line[0]), int(line[1]), int(line[2])) for line in lines]
+    genome = open_genome(project.reference.sequence)
+    peaks = edit_peaks(peaks, test, validation, dict(zip(genome.names, genome.sizes, strict=True)))
+    path.write_text("".join(f"{contig}\t{start}\t{end}\n" for contig, start, end in peaks))
+    for command in ("plan", "build"):
+        assert main([command, str(world)]) == 2
+        said = capsys.readouterr()
+        assert said.err.count("\n") == 1
+        assert not said.out
+        for word in (f"experiment {project.experiments[-1].name!r} has ", *words):
+            assert word in said.err
+        assert not (world / "store").exists()
+
+
+@pytest.mark.parametrize("mode", ["rebin", "lift-bins"])
+@pytest.mark.parametrize(("width", "works"), [(30, False), (None, False), (160, True)])
+def test_a_width_too_small_for_any_bin_is_named(
+    world: Path, mode: str, width: int | None, works: bool
+) -> None:
+    raw = yaml.safe_load((world / "project.yaml").read_text())["experiments"]
+    widened = [{**one, "width": width} for one in raw]
+    project = change(world, experiments=widened, windows={"mode": mode})
+    if works:
+        assert plan_project(project).steps
+    else:
+        fails(
+            project,
+            InputError,
+            "half of its peaks have at most ",
+            "than 100 b are covered: set the experiment's 'width'",
+        )
+
+
+def test_an_experiment_that_is_not_trained_may_lack_positives(world: Path) -> None:
+    project = change(world, store={"joint": True}, training={"experiments": []})
+    first, last = project.experiments[0], project.experiments[-1]
+    last.peaks.write_text("chr1\t1000\t1600\n")
+    fails(project, InputError, "no positives in validation, test")
+    build_project(change(world, training={"experiments": [first.name]}))
 
 
 def test_an_output_folder_that_holds_something_else(world: Path) -> None:
@@ -487,3 +603,73 @@ def test_links_in_a_circle_are_no_place_for_a_store(
         assert main(command) == 2, command
         said = capsys.readouterr().err
         assert said.count("error:") == 1, said
+
+
+# -- content decides what is up to date ----------------------------------------------------------
+
+
+def complement(path: Path) -> None:
+    """Change every base of a FASTA, or the first gaps of a chain; neither its size nor its time."""
+    stat = path.stat()
+    data = read_maybe_gzip(path)
+    if data.startswith(b">"):
+        table = bytes.maketrans(b"ACGT", b"TGCA")
+        lines = [x if x.startswith(b">") else x.translate(table) for x in data.split(b"\n")]
+        data = b"\n".join(lines)
+    else:  # the first chain gives its place to another one of the same file
+        first, *others = data.strip().split(b"\n\n")
+        data = b"\n\n".join([*others, first]) + b"\n\n"
+    packed = path.read_bytes()[:2] == b"\x1f\x8b"
+    path.write_bytes(gzip.compress(data, mtime=0) if packed else data)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+@pytest.mark.parametrize("which", ["reference", "sequence", "chain"])
+def test_changed_content_is_stale_whatever_the_time_of_the_file(world: Path, which: str) -> None:
+    project = load_project(world)
+    build_project(project)
+    genome = project.genomes[0]
+    reference = project.reference.sequence
+    complement({"reference": reference, "sequence": genome.sequence, "chain": genome.chain}[which])
+    stale = {step.group for step in plan_project(project).steps if step.status == "stale"}
+    others = {f"homologs/{other.name}" for other in project.genomes[1:]}
+    if which == "reference":
+        assert stale == {"reference", f"homologs/{genome.name}"} | others
+    else:
+        assert stale == {f"homologs/{genome.name}"}
+    with pytest.raises(StoreError, match="other inputs or settings"):
+        build_project(project)
+    build_project(project, replace=True)
+    assert validate_store(open_store(first_store(project)), deep=True, project=project).valid
+
+
+def test_verify_cache_finds_what_no_key_can_see(
+    world: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def blind(path: Path) -> str:  # the same file name, the same key
+        return hashlib.sha256(str(path).encode()).hexdigest()
+
+    monkeypatch.setattr("ssldata.genomes.genome_cache.file_key", blind)
+    monkeypatch.setattr("ssldata.base.cache_folder.file_key", blind)
+    project = load_project(world)
+    build_project(project)
+    genome = project.genomes[0]
+
+    def says(*command: str) -> str:
+        main([command[0], str(world), *command[1:]])
+        said = capsys.readouterr()
+        return said.out + said.err
+
+    for path in (genome.sequence, genome.chain):
+        content = path.read_bytes()
+        complement(path)
+        assert "stale" not in says("plan")
+        assert "stale" in says("plan", "--verify-cache")
+        path.write_bytes(content)
+        assert "other inputs or settings" in says("build")
+        assert "other inputs or settings" not in says("build", "--verify-cache")
+        complement(path)
+        assert "stale" not in says("build", "--dry-run")
+        assert "stale" in says("run", "--dry-run", "--verify-cache")
+        path.write_bytes(content)
+        assert main(["plan", str(world), "--verify-cache"]) == 0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import multiprocessing
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +42,11 @@ def write_bgzip(path: Path, text: str) -> None:
         handle.write(text.encode())
 
 
+def write_zip(path: Path, text: str) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("genome.fa", text)
+
+
 def contents(genome):
     return {name: decode(genome.codes(name)) for name in genome.names}
 
@@ -53,6 +60,8 @@ def test_the_format_goes_by_content_not_by_name(data):
             gzip.compress(FASTA[:20].encode()) + gzip.compress(FASTA[20:].encode())
         ),
         "bgzip": lambda p: write_bgzip(p, FASTA),
+        "bzip2": lambda p: p.write_bytes(bz2.compress(FASTA.encode())),
+        "zip": lambda p: write_zip(p, FASTA),
         "2bit": lambda p: p.write_bytes(twobit(CONTIGS)),
         "2bit big-endian": lambda p: p.write_bytes(twobit(CONTIGS, ">")),
         "2bit in gzip": lambda p: p.write_bytes(gzip.compress(twobit(CONTIGS))),
@@ -128,7 +137,7 @@ def test_a_second_opening_unpacks_and_indexes_nothing(data, monkeypatch):
     path = data / "genome.fa.gz"
     path.write_bytes(gzip.compress(FASTA.encode()))
     first = contents(open_genome(path))
-    monkeypatch.setattr("gzip.open", None)
+    monkeypatch.setattr("ssldata.genomes.genome_cache.unpacked", None)
     monkeypatch.setattr("pyfaidx.Faidx.build_index", None)
     monkeypatch.setattr("ssldata.genomes.fasta.index_contig", None)
     assert contents(open_genome(path)) == first
@@ -170,11 +179,11 @@ def test_damaged_gzip(data):
     whole = bytearray(gzip.compress(FASTA.encode()))
     whole[-6] ^= 1  # in the checksum
     path.write_bytes(whole)
-    with pytest.raises(InputError, match=r"genome.fa.gz: this gzip file is damaged \(CRC"):
+    with pytest.raises(InputError, match=r"genome.fa.gz: the .* are damaged \(.*check"):
         open_genome(path)
     whole[-6] ^= 1
     path.write_bytes(whole + b"rest of another file")
-    with pytest.raises(InputError, match="this gzip file is damaged"):
+    with pytest.raises(InputError, match="something that is not gzip follows"):
         open_genome(path)
 
 
@@ -185,14 +194,32 @@ def test_gzip_of_nothing(data):
         open_genome(path)
 
 
-def test_a_shortened_cached_copy_is_noticed(data, cache):
+@pytest.mark.parametrize("change", [lambda d: d[:-3], lambda d: b"", lambda d: d + b"ACG\n"])
+@pytest.mark.parametrize(("text", "copies"), [(FASTA, 1), (FASTA.replace("T", "T\n", 1), 2)])
+def test_a_cached_copy_of_another_size_is_made_again(data, cache, change, text, copies):
+    path = data / "genome.fa.gz"
+    path.write_bytes(gzip.compress(text.encode()))
+    assert contents(open_genome(path)) == {name: seq.upper() for name, seq in CONTIGS.items()}
+    files = sorted((cache / "genomes").glob("*.fa"))  # the second has regular lines
+    assert len(files) == copies
+    for file in files:
+        file.write_bytes(change(file.read_bytes()))
+    assert contents(open_genome(path)) == {name: seq.upper() for name, seq in CONTIGS.items()}
+
+
+@pytest.mark.parametrize("change", [(b"\t", b"\t1"), (b"chr", b"Chr")])
+def test_a_changed_index_is_made_again(data, cache, change):
     path = data / "genome.fa.gz"
     path.write_bytes(gzip.compress(FASTA.encode()))
-    open_genome(path)
-    (copy,) = (cache / "genomes").glob("*.fa")
-    copy.write_bytes(copy.read_bytes()[:-3])
-    with pytest.raises(InputError, match="shorter than its index requires; delete it"):
-        open_genome(path)
+    expected = open_genome(path)
+    (index,) = (cache / "genomes").glob("*.fai")
+    known = index.read_bytes()
+    head, _, rest = known.partition(b"\n")
+    index.write_bytes(head + b"\n" + rest.replace(*change))
+    assert index.read_bytes() != known
+    found = open_genome(path)
+    assert (found.names, found.digest) == (expected.names, expected.digest)
+    assert index.read_bytes() == known
 
 
 def test_leftovers_of_a_killed_process_are_swept(data, cache):
@@ -209,10 +236,10 @@ def test_a_cache_that_cannot_be_written(data, monkeypatch):
     path = data / "genome.fa.gz"
     path.write_bytes(gzip.compress(FASTA.encode()))
 
-    def full(*_args):
+    def full(*_args, **_options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("shutil.copyfileobj", full)
+    monkeypatch.setattr("ssldata.genomes.genome_cache.unpacked", full)
     with pytest.raises(CrosslabelError, match=r"No space left on device.*CROSSLABEL_CACHE"):
         open_genome(path)
 
@@ -236,3 +263,73 @@ def test_many_processes_open_one_new_file(data):
         genomes = pool.map(open_genome, [path] * 6, chunksize=1)
     expected = {name: s.upper() for name, s in CONTIGS.items()}
     assert all(contents(genome) == expected for genome in genomes)
+
+
+def other_bases(data: bytes) -> bytes:
+    """Return a FASTA, plain or gzip, with every base changed; in the plain one nothing else."""
+    packed = data[:2] == b"\x1f\x8b"
+    text = gzip.decompress(data) if packed else data
+    lines = [
+        line if line.startswith(b">") else line.translate(bytes.maketrans(b"ACGT", b"TGAC"))
+        for line in text.split(b"\n")
+    ]
+    return gzip.compress(b"\n".join(lines), mtime=0) if packed else b"\n".join(lines)
+
+
+@pytest.mark.parametrize("suffix", ["fa", "ragged.fa", "fa.gz", "ragged.fa.gz", "2bit"])
+def test_nothing_cached_outlives_the_content_of_its_file(data, suffix):
+    path = data / f"genome.{suffix}"
+    contigs = {"a": "ACGT" * 5000, "b": "CCGA" * 100}
+    text = "".join(f">{name}\n{bases}\n" for name, bases in contigs.items())
+    if "ragged" in suffix:
+        text = text.replace("ACGTACGT", "ACGT\nACGT", 2)
+    whole = gzip.compress(text.encode(), mtime=0) if suffix.endswith("gz") else text.encode()
+    if suffix == "2bit":
+        whole = twobit(contigs)
+    path.write_bytes(whole)
+    stat = path.stat()
+    old = open_genome(path)
+    expected, digest = contents(old), old.digest
+    if suffix == "2bit":
+        path.write_bytes(whole[:-4000] + bytes(4000))
+    else:
+        path.write_bytes(other_bases(whole))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert path.stat().st_size == stat.st_size
+    new = open_genome(path)
+    assert contents(new) != expected
+    assert new.digest != digest
+    path.write_bytes(whole)
+    assert contents(open_genome(path)) == expected
+    assert open_genome(path).digest == digest
+
+
+@pytest.mark.parametrize("suffix", ["fa", "ragged.fa", "fa.gz"])
+def test_verify_trusts_nothing_that_is_cached(data, suffix, monkeypatch):
+    monkeypatch.setattr("ssldata.genomes.genome_cache.file_key", lambda _: "0" * 64)
+    monkeypatch.setattr("ssldata.base.cache_folder.file_key", lambda _: "0" * 64)
+    path = data / f"genome.{suffix}"
+    text = ">a\nACGT\nAC\nG\n" if "ragged" in suffix else ">a\nACGTACG\n"
+
+    def write(letters: str) -> None:
+        raw = letters.encode()
+        path.write_bytes(gzip.compress(raw) if suffix.endswith("gz") else raw)
+
+    write(text)
+    digest = open_genome(path).digest
+    write(text.replace("C", "T"))
+    assert open_genome(path).digest == digest  # no key tells them apart
+    new = open_genome(path, verify=True)
+    assert contents(new) == {"a": "ATGTATG"}
+    assert new.digest != digest
+    assert open_genome(path).digest == new.digest
+
+
+@pytest.mark.parametrize("damage", ["", "a\t1\n", "a\tx\t0\t1\t2\n", "\0"])
+def test_a_damaged_index_is_made_again(data, cache, damage):
+    path = data / "genome.fa"
+    path.write_text(FASTA)
+    expected = contents(open_genome(path))
+    (fai,) = (cache / "genomes").glob("*.fai")
+    fai.write_text(damage)
+    assert contents(open_genome(path)) == expected

@@ -563,7 +563,7 @@ ROW = dict(
         ({"path": "/etc/passwd"}, r"line 2: path is '/etc/passwd'; expected a relative path"),
         ({"path": "data/../../x"}, r"line 2: path is"),
         ({"mirror": ""}, r"line 2: mirror is ''"),
-        ({"bytes": "1k"}, r"line 2: bytes is '1k'; expected a whole number"),
+        ({"bytes": "1k"}, r"line 2: bytes is '1k', expected a whole number"),
         ({"sha256": "abc"}, r"line 2: sha256 is 'abc'; expected 64 hex digits"),
         ({"sequence_digest": "z" * 64}, r"line 2: sequence_digest is"),
         ({"url": "ftp://x"}, r"line 2: url is 'ftp://x'; expected http://, https:// or nothing"),
@@ -591,7 +591,7 @@ def test_wrong_tables(tmp_path):
         table.write_text(text)
         with pytest.raises(InputError, match=message):
             read_sources(table)
-    table.write_bytes(b"\xff\xfe")
+    table.write_bytes(b"\xff\xfd")
     with pytest.raises(InputError, match="not a text file"):
         read_sources(table)
     table.write_text(header + row + "\n")

@@ -166,7 +166,7 @@ def test_a_project_reads_its_registry(small_world: Path, tmp_path: Path) -> None
     ("genomes", "words"),
     [
         ({"registry": "none.yaml"}, ["none.yaml", "no such registry"]),
-        ({"registry": "bad.yaml"}, ["bad.yaml, genome 1: key 'chain' is missing"]),
+        ({"registry": "bad.yaml"}, ["bad.yaml, line 1: key 'chain' is missing"]),
         ({"registry": "text.yaml"}, ["text.yaml", "expected a list"]),
         ({"list": "x"}, ["genomes", "registry: FILE"]),
     ],

@@ -28,7 +28,7 @@ def put(folder: Path, text: str) -> Path:
 
 
 def test_sorted_by_contig_of_the_genome_then_start(tmp_path: Path) -> None:
-    path = put(tmp_path, "chrII\t10\t20\ta\t3\nchrI\t50\t60\nchrI\t5\t60\tb\t7.5\n")
+    path = put(tmp_path, "chrII\t10\t20\ta\t3\nchrI\t50\t60\tc\t.\nchrI\t5\t60\tb\t7.5\n")
     peaks = read(path)
     assert peaks.intervals.contig.tolist() == [0, 0, 1]
     assert peaks.intervals.start.tolist() == [5, 50, 10]
@@ -52,7 +52,7 @@ def test_gzip_is_recognised_by_its_bytes(tmp_path: Path) -> None:
 def test_truncated_gzip_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "peaks.bed.gz"
     path.write_bytes(gzip.compress(b"chrI\t1\t2\n" * 1000)[:-12])
-    with pytest.raises(InputError, match="damaged or truncated"):
+    with pytest.raises(InputError, match="cut short"):
         read(path)
 
 
@@ -68,6 +68,34 @@ def test_width_uses_the_narrowpeak_summit_else_the_middle(tmp_path: Path) -> Non
     ]
     peaks = read(put(tmp_path, "\n".join(lines)), width=10)
     assert peaks.intervals.start.tolist() == [125, 345]
+
+
+NARROW = "chrI\t100\t200\tp\t0\t.\t1.5\t-1\t0.05\t30"
+BED12 = "chrI\t100\t200\tp\t0\t+\t110\t190\t0"
+
+
+@pytest.mark.parametrize(
+    ("line", "start"),
+    [
+        (NARROW, 125),
+        (NARROW + "\t0.7\t1.2", 125),  # IDR of old
+        (NARROW + "\t0.7\t1.2\t100\t200\t30\t9\t100\t200\t31\t8", 125),  # IDR
+        (NARROW + "\t\t ", 125),
+        (BED12 + "\t2\t30,40,\t0,60,", 145),  # two blocks, not a summit at 102
+        (BED12 + "\t1\t100\t0", 145),
+        (BED12 + "\t1\t100,\t0,\tgene\tmore", 145),
+        (NARROW.replace("1.5", "name") + "\tmore", 145),
+        (NARROW.rsplit("\t", 1)[0], 145),  # broadPeak
+        ("chrI\t100\t200", 145),
+    ],
+)
+def test_summits_are_column_10_wherever_ten_columns_fit_narrowpeak(
+    tmp_path: Path, line: str, start: int
+) -> None:
+    peaks = read(put(tmp_path, f"{line}\n{line}\n"), width=10)
+    assert peaks.intervals.start.tolist() == [start, start]
+    assert peaks.middles == (2 if start == 145 else 0)
+    assert read(put(tmp_path, line)).middles == 0
 
 
 def test_width_is_clipped_and_counted(tmp_path: Path) -> None:
@@ -94,19 +122,77 @@ def test_all_contigs_unknown_is_an_error_with_both_spellings(tmp_path: Path) -> 
     ("line", "message"),
     [
         ("chrI\t9\t5", "line 1: end 5 lies before start 9"),
-        ("chrI\t-1\t5", "line 1: start -1 is negative"),
-        ("chrI\t5\t1001", "end 1001 lies beyond chrI, which has 1000 b"),
+        (
+            "chrI\t-9\t5",
+            "1 of 1 peaks lie outside their contigs, the first in line 1: -9-5",
+        ),
+        (
+            "chrI\t900\t9999",
+            "line 1: 900-9999 of chrI, which has 1000 b; are they of another",
+        ),
         ("chrI\t5\t5", "empty interval at 5"),
         ("chrI\t5", "2 columns"),
         ("chrI\tfive\t9", "start is 'five'"),
         ("chrI\t1\t9\ta\thigh", "score is 'high'"),
+        ("chrI\t1\t9\ta\tnan", "score is 'nan'"),
+        ("chrI\t1\t9\ta\t1_0", "score is '1_0'"),
+        ("chrI\t1\t9\ta\t1\tx", "strand is 'x', expected '+', '-' or '.'"),
+        ("chrI\t1\t9\ta\nchrI\t5\t7", "line 2: 3 columns, but the first row has 4"),
+        (NARROW.replace("\t30", "\t3x"), "summit (column 10) is '3x'"),
+        (NARROW + "\n" + NARROW.replace("\t30", "\t"), "summit (column 10) is ''"),
     ],
 )
 def test_bad_lines(tmp_path: Path, line: str, message: str) -> None:
     with pytest.raises(InputError) as caught:
-        read(put(tmp_path, line + "\n"))
+        read(put(tmp_path, line + "\n"), width=None if "empty" in message else 10)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+NARROW = "chrI\t{}\t{}\tp\t0\t.\t1\t1\t1\t{}"
+
+
+@pytest.mark.parametrize(
+    ("line", "width", "expected"),
+    [
+        ("chrI\t-3\t90", None, (0, 90)),  # as MACS writes
+        ("chrI\t900\t1004", None, (900, 1000)),
+        ("chrI\t-3\t90", 20, (33, 53)),  # the middle decides, 43
+        (NARROW.format(-3, 90, 13), 40, (0, 30)),  # the summit decides, 10
+        (NARROW.format(900, 1039, 50), 200, (850, 1000)),
+        (NARROW.format(900, 1039, 50), 20, (940, 960)),
+        (NARROW.format(900, 1039, -1), 20, (959, 979)),
+    ],
+)
+def test_a_stray_peak_past_an_end_is_clipped_and_counted(
+    tmp_path: Path, line: str, width: int | None, expected: tuple[int, int]
+) -> None:
+    other = "\t".join(["chrII", "100", "200", *line.split("\t")[3:]])
+    peaks = read(put(tmp_path, f"{line}\n{other}\n"), width=width)
+    assert (peaks.intervals.start[0], peaks.intervals.end[0]) == expected
+    assert peaks.counts["beyond_contig"] == 1
+    assert peaks.counts["clipped"] == (expected[1] - expected[0] < (width or 1000))
+
+
+@pytest.mark.parametrize(
+    ("strays", "others", "refused"), [(10, 0, False), (11, 50, True), (11, 2000, False)]
+)
+def test_more_than_a_stray_few_past_the_ends_are_refused(
+    tmp_path: Path, strays: int, others: int, refused: bool
+) -> None:
+    path = put(tmp_path, "chrII\t400\t505\n" * strays + "chrI\t10\t90\n" * others)
+    if not refused:
+        assert read(path).counts["beyond_contig"] == strays
+        return
+    with pytest.raises(InputError, match=r"11 of 61 peaks reach past the ends .* line 1: 400-505 "):
+        read(path)
+
+
+@pytest.mark.parametrize("line", [NARROW.format(900, 1039, 120), NARROW.format(-3, 90, 1)])
+def test_one_summit_outside_its_contig_is_refused(tmp_path: Path, line: str) -> None:
+    lines = [line, *[NARROW.format(10, 90, -1)] * 5000]
+    with pytest.raises(InputError, match="1 of 5001 peaks lie outside"):
+        read(put(tmp_path, "\n".join(lines)), width=200)
 
 
 def test_summit_outside_its_peak(tmp_path: Path) -> None:

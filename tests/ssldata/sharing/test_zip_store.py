@@ -10,6 +10,7 @@ import logging
 import random
 import shutil
 import warnings
+import xml.etree.ElementTree
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,8 @@ import pytest
 import xarray as xr
 import yaml
 import zarr
+from markdown_it import MarkdownIt
+from small_store import edit_root
 
 from ssldata.base.errors import CrosslabelError, InputError, StoreError
 from ssldata.building.add_remove_genomes import remove_genome, yank_genome
@@ -156,6 +159,45 @@ def test_the_licence_is_kept(path: Path, tmp_path: Path) -> None:
     share_zip(path, tmp_path / "a.zip")
     described = json.loads((tmp_path / "a.zip.croissant.json").read_text())
     assert described["license"] == "CC-BY-4.0"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["<script>alert(1)</script>", '"><img src=x>', "{{7*7}}", "a|b`c`*d*[e](f)", "two\n\n# lines"],
+)
+def test_names_in_the_card_are_text_whatever_they_are(name: str, path: Path) -> None:
+    """As a page shows it that lets HTML in Markdown through."""
+
+    def rename(root: dict[str, Any], used: str) -> None:
+        ours = root["attributes"]["crosslabel"]
+        ours["name"] = ours["reference"]["name"] = used
+        ours["experiments"] = [used]
+        ours["split"]["test"] = [used]
+        ours["peaks"] = {used: {"sha256": "0", "counts": {}}}
+        ours["ledger"] = {
+            f"homologs/{used}" if key == "homologs/relative1" else key: entry
+            for key, entry in ours["ledger"].items()
+        }
+        ours["ledger"][f"homologs/{used}"]["liftover"] = {used: 3}
+
+    def rendered(used: str) -> tuple[list[str], str]:
+        edit_root(path, lambda root: rename(root, used))
+        files = card_files(open_store(path), licence=used)
+        assert json.loads(files["croissant.json"])["license"] == used
+        assert next(csv.reader(io.StringIO(files["sources.csv"])))[-1] == f"label_{used}"
+        _, front, body = files["README.md"].split("---\n", 2)
+        assert yaml.safe_load(front)["license"] == used
+        tree = xml.etree.ElementTree.fromstring(
+            f"<page>{MarkdownIt('commonmark', {'html': True}).enable('table').render(body)}</page>"
+        )
+        return [element.tag for element in tree.iter()], " ".join("".join(tree.itertext()).split())
+
+    shutil.copy(path / "zarr.json", path / "kept")
+    plain = rendered("relative1")
+    shutil.copy(path / "kept", path / "zarr.json")
+    shown = rendered(name)
+    assert shown[0] == plain[0]
+    assert " ".join(name.split()) in shown[1]
 
 
 def test_sources_as_a_table(path: Path) -> None:

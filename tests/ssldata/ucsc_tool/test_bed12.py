@@ -47,8 +47,6 @@ def test_bed12_blocks_that_are_lost(tmp_path) -> None:
     assert mapped.split("\t")[9:] == ["2", "80,50,", "0,190,\n"]
     _, unmapped = lift(tmp_path, row)
     assert unmapped.startswith("#Partially deleted in new\n")
-    _, unmapped = lift(tmp_path, bed12(5000, 5100, (5000, 5100), (5000, 100)))
-    assert unmapped.startswith("#Duplicated in new\n")
     _, unmapped = lift(tmp_path, bed12(500, 600, (500, 600), (500, 100)))
     assert unmapped.startswith("#Deleted in new\n")
     # The best chain counts, not the only one.
@@ -58,6 +56,26 @@ def test_bed12_blocks_that_are_lost(tmp_path) -> None:
     # it, is not seen.
     _, unmapped = lift(tmp_path, bed12(2000, 2110, (2000, 2100), (2000, 50), (2060, 40)))
     assert unmapped.startswith("#Boundary problem: need 2, got 1, diff 1, mapped 0.5\n")
+
+
+@pytest.mark.parametrize("compat", ["v491", "v492"])
+def test_bed12_that_two_chains_cover_equally(tmp_path, compat) -> None:
+    options = ("-minMatch=0.5", f"--compat={compat}")
+    # Aligned twice: the chain that the tool meets first, the later one in the file.
+    mapped, unmapped = lift(tmp_path, bed12(5000, 5100, (5000, 5100), (5000, 100)), *options)
+    assert unmapped == ""
+    assert mapped.split("\t")[:3] == ["qA", "500", "600"]
+    # Half of the bases on each: the blocks of the other chain are missing.
+    for blocks, problem in (
+        ([(2000, 100), (2100, 100)], "need 2, got 1, diff 1, mapped 0.5"),
+        ([(2000, 200)], "need 1, got 0, diff 1, mapped 0.0"),
+    ):
+        mapped, unmapped = lift(tmp_path, bed12(2000, 2200, (2000, 2000), *blocks), *options)
+        assert mapped == ""
+        assert unmapped.splitlines()[0] == f"#Boundary problem: {problem}"
+    row = bed12(2000, 2200, (2000, 2000), (2000, 100), (2100, 100))
+    mapped, _ = lift(tmp_path, row, *options, "-minBlocks=0.5")
+    assert mapped.split("\t")[9] == "1"
 
 
 def test_bed12_with_further_columns_and_multiple(tmp_path) -> None:

@@ -7,6 +7,7 @@ import io
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from chain_tools import CHAINS, index_of
@@ -112,6 +113,115 @@ def test_standard_streams(tmp_path, capsysbinary, monkeypatch) -> None:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"tA\t110\t120\n")))
         assert main([old, str(chain), new, str(tmp_path / "lost"), "--quiet"]) == 0
         assert capsysbinary.readouterr() == (b"qA\t1010\t1020\n", b"")
+
+
+@pytest.mark.parametrize(
+    ("new", "unmapped", "message"),
+    [
+        ("./u", "u", "the same file"),
+        ("d/../u", "u", "the same file"),
+        ("not-there", "./not-there", "the same file"),
+        ("soft", "u", "the same file"),
+        ("hard", "u", "the same file"),
+        ("dangling", "nowhere", "the same file"),
+        ("old.bed", "u", "OLD would be overwritten"),
+        ("u", "./old.bed", "OLD would be overwritten"),
+        ("soft-old", "u", "OLD would be overwritten"),
+        ("u", "hard-chain", "CHAIN would be overwritten"),
+        ("loop", "u", "a link that leads to itself"),
+    ],
+)
+def test_no_output_is_another_output_or_an_input(
+    new, unmapped, message, tmp_path, monkeypatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "d").mkdir()
+    for name, text in (("old.bed", "tA\t110\t120\n"), ("c.chain", CHAINS), ("u", "kept")):
+        (tmp_path / name).write_text(text)
+    for name, target in (
+        ("soft", "u"), ("dangling", "nowhere"), ("soft-old", "old.bed"), ("loop", "loop"),
+    ):  # fmt: skip
+        (tmp_path / name).symlink_to(target)
+    (tmp_path / "hard").hardlink_to(tmp_path / "u")
+    (tmp_path / "hard-chain").hardlink_to(tmp_path / "c.chain")
+    before = {path.name: path.lstat().st_ino for path in tmp_path.iterdir()}
+    assert main(["old.bed", "c.chain", new, unmapped]) == 2
+    found = capsys.readouterr().err
+    assert message in found
+    assert found.count("\n") == 1
+    assert (tmp_path / "u").read_text() == "kept"
+    assert {path.name: path.lstat().st_ino for path in tmp_path.iterdir()} == before
+
+
+def test_an_output_that_is_a_link_is_followed(tmp_path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    target = tmp_path / "elsewhere" / "result.bed"
+    target.write_text("before")
+    (tmp_path / "new.bed").symlink_to(target)
+    (tmp_path / "lost.bed").symlink_to("elsewhere/lost.bed")  # leads nowhere yet
+    mapped, _ = lift(tmp_path, "tA\t110\t120\n")
+    assert (tmp_path / "new.bed").is_symlink()
+    assert target.read_text() == mapped == "qA\t1010\t1020\n"
+    assert (tmp_path / "elsewhere" / "lost.bed").read_text() == ""
+
+
+def shell(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of bash, in which $LIFT is the command."""
+    lift_command = f"{sys.executable} -m ssldata.ucsc_tool.ucsc_command"
+    return subprocess.run(
+        ["bash", "-c", command.replace("$LIFT", lift_command)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "$LIFT <(cat in.bed) <(cat c.chain) o u; cat o",
+        "cat c.chain | $LIFT in.bed /dev/stdin o u; cat o",
+        "$LIFT in.bed c.chain /dev/stdout /dev/null",
+        "$LIFT in.bed c.chain /dev/stdout /dev/stdout",
+        "$LIFT in.bed c.chain >(cat) u 2>e; cat e >&2",
+        "mkfifo p; cat c.chain > p & $LIFT in.bed p stdout u",
+        "gzip c.chain; $LIFT in.bed <(cat c.chain.gz) - u",
+    ],
+)
+def test_pipes_and_devices(command, tmp_path) -> None:
+    (tmp_path / "in.bed").write_text("tA\t110\t120\n")
+    (tmp_path / "c.chain").write_text(CHAINS)
+    done = shell(tmp_path, command)
+    assert done.stdout == "qA\t1010\t1020\n"
+    assert done.stderr == "1 of 1 intervals mapped\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "words"),
+    [
+        ("$LIFT in.bed c.chain stdout u > u", 2, "the same file"),
+        ("$LIFT stdin c.chain u /dev/null < u", 2, "OLD would be overwritten"),
+        ("$LIFT - stdin o u < in.bed", 2, "both be standard input"),
+        ("$LIFT in.bed c.chain stdout u >&-", 2, "standard output is closed"),
+        ("set -o pipefail; $LIFT in.bed c.chain stdout u | true", 141, ""),
+    ],
+)
+def test_standard_streams_that_do_not_fit(command, code, words, tmp_path) -> None:
+    (tmp_path / "in.bed").write_text("tA\t110\t120\n" * 50_000)
+    (tmp_path / "c.chain").write_text(CHAINS)
+    (tmp_path / "u").write_text("tA\t110\t120\n")
+    done = shell(tmp_path, command)
+    assert done.returncode == code
+    assert words in done.stderr
+    assert done.stderr.count("\n") == (code == 2)
+
+
+def test_a_closed_stderr_adds_nothing_to_the_result(tmp_path) -> None:
+    (tmp_path / "in.bed").write_text("tA\t110\t120\n")
+    (tmp_path / "c.chain").write_text(CHAINS)
+    assert shell(tmp_path, "$LIFT in.bed c.chain stdout u 2>&-").stdout == "qA\t1010\t1020\n"
 
 
 def test_numbers_as_the_tool_reads_them(tmp_path) -> None:

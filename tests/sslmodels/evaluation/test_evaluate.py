@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
@@ -12,10 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ssldata.base.errors import ConfigError, MissingInputError, StoreError
+from ssldata.base.errors import ConfigError, InputError, MissingInputError, StoreError
+from ssldata.base.files import digest_of
 from ssldata.project.project_file import load_project
 from ssldata.store.store import REFERENCE, open_store
-from sslmodels.evaluation.evaluate import evaluate_run
+from sslmodels.evaluation.evaluate import evaluate_run, read_scores
+from sslmodels.evaluation.evaluation_status import read_metrics
 from sslmodels.models.model_builder import load_model
 from sslmodels.runs import regimes
 from sslmodels.scores import metrics
@@ -109,6 +112,11 @@ def test_another_model_is_evaluated_anew(run: Path):
     other = load_model(run / "model.keras")
     other.set_weights([-w for w in other.get_weights()])
     other.save(run / "model.keras")
+    with pytest.raises(InputError, match=r"model\.keras: damaged or replaced"):
+        evaluate_run(run)
+    record = json.loads((run / "run.json").read_text())
+    del record["files"]  # as before checksums
+    (run / "run.json").write_text(json.dumps(record))
     assert evaluate_run(run)["digest"] != first["digest"]
 
 
@@ -128,6 +136,7 @@ def test_incomplete_run_is_refused(run: Path):
 def test_other_labelled_rows_are_refused(run: Path):
     record = json.loads((run / "run.json").read_text())
     record["identity"]["content"][REFERENCE] = "0" * 64
+    record["digest"] = digest_of(record["identity"])
     (run / "run.json").write_text(json.dumps(record))
     with pytest.raises(StoreError, match="labelled rows changed since"):
         evaluate_run(run)
@@ -139,3 +148,62 @@ def test_missing_store_is_named(run: Path, tmp_path: Path):
     (run / "run.json").write_text(json.dumps(record))
     with pytest.raises(MissingInputError, match=r"gone\.zarr: no such store"):
         evaluate_run(run)
+
+
+def damages(data: bytes) -> list[bytes]:
+    at = len(data) // 2
+    flipped = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+    return [b"", data[:at], flipped, b"{}", b"[]", b"null", b"\xff\xfe", b"[" * 10_000]
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_damaged_files_are_found_and_written_again(
+    name: str, run: Path, caplog: pytest.LogCaptureFixture
+):
+    first = evaluate_run(run)
+    path = run / "evaluation" / name
+    whole = path.read_bytes()
+    for data in damages(whole):
+        caplog.clear()
+        path.write_bytes(data)
+        if name == "metrics.json":
+            with pytest.raises(InputError, match=r"metrics\.json: damaged .*; delete it and call"):
+                read_metrics(run)
+        if name == "scores.csv.gz":
+            with pytest.raises(InputError, match=r"scores\.csv\.gz: damaged"):
+                read_scores(run, "alpha")
+        assert evaluate_run(run) == first
+        assert path.read_bytes() == whole
+        (record,) = caplog.records
+        assert f"evaluation/{name}: damaged" in record.getMessage()
+        assert "\n" not in record.getMessage()
+
+
+@pytest.mark.parametrize("value", [None, 7, "x", [], {}, True])
+def test_odd_values_without_checksums_are_damage_too(value: object, run: Path):
+    first = evaluate_run(run)
+    path = run / "evaluation" / "metrics.json"
+    found = json.loads(path.read_text())
+    del found["files"], found["checksum"]
+    for key in ("experiment", "model", "seed", "aupr", "outputs", "files", "digest"):
+        path.write_text(json.dumps({**found, key: value}))
+        with contextlib.suppress(InputError):
+            odd = read_metrics(run)
+            assert odd is not None
+            metrics.by_experiment(odd)
+        assert evaluate_run(run)["aupr"] == first["aupr"] or key == "aupr"
+
+
+def test_scores_of_releases_before_checksums(run: Path):
+    evaluate_run(run)
+    path = run / "evaluation" / "metrics.json"
+    found = json.loads(path.read_text())
+    del found["files"], found["checksum"]
+    path.write_text(json.dumps(found))
+    scores = run / "evaluation" / "scores.csv.gz"
+    assert len(read_scores(run, "alpha")[0]) == found["rows"]
+    whole = scores.read_bytes()
+    for data in damages(whole):
+        scores.write_bytes(data)
+        with pytest.raises(InputError, match=r"scores\.csv\.gz: damaged"):
+            read_scores(run, "alpha")

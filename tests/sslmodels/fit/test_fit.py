@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import json
+import pickle
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +114,50 @@ def test_killed_process_continues_to_the_same_bits(
     state = read_checkpoint(checkpoint, identity="test")[0]
     assert (state.epoch, state.steps) == reached
     assert fit(checkpoint)[0] == whole[0]
+
+
+def damages(data: bytes) -> dict[str, bytes]:
+    """Return damaged checkpoints: cut, emptied, bits flipped, other files."""
+    found = {"empty": b"", "cut": data[: len(data) // 2], "text": b"not a checkpoint"}
+    found |= {"pickle": pickle.dumps([1]), "zeros": bytes(len(data))}
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as made:
+        made.writestr("header.npy", b"")
+    found["zip"] = archive.getvalue()
+    # In the names and sizes of the archive, of its arrays, and in their values.
+    for at in (*range(0, 200, 9), *range(len(data) - 400, len(data), 9), len(data) // 2):
+        found[f"bit at {at}"] = data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :]
+    renamed = data.replace(b"variable.1.npy", b"variablf.1.npy")
+    return {**found, "renamed": renamed, "added": data.replace(b"best.1.npy", b"besu.1.npy")}
+
+
+def test_a_damaged_checkpoint_is_discarded_with_a_line_and_the_fit_starts_again(
+    whole, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    checkpoint = tmp_path / "fit.npz"
+    with pytest.raises(KeyboardInterrupt):
+        fit(checkpoint, EndsAfter(2, interrupt))
+    good = checkpoint.read_bytes()
+    expected = read_checkpoint(checkpoint, identity="test")
+    discarded = 0
+    for name, data in damages(good).items():
+        caplog.clear()
+        checkpoint.write_bytes(data)
+        found = read_checkpoint(checkpoint, identity="test")
+        if found is not None:  # a bit that nothing depends on
+            assert found.state == expected.state, name
+            for part, wanted in zip(found[1:], expected[1:], strict=True):
+                assert [array.tolist() for array in part] == [array.tolist() for array in wanted]
+            continue
+        discarded += 1
+        (record,) = caplog.records
+        assert record.getMessage().startswith(f"{checkpoint}: a damaged checkpoint"), name
+    assert discarded > 30
+    checkpoint.write_bytes(b"")
+    assert fit(checkpoint)[0] == whole[0]
+    caplog.clear()
+    assert read_checkpoint(tmp_path / "none.npz", identity="test") is None
+    assert not caplog.records
 
 
 def test_reader_elsewhere_than_at_the_checkpoint_is_refused(tmp_path: Path):

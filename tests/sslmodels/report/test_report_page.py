@@ -12,17 +12,23 @@ from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from run_tools import small_record
 
+from ssldata.base.files import digest_of
 from ssldata.building.build_store import build_project
 from ssldata.project.project_file import Project, load_project
 from ssldata.simulation.clade import small_clade
 from ssldata.store.store import open_store
 from ssldata.store.store_writer import StoreWriter
+from sslmodels.benchmark import benchmark_figures
+from sslmodels.benchmark.paper_page import Figure
+from sslmodels.benchmark.paper_tables import Table
 from sslmodels.report.report_data import read_run, summarise
-from sslmodels.report.report_page import write_report
+from sslmodels.report.report_page import render_page, write_report
 from sslmodels.report.svg_figures import (
     History,
     SvgCurve,
@@ -103,7 +109,7 @@ def make_run(
     rows = [f"{phase},{e},0.{9 - e},0.{8 - e},0.{e},0.001" for phase in phases for e in (1, 2, 3)]
     head = "phase,epoch,loss,val_loss,val_aupr,learning_rate"
     (folder / "history.csv").write_text("\n".join([head, *rows]) + "\n")
-    record = {**cell, "status": "complete", "parameters": 6869, "steps": 1234, "wall_s": 75.2}
+    record = small_record(**cell, parameters=6869, steps=1234, wall_s=75.2)
     (folder / "run.json").write_text(json.dumps(record))
     return folder
 
@@ -202,6 +208,163 @@ def test_a_damaged_run_is_named_and_the_rest_is_there(
     assert "Not in this report" in page.text
     assert f"alpha / cnn-7k / ssl / seed 0: {said}" in page.text
     assert ["alpha", "cnn-7k", "sl"] in [row[:3] for row in page.rows]
+
+
+def test_what_other_rows_brought(project: Project) -> None:
+    """Pairs of the same seed, the genomes of both, and no difference where the test rows differ."""
+    folders = []
+    contents: list[dict[str, str]] = [
+        {"reference": "0", "homologs/a": "1"},
+        {"reference": "0", "homologs/a": "1", "homologs/b": "2"},
+        {"reference": "9", "homologs/a": "1", "homologs/b": "2"},
+    ]
+    for seed in (0, 1):
+        versions = []
+        for number, content in enumerate(contents):
+            made = make_run(project, "ssl", seed, shift=1.0 + number)
+            record = json.loads((made / "run.json").read_text())
+            identity = {**record["identity"], "content": content}
+            record |= {"identity": identity, "digest": digest_of(identity)}
+            (made / "run.json").write_text(json.dumps(record))
+            versions.append(made.rename(made.with_name(f"version{number}")))
+        folder = versions[-1].rename(made)
+        for number, version in enumerate(versions[:-1], start=1):
+            (folder / "earlier").mkdir(exist_ok=True)
+            version.rename(folder / "earlier" / str(number))
+        folders.append(folder)
+    folders.append(make_run(project, "sl", 0, shift=1.0))
+    page = page_of(project, folders)
+    assert "Not in this report" not in page.text
+    before, after = (
+        [
+            json.loads((f / where / "evaluation/metrics.json").read_text())["aupr"]
+            for f in folders[:2]
+        ]
+        for where in ("earlier/1", "earlier/2")
+    )
+    gains = np.subtract(after, before)
+    cell = "alpha / cnn-7k / ssl"
+    first, second = (row for row in page.rows if row[0] == cell)
+    assert first[1:3] == ["+ b", "1 → 2"]
+    assert first[3].startswith(f"{np.mean(before):.3f} ±")
+    assert first[5:] == [f"+{np.mean(gains):.3f} ± {np.std(gains, ddof=1):.3f}", "0, 1"]
+    assert second[1:3] == ["other rows of reference", "2 → 2"]
+    assert second[5] == "other test rows"
+    shutil.rmtree(folders[0] / "earlier" / "1" / "evaluation")
+    page = page_of(project, folders)
+    assert "earlier/1" in page.text.partition("What other rows brought")[0]  # not evaluated
+    assert [row[6] for row in page.rows if row[:2] == [cell, "+ b"]] == ["1"]
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "{{7*7}}",
+    "</title></style></svg><b>",
+    "$\\frac{$",
+    "&lt;i&gt; & \u202e",
+    "two\nlines]]><!--",
+]
+
+
+class Skeleton(HTMLParser):
+    """The elements and attributes of a page, without their texts and values."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.parts: list[tuple[str, ...]] = []
+        self.words: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.parts.append((tag, *(name for name, _ in attrs)))
+        self.words += [value or "" for _, value in attrs]
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    def handle_comment(self, data: str) -> None:
+        self.parts.append(("comment", data))
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def named_page(project: Project, folder: Path, name: str) -> Skeleton:
+    """Return the page of a project in which everything that has a name has this one."""
+    place = folder / name.replace("/", "∕")
+    renamed = project.model_copy(
+        update={
+            "name": name,
+            "reference": project.reference.model_copy(update={"name": name}),
+            "genomes": [project.genomes[0].model_copy(update={"name": name})],
+            "split": project.split.model_copy(update={"test": [name]}),
+            "training": project.training.model_copy(update={"runs": place}),
+        }
+    )
+    runs = [make_run(project, "ssl", seed, shift=1.0) for seed in (0, 1, 2)]
+    cell = {"experiment": name, "model": name, "regime": name}
+    for number, run in enumerate(runs):
+        metrics = json.loads((run / "evaluation" / "metrics.json").read_text())
+        (run / "evaluation" / "metrics.json").write_text(json.dumps({**metrics, **cell}))
+        history = (run / "history.csv").read_text()
+        phase = '"' + name.replace('"', '""') + '"'
+        (run / "history.csv").write_text(history.replace("pre-train", phase))
+        content = {"reference": "0"} | {f"homologs/{name}": str(number)}
+        identity = {"content": content, "training": {}}
+        record = json.loads((run / "run.json").read_text())
+        record |= {**cell, "identity": identity, "digest": digest_of(identity)}
+        (run / "run.json").write_text(json.dumps(record))
+    (runs[0] / "earlier").mkdir()
+    runs[2].rename(runs[0] / "earlier" / "1")
+    (runs[1] / "history.csv").write_text(f"{name}\n")  # a problem that quotes it
+    root = project.store_path("beta") / "zarr.json"
+    value = json.loads(root.read_text())
+    ledger = value["attributes"]["crosslabel"]["ledger"]
+    ledger["homologs/relative2"]["status"] = name
+    ledger["homologs/relative1"]["liftover"][name] = 3
+    root.write_text(json.dumps(value))
+    place.mkdir(parents=True)
+    page = page_of(renamed, [place / "gone", *runs[:2]], title=name)
+    assert page.open == []
+    return Skeleton((place / "report.html").read_text())
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_are_text_whatever_they_are(name: str, built: Path, tmp_path: Path) -> None:
+    pages = []
+    for number, used in enumerate(("plain", name)):
+        shutil.copytree(built, tmp_path / str(number))
+        project = load_project(tmp_path / str(number))
+        pages.append(named_page(project, tmp_path / f"runs{number}", used))
+    plain, page = pages
+    # What the page has, not how often: Matplotlib draws other texts elsewhere, in lines of their own.
+    assert {*page.parts} - {*plain.parts} <= {("text", "style", "transform")}
+    assert " ".join(name.split()) in page.text
+    assert "alert(1)" not in str(page.parts)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_are_text_in_the_pages_of_the_benchmark(name: str) -> None:
+    def page_with(used: str) -> Skeleton:
+        increases = pd.DataFrame(
+            {"experiment": [used], "model": [used], "regime": [used], "labelled": [5]}
+            | {"ratio": [1.5], "percent": [50.0], "base": [0.1], "mean": [0.2]}
+        )
+        svg = benchmark_figures.increase_bars(increases, metric="aupr")
+        assert ElementTree.fromstring(svg).tag.endswith("svg")
+        table = Table("t", used, [(used, pd.DataFrame({used: [used]}))], increases, used)
+        figure = Figure("f", used, svg, increases, used)
+        values: dict[str, Any] = {"title": used, "reference": used, "genomes": [used]}
+        values |= {"test": [used], "runs": 1, "seeds": 1, "tables": [table], "figures": [figure]}
+        return Skeleton(render_page("paper.html.j2", {**values, "regimes": [(used, used)]}))
+
+    page = page_with(name)
+    assert {*page.parts} - {*page_with("plain").parts} <= {("text", "style", "transform")}
+    assert " ".join(name.split()) in page.text
 
 
 def test_no_runs_and_no_stores(project: Project) -> None:
