@@ -11,6 +11,7 @@ gone, 1 a bug.
 from __future__ import annotations
 
 import errno
+import os
 import re
 import sys
 import traceback
@@ -18,11 +19,9 @@ from collections.abc import Sequence
 
 from ssldata.base.errors import CrosslabelError
 
-#: Failures of the machine, not of the program: full disk, quota, no permission, read-only, a name
-#: that the disk cannot hold.
-_MACHINE_ERRORS = {
-    errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG,
-}  # fmt: skip
+#: No room left: on the disk, in a quota, in a file of limited size.
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,19 +45,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _report("interrupted; the same command continues where it stopped")
         return 130
-    except OSError as exc:
-        if exc.errno not in _MACHINE_ERRORS or verbosity > 1:
+    except Exception as exc:
+        line = _failure_of_machine(exc)
+        if line is None or verbosity > 1:
             _report_bug()
             return 1
-        full = exc.errno in {errno.ENOSPC, errno.EDQUOT}
-        _report(
-            f"error: {exc.strerror}: {exc.filename or 'while writing'}"
-            + "; make room, the same command continues where it stopped" * full
-        )
+        _report(f"error: {line}")
         return 2
-    except Exception:
-        _report_bug()
-        return 1
+
+
+def _failure_of_machine(exc: Exception) -> str | None:
+    """Describe a file that the machine refuses (no room, no permission, …), or return None."""
+    if isinstance(exc, RuntimeError) and str(exc).startswith("Symlink loop from "):
+        loop = str(exc).removeprefix("Symlink loop from ").strip("'")
+        return f"{os.strerror(errno.ELOOP)}: {loop}"  # an OSError from Python 3.13 on
+    if not isinstance(exc, OSError) or exc.errno is None:
+        return None
+    if exc.filename is None and exc.errno not in _FULL | _FORBIDDEN:
+        return None
+    advice = "; make room, the same command continues where it stopped" * (exc.errno in _FULL)
+    return f"{exc.strerror}: {exc.filename or 'while writing'}{advice}"
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -89,3 +89,10 @@ if os.environ.get("KERAS_BACKEND") == "torch":
     # when triton's is the second to be loaded.
     with contextlib.suppress(ImportError):
         import triton  # noqa: F401 - loaded for its order alone
+
+if "NUMBA_CACHE_DIR" not in os.environ and not os.access(__path__[0], os.W_OK):
+    # Numba keeps compiled code beside its module, else in the home folder; without either it fails.
+    import ssldata.base.cache_folder as _cache_folder
+
+    with contextlib.suppress(ConfigError):
+        os.environ["NUMBA_CACHE_DIR"] = str(_cache_folder.cache_dir("numba"))

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from prefect import flow, get_run_logger
@@ -14,6 +13,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt
 from flows.prefect_flows.prefect_runtime import log_groups, log_user_errors_plainly, step
 from flows.steps.run_checks import Cluster
 from ssldata.base.errors import ConfigError, StoreError
+from ssldata.base.files import expanded
 from ssldata.building.add_remove_genomes import add_genome, memory_to_add
 from ssldata.building.dask_pool import open_pool
 from ssldata.checking.validate import Report, validate_store
@@ -61,16 +61,16 @@ def add(
     cluster = Cluster(workers, dask_scheduler, scheduler_file, memory)
 
     def append() -> dict[str, Any]:
-        needed = memory_to_add(Path(project)) if memory is not None else 0
+        needed = memory_to_add(expanded(project)) if memory is not None else 0
         with open_pool(**cluster.options(), needed=needed) as pool:
             return add_genome(
-                Path(project),
+                expanded(project),
                 name=name,
-                sequence=Path(sequence),
-                chain=Path(chain),
+                sequence=expanded(sequence),
+                chain=expanded(chain),
                 distance=distance,
                 aliases=alias,
-                reference=None if reference is None else Path(reference),
+                reference=None if reference is None else expanded(reference),
                 replace=replace,
                 pool=pool,
             )

@@ -1,4 +1,4 @@
-"""Errors, atomic files, locks, the cache folder, keyed random numbers, progress, YAML text.
+"""Errors, atomic files, locks, the cache folder, keyed random numbers, progress, text, YAML.
 
 Imports: nothing of ours.
 """

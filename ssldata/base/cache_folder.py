@@ -58,7 +58,7 @@ def cache_dir(*parts: str) -> Path:
     """
     root = _root()
     if root is None:
-        return _private(parts, "no home folder")
+        return _private(parts, "there is no home folder for the cache")
     folder = root.joinpath(*parts)
     problem = OSError()
     for _ in range(_ATTEMPTS):
@@ -72,24 +72,27 @@ def cache_dir(*parts: str) -> Path:
         if problem.errno not in _BEING_DELETED:
             break
     if problem.errno in _UNWRITABLE:
-        return _private(parts, f"{folder}: {problem.strerror}")
+        return _private(parts, f"{folder}: cannot write to the cache ({problem.strerror})")
     raise ConfigError(
         f"{folder}: cannot make the cache folder ({problem.strerror}); "
         f"set {CACHE_VARIABLE} to a folder that can be written to"
     ) from problem
 
 
-def cache_path(*parts: str) -> Path:
-    """Return where a file of the cache is, or else where it is to be made."""
-    root = _root()
-    if root is not None and os.access(found := root.joinpath(*parts), os.R_OK):
-        return found
-    return cache_dir(*parts[:-1]) / parts[-1]
+def cached(*parts: str) -> Path | None:
+    """Return a file of the cache, or None if it is not there or cannot be read."""
+    for root in (_root(), os.environ.get(PRIVATE_VARIABLE)):
+        if root is not None and os.access(path := Path(root, *parts), os.R_OK):
+            return path
+    return None
 
 
 def _root() -> Path | None:
     """Return the folder of the cache; None without a home folder, as in some containers."""
-    root = Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("crosslabel"))
+    try:
+        root = Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("crosslabel"))
+    except RuntimeError:  # older releases of platformdirs return ~ as it is
+        return None
     return None if root.parts[:1] == ("~",) else root
 
 
@@ -101,16 +104,12 @@ def _private(parts: tuple[str, ...], why: str) -> Path:
             root = tempfile.mkdtemp(prefix="crosslabel-cache-")
             os.environ[PRIVATE_VARIABLE] = root
             atexit.register(_remove, root, os.getpid())
-            _LOG.warning(
-                "%s: cannot write to the cache; a temporary one is used, set %s to keep it",
-                why,
-                CACHE_VARIABLE,
-            )
+            _LOG.warning("%s; a temporary one is used, set %s to keep it", why, CACHE_VARIABLE)
         folder = Path(root, *parts)
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise ConfigError(
-            f"{why}: cannot write to the cache, nor to a temporary one ({exc.strerror}); "
+            f"{why}, nor can a temporary one be made ({exc.strerror}); "
             f"set {CACHE_VARIABLE} to a folder that can be written to"
         ) from exc
     return folder
@@ -184,13 +183,14 @@ def remembered(what: str, path: Path, compute: Callable[[], str], *, verify: boo
         Compute it even if one is remembered.
     """
     key = f"{what}-{file_key(path)}"
-    if not verify:
+    note = None if verify else cached("hashes", f"{key}.json")
+    if note is not None:
         try:
-            found = json.loads(cache_path("hashes", f"{key}.json").read_text(encoding="utf-8"))
+            found = json.loads(note.read_text(encoding="utf-8"))
             if found["path"] == str(path.resolve()) and len(found["digest"]) == 64:
                 return str(found["digest"])
         except (OSError, ValueError, KeyError, TypeError):
-            pass  # never seen, or a damaged note
+            pass  # deleted, or damaged
     digest = compute()
     with contextlib.suppress(OSError):  # it need not be remembered
         write_json_atomic(

@@ -21,7 +21,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary file beside `path`, which is renamed to it when the block succeeds.
 
     Readers see the old file or the new one, never half of one. The data reach the disk before the
-    name does (fsync), so a power cut does not leave an empty file.
+    name does (fsync), so a power cut does not leave an empty file. What fails without the name of a
+    file, as on a full disk, gets that of `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:12]}.partial")
@@ -30,8 +31,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
         temporary.replace(path)
+    except OSError as exc:
+        if exc.errno is not None and exc.filename in (None, str(temporary)):
+            exc.filename, exc.filename2 = str(path), None
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def real_path(path: Path) -> Path:

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ssldata.base.cache_folder import cache_dir
+from ssldata.base.cache_folder import cache_dir, cached
 
 _LOG = logging.getLogger(__name__)
 
@@ -55,10 +55,13 @@ def exclusive_lock(path: Path, *, waiting: str = "", required: bool = True) -> I
 
 
 def _open(path: Path) -> int:
-    """Open a file or folder to lock it; a file of another user need only be readable."""
+    """Open a file or folder to lock it; one that exists need only be readable."""
     if not path.is_dir():
-        with contextlib.suppress(PermissionError):
+        try:
             return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError:
+            if not path.exists():
+                raise
     return os.open(path, os.O_RDONLY)
 
 
@@ -68,4 +71,5 @@ def one_at_a_time(key: str) -> contextlib.AbstractContextManager[None]:
     Without locks (some network file systems), or when the cache is deleted, two may do the same
     work, harmlessly: files become visible whole.
     """
-    return exclusive_lock(cache_dir("locks") / f"{key}.lock", required=False)
+    name = f"{key}.lock"
+    return exclusive_lock(cached("locks", name) or cache_dir("locks") / name, required=False)

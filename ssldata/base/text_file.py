@@ -12,6 +12,7 @@ import csv
 import io
 import math
 import re
+import struct
 import sys
 import zipfile
 import zlib
@@ -130,25 +131,38 @@ def unpacked(handle: BinaryIO, *, where: str) -> Iterator[bytes]:
     try:
         for piece in way(start, counted, where):
             total += len(piece)
-            if total > max(_BOMB_BYTES, _BOMB_RATIO * counted.size):
-                raise InputError(
-                    f"{where}: unpacks to more than {_BOMB_RATIO} times its size and "
-                    f"{_BOMB_BYTES >> 30} GiB, as no text does; unpack it yourself to use it"
-                )
+            _refuse_bomb(total, counted.size, where)
             yield piece
     except EOFError:
         raise InputError(
             f"{where}: this compressed file is cut short (its end is missing); fetch it again and "
             "check it with `gzip -t`"
         ) from None
-    except (zlib.error, _DamagedError, zipfile.BadZipFile, NotImplementedError) as exc:
+    except InputError:
+        raise
+    except _DAMAGE as exc:
         raise InputError(
             f"{where}: the compressed data are damaged ({exc}); fetch it again"
         ) from exc
 
 
+def _refuse_bomb(size: int, packed: int, where: str) -> None:
+    if size > max(_BOMB_BYTES, _BOMB_RATIO * packed):
+        raise InputError(
+            f"{where}: unpacks to more than {_BOMB_RATIO} times its size and "
+            f"{_BOMB_BYTES >> 30} GiB, as no text does; unpack it yourself to use it"
+        )
+
+
 class _DamagedError(Exception):
     """Packed data that are not what they should be."""
+
+
+#: What the libraries raise when they meet one.
+_DAMAGE = (
+    _DamagedError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError,
+    LookupError, struct.error,
+)  # fmt: skip
 
 
 class _Counted:
@@ -169,6 +183,8 @@ def _gunzip(data: bytes, source: _Counted, where: str) -> Iterator[bytes]:
     while data:
         if len(data) < 18:
             data += source.read(_PACKED_PIECE)
+        if data == _GZIP[:1]:
+            raise EOFError
         if not data.startswith(_GZIP):
             raise _DamagedError("something that is not gzip follows the packed data")
         is_bgzf, is_empty = data[12:14] == b"BC" and data[3] & 4 > 0, True
@@ -195,6 +211,8 @@ def _bunzip2(data: bytes, source: _Counted, where: str) -> Iterator[bytes]:
     while data:
         if len(data) < len(_BZIP2):
             data += source.read(_PACKED_PIECE)
+        if data in (_BZIP2[:1], _BZIP2[:2]):
+            raise EOFError
         if not data.startswith(_BZIP2):
             raise _DamagedError("something that is not bzip2 follows the packed data")
         stream = bz2.BZ2Decompressor()
@@ -316,20 +334,27 @@ def table_rows(
     InputError
         It is no text, or a row has fewer columns than the first.
     """
-    quoting = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
     expected = 0
     for number, line in enumerate(text_lines(read_text(path, missing=missing)), start=1):
         if line.startswith("#") or not line.strip():
             continue
-        columns = [
-            c.strip() for c in next(csv.reader([line], delimiter=separator, quoting=quoting))
-        ]
+        try:
+            columns = _split(line, separator)
+        except csv.Error as exc:
+            raise InputError(f"{path}, line {number}: {exc}") from None
         while len(columns) > max(expected, 1) and not columns[-1]:
             columns.pop()
         expected = expected or len(columns)
         if len(columns) < expected:
             raise InputError(_fewer(path, number, len(columns), expected))
         yield number, columns
+
+
+def _split(line: str, separator: str) -> list[str]:
+    if separator == "\t":
+        return [value.strip() for value in line.split(separator)]
+    values = next(csv.reader([line], delimiter=separator, strict=True))
+    return [value.strip() for value in values]
 
 
 def _fewer(where: str | Path, number: int, found: int, expected: int) -> str:

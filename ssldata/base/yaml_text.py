@@ -20,7 +20,7 @@ from ssldata.base.errors import ConfigError, InputError, MissingInputError
 from ssldata.base.text_file import NUMBER, WHOLE, text_of
 
 #: Bytes of a file, levels of nesting, and words: before and after the expansion of aliases.
-_MOST_BYTES, _DEEPEST, _MOST_WORDS = 1_000_000, 64, 100_000
+_MOST_BYTES, _DEEPEST, _MOST_WORDS = 1_000_000, 64, 50_000
 
 _TOO_DEEP = f"nested more than {_DEEPEST} levels deep"
 _TOO_MANY = f"more than {_MOST_WORDS} words, aliases expanded"

@@ -400,8 +400,8 @@ def build_project(
             if repair:
                 take_out_damaged(store.path, store.digest, progress=progress)
             label = f"{name} / {project.reference.name}"
-            known = {"built": rows.pop(name, None)}
-            done = [step("build-reference", label, build_reference, store, **known, **how)]
+            reference = (build_reference, store)
+            done = [step("build-reference", label, *reference, built=rows.pop(name, None), **how)]
             advance(1)
             for genome, target in inputs.targets.items():
                 call = (build_genome, target, store.path)

@@ -13,11 +13,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from ssldata.base.cache_folder import cache_dir
 from ssldata.base.errors import ClusterError, ConfigError
 
 #: Seconds to wait for an external scheduler and its first worker.
 CONNECT_SECONDS = 4
 WORKER_SECONDS = 2
+#: How often a local cluster is started if a worker is killed while it starts.
+START_ATTEMPTS = 3
 
 
 class Pool(Protocol):
@@ -222,7 +225,8 @@ def open_pool(
     ------
     ClusterError
         `memory` is not a size, too small, or given without local workers; the scheduler file is
-        not one; the scheduler cannot be reached, or has no workers, within 6 seconds.
+        not one; the scheduler cannot be reached, or has no workers, within 6 seconds; local
+        workers cannot be started.
     """
     if memory is not None:
         check_memory(memory, workers=workers, needed=needed)
@@ -230,7 +234,7 @@ def open_pool(
         yield SerialPool()
         return
     import dask
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     if scheduler is not None or scheduler_file is not None:
         where = scheduler or str(scheduler_file)
@@ -262,16 +266,35 @@ def open_pool(
         "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 20_000_000_000,
         "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 20_000_000_000,
     }
+    cache_dir("genomes")  # if it is a private one, workers started from here on share it
     with (
         dask.config.set(keep),
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address="127.0.0.1:0",
-            memory_limit=memory or "auto",
-            silence_logs=logging.CRITICAL,  # failures are raised here, in one line
-        ) as cluster,
+        _local_cluster(workers, memory) as cluster,
         Client(cluster) as client,
     ):
         yield DaskPool(client)
+
+
+def _local_cluster(workers: int, memory: str | None) -> Any:
+    """Return a running local cluster; a worker that dies as it starts gets further attempts."""
+    from distributed import LocalCluster
+
+    for left in reversed(range(START_ATTEMPTS)):
+        try:
+            return LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address="127.0.0.1:0",
+                memory_limit=memory or "auto",
+                silence_logs=logging.CRITICAL,  # failures are raised here, in one line
+            )
+        except Exception as exc:  # whatever the machine refuses: memory, processes, /dev/shm, ports
+            if not left:
+                reason = " ".join(str(exc).split()).rstrip(".") or type(exc).__name__
+                raise ClusterError(
+                    f"--workers {workers}: local workers cannot be started ({reason}); they need "
+                    "memory, /dev/shm and a temporary folder; use fewer, or none to do the work in "
+                    "this process"
+                ) from exc
+    raise AssertionError

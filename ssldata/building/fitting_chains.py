@@ -172,7 +172,7 @@ def _check_names(path: Path, side: _Side) -> None:
     known: NDArray[np.intp] = np.flatnonzero(side.contig >= 0)
     contigs, count = np.unique(side.contig[known], return_counts=True)
     for contig in contigs[count > 1].tolist():
-        names = [side.names[at] for at in np.flatnonzero(side.contig == contig)]
+        names = [side.names[at] for at in np.flatnonzero(side.contig == contig).tolist()]
         raise InputError(
             f"{path}: its {side.what} contigs {' and '.join(names)} are one contig of "
             f"{side.genome.path}; use one name in the chain, or correct 'aliases'"

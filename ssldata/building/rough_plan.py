@@ -65,6 +65,8 @@ def read_sizes(path: Path) -> dict[str, int]:
         if row[0] in sizes:
             raise InputError(f"{where}: contig {row[0]!r} occurs twice")
         sizes[row[0]] = count_in(row[1], "the length", where=where)
+    if not sizes:
+        raise InputError(f"{path}: lists no contigs; expected a line for each")
     return sizes
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssldata.base.array_types import BoolArray, ByteArray, Int32Array, Int64Array
-from ssldata.base.cache_folder import cache_path, file_digest
+from ssldata.base.cache_folder import cache_dir, cached, file_digest
 from ssldata.base.errors import MissingInputError
 from ssldata.chains import chain_index_file, chain_text
 from ssldata.chains.chain_text import ChainTable
@@ -295,10 +295,12 @@ def load_chain(path: str | Path, *, cache: bool = True, verify: bool = False) ->
     digest = file_digest(path, verify=verify)
     if not cache:
         return build_index(parse(chain_text.read_chain(path), where=str(path)), digest=digest)
-    entry = cache_path("chains", f"{digest}-{chain_index_file.FORMAT_VERSION}.index")
-    index = _from_cache(entry, digest)
+    name = f"{digest}-{chain_index_file.FORMAT_VERSION}.index"
+    found = cached("chains", name)
+    index = None if found is None else _from_cache(found, digest)
     if index is None:
         made = build_index(parse(chain_text.read_chain(path), where=str(path)), digest=digest)
+        entry = cache_dir("chains") / name
         with contextlib.suppress(OSError):  # it need not be kept
             chain_index_file.write_index(entry, *_split(made))
         index = _from_cache(entry, digest) or made

@@ -37,7 +37,7 @@ from ssldata.genomes.gather_kernels import (
     gather_fasta,
     index_contig,
 )
-from ssldata.genomes.genome_cache import cache_file, cache_write, is_whole
+from ssldata.genomes.genome_cache import cache_write, kept, place, whole
 from ssldata.genomes.memory_map import MappedFile
 
 #: Suffixes that pyfaidx relies on, whatever the file contains.
@@ -120,17 +120,18 @@ def _layout(index: Mapping[str, _Lines]) -> tuple[Int64Array, FastaLines]:
 
 def _indexed(path: Path, label: str, key: str) -> tuple[Path, dict[str, _Lines]]:
     """Return a FASTA with regular lines and its index: the file itself or its cached copy."""
-    regular = cache_file(key, ".lines.fa")
     with one_at_a_time(key):
-        if not is_whole(regular):
+        regular = whole(key, ".lines.fa")
+        if regular is None:
             if not (path.name.lower().endswith(_MISLEADING_SUFFIXES) or _mark_bytes(path)):
                 try:
-                    return path, _index(path, cache_file(key, ".fai"), label)
+                    return path, _index(path, key, ".fai", label)
                 except _RaggedError:
                     pass
+            regular = place(key, ".lines.fa")
             _rewrite(path, regular, label)
         try:
-            return regular, _index(regular, cache_file(key, ".lines.fai"), label)
+            return regular, _index(regular, key, ".lines.fai", label)
         except _RaggedError as exc:
             raise _not_fasta(label, str(exc) or "its lines make no sense") from exc
 
@@ -141,7 +142,7 @@ def _mark_bytes(path: Path) -> int:
         return len(BYTE_ORDER_MARK) if handle.read(len(BYTE_ORDER_MARK)) == BYTE_ORDER_MARK else 0
 
 
-def _index(path: Path, fai: Path, label: str) -> dict[str, _Lines]:
+def _index(path: Path, key: str, suffix: str, label: str) -> dict[str, _Lines]:
     """Return the index of an uncompressed FASTA, made and checked the first time.
 
     Raises
@@ -151,16 +152,18 @@ def _index(path: Path, fai: Path, label: str) -> dict[str, _Lines]:
     InputError
         Not a FASTA, no or repeated names, characters that are not bases.
     """
-    if known := _known_index(fai):
+    if known := _known_index(kept(key, suffix)):
         return _parse(known)
     text = plain_index(path) or _index_of_any(path, label)
     with contextlib.suppress(OSError):  # an index need not be kept
-        write_text_atomic(fai, f"{digest_of(text)}\n{text}")
+        write_text_atomic(place(key, suffix), f"{digest_of(text)}\n{text}")
     return _parse(text)
 
 
-def _known_index(fai: Path) -> str:
+def _known_index(fai: Path | None) -> str:
     """Return the text of a ``.fai`` in the cache, whose first line is its checksum; "": none."""
+    if fai is None:
+        return ""
     try:
         checksum, _, text = fai.read_text(encoding="utf-8").partition("\n")
     except (OSError, ValueError):
@@ -192,8 +195,8 @@ def _index_of_any(path: Path, label: str) -> str:
     except pyfaidx.FastaNotFoundError as exc:  # an unpacked copy that was deleted a moment ago
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from exc
     except pyfaidx.FastaIndexingError as exc:
-        # "No valid sequence" may be a very old file whose lines end in a lone carriage return.
-        if "not consistent" in str(exc) or "valid sequence" in str(exc):
+        # The last two may be a very old file whose lines end in a lone carriage return.
+        if any(word in str(exc) for word in ("not consistent", "valid sequence", "Unexpected")):
             raise _RaggedError(str(exc).replace(str(path), label)) from exc
         raise _not_fasta(label, str(exc).replace(str(path), label)) from exc
     except RuntimeError as exc:  # what pyfaidx raises for blank lines it has no rule for

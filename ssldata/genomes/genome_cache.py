@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ssldata.base.cache_folder import cache_path, file_key
+from ssldata.base.cache_folder import cache_dir, cached, file_key
 from ssldata.base.errors import CrosslabelError
 from ssldata.base.files import atomic_path, delete_leftovers, write_text_atomic
 from ssldata.base.locks import one_at_a_time
@@ -19,8 +19,10 @@ from ssldata.base.text_file import unpacked
 #: Part of every cache name; raise it when the cached content changes.
 _CACHE_VERSION = 2
 
+#: Ends the name of the note of the size of a file.
+_SIZE = ".size"
 #: What is kept of a genome: its unpacked copy, one with regular lines, and the indexes of FASTA.
-_SUFFIXES = (".fa", ".lines.fa", ".fai", ".lines.fai")
+_SUFFIXES = (".fa", f".fa{_SIZE}", ".lines.fa", f".lines.fa{_SIZE}", ".fai", ".lines.fai")
 
 
 def cache_key(path: Path) -> str:
@@ -29,9 +31,14 @@ def cache_key(path: Path) -> str:
     return f"{name}-{_CACHE_VERSION}-{file_key(path)[:16]}"
 
 
-def cache_file(key: str, suffix: str) -> Path:
-    """Return the path of one cached file of a genome."""
-    return cache_path("genomes", f"{key}{suffix}")
+def kept(key: str, suffix: str) -> Path | None:
+    """Return a cached file of a genome, or None."""
+    return cached("genomes", f"{key}{suffix}")
+
+
+def place(key: str, suffix: str) -> Path:
+    """Return where a file of a genome is to be kept."""
+    return cache_dir("genomes") / f"{key}{suffix}"
 
 
 def forget(path: Path) -> None:
@@ -39,9 +46,10 @@ def forget(path: Path) -> None:
     key = cache_key(path)
     with one_at_a_time(key):
         for suffix in _SUFFIXES:
-            file = cache_file(key, suffix)
+            file = kept(key, suffix)
             try:
-                file.unlink(missing_ok=True)
+                if file is not None:
+                    file.unlink(missing_ok=True)
             except OSError as exc:
                 raise CrosslabelError(
                     f"{path}: cannot be verified: {file} cannot be deleted ({exc.strerror}); set "
@@ -49,16 +57,16 @@ def forget(path: Path) -> None:
                 ) from exc
 
 
-def is_whole(path: Path) -> bool:
-    """Return whether a file of :func:`cache_write` is there, of the size that was written."""
+def whole(key: str, suffix: str) -> Path | None:
+    """Return a cached file of :func:`cache_write` if it has the size that was written, or None."""
+    file, note = kept(key, suffix), kept(key, f"{suffix}{_SIZE}")
+    if file is None or note is None:
+        return None
     try:
-        return path.stat().st_size == int(_size_note(path).read_text(encoding="utf-8"))
+        same = file.stat().st_size == int(note.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return False
-
-
-def _size_note(path: Path) -> Path:
-    return path.with_name(f"{path.name}.size")
+        return None
+    return file if same else None
 
 
 @contextlib.contextmanager
@@ -72,7 +80,7 @@ def cache_write(path: Path, label: str) -> Iterator[Path]:
         with atomic_path(path) as temporary:
             yield temporary
             size = temporary.stat().st_size
-        write_text_atomic(_size_note(path), str(size))
+        write_text_atomic(path.with_name(f"{path.name}{_SIZE}"), str(size))
     except FileNotFoundError:
         raise  # the cache was deleted: :func:`despite_deletion` tries again
     except OSError as exc:
@@ -106,10 +114,10 @@ def unpack(path: Path, label: str, key: str) -> Path:
     InputError
         The file is cut short or damaged; nothing of it stays in the cache.
     """
-    target = cache_file(key, ".fa")
     with one_at_a_time(key):
-        if is_whole(target):
-            return target
+        if (copy := whole(key, ".fa")) is not None:
+            return copy
+        target = place(key, ".fa")
         with (
             path.open("rb") as packed,
             cache_write(target, label) as temporary,

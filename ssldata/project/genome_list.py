@@ -237,5 +237,6 @@ def _write(path: Path, before: str, after: str, expected: list[Any]) -> bool:
             f"{path}: the list of genomes is written in a way that cannot be edited safely; "
             f"edit the file yourself, to: {_flow({_KEY: expected})}"
         )
-    write_text_atomic(path, after)
+    ends = "\r\n" if b"\r\n" in path.read_bytes() else "\n"
+    write_text_atomic(path, after.replace("\n", ends))
     return True

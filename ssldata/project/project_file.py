@@ -32,7 +32,7 @@ class Reference(Section):
     """The labelled genome."""
 
     name: Name = Field(description="Name of the assembly, for example sacCer3.")
-    sequence: Path = Field(description="FASTA (plain, gzip, bgzip) or 2bit.")
+    sequence: Path = Field(description="FASTA or 2bit, plain or packed.")
     aliases: dict[str, str] = Field(
         default_factory=dict,
         description="Other names of contigs, alias: name, used to read peaks and chains "
@@ -49,7 +49,7 @@ class Experiment(Section):
     """One set of peaks measured in the labelled genome."""
 
     name: Name = Field(description="For example the transcription factor.")
-    peaks: Path = Field(description="BED or narrowPeak, plain or gzip.")
+    peaks: Path = Field(description="BED or narrowPeak, plain or packed.")
     width: Annotated[int, Field(gt=0)] | None = Field(
         default=None,
         description="Replace every peak by this many bases around its summit (narrowPeak column "
@@ -61,7 +61,7 @@ class GenomeEntry(Section, title="Genome"):
     """A related genome that peaks are lifted to."""
 
     name: Name = Field(description="Name of the assembly; names its group in every store.")
-    sequence: Path = Field(description="FASTA (plain, gzip, bgzip) or 2bit.")
+    sequence: Path = Field(description="FASTA or 2bit, plain or packed.")
     chain: Path = Field(description="UCSC chain file from the reference to this genome.")
     distance: Annotated[float, Field(ge=0)] | None = Field(
         default=None, description="Substitutions per site from the reference, if known."

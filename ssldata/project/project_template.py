@@ -21,7 +21,20 @@ _INTRODUCTION = """\
 One YAML file per project, `project.yaml`. `crosslabel init DIR` writes a commented one,
 `crosslabel schema` prints the JSON schema, and every command checks the whole file before it
 starts: an unknown, missing or contradictory key is reported in one line, with exit code 2.
-Relative paths are relative to the folder of the file.
+Relative paths are relative to the folder of the file; `~`, `$NAME` and `${NAME}` are filled in.
+
+Words are taken as they are written: a contig may be called `4`, `01` or `Y` without quotation
+marks. Where a number is expected, it must be one: `1_200`, `1:40`, `0200`, `true` and text are
+refused, with the line. Tags, keys that are no words, more than 64 levels, more than 50,000 words
+(aliases expanded) and files above 1 MB are refused, too.
+
+All text files (peaks, chains, FASTA, tables) follow one set of rules. Lines end in LF, CRLF or CR,
+in any mixture; a byte order mark, and blanks and tabs at the end of a line, mean nothing. gzip,
+bgzip, bzip2 and zip (of one file) are recognised by content; a file that is cut short or damaged is
+refused, and so are xz, zstd, `.Z` and UTF-16, by name. In BED files, lines that begin with `#` or
+with the words `track` or `browser` are skipped, and a row with fewer columns than the first is
+refused. Column 10 is the summit wherever the first ten columns are those of narrowPeak, whatever
+follows them (IDR appends its own).
 
 This page is printed by `crosslabel schema --markdown`; a test keeps it in step with the code.
 
@@ -53,7 +66,7 @@ def write_template(directory: Path) -> Path:
         raise InputError(f"{directory}: expected a folder, found a file; name a new folder")
     if path.exists():
         raise InputError(f"{path}: exists already and is not overwritten; name a new folder")
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", directory.resolve().name).strip("-._")
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", directory.resolve().name).strip("-._")[:100]
     write_text_atomic(path, template_text(name or _FALLBACK_NAME))
     return path
 

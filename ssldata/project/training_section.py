@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
+    AfterValidator,
     Field,
     ValidationError,
     ValidatorFunctionWrapHandler,
@@ -30,6 +31,16 @@ def _one_message(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
         return "one" if (found := validate(value)) == 1 else found
     except ValidationError:
         raise ValueError(f"{value!r}; expected one, all or a number of 1 or more") from None
+
+
+def _no_doubtful_words(value: Any) -> Any:
+    """Refuse words in options of models that other readers of YAML take for true or false."""
+    if isinstance(value, str) and value.lower() in {"yes", "no", "on", "off", "true", "false"}:
+        raise ValueError(f"{value!r} is text, not a truth value; write true or false")
+    if isinstance(value, (dict, list)):
+        for item in value.values() if isinstance(value, dict) else value:
+            _no_doubtful_words(item)
+    return value
 
 
 #: Devices that share each batch.
@@ -329,7 +340,7 @@ class Training(Section):
         description="Train on this many loci with peaks only, drawn by the seed, and their "
         "homologues.",
     )
-    model_options: dict[str, dict[str, Any]] = Field(
+    model_options: Annotated[dict[str, dict[str, Any]], AfterValidator(_no_doubtful_words)] = Field(
         default_factory=dict,
         description="Name of a model: its options, for example deep-cnn-64: {dilations: [1, 2]}; "
         "`crosslabel model list` lists them.",

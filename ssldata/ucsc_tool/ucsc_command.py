@@ -176,13 +176,14 @@ def _identity(name: str, stream: set[str], descriptor: int) -> object:
     return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None
 
 
-def check_files(old: str, chain: str, new: str, unmapped: str) -> None:
+def check_files(files: list[str]) -> None:
     """Refuse outputs that would overwrite each other or an input.
 
     Raises
     ------
     ConfigError
     """
+    old, chain, new, unmapped = files
     outputs = {name: _identity(name, _STDOUT, 1) for name in (new, unmapped)}
     both_stdout = {new, unmapped} <= _STDOUT
     if outputs[new] is not None and outputs[new] == outputs[unmapped] and not both_stdout:
@@ -276,7 +277,7 @@ def run(files: list[str], options: BedOptions) -> dict[str, int]:
         Bad input; neither output is then written.
     """
     old, chain, new, unmapped = files
-    check_files(old, chain, new, unmapped)
+    check_files(files)
     data = read_bytes(old)
     counts: Counter[str] = Counter()
     with open_output(new) as mapped_file, open_output(unmapped) as unmapped_file:

@@ -178,6 +178,29 @@ def fails_with(monkeypatch: pytest.MonkeyPatch, error: BaseException, *arguments
                 "the same command continues where it stopped\n"
             ),
         ),
+        (
+            OSError(errno.EFBIG, "File too large", "/d/x"),
+            2,
+            (
+                "crosslabel: error: File too large: /d/x; make room, "
+                "the same command continues where it stopped\n"
+            ),
+        ),
+        (
+            FileExistsError(errno.EEXIST, "File exists", "/d/x"),
+            2,
+            "crosslabel: error: File exists: /d/x\n",
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied"),
+            2,
+            "crosslabel: error: Permission denied: while writing\n",
+        ),
+        (
+            RuntimeError("Symlink loop from '/d/x'"),
+            2,
+            "crosslabel: error: Too many levels of symbolic links: /d/x\n",
+        ),
     ],
 )
 def test_errors_of_the_user_are_one_line(
@@ -201,12 +224,16 @@ def test_very_verbose_shows_the_traceback(
     assert err.endswith("crosslabel: error: wrong\n")
 
 
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError("oops"), RuntimeError("oops"), OSError("oops"), OSError(22, "oops")]
+)
 def test_a_bug_keeps_its_traceback_and_says_so(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert fails_with(monkeypatch, ZeroDivisionError("oops")) == 1
+    assert fails_with(monkeypatch, error) == 1
     err = capsys.readouterr().err
-    assert "ZeroDivisionError: oops" in err
+    assert type(error).__name__ in err
+    assert "oops" in err
     assert "please report" in err.splitlines()[-1]
 
 
@@ -239,6 +266,33 @@ def test_a_closed_pipe_is_quiet() -> None:
     with os.fdopen(writer) as stdout:
         done = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["plan", "PATH"],
+        ["evaluate", "PATH"],
+        ["store", "validate", "PATH"],
+        ["store", "diff", "PATH", "PATH"],
+        ["store", "add", "PATH", "--name", "x", "--sequence", "PATH", "--chain", "PATH"],
+    ],
+)
+def test_home_and_variables_in_options(
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NAME", "here")
+    monkeypatch.delenv("NOT_SET", raising=False)
+    for path, found in (
+        ("~/$NAME/x", f"{tmp_path}/here/x"),
+        ("a/${NOT_SET}", "a/${NOT_SET}: the variable NOT_SET is not set"),
+    ):
+        assert main([word.replace("PATH", path) for word in words]) == 2
+        assert found in capsys.readouterr().err
 
 
 def test_no_project_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import itertools
 import os
@@ -19,6 +20,7 @@ from ssldata.base.errors import ConfigError
 from ssldata.base.files import (
     atomic_path,
     digest_of,
+    expanded,
     sha256_of,
     write_json_atomic,
     write_text_atomic,
@@ -49,6 +51,24 @@ def test_a_file_replaces_the_old_one_whole_and_makes_its_folder(tmp_path: Path) 
         assert reader.read() == "old"
     assert path.read_text() == "new"
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"), [(None, "file"), ("temporary", "file"), ("other", "other")]
+)
+def test_a_failure_names_the_file_that_could_not_be_written(
+    tmp_path: Path, named: str | None, expected: str
+) -> None:
+    def fail() -> None:
+        with atomic_path(tmp_path / "file") as temporary:
+            temporary.touch()
+            name = temporary if named == "temporary" else tmp_path / "other"
+            raise OSError(errno.ENOSPC, "No space left on device", named and str(name))
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        fail()
+    assert caught.value.filename == str(tmp_path / expected)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_data_reach_the_disk_before_the_name(
@@ -249,3 +269,34 @@ def test_a_cache_that_cannot_be_made_is_one_line(
     monkeypatch.setenv(CACHE_VARIABLE, str(file))
     with pytest.raises(ConfigError, match=rf"^{file}/hashes: .*; set {CACHE_VARIABLE} to a folder"):
         cache_dir("hashes")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("a/b", "a/b"),
+        ("~/b", "/home/me/b"),
+        ("~", "/home/me"),
+        ("a/~/b", "a/~/b"),
+        ("$X/b", "one/b"),
+        ("${X}b", "oneb"),
+        ("a$X.bed", "aone.bed"),
+        ("a$", "a$"),
+        ("$1", "$1"),
+        ("${X", "${X"),
+        ("$EMPTY/a", "/a"),
+    ],
+)
+def test_paths_are_expanded_as_a_shell_does(
+    written: str, meant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("HOME", "/home/me"), ("X", "one"), ("EMPTY", "")):
+        monkeypatch.setenv(name, value)
+    assert expanded(written) == Path(meant)
+    assert expanded(Path(written)) == Path(meant)
+
+
+def test_a_variable_that_is_not_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOT_SET", raising=False)
+    with pytest.raises(ConfigError, match=r"^\$NOT_SET/a: the variable NOT_SET is not set$"):
+        expanded("$NOT_SET/a")

@@ -444,7 +444,7 @@ def test_some_unknown_contigs_are_counted_and_warned(
 ) -> None:
     project = load_project(world)
     peaks = project.experiments[0].peaks
-    peaks.write_bytes(read_maybe_gzip(peaks) + b"chrNowhere\t1\t2\n")
+    peaks.write_bytes(read_maybe_gzip(peaks) + b"chrNowhere\t1\t2\tx\t0\t.\n")
     summary = build_project(project)[0]["groups"][0]
     assert summary["counts"][f"peaks_{project.experiments[0].name}_unknown_contig"] == 1
     assert "chrNowhere" in caplog.text

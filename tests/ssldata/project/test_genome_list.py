@@ -100,6 +100,26 @@ def test_an_edit_leaves_every_other_line_alone(tmp_path: Path) -> None:
     assert path.read_text() == PROJECT
 
 
+def test_an_edit_keeps_the_ends_of_lines(tmp_path: Path) -> None:
+    path = tmp_path / "project.yaml"
+    path.write_bytes(PROJECT.replace("\n", "\r\n").encode())
+    enter_genome(path, entry(tmp_path, "new"))
+    assert path.read_bytes().count(b"\r\n") == path.read_bytes().count(b"\n") > PROJECT.count("\n")
+    strike_genome(path, "new")
+    assert path.read_bytes() == PROJECT.replace("\n", "\r\n").encode()
+
+
+def test_numbers_and_names_of_other_genomes_stay_as_they_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "genomes.yaml"
+    text = "- {name: 01, sequence: a, chain: b, distance: 0.10, aliases: {1: chr1, 2: 1:40}}\n"
+    path.write_text(text)
+    enter_genome(path, entry(tmp_path, "new"))
+    assert path.read_text().startswith(text)
+    assert strike_genome(path, "new")
+    assert path.read_text() == text
+    assert strike_genome(path, "01")
+
+
 @given(
     edits=st.lists(
         st.tuples(st.sampled_from(["enter", "strike", "replace"]), st.sampled_from("abcd")),

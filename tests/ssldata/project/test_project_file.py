@@ -82,6 +82,154 @@ def test_wrong_keys_give_one_line(tmp_path: Path, change: str, words: list[str])
         assert word in message
 
 
+BASE = """\
+name: tiny
+reference: {name: ref, sequence: ref.fa}
+experiments: [{name: TF, peaks: peaks.bed}]
+genomes: [{name: rel, sequence: rel.fa, chain: rel.chain}]
+"""
+
+
+NESTED = "training: {ssl_plus: {weighting: {identity_power: VALUE}}}"
+
+
+@pytest.mark.parametrize(
+    ("key", "section"),
+    [
+        ("windows.size", "windows: {size: VALUE}"),
+        ("negatives.ratio", "negatives: {ratio: VALUE}"),
+        ("training.seeds[1]", "training: {seeds: [0, VALUE]}"),
+        ("training.nearest", "training: {nearest: VALUE}"),
+        ("training.sweeps.noise_sd[0]", "training: {sweeps: {noise_sd: [VALUE]}}"),
+        ("training.ssl_plus.weighting.identity_power", NESTED),
+    ],
+)
+@pytest.mark.parametrize(
+    "value",
+    [
+        "1_200",
+        "1:40",
+        "0200",
+        "true",
+        "+5",
+        "'5'",
+        ".nan",
+        ".inf",
+        "nan",
+        "1e999",
+        "５",
+        "2020-01-01",
+    ],
+)
+def test_numbers_are_numbers(tmp_path: Path, key: str, section: str, value: str) -> None:
+    text = f"{BASE}split: {{test: [chr2]}}\n{section.replace('VALUE', value)}\n"
+    with pytest.raises(ConfigError) as caught:
+        load_project(write(tmp_path, text))
+    assert f"project.yaml, line 6: key '{key}'" in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["4e2", "2.0", str(2**63), str(10**30)])
+def test_whole_numbers_have_no_fraction_and_64_bits(tmp_path: Path, value: str) -> None:
+    text = f"{BASE}split: {{test: [chr2], seed: {value}}}\n"
+    with pytest.raises(ConfigError, match=r"line 5: key 'split.seed' is '?[0-9]"):
+        load_project(write(tmp_path, text))
+
+
+@pytest.mark.parametrize("word", ["yes", "no", "On", "OFF", "True", "FALSE", "'no'"])
+def test_truth_values_are_true_or_false(tmp_path: Path, word: str) -> None:
+    text = f"{BASE}split: {{test: [c]}}\ntraining: {{model_options: {{m: {{a: [{word}]}}}}}}\n"
+    with pytest.raises(ConfigError, match=r"line 6: key 'training.model_options': .*true or false"):
+        load_project(write(tmp_path, text))
+    # Where a truth value is expected there is no doubt.
+    text = f"{BASE}split: {{test: [c]}}\nstore: {{codes: {word}}}\n"
+    wanted = word.strip("'").lower() in {"yes", "on", "true"}
+    assert load_project(write(tmp_path, text)).store.codes is wanted
+
+
+def test_numbers_may_have_an_exponent(tmp_path: Path) -> None:
+    text = f"{BASE}split: {{test: [c]}}\ntraining: {{learning_rate: 1e-3, batch_size: 64}}\n"
+    assert load_project(write(tmp_path, text)).training.learning_rate == 0.001
+
+
+def test_names_that_look_like_numbers_are_names(tmp_path: Path) -> None:
+    text = """\
+name: 1
+reference: {name: 38, sequence: ref.fa, aliases: {1: chr1, 02: 2, 1.50: 3.10, on: 1:40}}
+experiments: [{name: 7.0, peaks: peaks.bed}]
+genomes: [{name: 01, sequence: rel.fa, chain: rel.chain, aliases: {4: 04}}]
+split: {test: [4, 04, 1_200, 2020-01-01, Y], validation: [1e3]}
+windows: {exclude: [0x10, 1.0]}
+training: {experiments: [7.0], model_options: {cnn-7k: {dropout: 0.50, 1: [1, 2.50], pool: max}}}
+"""
+    project = load_project(write(tmp_path, text))
+    assert (project.name, project.reference.name) == ("1", "38")
+    assert project.reference.aliases == {"1": "chr1", "02": "2", "1.50": "3.10", "on": "1:40"}
+    assert project.genomes[0].aliases == {"4": "04"}
+    assert (project.experiments[0].name, project.genomes[0].name) == ("7.0", "01")
+    assert project.split.test == ["4", "04", "1_200", "2020-01-01", "Y"]
+    assert (project.split.validation, project.windows.exclude) == (["1e3"], ["0x10", "1.0"])
+    options = project.training.model_options
+    assert options == {"cnn-7k": {"dropout": 0.5, "1": [1, 2.5], "pool": "max"}}
+    assert type(options["cnn-7k"]["dropout"]) is float
+    again = tmp_path / "again.yaml"
+    again.write_text(dump_project(project))
+    assert load_project(again).model_dump() == project.model_dump()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("zarr.json", "a file of this name"),
+        ("x" * 101, "at most 100 characters, this one 101"),
+        ("a/b", "a name is letters"),
+        ("é", "a name is letters"),
+        ("null", "'genomes[0].name' is None"),
+        ("[a]", "'genomes[0].name' is ['a']"),
+        ("x" * 10_000, "at most 100 characters"),
+    ],
+)
+def test_names_that_no_folder_can_have(tmp_path: Path, name: str, words: str) -> None:
+    text = f"{GOOD.strip()}\n".replace("name: rel,", f"name: {name},")
+    with pytest.raises(ConfigError) as caught:
+        load_project(write(tmp_path, text))
+    message = str(caught.value)
+    assert words in message
+    assert "project.yaml, line 4: " in message
+    assert len(message) < 400
+
+
+def test_home_and_variables_in_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("N", "1")
+    monkeypatch.delenv("NOT_SET", raising=False)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "list.yaml").write_text(
+        "- {name: rel, sequence: ~/rel.fa, chain: $DATA/rel$N.chain}\n"
+    )
+    text = (
+        GOOD.replace("ref.fa", "~/ref.fa")
+        .replace("peaks.bed", "'${DATA}/peaks_${N}.bed'")
+        .replace("[{name: rel, sequence: rel.fa, chain: rel.chain}]", "{registry: $HOME/list.yaml}")
+    )
+    write(tmp_path, text + "store: {path: a$N}\n")
+    project = load_project("$DATA/../project.yaml")
+    assert project.reference.sequence == tmp_path / "home" / "ref.fa"
+    assert project.experiments[0].peaks == tmp_path / "data" / "peaks_1.bed"
+    assert project.genomes[0].sequence == tmp_path / "home" / "rel.fa"
+    assert project.genomes[0].chain == tmp_path / "data" / "rel1.chain"
+    assert project.genomes_file == tmp_path / "home" / "list.yaml"
+    assert project.store.path == tmp_path.resolve() / "a1"
+    for path in ("$NOT_SET/x", "${NOT_SET}/x", "~nobody-of-this-name/x"):
+        write(tmp_path, GOOD.replace("ref.fa", f"'{path}'"))
+        with pytest.raises(ConfigError) as caught:
+            load_project(tmp_path)
+        assert str(tmp_path) in str(caught.value)
+        assert path in str(caught.value)
+        assert "NOT_SET is not set" in str(caught.value) or "no user" in str(caught.value)
+
+
 def test_a_missing_key_is_named(tmp_path: Path) -> None:
     raw = yaml.safe_load(GOOD)
     del raw["reference"]["sequence"]
