@@ -61,10 +61,10 @@ SETTINGS: dict[str, Any] = {
     "name": "synthetic",
     "reference": {"name": "synthetic", "digest": ""},
     "peaks": {},
-    "windows": {"size": 0, "min_overlap": 0, "n_policy": "keep"},
+    "windows": {"size": 0, "min_overlap": 0, "mode": "rebin", "n_policy": "keep"},
     "split": {"test": [], "validation": []},
-    "negatives": {},
-    "liftover": {},
+    "negatives": {"source": "reference"},
+    "liftover": {"mode": "blocks"},
     "seed": 0,
     "codes": True,
 }

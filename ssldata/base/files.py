@@ -40,6 +40,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+def real_path(path: Path) -> Path:
+    """Return an absolute path without symbolic links; of links in a circle, what can be followed.
+
+    ``Path.resolve`` raises a ``RuntimeError`` there.
+    """
+    return Path(os.path.realpath(path))
+
+
 def expanded(path: Path | str) -> Path:
     """Return a path with ``~``, ``$NAME`` and ``${NAME}`` filled in, as a shell does.
 

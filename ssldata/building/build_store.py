@@ -17,7 +17,7 @@ import numpy as np
 
 from ssldata.base.differences import differences
 from ssldata.base.errors import StoreError
-from ssldata.base.files import digest_of
+from ssldata.base.files import digest_of, real_path
 from ssldata.base.progress import NoProgress, Progress
 from ssldata.base.versions import library_versions
 from ssldata.building.build_inputs import (
@@ -162,7 +162,7 @@ def build_reference(
             remove_tree(path / "sources")
         else:
             if attributes is not None:
-                remove_tree(path)
+                remove_tree(real_path(path))  # a link to a store stays one
             writer.create(inputs.root_attributes())
         writer.begin(REFERENCE, inputs.digest)
         checksums = {"sources": write_sources(writer, built.sources, inputs.genome)}

@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
 
 from ssldata.base.errors import ConfigError
-from ssldata.base.files import expanded
+from ssldata.base.files import expanded, real_path
 from ssldata.base.yaml_text import line_of, parse, read_text
 from ssldata.project.genome_list import read_registry
 from ssldata.project.section import Fraction, Name, Section
@@ -343,7 +343,7 @@ def _absolute(project: Project, path: Path) -> Project:
                 value = expanded(value)
             except ConfigError as exc:
                 raise ConfigError(f"{path}: {exc}") from None
-            return value if value.is_absolute() else (folder / value).resolve()
+            return value if value.is_absolute() else real_path(folder / value)
         if isinstance(value, dict):
             return {key: walk(item) for key, item in value.items()}
         if isinstance(value, list):

@@ -67,7 +67,7 @@ def _blocks(store: Store, name: str, split: str) -> Iterator[_Block]:
         for low in range(first, end, reader.chunk_rows):
             high = min(end, low + reader.chunk_rows)
             columns = {key: group.column(key)[low:high] for key in _COORDINATES}
-            contigs = [group.contigs[i] for i in columns["contig"].tolist()]
+            contigs = group.contig_names(low, high).tolist()
             genome = _genome_of(group, store)
             yield _Block(genome, low, reader.codes(low, high), contigs, columns)
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
 from ssldata.base.errors import InputError, StoreError
-from ssldata.base.files import digest_of
+from ssldata.base.files import digest_of, real_path
 from ssldata.base.progress import NoProgress, Progress
 from ssldata.sharing.card import licence_of
-from ssldata.sharing.zip_store import members_of, shared_root, unchanging
+from ssldata.sharing.zip_store import bytes_of, members_of, shared_root, unchanging
 from ssldata.store.icechunk_repository import (
     BRANCH,
     Address,
@@ -74,7 +75,7 @@ def publish(
     StoreError
         The repository holds another store or something else; another process published meanwhile.
     CrosslabelError
-        The store cannot be opened, or the repository cannot be reached.
+        The store cannot be opened or is damaged, or the repository cannot be reached.
     """
     address = address_of(to)
     if address.tag is not None:
@@ -82,8 +83,8 @@ def publish(
     open_store(path)  # where there is no store, neither a lock nor a repository is made
     with contextlib.ExitStack() as held:
         if not address.is_remote:
-            place = Path(address.place).resolve()
-            if path.resolve() in (place, *place.parents):
+            place = real_path(Path(address.place))
+            if real_path(path) in (place, *place.parents):
                 raise InputError(f"{to}: lies inside the store; write it elsewhere")
             # On a disk Icechunk does not notice two commits at once.
             held.enter_context(writer_lock(place))
@@ -113,7 +114,7 @@ def publish(
             if value["written"] or value["removed"]:
                 found = dict(members_of(store))
                 changed = [key for key in found if not _below(key, kept)]
-                files = {key: found[key] for key in changed}
+                files = {key: partial(bytes_of, store, key, found[key]) for key in changed}
                 value["files"], value["bytes"] = _write(
                     session,
                     gone=[name for name in _groups(old) if name not in kept],
@@ -211,7 +212,7 @@ def _write(
     *,
     gone: list[str],
     root: Mapping[str, Any],
-    files: Mapping[str, Path],
+    files: Mapping[str, Callable[[], bytes]],
     progress: Progress,
     name: str,
 ) -> tuple[int, int]:
@@ -228,7 +229,7 @@ def _write(
         async def one(key: str) -> None:
             nonlocal total
             async with slots:
-                total += await put(key, await asyncio.to_thread(files[key].read_bytes))
+                total += await put(key, await asyncio.to_thread(files[key]))
             advance(1)
 
         await asyncio.gather(*(one(key) for key in keys))
@@ -244,7 +245,7 @@ def _write(
         # An array must be known before its chunks: metadata first, parents before children.
         described = sorted(key for key in files if key.endswith("zarr.json"))
         for key in sorted(described, key=lambda key: key.count("/")):
-            total += await put(key, files[key].read_bytes())
+            total += await put(key, files[key]())
             advance(1)
         return total + await put_all([key for key in files if key not in set(described)], advance)
 

@@ -6,18 +6,23 @@ import contextlib
 import json
 import logging
 import re
-import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ssldata.base.errors import InputError, StoreError
-from ssldata.base.files import atomic_path, delete_leftovers, sha256_of, write_text_atomic
+from ssldata.base.files import (
+    atomic_path,
+    delete_leftovers,
+    real_path,
+    sha256_of,
+    write_text_atomic,
+)
 from ssldata.base.locks import exclusive_lock
 from ssldata.base.progress import NoProgress, Progress
 from ssldata.sharing.card import card_files, croissant, licence_of
-from ssldata.store.checked_store import REPAIR
+from ssldata.store.checked_store import REPAIR, is_sound
 from ssldata.store.root_metadata import parse_json, root_text
 from ssldata.store.store import COMPLETE, Store, belongs, open_store
 from ssldata.store.store_writer import writer_lock
@@ -35,11 +40,6 @@ def members_of(store: Store) -> Iterator[tuple[str, Path]]:
     """Yield (key in the store, file) for every file of the complete groups, sorted by key.
 
     The root and the card are not among them: they are written for each copy.
-
-    Raises
-    ------
-    StoreError
-        Metadata in a folder are not those of the root.
     """
     folder = Path(store.location)
     groups = [name for name, entry in store.ledger.items() if entry["status"] == COMPLETE]
@@ -53,12 +53,28 @@ def members_of(store: Store) -> Iterator[tuple[str, Path]]:
                 continue
             if belongs(path.relative_to(folder / name), name, store.weights):
                 found[key] = path
-    for path in (path for key, path in found.items() if key.endswith("zarr.json")):
-        node = dict(store.nodes.get(path.parent.relative_to(folder).as_posix(), {}))
-        node.pop("consolidated_metadata", None)
-        if parse_json(path.read_bytes(), str(path)) != node:
-            raise StoreError(f"{path}: not what the root says of it; {REPAIR}")
     yield from sorted(found.items())
+
+
+def bytes_of(store: Store, key: str, file: Path) -> bytes:
+    """Return a file of :func:`members_of`, after a look at its checksums: damage is not shared.
+
+    Raises
+    ------
+    StoreError
+        A chunk is damaged, or metadata are not those of the root.
+    """
+    data, path = file.read_bytes(), key
+    while path and path not in store.nodes:
+        path = path.rpartition("/")[0]
+    node = {k: v for k, v in store.nodes.get(path, {}).items() if k != "consolidated_metadata"}
+    if key == f"{path}/zarr.json":
+        sound = parse_json(data, str(file)) == node
+    else:
+        sound = is_sound(node, data)
+    if not sound:
+        raise StoreError(f"{file}: damaged; {REPAIR}")
+    return data
 
 
 def shared_root(store: Store) -> str:
@@ -111,9 +127,9 @@ def share_zip(
     InputError
         `out` lies inside the store.
     CrosslabelError
-        The store cannot be opened.
+        The store cannot be opened, or is damaged.
     """
-    if path.resolve() in out.resolve().parents:
+    if real_path(path) in real_path(out).parents:
         raise InputError(f"{out}: lies inside the store; write it elsewhere")
     progress = progress or NoProgress()
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -135,9 +151,9 @@ def share_zip(
                 with archive.open(_member(key, len(data)), "w") as target:
                     target.write(data)
             for key, file in members:
-                member = _member(key, file.stat().st_size)
-                with archive.open(member, "w") as target, file.open("rb") as source:
-                    shutil.copyfileobj(source, target, PIECE)
+                data = bytes_of(store, key, file)
+                with archive.open(_member(key, len(data)), "w") as target:
+                    target.write(data)
                 advance(1)
         digest, size = sha256_of(out), out.stat().st_size
         write_text_atomic(Path(f"{out}.sha256"), f"{digest}  {out.name}\n")

@@ -7,20 +7,26 @@ for every array that has all its chunks, wherever the store is.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from zarr.abc.store import ByteRequest, Store
 from zarr.core.buffer import Buffer, BufferPrototype
 
 from ssldata.base.errors import StoreError
+from ssldata.store.compression import CHECKSUM, checksum_of
 from ssldata.store.remote_stores import ReadOnlyStore
 
 #: What to do about damage.
 REPAIR = (
     "`crosslabel store validate` shows what is damaged; `crosslabel build --repair` writes it again"
 )
+#: Offset and length, in the index of a shard, of a chunk that is not stored: behind the last row,
+#: and in format 1.0 of zeros.
+ABSENT = 2**64 - 1
 _METADATA = "zarr.json"
 #: Of format 1.0, whose chunks of zeros have no file, the arrays that are nowhere all zero.
 _NEVER_ZERO = ("sequence_codes", "end", "strand", "weight")
@@ -40,8 +46,6 @@ class CheckedStore(ReadOnlyStore):
         Metadata of every group and array by path, as in the root. Those beside the chunks are not
         read.
     """
-
-    supports_listing = True
 
     def __init__(self, place: Store, name: str, nodes: Mapping[str, Mapping[str, Any]]) -> None:
         super().__init__(name)
@@ -70,13 +74,15 @@ class CheckedStore(ReadOnlyStore):
         """Return the bytes of a chunk."""
         return await self._place.getsize(key)
 
-    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
-        """Yield the names of the groups and arrays directly in a group."""
-        start = f"{prefix.rstrip('/')}/" if prefix else ""
-        for path in sorted(self._nodes):
-            name = path.removeprefix(start)
-            if path.startswith(start) and name and "/" not in name:
-                yield name
+    def arrays_in(self, path: str, *, deep: bool = False) -> list[str]:
+        """Return the names of the arrays in a group, sorted; `deep`: of its groups as well."""
+        start = f"{path}/" if path else ""
+        found = [
+            key.removeprefix(start)
+            for key, node in self._nodes.items()
+            if key.startswith(start) and node.get("node_type") == "array"
+        ]
+        return sorted(name for name in found if deep or "/" not in name)
 
     def _must_exist(self, key: str) -> bool:
         """Return whether the chunks of the array of a key all have files."""
@@ -97,3 +103,28 @@ def has_checksums(node: Mapping[str, Any]) -> bool:
     for codec in codecs:
         codecs += (codec.get("configuration") or {}).get("codecs", ())
     return any(codec.get("name") == "crc32c" for codec in codecs)
+
+
+def is_sound(node: Mapping[str, Any], data: bytes) -> bool:
+    """Return whether a whole file of an array has the checksums that it should end in, or holds.
+
+    Parameters
+    ----------
+    node
+        Metadata of the array.
+    data
+        The file: a chunk, or a shard as this release writes them.
+    """
+    if not has_checksums(node):
+        return True
+    if node["codecs"][-1]["name"] == "crc32c":
+        return checksum_of(data[:-CHECKSUM]) == data[-CHECKSUM:]
+    shard = node["chunk_grid"]["configuration"]["chunk_shape"]
+    chunk = node["codecs"][0]["configuration"]["chunk_shape"]
+    size = 16 * math.prod(whole // part for whole, part in zip(shard, chunk, strict=True))
+    index = data[-size - CHECKSUM :]
+    if len(index) != size + CHECKSUM or checksum_of(index[:-CHECKSUM]) != index[-CHECKSUM:]:
+        return False
+    places = np.frombuffer(index[:-CHECKSUM], "<u8").reshape(-1, 2).tolist()
+    chunks = (data[first : first + length] for first, length in places if first != ABSENT)
+    return all(checksum_of(one[:-CHECKSUM]) == one[-CHECKSUM:] for one in chunks)

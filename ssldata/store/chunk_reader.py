@@ -28,12 +28,10 @@ from numpy.typing import NDArray
 
 from ssldata.base.errors import StoreError
 from ssldata.genomes.onehot import N_CODE
-from ssldata.store.checked_store import REPAIR
+from ssldata.store.checked_store import ABSENT, REPAIR
 from ssldata.store.compression import CHECKSUM, HEADER, checksum_of, decompress, promised_sizes
 from ssldata.store.store import RowGroup
 
-#: Offset and length, in the index of a shard, of a chunk that is all zeros and so not stored.
-ABSENT = 2**64 - 1
 _NO_FILE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 
 
@@ -161,10 +159,10 @@ class _Scratch(threading.local):
         self.hot = np.empty(0, np.uint8)
         self.codes = np.empty((0, 0), np.uint8)
 
-    def compressed(self, size: int) -> NDArray[np.uint8]:
+    def compressed(self, size: int) -> memoryview:
         if self.raw.size < size:
             self.raw = np.empty(size + size // 4, np.uint8)
-        return self.raw[:size]
+        return self.raw.data[:size]
 
     def one_hot(self, size: int) -> NDArray[np.uint8]:
         if self.hot.size < size:
@@ -206,7 +204,8 @@ class ChunkReader:
         ):
             layout = None
         self._layout = layout
-        self._indices: dict[int, NDArray[np.uint64] | None] = {}
+        #: Number of a file → its path and its index; None: there is no such file.
+        self._files: dict[int, tuple[str, NDArray[np.uint64] | None]] = {}
 
     @property
     def is_direct(self) -> bool:
@@ -240,15 +239,12 @@ class ChunkReader:
         """
         try:
             done = self._layout is not None and self._decode(self._layout, number, out)
-        except StoreError:
-            self.group.check_unchanged()  # which says better why it is another chunk
-            raise
-        if done:
-            self.group.check_unchanged()
-            return
-        first = number * self.chunk_rows
-        count = self.rows_of(number)
-        out[:count] = self.group.codes(first, first + count)
+        finally:
+            self.group.check_unchanged()  # which also says better why a chunk is not what it was
+        if not done:
+            first = number * self.chunk_rows
+            count = self.rows_of(number)
+            out[:count] = self.group.codes(first, first + count)
 
     def codes(self, first: int, end: int) -> NDArray[np.uint8]:
         """Return the codes (end − first, length) of a contiguous range of rows."""
@@ -276,11 +272,10 @@ class ChunkReader:
 
     def _decode(self, layout: ChunkLayout, number: int, out: NDArray[np.uint8]) -> bool:
         file, place = divmod(number, layout.chunks_per_file)
-        if file not in self._indices:
+        if file not in self._files:
             # Two threads may both read it: they read the same.
-            self._indices[file] = _read_index(layout, file)
-        index = self._indices[file]
-        path = layout.file(file)
+            self._files[file] = str(layout.file(file)), _read_index(layout, file)
+        path, index = self._files[file]
         absent = index is None or int(index[place, 0]) == ABSENT
         if absent and (layout.checksums or (index is None and layout.sharded)):
             # zarr-python would read zeros, rows of A, without an error; every shard has a base.
@@ -308,7 +303,7 @@ class ChunkReader:
                     f"{REPAIR}"
                 )
             found = size = len(data)
-        if found != size or promised_sizes(memoryview(data)) != (expected, size):
+        if found != size or promised_sizes(data) != (expected, size):
             raise StoreError(
                 f"{path}: chunk {place} is damaged (expected {size} bytes that decompress to "
                 f"{expected}); {REPAIR}"

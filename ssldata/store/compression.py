@@ -1,4 +1,4 @@
-"""Blosc and crc32c: which compressor each kind of array has, and the calls.
+"""Blosc and crc32c: which codecs each kind of array has, and the calls. The only owner of both.
 
 The shard writer, the column writer and the chunk reader call Blosc directly, without zarr-python.
 """
@@ -98,9 +98,10 @@ def decompress(data: bytes | memoryview, out: NDArray[np.uint8]) -> None:
     blosc.decompress(data, out)
 
 
-def checksum_of(data: bytes | NDArray[np.uint8]) -> bytes:
+def checksum_of(data: bytes | memoryview) -> bytes:
     """Return the crc32c of bytes as the codec of Zarr appends it: four bytes, the lowest first."""
-    return google_crc32c.value(data).to_bytes(CHECKSUM, "little")
+    checksum: int = google_crc32c.value(np.frombuffer(data, np.uint8))
+    return checksum.to_bytes(CHECKSUM, "little")
 
 
 def promised_sizes(data: memoryview) -> tuple[int, int] | None:

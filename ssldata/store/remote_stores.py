@@ -39,7 +39,7 @@ from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import LocalStore, ObjectStore
 
-from ssldata.base.errors import MissingInputError, StoreError, UnreachableError
+from ssldata.base.errors import CrosslabelError, MissingInputError, StoreError, UnreachableError
 from ssldata.store.icechunk_repository import (
     address_of,
     is_repository,
@@ -226,15 +226,19 @@ class ZipMemberStore(ReadOnlyStore):
         try:
             with zipfile.ZipFile(io.BufferedReader(_Seekable(store, key, size), _AHEAD)) as archive:
                 members = archive.infolist()
-        except zipfile.BadZipFile as exc:
+        except CrosslabelError:
+            raise
+        except Exception as exc:  # zipfile raises whatever it meets in a damaged directory
             raise StoreError(f"{name}: not a zip, or cut short ({exc})") from exc
+        if [m for m in members if not 0 <= m.header_offset <= size - m.file_size]:
+            raise StoreError(f"{name}: its directory is damaged; fetch it again")
         packed = [m.filename for m in members if m.compress_type != zipfile.ZIP_STORED]
         if packed:
             raise StoreError(
                 f"{name}: {packed[0]} is compressed in the zip; make it with "
                 "`crosslabel store share --zip`, or zip -0"
             )
-        self._members = {m.filename: m for m in members if not m.is_dir()}
+        self._members = {m.filename: m for m in members if not m.filename.endswith("/")}
         self._starts: dict[str, int] = {}
 
     async def _part(self, prototype: BufferPrototype, first: int, end: int) -> Buffer:

@@ -28,6 +28,8 @@ ATTRIBUTE = "crosslabel"
 WEIGHTS = "weights"
 REFERENCE = "reference"
 HOMOLOGUES = "homologs"
+#: Ranges of rows in a group, in order.
+RANGES = ("positive", "negative", "validation", "test")
 #: Statuses of the ledger. Readers use complete groups only.
 WRITING, COMPLETE, YANKED, REMOVING = "writing", "complete", "yanked", "removing"
 
@@ -41,8 +43,7 @@ _AGAIN = "copy the store again, or delete it and build again"
 #: zarr-python and xarray reads them; without them a store behind plain HTTP looks empty.
 CONSOLIDATED = {"kind": "inline", "must_understand": False}
 
-# What readers rely on: a type; [x]: a list of x; a mapping of keys, of which those with "?" may be
-# missing and "*" means every key. There may be more keys.
+# What readers rely on, see misfit.
 _ATTRIBUTES: dict[str, Any] = {
     "experiments": [str],
     "ledger": {"*": {"status": str}},
@@ -52,10 +53,10 @@ _SETTINGS: dict[str, Any] = {
     "name": str,
     "reference": {"name": str, "digest": str},
     "peaks": {"*": {"sha256": str, "counts": dict}},
-    "windows": {"size": int, "min_overlap": (int, float), "n_policy": str},
+    "windows": {"size": int, "min_overlap": (int, float), "mode": str, "n_policy": str},
     "split": {"test": [str], "validation": [str]},
-    "negatives": dict,
-    "liftover": dict,
+    "negatives": {"source": str},
+    "liftover": {"mode": str},
     "seed": int,
     "codes": bool,
 }
@@ -63,7 +64,7 @@ _ENTRY: dict[str, Any] = {
     "digest": str,
     "content": str,
     "rows": int,
-    "ranges": {"*": [int]},
+    "ranges": {key: [int, int] for key in RANGES},
     "counts": {"*": int},
     "liftover?": {"*": int},
     "inputs?": dict,
@@ -138,7 +139,7 @@ def _checksum(root: Mapping[str, Any]) -> str:
     """Return the sha256 of the canonical text of a root without its checksum."""
     try:
         return digest_of(root)
-    except UnicodeEncodeError:  # half a surrogate pair, which is no text
+    except (UnicodeEncodeError, RecursionError):  # half a surrogate pair is no text
         return ""
 
 
@@ -172,8 +173,9 @@ def misfit(value: Any, shape: Any, at: str = "") -> str | None:
     value
         The value.
     shape
-        A type or several; ``[shape]`` of every item; a mapping of keys to shapes, of which those
-        that end in ``?`` may be missing, and ``*`` is every key.
+        A type or several; ``[shape]`` of every item, ``[shape, shape]`` of two; a mapping of keys
+        to shapes, of which those that end in ``?`` may be missing, and ``*`` is every key. There
+        may be more keys.
     at
         What to call the value.
     """
@@ -190,6 +192,8 @@ def misfit(value: Any, shape: Any, at: str = "") -> str | None:
     elif isinstance(shape, list):
         if not isinstance(value, list):
             return f"{at} is not a list"
+        if len(shape) not in (1, len(value)):
+            return f"{at} has {len(value)} items"
         return next(filter(None, (misfit(one, shape[0], at) for one in value)), None)
     elif not isinstance(value, shape) or (isinstance(value, bool) and shape is not bool):
         return f"{at} is {json.dumps(value)[:40]}"

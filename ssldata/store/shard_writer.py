@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from ssldata.base.errors import StoreError
 from ssldata.base.files import atomic_path
-from ssldata.store.chunk_reader import ABSENT, ChunkLayout
+from ssldata.store.checked_store import ABSENT
+from ssldata.store.chunk_reader import ChunkLayout
 from ssldata.store.compression import SEQUENCE_CODECS, checksum_of, decompress
 
 

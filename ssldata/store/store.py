@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,7 @@ from ssldata.store.root_metadata import (
     ATTRIBUTE,
     COMPLETE,
     HOMOLOGUES,
+    RANGES,
     REFERENCE,
     REMOVING,
     ROWS_VERSION,
@@ -49,11 +51,12 @@ __all__ = [
     "open_store",
 ]
 
-RANGES = ("positive", "negative", "validation", "test")
+_SOURCES = ("contig", "coverage", "end", "label", "locus", "score", "split", "start")
+_LIFTOVER = ("aligned", "contig", "end", "identity", "loci", "pieces", "start", "status", "strand")
 #: Inode, size and time of a file.
 _Stamp = tuple[int, ...]
 #: What readers rely on in the attributes of a group of rows.
-_GROUP = {"ranges": {"*": [int]}, "contigs": [str]}
+_GROUP = {"ranges": {"*": [int, int]}, "contigs": [str]}
 
 
 class RowGroup:
@@ -84,12 +87,11 @@ class RowGroup:
         self.contigs: tuple[str, ...] = tuple(attributes["contigs"])
         self.rows = int(self._array("start").shape[0])
         self.ranges: dict[str, tuple[int, int]] = {}
-        for key, bounds in attributes["ranges"].items():
-            first, end = bounds if len(bounds) == 2 else (0, -1)
+        for key in (key for key in RANGES if key in attributes["ranges"]):
+            first, end = attributes["ranges"][key]
             if not 0 <= first <= end <= self.rows:
-                raise StoreError(
-                    f"{self._where}: the range {key} is {bounds} of {self.rows} rows; {REPAIR}"
-                )
+                found = f"the range {key} is [{first}, {end}) of {self.rows} rows"
+                raise StoreError(f"{self._where}: {found}; {REPAIR}")
             self.ranges[key] = (first, end)
         self._columns: dict[str, NDArray[Any]] = {}
 
@@ -97,9 +99,10 @@ class RowGroup:
         return _array_of(self._group, name, self._where)
 
     def _read(self, array: zarr.Array[Any], rows: slice = slice(None)) -> NDArray[Any]:
-        values = _values_of(array, rows)
-        self.check_unchanged()
-        return values
+        try:
+            return _values_of(array, rows)
+        finally:
+            self.check_unchanged()  # which also says better why a chunk is not what it was
 
     @cached_property
     def _sequence(self) -> zarr.Array[Any]:
@@ -107,7 +110,13 @@ class RowGroup:
 
     @cached_property
     def _codes(self) -> zarr.Array[Any] | None:
-        return self._array("sequence_codes") if "sequence_codes" in self._group else None
+        return self._array("sequence_codes") if self._has("sequence_codes") else None
+
+    def _has(self, name: str) -> bool:
+        try:
+            return name in self._group
+        except Exception:  # it is there, and damaged: reading it says how
+            return True
 
     @property
     def length(self) -> int:
@@ -144,7 +153,7 @@ class RowGroup:
         missing = []
         for name, inner in (("sequence", "0/0"), ("sequence_codes", "0")):
             folder = self.array_folder(name)
-            if folder is not None and name in self._group:
+            if folder is not None and self._has(name):
                 missing += [] if (folder / "c" / str(shard) / inner).is_file() else [name]
         return missing
 
@@ -157,6 +166,13 @@ class RowGroup:
                 raise StoreError(f"{self._where}/{name}: {found}; {REPAIR}")
             self._columns[name] = self._read(array)
         return self._columns[name]
+
+    def contig_names(self, first: int, end: int) -> NDArray[Any]:
+        """Return the names of the contigs of the rows [first, end), as objects."""
+        numbers = self.column("contig")[first:end]
+        if len(numbers) and not 0 <= numbers.min() <= numbers.max() < len(self.contigs):
+            raise StoreError(f"{self._where}/contig: a number that is no contig's; {REPAIR}")
+        return np.array(self.contigs, object)[numbers]
 
     def column_part(self, name: str, first: int, end: int) -> NDArray[Any]:
         """Return the rows [first, end) of a per-row array, without keeping the array in memory."""
@@ -187,8 +203,7 @@ class RowGroup:
 
     def column_names(self) -> list[str]:
         """Return the names of the per-row arrays other than the sequences."""
-        names = set(_members(self._group, where=self._where))
-        return sorted(names - {"sequence", "sequence_codes"})
+        return [x for x in _names_in(self._group) if x not in ("sequence", "sequence_codes")]
 
     def attributes(self) -> dict[str, Any]:
         """Return the group's attributes."""
@@ -196,7 +211,7 @@ class RowGroup:
 
     def liftover(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of ``liftover/``: one row per source interval."""
-        arrays = _arrays_of(self._group, "liftover", self._where)
+        arrays = _arrays_of(self._group, "liftover", self._where, needed=_LIFTOVER)
         self.check_unchanged()
         return arrays
 
@@ -205,7 +220,7 @@ class Store:
     """A store open for reading. Only groups the ledger calls complete can be seen."""
 
     def __init__(
-        self, group: zarr.Group, location: str, root: Root, watch: tuple[Path | None, _Stamp]
+        self, group: zarr.Group, location: str, root: Root, watch: tuple[str | None, _Stamp]
     ) -> None:
         self._group = group
         self.location = location
@@ -285,7 +300,7 @@ class Store:
 
     def sources(self) -> dict[str, NDArray[Any]]:
         """Return the arrays of ``sources/``."""
-        arrays = _arrays_of(self._group, "sources", self.location)
+        arrays = _arrays_of(self._group, "sources", self.location, needed=_SOURCES)
         self._check_unchanged(REFERENCE)
         return arrays
 
@@ -311,8 +326,8 @@ class Store:
         if stamp == self._seen.get(name, self._opened):
             return
         entry: Mapping[str, Any] = {}
-        if self._file is not None and self._file.name == "zarr.json":
-            root = read_root(self._file.parent)
+        if self._file is not None and Path(self._file).name == "zarr.json":
+            root = read_root(Path(self._file).parent)
             entry = {} if root is None else root.attributes["ledger"].get(name, {})
         same = entry.get("content") == self.ledger[name]["content"]
         if not same or entry["status"] not in (COMPLETE, YANKED):
@@ -322,16 +337,17 @@ class Store:
         self._seen[name] = stamp
 
 
-def _watched(location: Path | str) -> Path | None:
+def _watched(location: Path | str) -> str | None:
     """Return the file that is replaced whenever something of a local store is."""
     path = Path(location)
-    return None if is_url(location) else path / "zarr.json" if path.is_dir() else path
+    return None if is_url(location) else str(path / "zarr.json" if path.is_dir() else path)
 
 
-def _stamp_of(file: Path | None) -> _Stamp:
+def _stamp_of(file: str | None) -> _Stamp:
     """Return what tells a file from another that took its name."""
     try:
-        found = None if file is None else file.stat()
+        # Called for every chunk: the way of pathlib takes three times as long.
+        found = None if file is None else os.stat(file)  # noqa: PTH116
     except OSError:
         return ()
     return () if found is None else (found.st_ino, found.st_size, found.st_mtime_ns)
@@ -384,21 +400,21 @@ def _values_of(array: zarr.Array[Any], rows: slice = slice(None)) -> NDArray[Any
 
 def _line(exc: Exception) -> str:
     first = (str(exc).strip().splitlines() or [""])[0]
-    return f"{type(exc).__name__}: {first}"[:200]
+    return f"{type(exc).__name__}: {first.split('. ')[0]}"[:200]
 
 
-def _arrays_of(parent: zarr.Group, name: str, where: str) -> dict[str, NDArray[Any]]:
-    members = _members(_group_of(parent, name, where), where=f"{where}/{name}")
-    return {key: _values_of(array) for key, array in members.items()}
+def _names_in(group: zarr.Group, *, deep: bool = False) -> list[str]:
+    """Return the names of the arrays in a group."""
+    assert isinstance(group.store, CheckedStore)
+    return group.store.arrays_in(group.path, deep=deep)
 
 
-def _members(group: zarr.Group, *, where: str, depth: int | None = 0) -> dict[str, zarr.Array[Any]]:
-    """Return the arrays in a group (`depth` None: also in its groups), by name."""
-    try:
-        members = sorted(group.members(max_depth=depth))
-    except Exception as exc:  # as above
-        raise StoreError(f"{where}: its metadata are damaged ({_line(exc)}); {REPAIR}") from exc
-    return {name: member for name, member in members if isinstance(member, zarr.Array)}
+def _arrays_of(
+    parent: zarr.Group, name: str, where: str, *, needed: tuple[str, ...]
+) -> dict[str, NDArray[Any]]:
+    group = _group_of(parent, name, where)
+    names = sorted({*_names_in(group), *needed})
+    return {key: _values_of(_array_of(group, key, f"{where}/{name}")) for key in names}
 
 
 def arrays_digest(arrays: Mapping[str, NDArray[Any]]) -> str:
@@ -503,8 +519,9 @@ def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
     StoreError
         It is damaged.
     """
-    members = _members(_plain_group(path), where=str(path), depth=None)
-    return {name: _values_of(array) for name, array in members.items()}
+    group = _plain_group(path)
+    names = _names_in(group, deep=True)
+    return {name: _values_of(_array_of(group, name, str(path))) for name in names}
 
 
 def load_attributes(path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ readers use complete groups only. Each change of the ledger is one rename of the
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from ssldata.base.errors import StoreError
-from ssldata.base.files import atomic_path, digest_of
+from ssldata.base.files import atomic_path, digest_of, real_path
 from ssldata.base.locks import exclusive_lock
 from ssldata.store.chunk_reader import read_layout
 from ssldata.store.column_writer import put_group, write_column
@@ -72,9 +73,16 @@ def shard_count(rows: int, length: int) -> int:
 def writer_lock(path: Path) -> Iterator[None]:
     """Hold the one writer's place of a store; wait for it when another process has it.
 
-    See :mod:`ssldata.base.locks`.
+    A store that is reached through a link has the lock of the folder that it is. See
+    :mod:`ssldata.base.locks`.
+
+    Raises
+    ------
+    StoreError
+        There can be no folder of that name.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = real_path(path)
+    _make_folder(path.parent)
     waiting = f"{path}: another process is writing; waiting for it"
     with exclusive_lock(Path(f"{path}.lock"), waiting=waiting):
         try:
@@ -83,6 +91,17 @@ def writer_lock(path: Path) -> Iterator[None]:
             if exc.errno is None or exc.filename is not None:
                 raise
             raise OSError(exc.errno, exc.strerror, str(path)) from exc  # a full disk: say where
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as exc:  # a file, or links in a circle
+        raise StoreError(f"{exc.filename}: in the way of a store, and no folder") from exc
+    except OSError as exc:
+        if exc.errno not in (errno.ELOOP, errno.ENAMETOOLONG):
+            raise
+        raise StoreError(f"{exc.filename}: no place for a store ({exc.strerror})") from exc
 
 
 def remove_tree(path: Path) -> None:
@@ -137,6 +156,13 @@ def _consolidated(file: Path) -> dict[str, Any]:
     return node
 
 
+def _digest_of_nodes(name: str, nodes: Mapping[str, Any]) -> str:
+    """Return the sha256 of the metadata of a group, but not of weights: they come and go."""
+    inside, weights = f"{name}/", f"{name}/{WEIGHTS}/"
+    own = {k: v for k, v in nodes.items() if f"{k}/".startswith(inside)}
+    return digest_of({k: v for k, v in own.items() if not f"{k}/".startswith(weights)})
+
+
 class StoreWriter:
     """Writes one local store. Use it while holding :func:`writer_lock`."""
 
@@ -174,7 +200,7 @@ class StoreWriter:
 
     def create(self, settings: Mapping[str, Any]) -> None:
         """Make an empty store with an empty ledger."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        _make_folder(real_path(self.path))
         self._commit({**settings, "ledger": {}})
 
     def ledger(self) -> dict[str, dict[str, Any]]:
@@ -183,7 +209,8 @@ class StoreWriter:
 
     def sweep(self) -> None:
         """Delete what killed writers left behind, and finish interrupted removals."""
-        for item in self.path.parent.glob(f".{self.path.name}.*{_DELETING}"):
+        path = real_path(self.path)
+        for item in path.parent.glob(f".{path.name}.*{_DELETING}"):
             shutil.rmtree(item, ignore_errors=True)
         sweep_tree(self.path)
         self._mend_homologues()
@@ -224,20 +251,18 @@ class StoreWriter:
         nodes: dict[str, Any] = {}
         ledger: dict[str, dict[str, Any]] = {}
         for name, entry in sorted(attributes["ledger"].items()):
-            kept = {key: value for key, value in entry.items() if key != _METADATA}
-            if entry["status"] in (COMPLETE, YANKED):
+            ledger[name] = {key: value for key, value in entry.items() if key != _METADATA}
+            if entry["status"] == COMPLETE:
                 found = self._nodes(name, known, attributes.get(WEIGHTS, {}))
-                # Weights come and go, and have digests of their own.
-                own = digest_of({k: v for k, v in found.items() if f"{name}/{WEIGHTS}" not in k})
-                if entry.get(_METADATA, own) != own:
+                if entry.get(_METADATA) not in (None, _digest_of_nodes(name, found)):
                     raise StoreError(
-                        f"{self.path}/{name}: its metadata are damaged; remove and add the genome"
+                        f"{self.path}/{name}: its metadata are damaged; remove the genome and add "
+                        "it again"
                     )
-                if entry["status"] == COMPLETE:
-                    nodes |= found
-                else:
-                    kept[_METADATA] = own
-            ledger[name] = kept
+                nodes |= found
+            elif entry["status"] == YANKED:
+                digest = _digest_of_nodes(name, known) if name in known else entry.get(_METADATA)
+                ledger[name] |= {_METADATA: digest} if digest else {}
         text = root_text({**attributes, "ledger": ledger}, nodes)
         with atomic_path(self.path / "zarr.json") as temporary:
             temporary.write_text(text, encoding="utf-8")

@@ -105,10 +105,9 @@ def _write_scores(
 ) -> None:
     """Write one line per test bin: contig, start, end, and further columns."""
     start, stop = rows.ranges["test"]
-    contigs = np.array(rows.contigs, dtype=object)
     table = pd.DataFrame(
         {
-            "contig": contigs[rows.column("contig")[start:stop]],
+            "contig": rows.contig_names(start, stop),
             "start": rows.column("start")[start:stop],
             "end": rows.column("end")[start:stop],
             **{

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -13,10 +15,12 @@ from typing import Any
 import pytest
 import yaml
 import zarr
+from small_store import edit_root
 
 from flows.cli import main
 from flows.output import store_view
 from ssldata.project.project_file import load_project
+from ssldata.reading.reader import training_dataset
 from ssldata.store.store import open_store
 
 LAST = "relative3"
@@ -128,9 +132,8 @@ def test_a_store_that_was_cut_is_shown(
     store = tmp_path / "cut.zarr"
     shutil.copytree(world / "store" / "beta.zarr", store)
     for ledger in ({"reference": {"status": "writing", "digest": "x"}}, {}):
-        root = json.loads((store / "zarr.json").read_text())
-        root["attributes"]["crosslabel"]["ledger"] = ledger
-        (store / "zarr.json").write_text(json.dumps(root))
+        attributes = {"ledger": ledger}
+        edit_root(store, lambda root, a=attributes: root["attributes"]["crosslabel"].update(a))
         code, value, _ = run(capsys, "inspect", store)
         assert code == 0
         assert [(g["genome"], g["status"]) for g in value[0]["groups"]] == [
@@ -197,3 +200,53 @@ def test_mistakes_are_one_line(
     assert said.out == ""
     assert expected in said.err
     assert said.err.count("\n") == 1
+
+
+# -- read-only stores ----------------------------------------------------------------------------
+
+READ_ONLY: set[str] = set()
+WRITES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "os.link", "os.symlink"}
+
+
+def refuse_writes(event: str, arguments: Any) -> None:
+    """Be the kernel of a read-only mount of the folders in READ_ONLY."""
+    if not READ_ONLY or (event != "open" and event not in WRITES):
+        return
+    opened_to = arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) if event == "open" else True
+    for path in arguments[: 2 if event == "os.rename" else 1]:
+        inside = isinstance(path, str | Path) and str(path).startswith(tuple(READ_ONLY))
+        if inside and opened_to:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+
+sys.addaudithook(refuse_writes)
+
+
+def test_a_read_only_store_serves_all_that_writes_nothing(
+    built_world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mount, out = tmp_path / "mount", tmp_path / "out"
+    shutil.copytree(built_world / "store", mount, ignore=shutil.ignore_patterns("*.lock"))
+    store = mount / "alpha.zarr"
+    READ_ONLY.add(str(mount))
+    try:
+        with pytest.raises(OSError, match="Read-only"):
+            (mount / "x").mkdir()
+        for words in (
+            ["inspect", store],
+            ["validate", store, "--deep"],
+            ["diff", store, store],
+            ["export", store, out / "bed", "--format", "bed"],
+            ["share", store, "--zip", out / "alpha.zip"],
+            ["bench", store, "--seconds", "0.1"],
+        ):
+            assert main(["store", *map(str, words)]) == 0, words
+            assert capsys.readouterr().err.count("error:") == 0
+        rows = training_dataset(open_store(store), batch_size=16)[0]
+        assert len(list(rows.take(3))) == 3
+        # What would write says so, and why not.
+        assert main(["store", "yank", str(store), LAST]) == 2
+        assert "Read-only file system" in capsys.readouterr().err
+    finally:
+        READ_ONLY.clear()
+    assert sorted(item.name for item in mount.iterdir()) == ["alpha.zarr", "beta.zarr"]

@@ -20,10 +20,10 @@ SETTINGS: dict[str, Any] = {
     "name": "small",
     "reference": {"name": "ref1", "digest": "d"},
     "peaks": {},
-    "windows": {"size": LENGTH, "min_overlap": 0.5, "n_policy": "keep"},
+    "windows": {"size": LENGTH, "min_overlap": 0.5, "mode": "rebin", "n_policy": "keep"},
     "split": {"test": [], "validation": []},
-    "negatives": {},
-    "liftover": {},
+    "negatives": {"source": "reference"},
+    "liftover": {"mode": "blocks"},
     "seed": 0,
     "codes": True,
 }

@@ -32,8 +32,8 @@ OWNERS = {
     "dask": ("ssldata.building.dask_pool",),
     "distributed": ("ssldata.building.dask_pool",),
     "filelock": ("ssldata.base.locks",),
+    "google_crc32c": ("ssldata.store.compression",),
     "h5py": ("sslmodels.models.saved_model",),
-    "google_crc32c": ("ssldata.store.shard_writer", "ssldata.store.chunk_reader"),
     "huggingface_hub": ("sslmodels.dnabert2.hub_download",),
     "icechunk": ("ssldata.store.icechunk_repository",),
     "jinja2": ("sslmodels.report.report_page",),
@@ -60,6 +60,7 @@ OWNERS = {
     "wandb": ("sslmodels.runs.trackers",),
     "zarr": (
         *("ssldata.store.store", "ssldata.store.store_writer", "ssldata.store.remote_stores"),
+        "ssldata.store.checked_store",
         "ssldata.sharing.publish_icechunk",
     ),
 }

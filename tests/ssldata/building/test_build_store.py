@@ -564,6 +564,47 @@ def test_an_unreachable_scheduler_is_said_within_ten_seconds(world: Path) -> Non
     assert CONNECT_SECONDS + WORKER_SECONDS <= 10
 
 
+# -- links ---------------------------------------------------------------------------------------
+
+
+def test_a_store_that_is_a_link_stays_one(world: Path, tmp_path: Path) -> None:
+    project = load_project(world)
+    link, disk = first_store(project), tmp_path / "disk" / "big.zarr"
+    link.parent.mkdir()
+    disk.parent.mkdir()
+    link.symlink_to(disk)  # to where nothing is yet
+    build_project(project, experiments=[project.experiments[0].name])
+    digest = open_store(disk).digest
+    project = change(world, windows={"min_overlap": 0.25})
+    build_project(project, experiments=[project.experiments[0].name], replace=True)
+    assert link.is_symlink()
+    assert open_store(disk).digest == open_store(link).digest != digest
+    # One store, one lock, whichever way it is reached.
+    assert [file.name for file in disk.parent.iterdir()] == ["big.zarr", "big.zarr.lock"]
+    assert not Path(f"{link}.lock").exists()
+
+
+@pytest.mark.parametrize("where", ["store", "store/alpha.zarr"])
+def test_links_in_a_circle_are_no_place_for_a_store(
+    where: str, world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    circle = world / where
+    circle.parent.mkdir(exist_ok=True)
+    circle.symlink_to(world / "b")
+    (world / "b").symlink_to(circle)
+    store = str(world / "store" / "alpha.zarr")
+    for command in (
+        ["build", str(world), "-e", "alpha"],
+        ["store", "validate", store],
+        ["store", "inspect", store],
+        ["store", "share", store, "--zip", str(world / "x.zip")],
+        ["store", "card", store],
+    ):
+        assert main(command) == 2, command
+        said = capsys.readouterr().err
+        assert said.count("error:") == 1, said
+
+
 # -- content decides what is up to date ----------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import multiprocessing
 import shutil
 from pathlib import Path
@@ -28,6 +29,7 @@ from ssldata.building.add_remove_genomes import (
 from ssldata.building.build_plan import plan_project
 from ssldata.building.build_store import build_project
 from ssldata.checking.store_diff import diff_stores
+from ssldata.checking.validate import validate_store
 from ssldata.project.project_file import Project, load_project
 from ssldata.store.store import open_store
 from ssldata.store.store_writer import StoreWriter, writer_lock
@@ -369,3 +371,38 @@ def test_four_additions_at_once_are_all_there(
         for name in names:
             assert store.homologues(name).rows == store.homologues(LAST).rows
     assert not list((world / "store").rglob("*.partial"))
+
+
+# -- metadata that were damaged since they were written ------------------------------------------
+
+
+def shorten(path: Path, group: str) -> None:
+    """Let the metadata beside the chunks of a column say that it has fewer rows."""
+    file = path / group / "label" / "zarr.json"
+    node = json.loads(file.read_text())
+    node["shape"][0] -= 1
+    file.write_text(json.dumps(node))
+
+
+def test_a_change_of_a_store_does_not_spread_damage(world: Path) -> None:
+    path = load_project(world).store_path("alpha")
+    rows = open_store(path).homologues("relative1").rows
+    shorten(path, "homologs/relative1")
+    remove_genome(path, LAST)  # which writes the root
+    store = open_store(path)
+    assert len(store.homologues("relative1").column("label")) == rows
+    assert [problem.group for problem in validate_store(store).problems] == ["homologs/relative1"]
+
+
+def test_damage_to_a_yanked_genome_is_found_when_it_returns(world: Path) -> None:
+    path = load_project(world).store_path("alpha")
+    yank_genome(path, "relative1")
+    before = (path / "homologs" / "relative1" / "label" / "zarr.json").read_bytes()
+    shorten(path, "homologs/relative1")
+    yank_genome(path, LAST)  # other changes are not kept from being made
+    with pytest.raises(StoreError, match="homologs/relative1: its metadata are damaged"):
+        unyank_genome(path, "relative1")
+    (path / "homologs" / "relative1" / "label" / "zarr.json").write_bytes(before)
+    unyank_genome(path, "relative1")
+    assert open_store(path).genomes == ["relative1", "relative2"]
+    assert "metadata" not in open_store(path).ledger["homologs/relative1"]

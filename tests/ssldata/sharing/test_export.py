@@ -17,11 +17,12 @@ import tensorflow as tf
 from small_store import LENGTH, write_store
 
 from flows.cli import main
-from ssldata.base.errors import ConfigError
+from ssldata.base.errors import ConfigError, StoreError
 from ssldata.genomes.onehot import decode, one_hot
 from ssldata.sharing import export
 from ssldata.sharing.export import SPLITS, export_store, export_tfrecord
-from ssldata.store.store import Store
+from ssldata.store.column_writer import write_column
+from ssldata.store.store import Store, open_store
 
 ROWS = {
     "reference": (21, 33, 7, 12),
@@ -213,3 +214,15 @@ def test_the_command_that_measures(store: Store, capsys: pytest.CaptureFixture[s
     assert "cnn-7k: a step takes" in shown
     assert main([*words, "-m", "no-such-model"]) == 2
     assert "no-such-model" in capsys.readouterr().err
+
+
+def test_a_contig_that_is_not_there_is_no_bug(tmp_path: Path) -> None:
+    """A sound chunk of a store that someone else made; -1 would be the last contig in Python."""
+    path = tmp_path / "s.zarr"
+    store = write_store(path, rows=ROWS)
+    for number in (2, -1):
+        column = store.group("reference").column("contig").copy()
+        column[60] = number
+        write_column(path / "reference" / "contig", column, ("row",))
+        with pytest.raises(StoreError, match="reference/contig: a number that is no contig's"):
+            export_store(open_store(path), tmp_path / "out", kind="bed")

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import logging
+import random
 import shutil
 import warnings
 import xml.etree.ElementTree
@@ -249,3 +250,26 @@ def test_the_example_on_the_card_imports(path: Path) -> None:
     found: dict[str, Any] = {}
     exec(line, found)
     assert found["open_store"] is open_store
+
+
+def test_no_damage_to_a_zip_is_a_bug(path: Path, tmp_path: Path) -> None:
+    """Cut anywhere, or bytes of its directory changed: one line, or the same store."""
+    share_zip(path, tmp_path / "a.zip")
+    data, rng = (tmp_path / "a.zip").read_bytes(), random.Random(0)
+    expected = open_store(tmp_path / "a.zip").group("reference").column("start").tobytes()
+    start = int.from_bytes(data[-6:-2], "little")  # of the directory
+    told = 0
+    for number in range(200):
+        changed = bytearray(data)
+        if number % 4 == 0:
+            del changed[rng.randrange(len(data)) :]
+        else:
+            area = range(len(data) - 22, len(data)) if number % 4 == 1 else range(start, len(data))
+            changed[rng.choice(area)] = rng.choice([0, 255, rng.randrange(256)])
+        (tmp_path / "b.zip").write_bytes(changed)
+        try:
+            rows = open_store(tmp_path / "b.zip").group("reference")
+            assert rows.column("start").tobytes() == expected
+        except CrosslabelError as exc:
+            told += "\n" not in str(exc)
+    assert told > 50

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -251,3 +252,21 @@ def test_damage_is_told(
     file.write_bytes(damage(bytearray(file.read_bytes())))
     with pytest.raises(StoreError, match=words):
         ChunkReader(group).codes(0, 4)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_no_bit_of_a_shard_flips_unseen(name: str, store: Store) -> None:
+    """At a place in each chunk, and in the index; of the array that this store is read from."""
+    group, rng = store.group(name), np.random.default_rng(1)
+    array = "sequence_codes" if group.has_codes else "sequence"
+    folder = group.array_folder(array)
+    assert folder is not None
+    for file in (file for file in sorted((folder / "c").rglob("*")) if file.is_file()):
+        data = file.read_bytes()
+        for place in rng.choice(len(data), 60, replace=False).tolist():
+            file.write_bytes(
+                data[:place] + bytes([data[place] ^ (1 << place % 8)]) + data[place + 1 :]
+            )
+            with pytest.raises(StoreError, match=re.escape(str(file))):
+                ChunkReader(group).codes(0, group.rows)
+        file.write_bytes(data)

@@ -8,7 +8,8 @@ import multiprocessing
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -18,10 +19,11 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
-from small_store import edit_root
+from small_store import edit_root, write_store
 
 from ssldata.base.errors import MissingInputError, StoreError
 from ssldata.genomes.onehot import one_hot
+from ssldata.store.chunk_reader import ChunkReader
 from ssldata.store.store import ATTRIBUTE, RowGroup, Store, open_store
 from ssldata.store.store_writer import (
     CHUNKS_PER_SHARD,
@@ -163,6 +165,70 @@ def test_a_newer_minor_format_is_read_and_keeps_its_number(store_path: Path) -> 
     assert open_store(store_path).experiments
     StoreWriter(store_path).set_entry("homologs/x", {"status": "writing", "digest": "x"})
     assert open_store(store_path).attributes["format_version"] == "1.17"
+
+
+# -- a store that is replaced while it is read ---------------------------------------------------
+
+ROWS = {"reference": (0, 150, 20, 29), "homologs/a": (3, 2, 0, 0)}
+READ: dict[str, Callable[[RowGroup], object]] = {
+    "codes": lambda rows: ChunkReader(rows).codes(0, 3),
+    "codes through zarr": lambda rows: rows.codes(0, 3),
+    "one-hot": lambda rows: rows.one_hot(0, 3),
+    "a column": lambda rows: rows.column("start"),
+    "part of a column": lambda rows: rows.column_part("label", 0, 3),
+}
+
+
+@pytest.mark.parametrize("group", ROWS)
+@pytest.mark.parametrize("read", READ)
+@pytest.mark.parametrize("form", ["folder", "zip", "gone"])
+def test_rows_of_two_stores_are_never_mixed(
+    form: str, read: str, group: str, tmp_path: Path
+) -> None:
+    """Files that were not open yet hold sound rows of another store."""
+    path = tmp_path / "s.zarr"
+    write_store(path, rows=ROWS)
+    store = open_store(path)
+    if form == "zip":
+        store = open_store(zipped(path, tmp_path / "s.zip"))
+    rows = store.group(group)
+    shutil.rmtree(path)
+    if form != "gone":
+        write_store(path, rows=ROWS, seed=1)
+    if form == "zip":
+        zipped(path, tmp_path / "s.zip")
+    with pytest.raises(StoreError, match="replaced while it was read"):
+        READ[read](rows)
+
+
+def zipped(folder: Path, out: Path) -> Path:
+    with zipfile.ZipFile(out, "w") as archive:
+        for file in sorted(folder.rglob("*")):
+            archive.write(file, file.relative_to(folder))
+    return out
+
+
+def test_a_chunk_that_was_indexed_before_is_not_that_of_the_new_store(tmp_path: Path) -> None:
+    store = write_store(tmp_path / "s.zarr", rows=ROWS)
+    reader = ChunkReader(store.group("reference"))
+    reader.codes(0, 3)
+    shutil.rmtree(tmp_path / "s.zarr")
+    write_store(tmp_path / "s.zarr", rows=ROWS, seed=1)
+    for first in (0, 60, 150):
+        with pytest.raises(StoreError, match="reference has been replaced while it was read"):
+            reader.codes(first, first + 3)
+
+
+def test_other_changes_of_a_store_do_not_disturb_its_readers(tmp_path: Path) -> None:
+    store = write_store(tmp_path / "s.zarr", rows=ROWS)
+    writer = StoreWriter(tmp_path / "s.zarr")
+    expected = store.group("reference").codes(0, 199)
+    writer.remove("homologs/a")
+    for change in range(3):
+        writer.set_entry("homologs/b", {"status": "writing", "digest": str(change)})
+        assert (ChunkReader(store.group("reference")).codes(0, 199) == expected).all()
+    with pytest.raises(StoreError):
+        store.homologues("a").codes(0, 5)
 
 
 def test_only_whole_shards_are_written(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from ssldata.building.build_store import build_project
 from ssldata.project.project_file import Project, load_project
 from ssldata.simulation.clade import small_clade
 from ssldata.store.store import open_store
+from ssldata.store.store_writer import StoreWriter
 from sslmodels.benchmark import benchmark_figures
 from sslmodels.benchmark.paper_page import Figure
 from sslmodels.benchmark.paper_tables import Table
@@ -373,10 +374,7 @@ def test_no_runs_and_no_stores(project: Project) -> None:
 
 
 def test_an_incomplete_genome_is_named(project: Project) -> None:
-    root = project.store_path("beta") / "zarr.json"
-    value = json.loads(root.read_text())
-    value["attributes"]["crosslabel"]["ledger"]["homologs/relative2"]["status"] = "writing"
-    root.write_text(json.dumps(value))
+    StoreWriter(project.store_path("beta")).begin("homologs/relative2", "other")
     page = page_of(project, [])
     assert "beta.zarr: homologs/relative2 is not complete (writing)" in page.text
     assert ["relative2", "writing"] in page.rows
