@@ -30,8 +30,8 @@ def backend() -> str:
     # Follow the rules of Keras without importing it, which takes seconds.
     if os.environ.get("KERAS_BACKEND"):
         return os.environ["KERAS_BACKEND"]
-    # Not Path.home(), which raises for a user without a home folder.
-    home = Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras"))
+    # Path.expanduser raises for a user without a home folder.
+    home = Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras"))  # noqa: PTH111
     try:
         return str(json.loads((home / "keras.json").read_text(encoding="utf-8"))["backend"])
     except (OSError, ValueError, KeyError, TypeError):
