@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib.metadata import version
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
@@ -49,6 +50,10 @@ def prepare(*, verbosity: int = 0) -> None:
         their exception reaches the caller as it is, and the log would only repeat it as a
         traceback.
     """
+    try:
+        Path.home()
+    except RuntimeError:  # Prefect looks for its profiles there, and fails without one
+        os.environ["HOME"] = str(cache_dir("home"))
     if "PREFECT_API_URL" not in os.environ and "PREFECT_HOME" not in os.environ:
         # One folder per version: an older Prefect cannot read a database that a newer one migrated.
         os.environ["PREFECT_HOME"] = str(cache_dir("prefect", version("prefect")))

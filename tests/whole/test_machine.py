@@ -20,6 +20,7 @@ import pytest
 import yaml
 
 from flows.cli import main
+from flows.prefect_flows.prefect_runtime import prepare
 from ssldata.base import cache_folder
 from ssldata.base.cache_folder import CACHE_VARIABLE, PRIVATE_VARIABLE, cache_dir
 from ssldata.base.errors import ClusterError, ConfigError
@@ -189,12 +190,24 @@ def test_no_place_for_any_cache_is_one_line(monkeypatch: pytest.MonkeyPatch) -> 
         cache_dir("hashes")
 
 
+def no_home() -> Path:
+    raise RuntimeError("Could not determine home directory.")
+
+
+def test_prefect_has_a_home_folder_where_the_user_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A copy: what is set for Prefect is not for other tests.
+    values = {key: value for key, value in os.environ.items() if key != "HOME"}
+    monkeypatch.setattr(os, "environ", {**values, CACHE_VARIABLE: str(tmp_path)})
+    monkeypatch.setattr(Path, "home", no_home)
+    prepare()
+    assert os.environ["HOME"] == str(tmp_path / "home")
+
+
 def test_the_backend_of_a_user_without_a_home_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_home() -> Path:
-        raise RuntimeError("Could not determine home directory.")
-
     monkeypatch.setattr(Path, "home", no_home)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("KERAS_HOME", raising=False)
