@@ -72,7 +72,8 @@ def _is_same(known: GenomeEntry, genome: GenomeEntry) -> bool:
     return (
         old.digest == new.digest
         and old.names == new.names
-        and load_chain(known.chain).digest == load_chain(genome.chain).digest
+        and load_chain(known.chain, mixed=True).digest
+        == load_chain(genome.chain, mixed=True).digest
     )
 
 

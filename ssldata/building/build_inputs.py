@@ -328,7 +328,7 @@ def open_target(
         )
     reference = reference or open_labelled(project, verify=verify)
     genome = open_genome(settings.sequence, aliases=settings.aliases, verify=verify)
-    index = load_chain(settings.chain, verify=verify)
+    index = load_chain(settings.chain, verify=verify, mixed=True)
     index, left_out = fitting_chains(settings.chain, index, reference, genome, project.windows)
     return TargetInputs(project, settings, reference, genome, index, left_out)
 

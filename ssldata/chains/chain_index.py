@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ssldata.base.array_types import BoolArray, ByteArray, Int32Array, Int64Array
 from ssldata.base.cache_folder import cache_dir, cached, file_digest
-from ssldata.base.errors import MissingInputError
+from ssldata.base.errors import InputError, MissingInputError
 from ssldata.chains import chain_index_file, chain_text
 from ssldata.chains.chain_text import ChainTable
 
@@ -63,6 +63,8 @@ class ChainIndex:
         uint8 per chain: the character of the query strand.
     chain_position
         int32 per chain: its position in the file, 0-based.
+    chain_line
+        int32 per chain: the line of its header in the file, from 1.
     chain_id
         int64 per chain: the id in the file, −1 without one. Ids need not be unique.
     source
@@ -90,6 +92,7 @@ class ChainIndex:
     chain_query_end: Int32Array
     chain_strand: ByteArray
     chain_position: Int32Array
+    chain_line: Int32Array
     chain_id: Int64Array
     source: Path | None = field(default=None, compare=False)
 
@@ -255,7 +258,9 @@ def _from_cache(path: Path, digest: str) -> ChainIndex | None:
     return index if index.digest == digest else None
 
 
-def load_chain(path: str | Path, *, cache: bool = True, verify: bool = False) -> ChainIndex:
+def load_chain(
+    path: str | Path, *, cache: bool = True, verify: bool = False, mixed: bool = False
+) -> ChainIndex:
     """Return the index of a chain file (plain, gzip, bgzip, bzip2 or zip), cached.
 
     Parameters
@@ -269,6 +274,9 @@ def load_chain(path: str | Path, *, cache: bool = True, verify: bool = False) ->
         of the file and by the format of the index; a damaged entry is rebuilt.
     verify
         Read the whole file even if its digest is remembered.
+    mixed
+        Accept a chain that ends beyond the size that an earlier one gave its target contig; for
+        callers that compare every size with that of a genome.
 
     Returns
     -------
@@ -289,7 +297,20 @@ def load_chain(path: str | Path, *, cache: bool = True, verify: bool = False) ->
     The format is UCSC's (https://genome.ucsc.edu/goldenPath/help/chain.html), read as their
     liftOver tool reads it.
     """
-    path = Path(path)
+    index = _load(Path(path), cache=cache, verify=verify)
+    beyond = index.chain_end > index.target_sizes[index.chain_target]
+    if beyond.any() and not mixed:
+        first = np.flatnonzero(beyond)[np.argmin(index.chain_position[beyond])]
+        target = index.chain_target[first]
+        raise InputError(
+            f"{path}, line {index.chain_line[first]}: the target end {index.chain_end[first]} is "
+            f"beyond the size of {index.target_names[target]!r}, which an earlier chain gave as "
+            f"{index.target_sizes[target]}: the file mixes assemblies"
+        )
+    return index
+
+
+def _load(path: Path, *, cache: bool, verify: bool) -> ChainIndex:
     if not path.is_file():
         return build_index(parse(chain_text.read_chain(path), where=str(path)), digest="")
     digest = file_digest(path, verify=verify)
@@ -353,6 +374,7 @@ def build_index(table: ChainTable, *, digest: str) -> ChainIndex:
             ("chain_query_size", chain_text.QUERY_SIZE),
             ("chain_query_start", chain_text.QUERY_START),
             ("chain_query_end", chain_text.QUERY_END),
+            ("chain_line", chain_text.LINE),
         )
     }
     return ChainIndex(
@@ -432,7 +454,7 @@ def invert_table(index: ChainIndex) -> ChainTable:
         (chain_text.QUERY_START, old_start),
         (chain_text.QUERY_END, old_end),
         (chain_text.IDENTIFIER, index.chain_id),
-        (chain_text.LINE, np.arange(1, index.chains + 1)),
+        (chain_text.LINE, index.chain_line),
     ):
         head[:, number] = values
     head = head[np.argsort(index.chain_position)]

@@ -20,7 +20,7 @@ from ssldata.base.files import atomic_path
 
 #: Raised whenever the arrays, their meaning or what the parser accepts change; older files are then
 #: ignored.
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 _MAGIC = b"crosslabel-chain"
 _ALIGN = 64
 

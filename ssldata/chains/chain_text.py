@@ -62,7 +62,6 @@ class _Parser:
         self.where = where
         self.line = 0
         self.targets: dict[bytes, int] = {}
-        self.target_sizes: list[int] = []
         self.queries: dict[bytes, int] = {}
         self.headers: list[list[int]] = []
         self.blocks: list[tuple[int, int, int]] = []
@@ -103,13 +102,6 @@ class _Parser:
         if words[9] not in (b"+", b"-", b"."):
             self.fail(f"the query strand must be + or -, found {_show(words[9])}")
         target = self.targets.setdefault(words[2], len(self.targets))
-        if target == len(self.target_sizes):
-            self.target_sizes.append(tsize)
-        if tend > self.target_sizes[target]:
-            self.fail(
-                f"the target end {tend} is beyond the size of {_show(words[2])}, which an earlier "
-                f"chain gave as {self.target_sizes[target]}: the file mixes assemblies"
-            )
         query = self.queries.setdefault(words[7], len(self.queries))
         identifier = int(words[12]) if len(words) > 12 and words[12].isdigit() else -1
         if identifier > 2**62:

@@ -60,7 +60,6 @@ def _parse(
     blocks: Int32Array,
     target_names: Int64Array,
     query_names: Int64Array,
-    target_sizes: Int64Array,
 ) -> tuple[int, int, int, int]:
     """Fill the tables; return (chains, blocks, target names, query names), or −1 to give up."""
     failed = (-1, 0, 0, 0)
@@ -132,14 +131,9 @@ def _parse(
                 return failed
             if numbers[10] >= numbers[11] or numbers[11] > numbers[8]:
                 return failed
-            known = targets
             code, targets = _name_code(
                 text, word_start[2], word_end[2], target_table, target_names, targets
             )
-            if targets > known:
-                target_sizes[code] = numbers[3]
-            elif numbers[6] > target_sizes[code]:
-                return failed
             row = header[chains]
             row[TARGET] = code
             row[TARGET_SIZE] = numbers[3]
@@ -208,8 +202,7 @@ def parse_chain(data: bytes, *, where: str) -> ChainTable | None:
     blocks = np.zeros((max(lines - chains, 0), 3), np.int32)
     target_names = np.zeros((2, max(chains, 1)), np.int64)
     query_names = np.zeros((2, max(chains, 1)), np.int64)
-    sizes = np.zeros(max(chains, 1), np.int64)
-    found, done, targets, queries = _parse(text, header, blocks, target_names, query_names, sizes)
+    found, done, targets, queries = _parse(text, header, blocks, target_names, query_names)
     if found != chains:
         return None
 

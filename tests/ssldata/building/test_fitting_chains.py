@@ -37,7 +37,7 @@ def fit(
         for at, (target, target_size, query, query_size, size) in enumerate(chains)
     ]
     (folder / "c.chain").write_text("\n".join(lines))
-    index = load_chain(folder / "c.chain")
+    index = load_chain(folder / "c.chain", mixed=True)
     old = genome_of(folder / "old.fa", OLD, aliases)
     new = genome_of(folder / "new.fa", NEW, aliases={})
     windows = Windows(exclude_target=more.get("exclude_target", "MT").split())
@@ -58,6 +58,7 @@ def fit(
         (("chrM", 98, "sc1", 900, 90), 1),
         (("chrM", 100, "sc1", 901, 90), 1),
         (("chr1", 900, "MT", 98, 90), 1),
+        (("chr1_alt", 60, "sc1", 900, 60), 1),
         (("chr1_alt", 60, "sc1", 900, 50), 1),
     ],
 )
@@ -79,8 +80,12 @@ def test_chains_that_do_not_fit_are_left_out_and_counted(
         ([("chr1", 901, "sc1", 900, 10)], ["target contig chr1 has 901 b, but 900 b in", "old.fa"]),
         ([("chr1", 900, "sc1", 899, 10)], ["query contig sc1 has 899 b, but 900 b in", "new.fa"]),
         (
-            [("chr1", 901, "sc1", 900, 9), ("chr2", 801, "sc2", 799, 9), ("chr1", 902, "MT", 7, 7)],
-            ["chr1 has 901", "chr1 has 902", "chr2 has 801", "sc2 has 799"],
+            [
+                ("chr1", 920, "MT", 910, 910),
+                ("chr2", 801, "sc2", 799, 9),
+                ("chr1", 902, "MT", 7, 7),
+            ],
+            ["chr1 has 920", "chr1 has 902", "chr2 has 801", "sc2 has 799"],
         ),
         (
             [("chr1", 901 + size, "sc1", 900, 9) for size in range(7)],
