@@ -85,7 +85,7 @@ def add(
     console: Console,
     place: Place,
     name: Annotated[str, typer.Option(help="Name of the new genome.")],
-    sequence: Annotated[Path, typer.Option(help="FASTA (plain, gzip, bgzip) or 2bit.")],
+    sequence: Annotated[Path, typer.Option(help="FASTA or 2bit, plain or packed.")],
     chain: Annotated[Path, typer.Option(help="Chain file from the reference to this genome.")],
     distance: Annotated[
         float | None, typer.Option(min=0, help="Substitutions per site from the reference.")

@@ -125,7 +125,7 @@ def _backend_ends_with_us() -> None:
     from prefect.server.api import server
 
     # All that the module calls of subprocess is Popen, once, for the backend.
-    server.subprocess = SimpleNamespace(  # type: ignore[assignment]
+    vars(server)["subprocess"] = SimpleNamespace(
         Popen=EndsWithUs, TimeoutExpired=subprocess.TimeoutExpired
     )
 

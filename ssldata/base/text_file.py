@@ -312,7 +312,9 @@ def bed_rows(text: str, *, where: str) -> Iterator[tuple[int, list[str]]]:
         row = line.rstrip(" \t")
         if not row or (row[0] in "#tb" and _NO_ROW.match(row)):
             continue
-        columns = row.split("\t") if "\t" in row else row.split()
+        columns = row.split("\t")
+        if len(columns) == 1:
+            columns = row.split()
         if len(columns) < expected and 1 + line.count("\t") < expected:
             raise InputError(_fewer(where, number, len(columns), expected))
         expected = expected or len(columns)

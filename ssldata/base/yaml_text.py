@@ -46,11 +46,6 @@ class WrittenFloat(float):
         return self.text
 
 
-yaml.SafeDumper.add_representer(
-    WrittenFloat, lambda dumper, value: dumper.represent_scalar(f"{_TAG}float", value.text)
-)
-
-
 class _Loader(yaml.SafeLoader):
     """Composes nodes; which plain words are not text is decided here."""
 
@@ -76,6 +71,42 @@ _Loader.add_implicit_resolver(f"{_TAG}int", re.compile(rf"{WHOLE.pattern}\Z"), l
 _Loader.add_implicit_resolver(
     f"{_TAG}float", re.compile(rf"{NUMBER.pattern}\Z"), list("-.0123456789")
 )
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes what :func:`parse` reads: a name that looks like a number gets quotation marks."""
+
+
+_Dumper.add_implicit_resolver(
+    f"{_TAG}float", re.compile(rf"{NUMBER.pattern}\Z"), list("-.0123456789")
+)
+_Dumper.add_representer(
+    WrittenFloat, lambda dumper, value: dumper.represent_scalar(f"{_TAG}float", value.text)
+)
+
+
+def dump(value: Any, *, flow: bool = False, width: int = 80) -> str:
+    """Return a value as YAML text.
+
+    Parameters
+    ----------
+    value
+        Of the kinds that :func:`parse` returns.
+    flow
+        On one line, with brackets.
+    width
+        Characters after which a line may be broken.
+    """
+    return str(
+        yaml.dump(
+            value,
+            Dumper=_Dumper,
+            default_flow_style=flow,
+            sort_keys=False,
+            allow_unicode=True,
+            width=width,
+        )
+    )
 
 
 def read_text(path: Path, *, missing: str = "no such file") -> str:

@@ -53,7 +53,7 @@ class _Source(Protocol):
 def open_genome(
     path: Path | str, *, aliases: Mapping[str, str] | None = None, verify: bool = False
 ) -> Genome:
-    """Open a FASTA (plain, gzip, bgzip) or 2bit file.
+    """Open a FASTA or 2bit file, plain or packed (gzip, bgzip, bzip2, zip).
 
     The first time, a FASTA is indexed and a compressed one unpacked, both into the cache
     (``$CROSSLABEL_CACHE``); later, and in other processes, the file is only memory-mapped.

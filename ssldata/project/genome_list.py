@@ -16,7 +16,7 @@ import yaml
 from ssldata.base.errors import ConfigError
 from ssldata.base.files import expanded, write_text_atomic
 from ssldata.base.locks import exclusive_lock
-from ssldata.base.yaml_text import compose, parse, read_text
+from ssldata.base.yaml_text import compose, dump, parse, read_text
 
 #: Key of the list in a project file.
 _KEY = "genomes"
@@ -154,13 +154,11 @@ def _last_line(node: yaml.Node) -> int:
 
 
 def _flow(entry: Mapping[str, Any]) -> str:
-    return yaml.safe_dump(
-        dict(entry), default_flow_style=True, sort_keys=False, allow_unicode=True, width=2**31
-    ).strip()
+    return dump(dict(entry), flow=True, width=2**31).strip()
 
 
 def _block(entry: Mapping[str, Any], indent: int) -> list[str]:
-    body = yaml.safe_dump(dict(entry), sort_keys=False, allow_unicode=True, width=2**31)
+    body = dump(dict(entry), width=2**31)
     lines = body.splitlines()
     return [" " * indent + ("- " if i == 0 else "  ") + line + "\n" for i, line in enumerate(lines)]
 

@@ -12,12 +12,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-import yaml
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
 
 from ssldata.base.errors import ConfigError
 from ssldata.base.files import expanded, real_path
-from ssldata.base.yaml_text import line_of, parse, read_text
+from ssldata.base.yaml_text import dump, line_of, parse, read_text
 from ssldata.project.genome_list import read_registry
 from ssldata.project.section import Fraction, Name, Section
 from ssldata.project.training_section import HOMOLOGOUS, Training
@@ -488,7 +487,7 @@ def _registered(value: dict[Any, Any], path: Path) -> tuple[Path, list[Any]]:
 
 def dump_project(project: Project) -> str:
     """Return the resolved project as YAML text, defaults included."""
-    return yaml.safe_dump(project.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return dump(project.model_dump(mode="json"))
 
 
 def json_schema() -> dict[str, Any]:

@@ -230,14 +230,14 @@ class ZipMemberStore(ReadOnlyStore):
             raise
         except Exception as exc:  # zipfile raises whatever it meets in a damaged directory
             raise StoreError(f"{name}: not a zip, or cut short ({exc})") from exc
-        if [m for m in members if not 0 <= m.header_offset <= size - m.file_size]:
-            raise StoreError(f"{name}: its directory is damaged; fetch it again")
         packed = [m.filename for m in members if m.compress_type != zipfile.ZIP_STORED]
         if packed:
             raise StoreError(
                 f"{name}: {packed[0]} is compressed in the zip; make it with "
                 "`crosslabel store share --zip`, or zip -0"
             )
+        if [m for m in members if not 0 <= m.header_offset <= size - m.file_size]:
+            raise StoreError(f"{name}: its directory is damaged; fetch it again")
         self._members = {m.filename: m for m in members if not m.filename.endswith("/")}
         self._starts: dict[str, int] = {}
 

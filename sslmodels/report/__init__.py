@@ -1,4 +1,4 @@
 """The HTML report of a project.
 
-Imports: ssldata, runs, scores.
+Imports: ssldata, evaluation, runs, scores.
 """

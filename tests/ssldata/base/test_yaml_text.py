@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from ssldata.base.errors import ConfigError, MissingInputError
-from ssldata.base.yaml_text import line_of, parse, read_text
+from ssldata.base.yaml_text import dump, line_of, parse, read_text
 
 FILE = Path("x.yaml")
 
@@ -57,7 +56,19 @@ def test_keys_are_text_as_written() -> None:
 def test_a_number_remembers_how_it_was_written() -> None:
     (number,) = parse(FILE, "[1.50]")
     assert (number + 1, str(number)) == (2.5, "1.50")
-    assert yaml.safe_dump([number], default_flow_style=True) == "[1.50]\n"
+    assert dump([number], flow=True) == "[1.50]\n"
+
+
+NAMES = ["1e3", "01", "1:40", "1.50", "4", "-5", "true", "no", "null", "~", "", "<<", "2020-01-01"]
+
+
+def test_what_is_written_is_read() -> None:
+    value = {
+        "names": NAMES, "numbers": [1, 0.5, 1e-9, 1e30, -2], "others": [True, None, {"1": "é: #"}],
+        **dict.fromkeys(NAMES[:-3], "x"),
+    }  # fmt: skip
+    for flow in (False, True):
+        assert parse(FILE, dump(value, flow=flow)) == value
 
 
 def test_aliases_and_merged_mappings() -> None:

@@ -450,6 +450,17 @@ def test_some_unknown_contigs_are_counted_and_warned(
     assert "chrNowhere" in caplog.text
 
 
+def test_summits_that_are_missing_are_said(world: Path, caplog: pytest.LogCaptureFixture) -> None:
+    project = load_project(world)
+    peaks = project.experiments[0].peaks
+    rows = [line.split() for line in read_maybe_gzip(peaks).decode().splitlines()]
+    wide = [f"{row[0]}\t{int(row[1]) - 5}\t{int(row[2]) + 5}" for row in rows]
+    peaks.write_text("\n".join(wide))
+    build_project(project)
+    assert f"{len(rows)} of {len(rows)} peaks have no summit" in caplog.text
+    assert caplog.text.count("no summit") == 1  # not for the narrowPeak of the other experiment
+
+
 def test_test_contigs_that_do_not_exist(world: Path) -> None:
     fails(change(world, split={"test": ["chr99"]}), ConfigError, "split.test", "chr99")
 
