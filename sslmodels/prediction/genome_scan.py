@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import keras
 import numpy as np
@@ -54,14 +55,16 @@ def one_convolution(body: keras.Model) -> OneConvolution | None:
     The convolution has no padding, stride or dilation; between it and the maximum there may be
     dropout and activations that rise.
     """
-    layers = iter(body.layers)
-    first, convolution = next(layers, None), next(layers, None)
-    if not isinstance(first, keras.layers.InputLayer) or not _is_plain(convolution):
+    layers: list[Any] = list(body.layers)
+    if len(layers) < 3 or not isinstance(layers[0], keras.layers.InputLayer):
+        return None
+    convolution = layers[1]
+    if not _is_plain(convolution):
         return None
     rising = [convolution.activation]
     current = convolution.output
-    for layer in layers:
-        if layer.input is not current:
+    for layer in layers[2:]:
+        if getattr(layer, "input", None) is not current:
             return None
         current = layer.output
         if isinstance(layer, keras.layers.GlobalMaxPooling1D):
@@ -87,7 +90,7 @@ def one_convolution(body: keras.Model) -> OneConvolution | None:
     return OneConvolution(kernel, bias[0] if bias else np.zeros(filters, np.float32), above)
 
 
-def _is_plain(layer: keras.layers.Layer | None) -> bool:
+def _is_plain(layer: Any) -> bool:
     return (
         isinstance(layer, keras.layers.Conv1D)
         and layer.padding == "valid"
@@ -144,9 +147,9 @@ class Scanner:
         mirrored = both_strands or getattr(self.model.keras_model, "both_strands", False)
         at = 0
         for maxima in self._maxima(self.network, codes, count, stride, mirrored):
-            scores = [self.network.above.predict_on_batch(one) for one in maxima]
-            out[at : at + len(scores[0])] = sum(scores) / len(scores)
-            at += len(scores[0])
+            strands = [self.network.above.predict_on_batch(one) for one in maxima]
+            out[at : at + len(strands[0])] = sum(strands) / len(strands)
+            at += len(strands[0])
         return out
 
     def _maxima(

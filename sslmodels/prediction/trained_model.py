@@ -72,7 +72,7 @@ class TrainedModel:
         self.keras_model = _reads_codes(keras_model)
         self.length = int(self.keras_model.length)
         self.run = run
-        self._maps: dict[CalibrationMethod | bool, list[Mapping[str, Any]]] = {}
+        self._maps: dict[str, list[Mapping[str, Any]]] = {}
         count = _output_count(self.keras_model)
         numbered = [f"score_{number}" for number in range(1, count + 1)]
         self.outputs = tuple(outputs or (numbered if count > 1 else ["score"]))
@@ -177,8 +177,7 @@ class TrainedModel:
         ConfigError, MissingInputError
             The model is not that of a run, or the run is not evaluated.
         """
-        if method is True:
-            method = "isotonic"
+        method = method if isinstance(method, str) else "isotonic"
         if method not in self._maps:
             if self.run is None:
                 raise ConfigError(
@@ -192,9 +191,9 @@ class TrainedModel:
     def _without_sigmoid(self) -> SequenceModel | None:
         """The model of one strand without the last sigmoid; None if it does not end in one."""
         body = getattr(self.keras_model, "body", None)
-        last = body.layers[-1] if body is not None else None
-        if not isinstance(last, keras.layers.Dense):
+        if body is None or not isinstance(body.layers[-1], keras.layers.Dense):
             return None
+        last = body.layers[-1]
         if last.activation is not keras.activations.sigmoid:
             return None
         linear = keras.layers.Dense(last.units, use_bias=last.use_bias, name=last.name)

@@ -46,7 +46,8 @@ def score_both_strands(
     scores = score(model, codes, batch_size=batch_size)
     if getattr(model, "both_strands", False):
         return scores
-    return (scores + score(model, reverse_complement(codes), batch_size=batch_size)) / 2
+    other = score(model, reverse_complement(codes), batch_size=batch_size)
+    return (scores + other) / np.float32(2)
 
 
 def score_rows(
