@@ -19,7 +19,10 @@ from sslmodels.runs.run_folder import RunFolder, complete_record, misshapen, sto
 #: Incremented when a release writes other files from the same run.
 EVALUATION_FORMAT = 1
 #: What an evaluation writes, and the file with its numbers, which is written last.
-FILES = ("curves.csv", "scores.csv.gz", "pr.png", "roc.png")
+FILES = (
+    *("curves.csv", "scores.csv.gz", "pr.png", "roc.png"),
+    *("calibration.json", "reliability.png"),
+)
 METRICS = "metrics.json"
 #: Keys of ``metrics.json`` that are not metrics.
 _CHECKSUMS = ("files", "checksum")

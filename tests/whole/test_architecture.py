@@ -42,7 +42,8 @@ OWNERS = {
     "numcodecs": ("ssldata.store.compression",),
     "pooch": ("ssldata.project.fetch",),
     "prefect": ("flows.prefect_flows.*",),
-    "pyarrow": ("ssldata.sharing.export",),
+    "pyarrow": ("ssldata.sharing.export", "sslmodels.prediction.score_files"),
+    "pyBigWig": ("sslmodels.prediction.bigwig_file",),
     "pydantic": (
         *("ssldata.project.project_file", "ssldata.project.section"),
         *("ssldata.project.training_section", "flows.prefect_flows.*"),
@@ -60,8 +61,8 @@ OWNERS = {
     "wandb": ("sslmodels.runs.trackers",),
     "zarr": (
         *("ssldata.store.store", "ssldata.store.store_writer", "ssldata.store.remote_stores"),
-        "ssldata.store.checked_store",
-        "ssldata.sharing.publish_icechunk",
+        *("ssldata.store.checked_store", "ssldata.sharing.publish_icechunk"),
+        "sslmodels.prediction.score_files",
     ),
 }
 
