@@ -1,0 +1,153 @@
+"""Scores of alleles by models: what a variant does to the probability."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from ssldata.base.array_types import Int64Array
+from ssldata.base.errors import ConfigError
+from ssldata.genomes.genome import Genome
+from ssldata.genomes.onehot import N_CODE
+from ssldata.reading.read_window import central
+from sslmodels.prediction.trained_model import Codes, Ensemble, TrainedModel, mean_and_sd
+from sslmodels.variants.allele_windows import AllelePairs
+from sslmodels.variants.variant_alleles import Alleles, VariantStatus
+
+Floats = NDArray[np.float64]
+
+LOG_ODDS = "log-odds"
+
+
+def paper(reference: Floats, alternative: Floats) -> Floats:
+    """Return (p_alt − p_ref) · max(0, p_alt, p_ref): differences where nothing binds count less."""
+    return (alternative - reference) * np.maximum(0, np.maximum(alternative, reference))
+
+
+def difference(reference: Floats, alternative: Floats) -> Floats:
+    """Return alternative − reference."""
+    return alternative - reference
+
+
+#: Name → function of what the reference and the alternative allele have: probabilities, and for
+#: log-odds the logarithms of their odds.
+SCORES: Mapping[str, Callable[[Floats, Floats], Floats]] = {
+    "paper": paper,
+    "difference": difference,
+    LOG_ODDS: difference,
+}
+
+
+@dataclass(frozen=True)
+class EffectOptions:
+    """How variants are scored.
+
+    Attributes
+    ----------
+    scores
+        Names of :data:`SCORES`.
+    shifts
+        Bases by which the windows are moved; every score is the mean over them.
+    both_strands
+        Average the probabilities of both strands.
+    """
+
+    scores: tuple[str, ...] = ("paper",)
+    shifts: tuple[int, ...] = (0,)
+    both_strands: bool = True
+
+    def check(self, length: int) -> None:
+        """Refuse scores that do not exist, and shifts that a window of `length` cannot have."""
+        for name in self.scores:
+            if name not in SCORES:
+                raise ConfigError(f"score {name!r}: no such score; there are {', '.join(SCORES)}")
+        if not self.scores or len({*self.scores}) < len(self.scores):
+            raise ConfigError("scores: name each score once, and at least one")
+        if not self.shifts or len({*self.shifts}) < len(self.shifts):
+            raise ConfigError("shifts: name each shift once, and at least one (0: none)")
+        for shift in self.shifts:
+            if 2 * abs(shift) >= length:
+                raise ConfigError(
+                    f"shift {shift}: moves the variant out of the window of {length} b; "
+                    f"at most {(length - 1) // 2} either way"
+                )
+
+
+@dataclass(frozen=True)
+class Effects:
+    """Scores of alleles, float32; NaN for an allele that is not scored.
+
+    Attributes
+    ----------
+    values
+        Name → (n, outputs): ``p_ref`` and ``p_alt``, the mean probabilities over runs and shifts;
+        each score; with several runs also ``<score>_sd``, the standard deviation over them.
+    n_bases
+        int64 (n,), the most N in a window of the allele; 0 where it is not scored.
+    """
+
+    values: dict[str, NDArray[np.float32]]
+    n_bases: Int64Array
+
+
+def score_alleles(
+    models: Ensemble, genome: Genome, alleles: Alleles, options: EffectOptions
+) -> Effects:
+    """Score the alleles whose status allows it.
+
+    Parameters
+    ----------
+    models
+        One model or several.
+    genome
+        That of the alleles.
+    alleles
+        Of :func:`~sslmodels.variants.variant_alleles.read_alleles`.
+    options
+        Scores, shifts, strands.
+    """
+    rows = np.flatnonzero(alleles.status == VariantStatus.SCORED)
+    runs, outputs = len(models.members), len(models.outputs)
+    totals = {name: np.zeros((runs, len(rows), outputs)) for name in ("p_ref", "p_alt")}
+    totals |= {name: np.zeros((runs, len(rows), outputs)) for name in options.scores}
+    most_n = np.zeros(len(rows), np.int64)
+    pairs = AllelePairs(genome, alleles, rows, models.length)
+    for shift in options.shifts if len(rows) else ():
+        windows = pairs.windows(shift)
+        most_n = np.maximum(most_n, np.maximum(*pairs.split((windows == N_CODE).sum(axis=1))))
+        for run, model in enumerate(models.members):
+            p, log_odds = _scored(model, windows, options)
+            totals["p_ref"][run] += pairs.split(p)[0]
+            totals["p_alt"][run] += pairs.split(p)[1]
+            for name in options.scores:
+                totals[name][run] += SCORES[name](*pairs.split(log_odds if name == LOG_ODDS else p))
+    n_bases = np.zeros(len(alleles), np.int64)
+    n_bases[rows] = most_n
+    values = {}
+    for name, total in totals.items():
+        mean, deviation = mean_and_sd((total / len(options.shifts)).astype(np.float32))
+        values[name] = _spread(mean, rows, len(alleles))
+        if runs > 1 and name in options.scores:
+            values[f"{name}_sd"] = _spread(deviation, rows, len(alleles))
+    return Effects(values, n_bases)
+
+
+def _scored(model: TrainedModel, windows: Codes, options: EffectOptions) -> tuple[Floats, Floats]:
+    """Return probabilities, and the logarithms of their odds where they are asked for."""
+    codes = central(windows, model.length)
+    if LOG_ODDS in options.scores:
+        log_odds = model.log_odds(codes, both_strands=options.both_strands).astype(np.float64)
+        return expit(log_odds), log_odds
+    p = model.score_codes(codes, both_strands=options.both_strands).astype(np.float64)
+    return p, p
+
+
+def _spread(values: NDArray[np.float32], rows: Int64Array, count: int) -> NDArray[np.float32]:
+    """Return one entry per allele, NaN where it is not scored."""
+    whole = np.full((count, *values.shape[1:]), np.nan, np.float32)
+    whole[rows] = values
+    return whole
