@@ -16,13 +16,16 @@ from ssldata.store.store import Store
 SCORE_BATCH = 1024
 
 
-def score(model: keras.Model, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
+def score(
+    model: keras.Model, codes: NDArray[np.uint8], *, batch_size: int | None = None
+) -> NDArray[np.float32]:
     """Return the probabilities (n, outputs) of the base codes (n, L) of n > 0 rows.
 
-    A model that reads tokens has its own ``encoder`` and ``score_batch``.
+    A model that reads tokens has its own ``encoder`` and ``score_batch``; `batch_size` replaces
+    the rows scored at once.
     """
     encode = getattr(model, "encoder", None) or (lambda rows: rows)
-    batch = int(getattr(model, "score_batch", SCORE_BATCH))
+    batch = batch_size or int(getattr(model, "score_batch", SCORE_BATCH))
     parts = []
     for first in range(0, len(codes), batch):
         rows = codes[first : first + batch]
