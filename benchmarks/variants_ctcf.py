@@ -35,7 +35,12 @@ def main() -> None:
         project = built(args.out / half, text)
         for seed in range(args.seeds):
             for regime in REGIMES:
-                cell = {"experiment": EXPERIMENT, "model": args.model, "regime": regime, "seed": seed}
+                cell = {
+                    "experiment": EXPERIMENT,
+                    "model": args.model,
+                    "regime": regime,
+                    "seed": seed,
+                }
                 print(half, regime, seed, trained(project, **cell)[0]["aupr"], flush=True)
 
 

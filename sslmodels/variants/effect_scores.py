@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,12 +86,12 @@ class Effects:
     values
         Name → (n, outputs): ``p_ref`` and ``p_alt``, the mean probabilities over runs and shifts;
         each score; with several runs also ``<score>_sd``, the standard deviation over them.
-    n_bases
+    window_n
         int64 (n,), the most N in a window of the allele; 0 where it is not scored.
     """
 
     values: dict[str, NDArray[np.float32]]
-    n_bases: Int64Array
+    window_n: Int64Array
 
 
 def score_alleles(
@@ -125,15 +125,15 @@ def score_alleles(
             totals["p_alt"][run] += pairs.split(p)[1]
             for name in options.scores:
                 totals[name][run] += SCORES[name](*pairs.split(log_odds if name == LOG_ODDS else p))
-    n_bases = np.zeros(len(alleles), np.int64)
-    n_bases[rows] = most_n
+    window_n = np.zeros(len(alleles), np.int64)
+    window_n[rows] = most_n
     values = {}
     for name, total in totals.items():
         mean, deviation = mean_and_sd((total / len(options.shifts)).astype(np.float32))
         values[name] = _spread(mean, rows, len(alleles))
         if runs > 1 and name in options.scores:
             values[f"{name}_sd"] = _spread(deviation, rows, len(alleles))
-    return Effects(values, n_bases)
+    return Effects(values, window_n)
 
 
 def _scored(model: TrainedModel, windows: Codes, options: EffectOptions) -> tuple[Floats, Floats]:

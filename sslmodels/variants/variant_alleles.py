@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ssldata.base.array_types import Int64Array
 from ssldata.genomes.genome import Genome
 from ssldata.genomes.onehot import N_CODE, encode
-from sslmodels.variants.variant_rows import FIXED, Row
+from sslmodels.variants.variant_rows import Row, is_malformed
 
 
 class VariantStatus(IntEnum):
@@ -158,7 +158,7 @@ def read_alleles(
     status: list[int] = []
     find = contigs.find
     for number, (_, fields) in enumerate(rows):
-        if _is_malformed(fields):
+        if is_malformed(fields):
             index, first, ref, alts = -1, -1, "", [""]
         else:
             index, first = find(fields[0]), int(fields[1][-_MOST_DIGITS:]) - 1
@@ -187,16 +187,6 @@ def read_alleles(
     _trim(alleles)
     _check_lengths(alleles, genome, length)
     return alleles
-
-
-def _is_malformed(fields: Sequence[str]) -> bool:
-    return (
-        len(fields) < len(FIXED)
-        or not fields[0]
-        or not (fields[1].isascii() and fields[1].isdecimal())
-        or not fields[3]
-        or not all(fields[4].split(","))
-    )
 
 
 def _status_of_text(ref: str, alt: str) -> VariantStatus:

@@ -10,9 +10,12 @@ import contextlib
 import gzip
 import io
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+import pandas as pd
 
 from ssldata.base.errors import ConfigError, InputError, MissingInputError
 
@@ -120,7 +123,9 @@ class VariantRows:
                 f"{self.path}: no such file; expected variants (VCF, BCF or a table)"
             ) from None
         except (EOFError, zlib.error, gzip.BadGzipFile) as exc:
-            raise InputError(f"{self.path}: is cut short or damaged ({exc}); copy it again") from exc
+            raise InputError(
+                f"{self.path}: is cut short or damaged ({exc}); copy it again"
+            ) from exc
         except IsADirectoryError:
             raise InputError(f"{self.path}: is a folder; expected a file of variants") from None
 
@@ -217,6 +222,82 @@ class VariantRows:
                     yield number, str(record).rstrip("\n").split("\t", len(FIXED))
             except (OSError, ValueError) as exc:
                 raise InputError(f"{self.path}: is cut short or damaged ({exc})") from exc
+
+
+def is_malformed(fields: Sequence[str]) -> bool:
+    """Return whether a row cannot be a variant: columns, position, names or alleles are missing."""
+    return (
+        len(fields) < len(FIXED)
+        or not fields[0]
+        or not (fields[1].isascii() and fields[1].isdecimal())
+        or not fields[3]
+        or not all(fields[4].split(","))
+    )
+
+
+@dataclass
+class VariantSurvey:
+    """What one pass over a file finds.
+
+    Attributes
+    ----------
+    rows
+        Their number.
+    contigs
+        Contig → rows, in the order of the file. Malformed rows do not count, here and below.
+    last
+        The largest position.
+    is_sorted
+        Each contig is in one piece, and its positions do not decrease.
+    """
+
+    rows: int = 0
+    contigs: dict[str, int] = field(default_factory=dict)
+    last: int = 0
+    is_sorted: bool = True
+
+
+def survey(variants: Iterable[Row]) -> VariantSurvey:
+    """Read all rows once."""
+    found = VariantSurvey()
+    contig, before = "", 0
+    for _, fields in variants:
+        found.rows += 1
+        if is_malformed(fields):
+            continue
+        position = int(fields[1][-15:])
+        if fields[0] != contig:
+            contig, before = fields[0], 0
+            found.is_sorted &= contig not in found.contigs
+            found.contigs.setdefault(contig, 0)
+        found.is_sorted &= position >= before
+        found.contigs[contig] += 1
+        found.last = max(found.last, position)
+        before = position
+    return found
+
+
+def rows_of_frame(table: pd.DataFrame) -> list[Row]:
+    """Return the rows of a data frame with the columns chrom, pos (1-based), ref, alt.
+
+    Raises
+    ------
+    InputError
+        A column is missing.
+    """
+    names = [str(name).lower() for name in table.columns]
+    missing = [key for key in ("contig", "position", "ref", "alt") if _place(names, key) < 0]
+    if missing:
+        raise InputError(
+            f"variants: no column for {', '.join(missing)}; expected chrom, pos (1-based), ref, "
+            f"alt, found {', '.join(names)}"
+        )
+    columns = (table.iloc[:, _place(names, key)] for key in ("contig", "position", "ref", "alt"))
+    rows = zip(*(column.astype(str) for column in columns), strict=True)
+    return [
+        (number, [contig, _position(at, zero_based=False), ".", ref, alt, ".", ".", "."])
+        for number, (contig, at, ref, alt) in enumerate(rows, start=1)
+    ]
 
 
 def _place(names: Sequence[str], key: str) -> int:
