@@ -7,13 +7,29 @@ seeds. The halves, seeds and regimes were fixed before anything was trained.
 
     python benchmarks/variants_ctcf.py --data $CROSSLABEL_MIRROR --out /tmp/variants --threads 1
 
-Finished runs are not repeated.
+Finished runs are not repeated. Writes ``<out>/comparison``: the points, the correlations (pooled
+and of each half) and the figures.
 """
 
 from __future__ import annotations
 
-from human_ctcf import project_text, write_inputs
-from yeast_project import built, command_line, parsed, run_cells, trained
+import sys
+import tarfile
+from pathlib import Path
+
+import pandas as pd
+from human_ctcf import CUTS, project_text, write_inputs
+from yeast_project import built, command_line, parsed, trained
+
+from ssldata.base.files import write_text_atomic
+from ssldata.genomes.genome import open_genome
+from sslmodels.variants.effect_scores import SCORES, EffectOptions
+from sslmodels.variants.observed_imbalance import (
+    correlations,
+    read_observed,
+    score_observed,
+    write_comparison,
+)
 
 EXPERIMENT = "CTCF"
 REGIMES = ("sl", "ssl", "ssl-plus")
@@ -23,25 +39,65 @@ HALVES = {
     "second": ([f"piece{i}" for i in range(7, 11)], "piece8"),
 }
 OTHER = {"first": "second", "second": "first"}
+#: 0-based start of the second half.
+MIDDLE = CUTS[5]
+CONTIG = "chr22"
+
+
+def train_half(half: str, data: Path, out: Path, model: str, seeds: int) -> list[Path]:
+    """Train on one half and return the run folders."""
+    split = {"test": HALVES[OTHER[half]][0], "validation": [HALVES[half][1]]}
+    text = project_text(data, out / "inputs", model, seeds, split=split)
+    project = built(out / half, text)
+    folders = []
+    for seed in range(seeds):
+        for regime in REGIMES:
+            metrics, _ = trained(
+                project, experiment=EXPERIMENT, model=model, regime=regime, seed=seed
+            )
+            print(f"{half} {regime} seed {seed}: AUPR {metrics['aupr']:.3f}", file=sys.stderr)
+            folders.append(project.training.runs / EXPERIMENT / model / regime / f"seed-{seed}")
+    return folders
+
+
+def allele_table(data: Path, out: Path) -> Path:
+    """Unpack AlleleDB's rows of the contig."""
+    path = out / "alleledb.txt"
+    with tarfile.open(data / "human/ASB.auto.v2.1.aug16.txt.tgz") as archive:
+        file = archive.extractfile("ASB.auto.v2.1.aug16.txt")
+        assert file is not None
+        header, *lines = file.read().decode().splitlines(keepends=True)
+    kept = [line for line in lines if line.startswith(f"{CONTIG}\t")]
+    write_text_atomic(path, "".join([header, *kept]))
+    return path
 
 
 def main() -> None:
     parser = command_line(__doc__.splitlines()[0], model="cnn-27k", seeds=3)
     args = parsed(parser)
     write_inputs(args.data, args.out / "inputs")
-    for half, (_, validation) in HALVES.items():
-        split = {"test": HALVES[OTHER[half]][0], "validation": [validation]}
-        text = project_text(args.data, args.out / "inputs", args.model, args.seeds, split=split)
-        project = built(args.out / half, text)
-        for seed in range(args.seeds):
-            for regime in REGIMES:
-                cell = {
-                    "experiment": EXPERIMENT,
-                    "model": args.model,
-                    "regime": regime,
-                    "seed": seed,
-                }
-                print(half, regime, seed, trained(project, **cell)[0]["aupr"], flush=True)
+    observed, rows = read_observed(allele_table(args.data, args.out), factor=EXPERIMENT)
+    genome = open_genome(args.data / "primates_chr22/hg19.chr22.partial.fa.gz")
+    runs = {half: train_half(half, args.data, args.out, args.model, args.seeds) for half in HALVES}
+    for score in SCORES:
+        parts = []
+        for half, is_here in (
+            ("first", observed["pos"] <= MIDDLE),
+            ("second", observed["pos"] > MIDDLE),
+        ):
+            table = observed[is_here].reset_index(drop=True)
+            options = EffectOptions(scores=(score,))
+            points = score_observed(runs[OTHER[half]], table, genome=genome, options=options)
+            parts.append(points.assign(half=half))
+        points = pd.concat(parts, ignore_index=True)
+        pooled = write_comparison(points, args.out / "comparison" / score)
+        if score == next(iter(SCORES)):
+            first = points[points["regime"] == REGIMES[0]]
+            counts = first["status"].value_counts().to_dict()
+            print(f"{rows} rows of {EXPERIMENT} are {len(first)} variants: {counts}")
+        print(f"\n{score}, pooled\n{pooled.to_string(index=False)}")
+        for half, part in points.groupby("half"):
+            print(f"{score}, variants of the {half} half\n{correlations(part).to_string()}")
 
 
 if __name__ == "__main__":

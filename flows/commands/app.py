@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from flows.commands import model_commands, reader_commands, store_commands, weights_commands
+from flows.commands import (
+    model_commands,
+    reader_commands,
+    store_commands,
+    variant_commands,
+    weights_commands,
+)
 from flows.commands.shared_options import (
     DaskScheduler,
     Memory,
@@ -430,6 +436,9 @@ def run(
         return
     value, tables = actions.run(loaded, console, options, publish_weights=publish_weights)
     console.result(value, *tables)
+
+
+variant_commands.register(app)
 
 
 @app.command(

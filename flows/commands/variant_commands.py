@@ -1,0 +1,178 @@
+"""``crosslabel variants``: effects of variants, and their comparison with observed imbalance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from flows.commands.shared_options import command
+from flows.output.console import Console
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module to `app`."""
+    command(app)(variants)
+
+
+def variants(
+    console: Console,
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Run folders, folders of them, or a project."),
+    ],
+    *,
+    vcf: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Variants: VCF (plain, gzip, bgzip), BCF, a table with chrom, pos, ref, alt, "
+            "ADASTRA's or AlleleDB's.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Ends in .vcf.gz, .vcf, .tsv, .tsv.gz or .parquet."),
+    ] = None,
+    genome: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="FASTA or 2bit. Default: that the runs learnt from."),
+    ] = None,
+    score: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="paper, (p_alt − p_ref) · max(0, p_alt, p_ref), the default; difference; "
+            "log-odds. May be repeated.",
+        ),
+    ] = None,
+    shift: Annotated[
+        list[int] | None,
+        typer.Option(metavar="N", help="Average over windows moved by N bases; may be repeated."),
+    ] = None,
+    strands: Annotated[
+        Literal["both", "forward"], typer.Option(help="Average over both strands, or not.")
+    ] = "both",
+    factor: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only these rows of an AlleleDB table.")
+    ] = None,
+    prefix: Annotated[str, typer.Option(help="Of the INFO fields of a VCF.")] = "CL",
+    observed: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TABLE",
+            help="Observed allelic imbalance (ADASTRA, AlleleDB, or a column `observed`): compare "
+            "it with the effects that each model and regime predicts.",
+        ),
+    ] = None,
+    comparison: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where points, correlations and figures of it go."),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(metavar="EXPERIMENT", help="The one to compare, of runs of several."),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Check the variants against the genome; write nothing."),
+    ] = False,
+) -> None:
+    """Score variants: what the alternative allele does to a model's probability.
+
+    SNVs, MNVs, insertions and deletions. Each reference allele is compared with the genome; every
+    allele gets a status, and one that differs is never scored. Several runs are an ensemble.
+
+    Example: `crosslabel variants my-project/runs/Reb1/cnn-27k/ssl --vcf in.vcf.gz --out out.vcf.gz`
+    """
+    from flows.commands import actions
+    from flows.steps.quiet_tensorflow import muted_import
+    from ssldata.base.errors import ConfigError
+
+    wrong = None
+    if vcf is None and observed is None:
+        wrong = "nothing to score: name variants (--vcf) or a table of observed imbalance"
+    elif vcf is not None and out is None and not dry_run:
+        wrong = "--vcf: also name the file to write (--out)"
+    elif out is not None and vcf is None:
+        wrong = "--out: it holds the variants of --vcf, which is missing"
+    elif (observed is None) != (comparison is None):
+        wrong = "--observed and --comparison: the table and the folder belong together"
+    if wrong:
+        raise ConfigError(wrong)
+    folders = actions.run_folders(runs)
+    with muted_import(announce=console.draws):
+        from sslmodels.variants.effect_scores import EffectOptions
+        from sslmodels.variants.observed_imbalance import compare_observed
+        from sslmodels.variants.variant_effects import annotate_variants
+
+    options = EffectOptions(
+        scores=tuple(score or ["paper"]),
+        shifts=tuple(shift or [0]),
+        both_strands=strands == "both",
+    )
+    shared: dict[str, Any] = {
+        "genome": genome,
+        "options": options,
+        "factor": factor,
+        "progress": console,
+    }
+    value: dict[str, Any] = {}
+    shown: list[Table | str] = []
+    if vcf is not None:
+        value = annotate_variants(folders, vcf, None if dry_run else out, prefix=prefix, **shared)
+        shown += _counts(value)
+    if observed is not None and comparison is not None and not dry_run:
+        value["observed"] = compare_observed(folders, observed, comparison, output=output, **shared)
+        shown += _correlations(value["observed"])
+    console.result(value, *shown)
+
+
+def _counts(value: dict[str, Any]) -> list[Table | str]:
+    from flows.output import tables
+
+    rows = [
+        (status.replace("_", " "), tables.count(count))
+        for status, count in value["status"].items()
+        if count
+    ]
+    title = f"{value['alleles']:,} alternative alleles in {value['rows']:,} rows"
+    lines: list[Table | str] = [tables.table(title, ["status", "alleles"], rows, numbers=1)]
+    renamed = [f"{name} = {own}" for name, own in value["contigs_renamed"].items()]
+    for what, names in (("renamed", renamed), ("unknown", value["contigs_unknown"])):
+        if names:
+            more = ", …" if len(names) > 10 else ""
+            lines.append(f"contigs {what}: {', '.join(names[:10])}{more}")
+    if value["with_n"]:
+        lines.append(f"{value['with_n']:,} of the scored alleles have N in their window")
+    if value["other_factors"]:
+        lines.append(f"{value['other_factors']:,} rows of other factors left out")
+    if value["out"]:
+        lines.append(f"wrote {value['out']}")
+    if "index" in value:
+        lines.append(f"index: {value['index']}")
+    return lines
+
+
+def _correlations(value: dict[str, Any]) -> list[Table | str]:
+    from flows.output import tables
+
+    rows = [
+        (
+            *(found[key] for key in ("experiment", "model", "regime")),
+            tables.count(found["n"]),
+            f"{found['spearman']:.3f}",
+            f"{found['low']:.3f} … {found['high']:.3f}",
+        )
+        for found in value["correlations"]
+    ]
+    columns = ["experiment", "model", "regime", "variants", "Spearman", "95 %"]
+    title = f"{value['rows']:,} rows, {value['variants']:,} variants with an observed imbalance"
+    return [
+        tables.table(title, columns, rows, numbers=3),
+        f"points, correlations and figures: {value['folder']}",
+    ]
