@@ -7,8 +7,8 @@ seeds. The halves, seeds and regimes were fixed before anything was trained.
 
     python benchmarks/variants_ctcf.py --data $CROSSLABEL_MIRROR --out /tmp/variants --threads 1
 
-Finished runs are not repeated. Writes ``<out>/comparison``: the points, the correlations (pooled
-and of each half) and the figures.
+Finished runs are not repeated. Writes ``<out>/results.csv``, the correlations pooled and of each
+half, and ``<out>/comparison``: points and figures for each score.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from sslmodels.variants.observed_imbalance import (
     score_observed,
     write_comparison,
 )
+from sslmodels.variants.variant_effects import annotate_variants
 
 EXPERIMENT = "CTCF"
 REGIMES = ("sl", "ssl", "ssl-plus")
@@ -76,28 +77,34 @@ def main() -> None:
     parser = command_line(__doc__.splitlines()[0], model="cnn-27k", seeds=3)
     args = parsed(parser)
     write_inputs(args.data, args.out / "inputs")
-    observed, rows = read_observed(allele_table(args.data, args.out), factor=EXPERIMENT)
+    table = allele_table(args.data, args.out)
+    observed, _ = read_observed(table, factor=EXPERIMENT)
     genome = open_genome(args.data / "primates_chr22/hg19.chr22.partial.fa.gz")
     runs = {half: train_half(half, args.data, args.out, args.model, args.seeds) for half in HALVES}
+    counted = annotate_variants(runs["first"], table, None, genome=genome, factor=EXPERIMENT)
+    print(f"{counted['rows']} rows of {EXPERIMENT}: {counted['status']}")
+    print(f"{len(observed)} variants")
+    halves = {"first": observed["pos"] <= MIDDLE, "second": observed["pos"] > MIDDLE}
+    tables = []
     for score in SCORES:
-        parts = []
-        for half, is_here in (
-            ("first", observed["pos"] <= MIDDLE),
-            ("second", observed["pos"] > MIDDLE),
-        ):
-            table = observed[is_here].reset_index(drop=True)
-            options = EffectOptions(scores=(score,))
-            points = score_observed(runs[OTHER[half]], table, genome=genome, options=options)
-            parts.append(points.assign(half=half))
+        options = EffectOptions(scores=(score,))
+        parts = [
+            score_observed(
+                runs[OTHER[half]],
+                observed[is_here].reset_index(drop=True),
+                genome=genome,
+                options=options,
+            ).assign(half=half)
+            for half, is_here in halves.items()
+        ]
         points = pd.concat(parts, ignore_index=True)
         pooled = write_comparison(points, args.out / "comparison" / score)
-        if score == next(iter(SCORES)):
-            first = points[points["regime"] == REGIMES[0]]
-            counts = first["status"].value_counts().to_dict()
-            print(f"{rows} rows of {EXPERIMENT} are {len(first)} variants: {counts}")
-        print(f"\n{score}, pooled\n{pooled.to_string(index=False)}")
+        tables.append(pooled.assign(score=score, variants_of="both"))
         for half, part in points.groupby("half"):
-            print(f"{score}, variants of the {half} half\n{correlations(part).to_string()}")
+            tables.append(correlations(part).assign(score=score, variants_of=half))
+    result = pd.concat(tables, ignore_index=True)
+    write_text_atomic(args.out / "results.csv", result.to_csv(index=False, float_format="%.4f"))
+    print(result.to_string(index=False))
 
 
 if __name__ == "__main__":

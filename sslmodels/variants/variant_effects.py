@@ -293,14 +293,14 @@ class VariantTally:
         for status, examples in self.examples.items():
             if examples:
                 _LOG.warning(
-                    "%s: %d alleles are not scored, %s: %s%s",
+                    "%s: %d not scored, %s: %s%s",
                     *(path, self.counts[status], status.label, "; ".join(examples)),
                     "; …" if self.counts[status] > len(examples) else "",
                 )
         wrong = self.counts[VariantStatus.REFERENCE_MISMATCH]
         if wrong > _FEW * (wrong + self.counts[VariantStatus.SCORED]):
             _LOG.warning(
-                "%s: %d reference alleles differ from %s: is it the assembly of the variants?",
+                "%s: %d reference alleles differ from %s: is that the assembly of the variants?",
                 *(path, wrong, self._genome.path),
             )
 

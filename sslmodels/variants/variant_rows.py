@@ -144,7 +144,7 @@ class VariantRows:
         if not start:
             raise InputError(f"{self.path}: is empty; expected variants (VCF, BCF or a table)")
         if start[:3] == b"BCF":
-            with import_pysam(self.path).VariantFile(str(self.path)) as file:
+            with self._bcf() as file:
                 return "bcf", str(file.header).splitlines()
         if start[_TAR_MAGIC_AT:] == _TAR_MAGIC:
             raise InputError(f"{self.path}: is a tar archive; unpack it, and name the table in it")
@@ -215,8 +215,18 @@ class VariantRows:
         start = f"{self.factor.lower()}_"
         return lambda raw: raw[place].lower().startswith(start)
 
+    def _bcf(self) -> Any:
+        pysam = import_pysam(self.path)
+        before = pysam.set_verbosity(0)  # htslib would print that there is no index
+        try:
+            return pysam.VariantFile(str(self.path))
+        except (OSError, ValueError) as exc:
+            raise InputError(f"{self.path}: is cut short or damaged ({exc})") from exc
+        finally:
+            pysam.set_verbosity(before)
+
     def _bcf_rows(self) -> Iterator[Row]:
-        with import_pysam(self.path).VariantFile(str(self.path)) as file:
+        with self._bcf() as file:
             try:
                 for number, record in enumerate(file, start=1):
                     yield number, str(record).rstrip("\n").split("\t", len(FIXED))
