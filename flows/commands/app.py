@@ -13,9 +13,10 @@ import typer
 
 from flows.commands import (
     model_commands,
+    predict_command,
     reader_commands,
     store_commands,
-    variant_commands,
+    variants_command,
     weights_commands,
 )
 from flows.commands.shared_options import (
@@ -359,6 +360,9 @@ def evaluate(
     console.result(value, *tables)
 
 
+predict_command.register(app)  # here, since the help lists commands in this order
+
+
 @command(app)
 def run(
     console: Console,
@@ -438,7 +442,7 @@ def run(
     console.result(value, *tables)
 
 
-variant_commands.register(app)
+variants_command.register(app)
 
 
 @app.command(

@@ -8,9 +8,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,12 +20,14 @@ from numpy.typing import ArrayLike, NDArray
 from ssldata.base.errors import ConfigError, InputError
 from ssldata.genomes.onehot import reverse_complement
 from ssldata.reading.read_window import central
+from sslmodels.evaluation.run_calibration import CalibrationMethod, read_calibration
+from sslmodels.evaluation.run_calibration import calibrated as apply_map
 from sslmodels.layers.sequence_model import CHANNELS, SequenceModel
 from sslmodels.models.catalogue import MODEL_FILE
 from sslmodels.models.model_builder import load_model as load_keras_model
 from sslmodels.prediction.sequence_input import as_codes
 from sslmodels.runs.run_folder import complete_record
-from sslmodels.scores.score_rows import score
+from sslmodels.scores.score_rows import score, score_both_strands
 
 Codes = NDArray[np.uint8]
 Scores = NDArray[np.float32]
@@ -69,6 +72,7 @@ class TrainedModel:
         self.keras_model = _reads_codes(keras_model)
         self.length = int(self.keras_model.length)
         self.run = run
+        self._maps: dict[str, list[Mapping[str, Any]]] = {}
         count = _output_count(self.keras_model)
         numbered = [f"score_{number}" for number in range(1, count + 1)]
         self.outputs = tuple(outputs or (numbered if count > 1 else ["score"]))
@@ -83,6 +87,7 @@ class TrainedModel:
         sequences: ArrayLike,
         *,
         both_strands: bool = True,
+        calibrated: CalibrationMethod | bool = False,
         batch_size: int | None = None,
     ) -> Scores:
         """Return the probabilities of sequences, float32 (n, outputs).
@@ -95,6 +100,8 @@ class TrainedModel:
         both_strands
             Average the probabilities of each sequence and of its reverse complement. A model
             trained with ``training.both_strands`` always does.
+        calibrated
+            Calibrate as :meth:`calibrate` does; True: ``isotonic``.
         batch_size
             Sequences scored at once.
 
@@ -102,9 +109,13 @@ class TrainedModel:
         ------
         InputError
             A sequence of another length, or with letters that are not bases.
+        ConfigError, MissingInputError
+            There is no calibration.
         """
+        _check_calibration(calibrated, both_strands=both_strands)
         codes = as_codes(sequences, self.length)
-        return self.score_codes(codes, both_strands=both_strands, batch_size=batch_size)
+        scores = self.score_codes(codes, both_strands=both_strands, batch_size=batch_size)
+        return self.calibrate(scores, calibrated) if calibrated else scores
 
     def score_codes(
         self, codes: Codes, *, both_strands: bool = True, batch_size: int | None = None
@@ -116,11 +127,10 @@ class TrainedModel:
         codes, both_strands, batch_size
             As of :meth:`predict`.
         """
-        forward = _scores(self.keras_model, codes, batch_size)
-        # Such a model averages by itself.
-        if not both_strands or getattr(self.keras_model, "both_strands", False):
-            return forward
-        return (forward + _scores(self.keras_model, reverse_complement(codes), batch_size)) / 2
+        if not len(codes):
+            return np.zeros((0, len(self.outputs)), np.float32)
+        scored = score_both_strands if both_strands else score
+        return scored(self.keras_model, codes, batch_size=batch_size)
 
     def log_odds(
         self, codes: Codes, *, both_strands: bool = True, batch_size: int | None = None
@@ -136,27 +146,54 @@ class TrainedModel:
         codes, both_strands, batch_size
             As of :meth:`predict`.
         """
-        if self._without_sigmoid is None:
+        if self._without_sigmoid is None or not len(codes):
             scores = self.score_codes(codes, both_strands=both_strands, batch_size=batch_size)
             p = np.clip(scores.astype(np.float64), np.finfo(np.float32).tiny, 1 - 2.0**-25)
             return (np.log(p) - np.log1p(-p)).astype(np.float32)
-        z = _scores(self._without_sigmoid, codes, batch_size).astype(np.float64)
+        z = score(self._without_sigmoid, codes, batch_size=batch_size).astype(np.float64)
         if not both_strands and not getattr(self.keras_model, "both_strands", False):
             return z.astype(np.float32)
-        other = _scores(self._without_sigmoid, reverse_complement(codes), batch_size)
+        mirrored = reverse_complement(codes)
+        other = score(self._without_sigmoid, mirrored, batch_size=batch_size)
         # log of the mean of both strands' p, and of 1 − p; log σ(z) = −log(1 + exp(−z)), and the
         # halves cancel.
         log_p = np.logaddexp(-np.logaddexp(0, -z), -np.logaddexp(0, -other))
         log_q = np.logaddexp(-np.logaddexp(0, z), -np.logaddexp(0, other))
         return (log_p - log_q).astype(np.float32)
 
+    def calibrate(self, scores: Scores, method: CalibrationMethod | bool = "isotonic") -> Scores:
+        """Return calibrated probabilities, from scores averaged over the strands.
+
+        Parameters
+        ----------
+        scores
+            (n, outputs).
+        method
+            ``isotonic``, or True: the share of positives among bins of such a score in the
+            validation split; ``temperature``: the probability at even odds.
+
+        Raises
+        ------
+        ConfigError, MissingInputError
+            The model is not that of a run, or the run is not evaluated.
+        """
+        method = method if isinstance(method, str) else "isotonic"
+        if method not in self._maps:
+            if self.run is None:
+                raise ConfigError(
+                    "a model without its run has no calibration; load the run folder instead"
+                )
+            self._maps[method] = read_calibration(self.run, self.outputs, method)
+        columns = zip(self._maps[method], scores.T, strict=True)
+        return np.stack([apply_map(fitted, column) for fitted, column in columns], axis=1)
+
     @cached_property
     def _without_sigmoid(self) -> SequenceModel | None:
         """The model of one strand without the last sigmoid; None if it does not end in one."""
         body = getattr(self.keras_model, "body", None)
-        last = body.layers[-1] if body is not None else None
-        if not isinstance(last, keras.layers.Dense):
+        if body is None or not isinstance(body.layers[-1], keras.layers.Dense):
             return None
+        last = body.layers[-1]
         if last.activation is not keras.activations.sigmoid:
             return None
         linear = keras.layers.Dense(last.units, use_bias=last.use_bias, name=last.name)
@@ -211,6 +248,7 @@ class Ensemble:
         sequences: ArrayLike,
         *,
         both_strands: bool = True,
+        calibrated: CalibrationMethod | bool = False,
         batch_size: int | None = None,
     ) -> tuple[Scores, Scores]:
         """Return mean and standard deviation over the models, each float32 (n, outputs).
@@ -219,13 +257,16 @@ class Ensemble:
 
         Parameters
         ----------
-        sequences, both_strands, batch_size
-            As of :meth:`TrainedModel.predict`.
+        sequences, both_strands, calibrated, batch_size
+            As of :meth:`TrainedModel.predict`; each model has its own calibration.
         """
+        _check_calibration(calibrated, both_strands=both_strands)
         codes = as_codes(sequences, self.length)
-        return mean_and_sd(
-            self.score_codes(codes, both_strands=both_strands, batch_size=batch_size)
-        )
+        scores = self.score_codes(codes, both_strands=both_strands, batch_size=batch_size)
+        if calibrated:
+            pairs = zip(self.members, scores, strict=True)
+            scores = np.stack([member.calibrate(one, calibrated) for member, one in pairs])
+        return mean_and_sd(scores)
 
     def score_codes(
         self, codes: Codes, *, both_strands: bool = True, batch_size: int | None = None
@@ -244,6 +285,13 @@ class Ensemble:
                 )
                 for member in self.members
             ]
+        )
+
+
+def _check_calibration(calibrated: CalibrationMethod | bool, *, both_strands: bool) -> None:
+    if calibrated and not both_strands:
+        raise ConfigError(
+            "calibrated probabilities are those of both strands; leave out one of the two options"
         )
 
 
@@ -286,12 +334,6 @@ def load_model(path: str | Path) -> TrainedModel:
     record = complete_record(run)
     outputs = record["identity"].get("outputs") or [record["experiment"]]
     return TrainedModel(load_keras_model(run), outputs=outputs, run=run)
-
-
-def _scores(model: keras.Model, codes: Codes, batch_size: int | None) -> Scores:
-    if not len(codes):
-        return np.zeros((0, _output_count(model)), np.float32)
-    return score(model, codes, batch_size=batch_size)
 
 
 def _reads_codes(model: keras.Model) -> keras.Model:
