@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,7 +23,10 @@ def variants(
     console: Console,
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN...", help="Run folders, folders of them, or a project."),
+        typer.Argument(
+            metavar="RUN...",
+            help="Run folders, folders of runs, or .keras files; several are an ensemble.",
+        ),
     ],
     *,
     vcf: Annotated[
@@ -36,7 +39,9 @@ def variants(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Ends in .vcf.gz, .vcf, .tsv, .tsv.gz or .parquet."),
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="Ends in .vcf.gz, .vcf, .tsv, .tsv.gz or .parquet."
+        ),
     ] = None,
     genome: Annotated[
         Path | None,
@@ -54,9 +59,20 @@ def variants(
         list[int] | None,
         typer.Option(metavar="N", help="Average over windows moved by N bases; may be repeated."),
     ] = None,
-    strands: Annotated[
-        Literal["both", "forward"], typer.Option(help="Average over both strands, or not.")
-    ] = "both",
+    one_strand: Annotated[
+        bool,
+        typer.Option("--one-strand", help="Do not average with the reverse complement."),
+    ] = False,
+    homologues: Annotated[
+        bool,
+        typer.Option(
+            "--homologues", help="Average each substitution with its homologues in other genomes."
+        ),
+    ] = False,
+    project: Annotated[
+        Path | None,
+        typer.Option(metavar="PROJECT", help="Default: the settings kept with the runs."),
+    ] = None,
     factor: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only these rows of an AlleleDB table.")
     ] = None,
@@ -104,7 +120,7 @@ def variants(
         wrong = "--observed and --comparison: the table and the folder belong together"
     if wrong:
         raise ConfigError(wrong)
-    folders = actions.run_folders(runs)
+    folders = actions.models_of(runs)
     with muted_import(announce=console.draws):
         from sslmodels.variants.effect_scores import EffectOptions
         from sslmodels.variants.observed_imbalance import compare_observed
@@ -113,11 +129,13 @@ def variants(
     options = EffectOptions(
         scores=tuple(score or ["paper"]),
         shifts=tuple(shift or [0]),
-        both_strands=strands == "both",
+        both_strands=not one_strand,
+        homologues=homologues,
     )
     shared: dict[str, Any] = {
         "genome": genome,
         "options": options,
+        "project": project,
         "factor": factor,
         "progress": console,
     }

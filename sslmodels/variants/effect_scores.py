@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +15,9 @@ from ssldata.genomes.genome import Genome
 from ssldata.genomes.onehot import N_CODE
 from ssldata.reading.read_window import central
 from sslmodels.prediction.trained_model import Codes, Ensemble, TrainedModel, mean_and_sd
-from sslmodels.variants.allele_windows import AllelePairs
+from sslmodels.variants.allele_windows import AllelePairs, pairs_of
 from sslmodels.variants.variant_alleles import Alleles, VariantStatus
+from sslmodels.variants.variant_homologues import VariantHomologues
 
 Floats = NDArray[np.float64]
 
@@ -54,11 +55,14 @@ class EffectOptions:
         Bases by which the windows are moved; every score is the mean over them.
     both_strands
         Average the probabilities of both strands.
+    homologues
+        Average over the homologues of substitutions in the target genomes of the project.
     """
 
     scores: tuple[str, ...] = ("paper",)
     shifts: tuple[int, ...] = (0,)
     both_strands: bool = True
+    homologues: bool = False
 
     def check(self, length: int) -> None:
         """Refuse scores that do not exist, and shifts that a window of `length` cannot have."""
@@ -79,23 +83,29 @@ class EffectOptions:
 
 @dataclass(frozen=True)
 class Effects:
-    """Scores of alleles, float32; NaN for an allele that is not scored.
+    """Scores of alleles.
 
     Attributes
     ----------
     values
-        Name → (n, outputs): ``p_ref`` and ``p_alt``, the mean probabilities over runs and shifts;
-        each score; with several runs also ``<score>_sd``, the standard deviation over them.
-    window_n
-        int64 (n,), the most N in a window of the allele; 0 where it is not scored.
+        Name → float32 (n, outputs), NaN for an allele that is not scored: ``p_ref`` and
+        ``p_alt``, the mean probabilities over runs, shifts and genomes; each score; with several
+        runs also ``<score>_sd``, the standard deviation over them.
+    counts
+        Name → int64 (n,), 0 for an allele that is not scored: ``window_n``, the most N in a
+        window of the allele; with homologues ``genomes``, the number of genomes behind the means.
     """
 
     values: dict[str, NDArray[np.float32]]
-    window_n: Int64Array
+    counts: dict[str, Int64Array]
 
 
 def score_alleles(
-    models: Ensemble, genome: Genome, alleles: Alleles, options: EffectOptions
+    models: Ensemble,
+    genome: Genome,
+    alleles: Alleles,
+    options: EffectOptions,
+    homologues: VariantHomologues | None = None,
 ) -> Effects:
     """Score the alleles whose status allows it.
 
@@ -109,31 +119,55 @@ def score_alleles(
         Of :func:`~sslmodels.variants.variant_alleles.read_alleles`.
     options
         Scores, shifts, strands.
+    homologues
+        Where the homologues of a variant are found; None: it is scored in its own genome only.
     """
     rows = np.flatnonzero(alleles.status == VariantStatus.SCORED)
     runs, outputs = len(models.members), len(models.outputs)
-    totals = {name: np.zeros((runs, len(rows), outputs)) for name in ("p_ref", "p_alt")}
-    totals |= {name: np.zeros((runs, len(rows), outputs)) for name in options.scores}
+    totals = {
+        name: np.zeros((runs, len(rows), outputs)) for name in ("p_ref", "p_alt", *options.scores)
+    }
+    genomes = np.zeros(len(rows), np.int64)
     most_n = np.zeros(len(rows), np.int64)
-    pairs = AllelePairs(genome, alleles, rows, models.length)
-    for shift in options.shifts if len(rows) else ():
-        windows = pairs.windows(shift)
-        most_n = np.maximum(most_n, np.maximum(*pairs.split((windows == N_CODE).sum(axis=1))))
-        for run, model in enumerate(models.members):
-            p, log_odds = _scored(model, windows, options)
-            totals["p_ref"][run] += pairs.split(p)[0]
-            totals["p_alt"][run] += pairs.split(p)[1]
-            for name in options.scores:
-                totals[name][run] += SCORES[name](*pairs.split(log_odds if name == LOG_ODDS else p))
-    window_n = np.zeros(len(alleles), np.int64)
-    window_n[rows] = most_n
+    for places, pairs in _contexts(models, genome, alleles, rows, homologues):
+        genomes[places] += 1
+        for shift in options.shifts:
+            windows = pairs.windows(shift)
+            n_here = np.maximum(*pairs.split((windows == N_CODE).sum(axis=1)))
+            most_n[places] = np.maximum(most_n[places], n_here)
+            for run, model in enumerate(models.members):
+                p, log_odds = _scored(model, windows, options)
+                totals["p_ref"][run, places] += pairs.split(p)[0]
+                totals["p_alt"][run, places] += pairs.split(p)[1]
+                for name in options.scores:
+                    pair = pairs.split(log_odds if name == LOG_ODDS else p)
+                    totals[name][run, places] += SCORES[name](*pair)
     values = {}
     for name, total in totals.items():
-        mean, deviation = mean_and_sd((total / len(options.shifts)).astype(np.float32))
+        mean, deviation = mean_and_sd(
+            (total / (genomes * len(options.shifts))[:, None]).astype(np.float32)
+        )
         values[name] = _spread(mean, rows, len(alleles))
         if runs > 1 and name in options.scores:
             values[f"{name}_sd"] = _spread(deviation, rows, len(alleles))
-    return Effects(values, window_n)
+    counts = {"window_n": _whole(most_n, rows, len(alleles))}
+    if homologues is not None:
+        counts["genomes"] = _whole(genomes, rows, len(alleles))
+    return Effects(values, counts)
+
+
+def _contexts(
+    models: Ensemble,
+    genome: Genome,
+    alleles: Alleles,
+    rows: Int64Array,
+    homologues: VariantHomologues | None,
+) -> Iterator[tuple[Int64Array, AllelePairs]]:
+    """Yield places among `rows` and their windows: in the genome itself, then in the others."""
+    if len(rows):
+        yield np.arange(len(rows)), pairs_of(genome, alleles, rows, models.length)
+        if homologues is not None:
+            yield from homologues.of(alleles, rows)
 
 
 def _scored(model: TrainedModel, windows: Codes, options: EffectOptions) -> tuple[Floats, Floats]:
@@ -144,6 +178,13 @@ def _scored(model: TrainedModel, windows: Codes, options: EffectOptions) -> tupl
         return expit(log_odds), log_odds
     p = model.score_codes(codes, both_strands=options.both_strands).astype(np.float64)
     return p, p
+
+
+def _whole(counts: Int64Array, rows: Int64Array, count: int) -> Int64Array:
+    """Return one entry per allele, 0 where it is not scored."""
+    whole = np.zeros(count, np.int64)
+    whole[rows] = counts
+    return whole
 
 
 def _spread(values: NDArray[np.float32], rows: Int64Array, count: int) -> NDArray[np.float32]:

@@ -27,6 +27,7 @@ from ssldata.base.files import atomic_path, write_text_atomic
 from ssldata.base.keyed_random import uniform_rows
 from ssldata.base.progress import NoProgress, Progress
 from ssldata.genomes.genome import Genome
+from ssldata.project.project_file import Project
 from sslmodels.prediction.trained_model import Ensemble, TrainedModel, load_model
 from sslmodels.runs.run_folder import complete_record
 from sslmodels.variants.effect_scores import EffectOptions
@@ -139,6 +140,7 @@ def score_observed(
     *,
     genome: Genome | Path | str | None = None,
     options: EffectOptions | None = None,
+    project: Project | Path | str | None = None,
     output: str | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
@@ -152,7 +154,7 @@ def score_observed(
         Folders of complete runs.
     observed
         Of :func:`read_observed`.
-    genome, options
+    genome, options, project
         As of :func:`~sslmodels.variants.variant_effects.annotate_variants`; the first of the
         scores is compared.
     output
@@ -180,7 +182,9 @@ def score_observed(
                 raise ConfigError(
                     f"{models[0].run}: predicts {', '.join(names)}; name one of them (--output)"
                 )
-            table = variant_effects(Ensemble(models), observed, genome=genome, options=options)
+            table = variant_effects(
+                Ensemble(models), observed, genome=genome, options=options, project=project
+            )
             column = options.scores[0] + f".{wanted}" * (len(names) > 1)
             known = observed.assign(status=table["status"], predicted=table[column])
             for place, (key, value) in enumerate(zip(_MODEL, cell, strict=True)):
@@ -276,6 +280,7 @@ def compare_observed(
     *,
     genome: Genome | Path | str | None = None,
     options: EffectOptions | None = None,
+    project: Project | Path | str | None = None,
     factor: str | None = None,
     output: str | None = None,
     progress: Progress | None = None,
@@ -284,7 +289,7 @@ def compare_observed(
 
     Parameters
     ----------
-    runs, genome, options, output, progress
+    runs, genome, options, project, output, progress
         As of :func:`score_observed`.
     observed, factor
         As of :func:`read_observed`.
@@ -299,7 +304,13 @@ def compare_observed(
     """
     table, rows = read_observed(observed, factor=factor)
     points = score_observed(
-        runs, table, genome=genome, options=options, output=output, progress=progress
+        runs,
+        table,
+        genome=genome,
+        options=options,
+        project=project,
+        output=output,
+        progress=progress,
     )
     first = points.head(len(table))
     if not (first["status"] == VariantStatus.SCORED.label).any():

@@ -12,16 +12,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ssldata.base.errors import ConfigError, InputError, MissingInputError
+from ssldata.base.errors import ConfigError, InputError
 from ssldata.base.progress import NoProgress, Progress
 from ssldata.base.versions import VERSION
+from ssldata.building.build_inputs import open_labelled
 from ssldata.genomes.genome import Genome, open_genome
 from ssldata.genomes.onehot import decode
-from ssldata.project.project_file import load_project
+from ssldata.project.project_file import Project, load_project
 from sslmodels.prediction.trained_model import Ensemble, TrainedModel
 from sslmodels.runs.run_folder import RunFolder
 from sslmodels.variants.effect_scores import EffectOptions, Effects, score_alleles
 from sslmodels.variants.variant_alleles import ContigNames, VariantStatus, read_alleles
+from sslmodels.variants.variant_homologues import VariantHomologues
 from sslmodels.variants.variant_output import Batch, check_output, effect_table, effects_file
 from sslmodels.variants.variant_rows import Row, VariantRows, rows_of_frame, survey
 
@@ -45,6 +47,7 @@ def annotate_variants(
     *,
     genome: Genome | Path | str | None = None,
     options: EffectOptions | None = None,
+    project: Project | Path | str | None = None,
     factor: str | None = None,
     prefix: str = "CL",
     progress: Progress | None = None,
@@ -65,7 +68,10 @@ def annotate_variants(
     genome
         FASTA or 2bit of the assembly of the variants; default: the labelled genome of the runs.
     options
-        Which scores, shifts and strands; default: the paper's score, unshifted, both strands.
+        Which scores, shifts, strands and homologues; default: the paper's score, unshifted, both
+        strands, no homologues.
+    project
+        What names the genomes; default: the settings kept with the runs.
     factor
         Of an AlleleDB table: only rows of this factor.
     prefix
@@ -92,7 +98,7 @@ def annotate_variants(
     if out is not None:
         out = Path(out)
         check_output(out, file.path)
-    effects = _VariantScorer(runs, genome, options)
+    effects = _VariantScorer(runs, genome, options, project)
     progress = progress or NoProgress()
     found = survey(file)
     tally = VariantTally(effects.genome)
@@ -139,13 +145,14 @@ def variant_effects(
     *,
     genome: Genome | Path | str | None = None,
     options: EffectOptions | None = None,
+    project: Project | Path | str | None = None,
     factor: str | None = None,
 ) -> pd.DataFrame:
     """Return the scores of variants as a table, one line per alternative allele.
 
     Parameters
     ----------
-    runs, genome, options, factor
+    runs, genome, options, project, factor
         As of :func:`annotate_variants`.
     variants
         A file, or a table with the columns chrom, pos (1-based), ref, alt.
@@ -168,7 +175,7 @@ def variant_effects(
         rows = rows_of_frame(variants)
     else:
         rows = VariantRows(variants, factor=factor)
-    effects = _VariantScorer(runs, genome, options or EffectOptions())
+    effects = _VariantScorer(runs, genome, options or EffectOptions(), project)
     parts = [effect_table(effects.scored(part), effects.models.outputs) for part in _batches(rows)]
     return pd.concat(parts, ignore_index=True)
 
@@ -186,17 +193,27 @@ class _VariantScorer:
     """Models and a genome, ready to score rows."""
 
     def __init__(
-        self, runs: Runs, genome: Genome | Path | str | None, options: EffectOptions
+        self,
+        runs: Runs,
+        genome: Genome | Path | str | None,
+        options: EffectOptions,
+        project: Project | Path | str | None,
     ) -> None:
         if isinstance(runs, TrainedModel | Path | str):
             runs = [runs]
         self.models = runs if isinstance(runs, Ensemble) else Ensemble(runs)
         self.options = options
         options.check(self.models.length)
+        runs_of = [model.run for model in self.models.members]
         if genome is None:
-            genome = _labelled_genome([model.run for model in self.models.members])
+            genome = open_labelled(_project_of(runs_of, project))
         self.genome = genome if isinstance(genome, Genome) else open_genome(genome)
         self.contigs = ContigNames(self.genome)
+        self._homologues = None
+        if options.homologues:
+            self._homologues = VariantHomologues(
+                _project_of(runs_of, project), self.genome, self.models.length
+            )
 
     def size_of(self, name: str) -> int:
         """Return the bases of a contig as a file names it, 0 if it is unknown."""
@@ -206,12 +223,16 @@ class _VariantScorer:
     def checked(self, rows: Sequence[Row]) -> Batch:
         """Return rows with their alleles, and without effects."""
         alleles = read_alleles(rows, self.genome, self.contigs, length=self.models.length)
-        return Batch(rows, alleles, Effects({}, np.zeros(len(alleles), np.int64)))
+        return Batch(rows, alleles, Effects({}, {"window_n": np.zeros(len(alleles), np.int64)}))
 
     def scored(self, rows: Sequence[Row]) -> Batch:
         """Return rows with their alleles and the effects of these."""
         alleles = self.checked(rows).alleles
-        return Batch(rows, alleles, score_alleles(self.models, self.genome, alleles, self.options))
+        return Batch(
+            rows,
+            alleles,
+            score_alleles(self.models, self.genome, alleles, self.options, self._homologues),
+        )
 
     def made_by(self) -> str:
         """Return one line about the origin of the scores, in the form of a line of a VCF header."""
@@ -220,26 +241,30 @@ class _VariantScorer:
         strands = "both" if self.options.both_strands else "forward"
         return (
             f'<Version="{VERSION}",Runs="{runs}",Genome="{self.genome.path}",Shifts="{shifts}",'
-            f'Strands="{strands}">'
+            f'Strands="{strands}",Homologues="{self.options.homologues}">'
         )
 
 
-def _labelled_genome(runs: Sequence[Path | None]) -> Genome:
-    """Open the genome that the runs were trained on."""
+def _project_of(runs: Sequence[Path | None], given: Project | Path | str | None) -> Project:
+    """Return the project given, or that of the runs, which must share the labelled genome."""
+    if given is not None:
+        return given if isinstance(given, Project) else load_project(given)
     found = {}
     for run in runs:
         config = RunFolder(run).config if run is not None else None
         if config is None or not config.is_file():
-            raise ConfigError(f"{run or 'a model without a run'}: names no genome; add --genome")
-        reference = load_project(config).reference
-        found[reference.sequence] = reference.aliases
+            raise ConfigError(
+                f"{run or 'a model without its run'}: keeps no project file, which would name the "
+                "genomes; add --genome, or --project"
+            )
+        project = load_project(config)
+        found[project.reference.sequence] = project
     if len(found) > 1:
         names = ", ".join(map(str, found))
-        raise ConfigError(f"the runs were trained on several genomes ({names}); add --genome")
-    ((path, aliases),) = found.items()
-    if path is None or not path.is_file():
-        raise MissingInputError(f"{path}: the genome of the runs is not there; add --genome")
-    return open_genome(path, aliases=aliases)
+        raise ConfigError(
+            f"the runs were trained on several genomes ({names}); add --genome, or --project"
+        )
+    return next(iter(found.values()))
 
 
 class VariantTally:
@@ -255,7 +280,7 @@ class VariantTally:
     def add(self, batch: Batch) -> None:
         """Count a batch."""
         self.rows += len(batch.rows)
-        self.with_n += int((batch.effects.window_n > 0).sum())
+        self.with_n += int((batch.effects.counts["window_n"] > 0).sum())
         counts = np.bincount(batch.alleles.status, minlength=len(VariantStatus))
         for status in VariantStatus:
             self.counts[status] += int(counts[status])

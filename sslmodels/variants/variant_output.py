@@ -158,7 +158,7 @@ def effect_table(batch: Batch, outputs: Sequence[str]) -> pd.DataFrame:
             "ref": [text[3] for text in fields],
             "alt": batch.alleles.alternative,
             "status": [_LABELS[i] for i in batch.alleles.status.tolist()],
-            "window_n": batch.effects.window_n,
+            **batch.effects.counts,
             **columns_of(batch.effects.values, outputs),
         }
     )
@@ -218,6 +218,12 @@ _WHAT = {
     "paper": "(p_alt - p_ref) * max(0, p_alt, p_ref)",
     "difference": "p_alt - p_ref",
     "log-odds": "Natural logarithm of the odds of p_alt minus that of p_ref",
+}
+
+
+_COUNTS = {
+    "window_n": "Bases N in the window",
+    "genomes": "Genomes behind the means, that of the variants included",
 }
 
 
@@ -283,8 +289,8 @@ class VcfHeader:
                 what = f"Standard deviation over runs of {what}"
             if value == "status":
                 what, kind = f"What became of the allele: {', '.join(_LABELS)}", "String"
-            if value == "window_n":
-                what, kind = "Bases N in the window", "Integer"
+            if value in _COUNTS:
+                what, kind = _COUNTS[value], "Integer"
             what += f", {output}" * bool(output)
             own.append(f'##INFO=<ID={field},Number=A,Type={kind},Description="{what}">')
         lines = [*self._lines[:-1], *self._contigs, *own, self._made_by, self._lines[-1]]
@@ -295,15 +301,11 @@ def _vcf_writer(handle: IO[bytes], header: VcfHeader, outputs: Sequence[str]) ->
     fields: list[str] = []
 
     def write(batch: Batch) -> None:
-        columns = {
-            "status": [_LABELS[i] for i in batch.alleles.status.tolist()],
-            "window_n": [
-                str(n) if not status else "."
-                for n, status in zip(
-                    batch.effects.window_n.tolist(), batch.alleles.status.tolist(), strict=True
-                )
-            ],
-        }
+        status = batch.alleles.status.tolist()
+        columns = {"status": [_LABELS[i] for i in status]}
+        for name, counts in batch.effects.counts.items():
+            pairs = zip(counts.tolist(), status, strict=True)
+            columns[name] = ["." if problem else str(count) for count, problem in pairs]
         for name, values in columns_of(batch.effects.values, outputs).items():
             columns[name] = _texts(values)
         if not fields:

@@ -54,7 +54,7 @@ def test_json_and_options(place, capsys):
     header = (place / "out.tsv").read_text().splitlines()[0].split("\t")
     assert header[-2:] == ["difference", "log-odds"]
     both = (place / "out.tsv").read_text()
-    assert variants("--vcf", "in.vcf", "--out", "out.tsv", "--strands", "forward", *options) == 0
+    assert variants("--vcf", "in.vcf", "--out", "out.tsv", "--one-strand", *options) == 0
     assert (place / "out.tsv").read_text() != both
 
 

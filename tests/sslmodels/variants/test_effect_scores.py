@@ -72,7 +72,7 @@ def test_scores_equal_those_of_windows_cut_by_hand(genome, shifts, both_strands)
     for number, (contig, at, ref, alt) in enumerate(VARIANTS):
         if ref == "N":
             assert all(np.isnan(value[number]).all() for value in effects.values.values())
-            assert effects.window_n[number] == 0
+            assert effects.counts["window_n"][number] == 0
             continue
         p = {
             allele: np.array(
@@ -105,8 +105,8 @@ def test_scores_equal_those_of_windows_cut_by_hand(genome, shifts, both_strands)
             for allele in (ref, alt)
             for shift in shifts
         )
-        assert effects.window_n[number] == most
-    assert effects.window_n[-1] > 0
+        assert effects.counts["window_n"][number] == most
+    assert effects.counts["window_n"][-1] > 0
 
 
 def test_one_run_has_no_deviation_and_outputs_have_columns(genome):
