@@ -57,9 +57,8 @@ def format_of(path: Path, given: str | None) -> ScoreFormat:
     found = given or _SUFFIXES.get(plain.suffix.lower())
     if found not in get_args(ScoreFormat):
         raise ConfigError(
-            f"{path}: its format is not clear"
-            if given is None
-            else f"no format {given!r}; name one with --format: {', '.join(get_args(ScoreFormat))}"
+            f"{path}: no format of this name; name one with --format: "
+            f"{', '.join(get_args(ScoreFormat))}"
         )
     if plain is not path and found not in ("bed", "tsv"):
         raise ConfigError(f"{path}: {found} is compressed already; leave out .gz")

@@ -7,7 +7,6 @@ What it leaves out is counted in ``skipped``, which is whole after each pass.
 from __future__ import annotations
 
 import gzip
-import io
 import zlib
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -298,16 +297,16 @@ class BedWindows(WindowSource):
     def _text(self) -> Iterator[str]:
         with self.path.open("rb") as raw:
             packed = raw.read(2) == b"\x1f\x8b"
-            raw.seek(0)
-            stream: Any = gzip.GzipFile(fileobj=raw) if packed else raw
-            try:
-                yield from io.TextIOWrapper(stream, encoding="utf-8")
-            except UnicodeDecodeError as exc:
-                raise InputError(f"{self.path}: not a text file ({exc.reason})") from exc
-            except (EOFError, gzip.BadGzipFile, zlib.error) as exc:
-                raise InputError(
-                    f"{self.path}: gzip data damaged or truncated ({exc}); fetch the file again"
-                ) from exc
+        opened = gzip.open if packed else open
+        try:
+            with opened(self.path, "rt", encoding="utf-8") as lines:
+                yield from lines
+        except UnicodeDecodeError as exc:
+            raise InputError(f"{self.path}: not a text file ({exc.reason})") from exc
+        except (EOFError, gzip.BadGzipFile, zlib.error) as exc:
+            raise InputError(
+                f"{self.path}: gzip data damaged or truncated ({exc}); fetch the file again"
+            ) from exc
 
     def score(self, block: WindowBlock, scorer: Scored) -> tuple[Scores, int]:
         """Score a block; a line of the minus strand is read in its direction."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from prediction_tools import network, run_folder
 from scipy.special import expit
 
 import sslmodels as sm
 from ssldata.base.errors import ConfigError, InputError, MissingInputError
 from ssldata.genomes.onehot import decode, one_hot, reverse_complement
-from sslmodels.models.model_builder import build_model
 from sslmodels.prediction.trained_model import Ensemble, TrainedModel, load_model
 
 # Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.
@@ -22,19 +21,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 SAVED = Path(__file__).resolve().parents[2] / "golden" / "saved-models"
 LENGTH = 40
 CODES = np.random.default_rng(0).integers(0, 5, (7, LENGTH)).astype(np.uint8)
-
-
-def network(seed: int = 0, *, length: int = LENGTH, outputs: int = 2, **options) -> keras.Model:
-    return build_model("deepbind", length=length, outputs=outputs, seed=seed, **options)
-
-
-def run_folder(folder: Path, model: keras.Model, **record) -> Path:
-    folder.mkdir(parents=True)
-    model.save(folder / "model.keras")
-    identity = {"outputs": record.pop("outputs", None)}
-    whole = {"status": "complete", "experiment": "alpha", "identity": identity, **record}
-    (folder / "run.json").write_text(json.dumps(whole))
-    return folder
 
 
 @pytest.fixture(scope="module")
