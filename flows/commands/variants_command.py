@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from flows.commands.shared_options import command
 from flows.output.console import Console
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 
 def register(app: typer.Typer) -> None:
@@ -106,6 +103,7 @@ def variants(
     Example: `crosslabel variants my-project/runs/Reb1/cnn-27k/ssl --vcf in.vcf.gz --out out.vcf.gz`
     """
     from flows.commands import actions
+    from flows.output import variants_view
     from flows.steps.quiet_tensorflow import muted_import
     from ssldata.base.errors import ConfigError
 
@@ -140,57 +138,8 @@ def variants(
         "progress": console,
     }
     value: dict[str, Any] = {}
-    shown: list[Table | str] = []
     if vcf is not None:
         value = annotate_variants(folders, vcf, None if dry_run else out, prefix=prefix, **shared)
-        shown += _counts(value)
     if observed is not None and comparison is not None and not dry_run:
         value["observed"] = compare_observed(folders, observed, comparison, output=output, **shared)
-        shown += _correlations(value["observed"])
-    console.result(value, *shown)
-
-
-def _counts(value: dict[str, Any]) -> list[Table | str]:
-    from flows.output import tables
-
-    rows = [
-        (status.replace("_", " "), tables.count(count))
-        for status, count in value["status"].items()
-        if count
-    ]
-    title = f"{value['alleles']:,} alternative alleles in {value['rows']:,} rows"
-    lines: list[Table | str] = [tables.table(title, ["status", "alleles"], rows, numbers=1)]
-    renamed = [f"{name} = {own}" for name, own in value["contigs_renamed"].items()]
-    for what, names in (("renamed", renamed), ("unknown", value["contigs_unknown"])):
-        if names:
-            more = ", …" if len(names) > 10 else ""
-            lines.append(f"contigs {what}: {', '.join(names[:10])}{more}")
-    if value["with_n"]:
-        lines.append(f"{value['with_n']:,} of the scored alleles have N in their window")
-    if value["other_factors"]:
-        lines.append(f"{value['other_factors']:,} rows of other factors left out")
-    if value["out"]:
-        lines.append(f"wrote {value['out']}")
-    if "index" in value:
-        lines.append(f"index: {value['index']}")
-    return lines
-
-
-def _correlations(value: dict[str, Any]) -> list[Table | str]:
-    from flows.output import tables
-
-    rows = [
-        (
-            *(found[key] for key in ("experiment", "model", "regime")),
-            tables.count(found["n"]),
-            f"{found['spearman']:.3f}",
-            f"{found['low']:.3f} … {found['high']:.3f}",
-        )
-        for found in value["correlations"]
-    ]
-    columns = ["experiment", "model", "regime", "variants", "Spearman", "95 %"]
-    title = f"{value['rows']:,} rows, {value['variants']:,} variants with an observed imbalance"
-    return [
-        tables.table(title, columns, rows, numbers=3),
-        f"points, correlations and figures: {value['folder']}",
-    ]
+    console.result(value, *variants_view.lines(value))

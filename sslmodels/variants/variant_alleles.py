@@ -19,7 +19,7 @@ class VariantStatus(IntEnum):
     """What became of an allele; the first that applies, in this order."""
 
     SCORED = 0
-    #: Fewer than eight columns, a position that is no whole number, an empty name or allele.
+    #: Fewer than eight columns, a position that is no whole number below 2³¹, an empty name.
     MALFORMED = 1
     #: ALT is ``.``
     NO_ALTERNATIVE = 2
@@ -49,8 +49,6 @@ class VariantStatus(IntEnum):
 
 
 _BASES = frozenset("ACGT")
-#: Larger positions lie past the end of anything, and would not fit int64.
-_MOST_DIGITS = 15
 
 
 class ContigNames:
@@ -161,9 +159,7 @@ def read_alleles(
         if is_malformed(fields):
             index, first, ref, alts = -1, -1, "", [""]
         else:
-            index, first = find(fields[0]), int(fields[1][-_MOST_DIGITS:]) - 1
-            if len(fields[1]) > _MOST_DIGITS:
-                first = 10**_MOST_DIGITS
+            index, first = find(fields[0]), int(fields[1]) - 1
             ref, alts = fields[3].upper(), fields[4].upper().split(",")
         for alt in alts:
             row.append(number)

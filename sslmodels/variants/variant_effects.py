@@ -103,12 +103,12 @@ def annotate_variants(
     found = survey(file)
     tally = VariantTally(effects.genome)
     sizes = {name: effects.size_of(name) for name in found.contigs}
+    said: dict[str, str] = {}
     with progress.task(f"variants of {file.path.name}", total=found.rows) as advance:
         if out is None:
             for rows in _batches(file):
                 tally.add(effects.checked(rows))
                 advance(len(rows))
-            said = {}
         else:
             with effects_file(
                 out,

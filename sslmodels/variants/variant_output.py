@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -124,7 +124,7 @@ def _opened(temporary: Path, path: Path) -> Iterator[IO[bytes]]:
             temporary.open("wb") as raw,
             gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) as packed,
         ):
-            yield packed  # type: ignore[misc]  # GzipFile writes bytes
+            yield cast(IO[bytes], packed)
     else:
         with temporary.open("wb") as raw:
             yield raw
@@ -148,12 +148,12 @@ def effect_table(batch: Batch, outputs: Sequence[str]) -> pd.DataFrame:
     """Return one line per allele: line of the file, position (1-based), alleles, status, scores."""
     rows = [batch.rows[i] for i in batch.alleles.row.tolist()]
     fields = [row[1] if len(row[1]) >= len(FIXED) else [""] * len(FIXED) for row in rows]
-    positions = [text[1] if text[1].isdecimal() else None for text in fields]
+    positions = [None if is_malformed(text) else int(text[1]) for text in fields]
     return pd.DataFrame(
         {
             "line": np.array([row[0] for row in rows], np.int64),
             "chrom": [text[0] for text in fields],
-            "pos": pd.array(positions, dtype="Int64"),
+            "pos": pd.Series(positions, dtype="Int64"),
             "id": [text[2] for text in fields],
             "ref": [text[3] for text in fields],
             "alt": batch.alleles.alternative,

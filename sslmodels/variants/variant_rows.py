@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal, cast
 
 import pandas as pd
 
@@ -37,6 +37,9 @@ _NAMES = {
 }
 ADASTRA = ("es_mean_ref", "es_mean_alt", "fdrp_bh_ref", "fdrp_bh_alt")
 COUNTS = {"A": "ca", "C": "cc", "G": "cg", "T": "ct"}
+
+#: Positions of VCF are 32-bit integers; other readers do not take larger ones.
+_LAST_POSITION = 2**31 - 1
 
 _GZIP_MAGIC = b"\x1f\x8b"
 #: The empty block that ends every bgzip file (SAM specification, 4.1.2).
@@ -106,7 +109,7 @@ class VariantRows:
             yield io.TextIOWrapper(binary, "utf-8-sig", errors="surrogateescape", newline="\n")
 
     @contextlib.contextmanager
-    def _opened(self) -> Iterator[io.BufferedIOBase]:
+    def _opened(self) -> Iterator[IO[bytes]]:
         try:
             with self.path.open("rb") as raw:
                 packed = raw.read(2) == _GZIP_MAGIC
@@ -115,7 +118,7 @@ class VariantRows:
                 raw.seek(0)
                 if packed:
                     with gzip.open(raw) as unpacked:
-                        yield unpacked  # type: ignore[misc]  # GzipFile is a BufferedIOBase
+                        yield cast(IO[bytes], unpacked)
                 else:
                     yield raw
         except FileNotFoundError:
@@ -240,6 +243,8 @@ def is_malformed(fields: Sequence[str]) -> bool:
         len(fields) < len(FIXED)
         or not fields[0]
         or not (fields[1].isascii() and fields[1].isdecimal())
+        or len(fields[1]) > len(str(_LAST_POSITION))
+        or int(fields[1]) > _LAST_POSITION
         or not fields[3]
         or not all(fields[4].split(","))
     )
@@ -275,7 +280,7 @@ def survey(variants: Iterable[Row]) -> VariantSurvey:
         found.rows += 1
         if is_malformed(fields):
             continue
-        position = int(fields[1][-15:])
+        position = int(fields[1])
         if fields[0] != contig:
             contig, before = fields[0], 0
             found.is_sorted &= contig not in found.contigs

@@ -23,7 +23,6 @@ def alleles_of(genome, *rows):
 
 
 A10 = base("chr1", 10)
-FAR = 10**30
 
 
 @pytest.mark.parametrize(
@@ -65,7 +64,9 @@ FAR = 10**30
         (("chr1", 0, "A", "C"), S.OUTSIDE_CONTIG),
         (("chr1", 401, "A", "C"), S.OUTSIDE_CONTIG),
         (("chr1", 400, base("chr1", 400) + "A", "C"), S.OUTSIDE_CONTIG),
-        (("chr1", FAR, "A", "C"), S.OUTSIDE_CONTIG),
+        (("chr1", 2**31 - 1, "A", "C"), S.OUTSIDE_CONTIG),
+        (("chr1", 2**31, "A", "C"), S.MALFORMED),
+        (("chr1", "9" * 5000, "A", "C"), S.MALFORMED),
         (("chr1", 255, "A", "C"), S.REFERENCE_N),
         (("chr1", 250, base("chr1", 250) + "A", base("chr1", 250)), S.REFERENCE_N),
         (("chr1", 10, other(A10), A10), S.REFERENCE_MISMATCH),

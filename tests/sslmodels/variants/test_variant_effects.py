@@ -76,6 +76,7 @@ ODD = [
 ]
 #: Lines that are no records, which a VCF cannot hold.
 MALFORMED = ["chr1\t100\t.\tA", "chr1\tx\t.\tA\tC\t.\t.\t.", "chr1\t7\t.\t\tC\t.\t.\t.", "##late=1"]
+MALFORMED += ["chr1\t99999999999\t.\tA\tC\t.\t.\t."]
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
