@@ -71,7 +71,7 @@ def variants(
         typer.Option(metavar="PROJECT", help="Default: the settings kept with the runs."),
     ] = None,
     factor: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only these rows of an AlleleDB table.")
+        str | None, typer.Option(metavar="NAME", help="The one to take of an AlleleDB table.")
     ] = None,
     prefix: Annotated[str, typer.Option(help="Of the INFO fields of a VCF.")] = "CL",
     observed: Annotated[
@@ -112,6 +112,8 @@ def variants(
         wrong = "nothing to score: name variants (--vcf) or a table of observed imbalance"
     elif vcf is not None and out is None and not dry_run:
         wrong = "--vcf: also name the file to write (--out)"
+    elif dry_run and vcf is None:
+        wrong = "--dry-run: it checks the variants of --vcf, which is missing"
     elif out is not None and vcf is None:
         wrong = "--out: it holds the variants of --vcf, which is missing"
     elif (observed is None) != (comparison is None):
@@ -123,6 +125,7 @@ def variants(
         from sslmodels.variants.effect_scores import EffectOptions
         from sslmodels.variants.observed_imbalance import compare_observed
         from sslmodels.variants.variant_effects import annotate_variants
+        from sslmodels.variants.variant_rows import VariantRows
 
     options = EffectOptions(
         scores=tuple(score or ["paper"]),
@@ -134,12 +137,17 @@ def variants(
         "genome": genome,
         "options": options,
         "project": project,
-        "factor": factor,
         "progress": console,
     }
     value: dict[str, Any] = {}
     if vcf is not None:
-        value = annotate_variants(folders, vcf, None if dry_run else out, prefix=prefix, **shared)
+        # With both inputs, the one without factors needs none.
+        of_vcf = factor if observed is None or VariantRows(vcf).kind == "alleledb" else None
+        value = annotate_variants(
+            folders, vcf, None if dry_run else out, prefix=prefix, factor=of_vcf, **shared
+        )
     if observed is not None and comparison is not None and not dry_run:
-        value["observed"] = compare_observed(folders, observed, comparison, output=output, **shared)
+        value["observed"] = compare_observed(
+            folders, observed, comparison, output=output, factor=factor, **shared
+        )
     console.result(value, *variants_view.lines(value))

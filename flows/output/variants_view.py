@@ -48,8 +48,7 @@ def _correlations(value: Mapping[str, Any]) -> list[Table | str]:
         (
             *(found[key] for key in ("experiment", "model", "regime")),
             tables.count(found["n"]),
-            f"{found['spearman']:.3f}",
-            f"{found['low']:.3f} … {found['high']:.3f}",
+            *_interval(found),
         )
         for found in value["correlations"]
     ]
@@ -59,3 +58,9 @@ def _correlations(value: Mapping[str, Any]) -> list[Table | str]:
         tables.table(title, columns, rows, numbers=3),
         f"points, correlations and figures: {value['folder']}",
     ]
+
+
+def _interval(found: Mapping[str, Any]) -> tuple[str, str]:
+    if found["spearman"] is None:
+        return "–", "–"
+    return f"{found['spearman']:.3f}", f"{found['low']:.3f} … {found['high']:.3f}"

@@ -52,7 +52,7 @@ def read_observed(path: Path | str, *, factor: str | None = None) -> tuple[pd.Da
         ADASTRA's ``<FACTOR>_HUMAN.tsv``, AlleleDB's table, or a table with chrom, pos, ref, alt,
         observed.
     factor
-        Of an AlleleDB table: only rows of this factor.
+        The one to read of an AlleleDB table.
 
     Returns
     -------
@@ -64,11 +64,15 @@ def read_observed(path: Path | str, *, factor: str | None = None) -> tuple[pd.Da
     ------
     InputError
         Not such a table, a row that cannot be read, or no value in it.
+    ConfigError
+        An AlleleDB table without `factor`, or another one with it.
     """
     file = VariantRows(path, factor=factor)
     observed = {"adastra": _adastra, "alleledb": _alleledb, "tsv": _column}.get(file.kind)
     if observed is None:
         raise InputError(f"{path}: holds no observed imbalance; expected a table, see --help")
+    if file.kind == "alleledb" and factor is None:
+        raise ConfigError(f"{path}: has rows of several factors; name one (--factor)")
     rows = []
     for line, fields in file:
         try:
@@ -325,5 +329,6 @@ def compare_observed(
         "rows": rows,
         "variants": len(table),
         "status": first["status"].value_counts().to_dict(),
-        "correlations": found.to_dict("records"),
+        # NaN is no JSON.
+        "correlations": found.astype(object).where(found.notna(), None).to_dict("records"),
     }

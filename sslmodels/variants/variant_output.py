@@ -258,7 +258,7 @@ class VcfHeader:
         self._where = variants.path
         columns = "\t".join(FIXED)
         self._lines = variants.header if self.is_vcf else ["##fileformat=VCFv4.3", f"#{columns}"]
-        known = set(re.findall(r"^##contig=<ID=([^,>]+)", "\n".join(self._lines), re.M))
+        known = set(re.findall(r"^##contig=<(?:.*,)?ID=([^,>]+)", "\n".join(self._lines), re.M))
         self._contigs = [
             f"##contig=<ID={name}" + (f",length={sizes[name]}>" if name in sizes else ">")
             for name in found.contigs
@@ -270,7 +270,7 @@ class VcfHeader:
         """Return the names of the INFO fields of values."""
         plain = [re.sub(r"[^0-9A-Za-z_.]", "_", name) for name in values]
         names = [f"{self.prefix}_{name}" for name in plain]
-        used = set(re.findall(r"^##INFO=<ID=([^,>]+)", "\n".join(self._lines), re.M))
+        used = set(re.findall(r"^##INFO=<(?:.*,)?ID=([^,>]+)", "\n".join(self._lines), re.M))
         for name in names:
             if name in used or names.count(name) > 1:
                 raise InputError(

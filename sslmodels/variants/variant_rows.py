@@ -110,6 +110,11 @@ class VariantRows:
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[IO[bytes]]:
+        if self.path.exists() and not self.path.is_file():
+            raise InputError(
+                f"{self.path}: is a folder or a pipe; expected a file of variants, which is read "
+                "more than once"
+            )
         try:
             with self.path.open("rb") as raw:
                 packed = raw.read(2) == _GZIP_MAGIC
@@ -129,8 +134,6 @@ class VariantRows:
             raise InputError(
                 f"{self.path}: is cut short or damaged ({exc}); copy it again"
             ) from exc
-        except IsADirectoryError:
-            raise InputError(f"{self.path}: is a folder; expected a file of variants") from None
 
     def _check_end(self, raw: io.BufferedReader) -> None:
         """Refuse a bgzip file that was cut between two of its blocks, which gzip cannot notice."""

@@ -73,6 +73,24 @@ def test_observed_imbalance_is_compared(place, capsys):
     assert (place / "out" / "scatter.png").is_file()
 
 
+def test_a_factor_belongs_to_the_table_that_has_factors(place, capsys):
+    lines = [
+        "\t".join(["1", str(at - 1), str(at), "CTCF_x_ASB", ref, other(ref), "1\t2\t3\t4\n"])
+        for at, ref in ((20, base("chr1", 20)), (40, base("chr1", 40)))
+    ]
+    header = "chr\tstart\tend\tTF_indiv_ASB\tref\talt\tcA\tcC\tcG\tcT\n"
+    (place / "asb.txt").write_text(header + "".join(lines) + lines[0].replace("CTCF", "POL2"))
+    options = ["--observed", "asb.txt", "--comparison", "out", "--factor", "CTCF", "--json"]
+    for vcf, others in (("in.vcf", 0), ("asb.txt", 1)):
+        assert variants("--vcf", vcf, "--out", "out.tsv", *options) == 0
+        value = json.loads(capsys.readouterr().out)
+        assert value["other_factors"] == others
+        assert value["observed"]["variants"] == 2
+        assert value["observed"]["correlations"][0]["spearman"] is None
+    assert variants(*options[:-1]) == 0
+    assert "–" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -80,6 +98,7 @@ def test_observed_imbalance_is_compared(place, capsys):
         (["--vcf", "in.vcf"], "also name the file to write (--out)"),
         (["--out", "x.vcf", "--observed", "t", "--comparison", "d"], "--vcf, which is missing"),
         (["--observed", "t"], "belong together"),
+        (["--observed", "t", "--comparison", "d", "--dry-run"], "--dry-run: it checks"),
         (["--vcf", "in.vcf", "--out", "o.vcf", "--comparison", "d"], "belong together"),
         (["--vcf", "none.vcf", "--out", "o.vcf"], "none.vcf: no such file"),
         (["--vcf", "in.vcf", "--out", "o.xls"], "o.xls: unknown format"),

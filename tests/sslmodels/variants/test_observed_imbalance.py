@@ -86,7 +86,6 @@ def test_reads_of_alleledb_are_added_up_over_individuals(tmp_path):
         ("chrom\tpos\tref\talt\tobserved\nchr1\t1\tA\tC\tbig\n", "2: cannot be read"),
         ("chrom\tpos\tref\talt\tobserved\nchr1\t1\tA\tC\tNA\n", "no observed imbalance in its 1 r"),
         ("chrom\tpos\tref\talt\tobserved\n" + 2 * "chr1\t1\tA\tC\t1\n", "chr1:1 A>C occurs twice"),
-        (ALLELEDB_HEADER + "chr1\t9\t10\tX_1_ASB\tA\tN\t1\t1\t1\t1\t.\n", "2: cannot be read"),
         (vcf_text(("chr1", 1, "A", "C")), "holds no observed imbalance"),
     ],
 )
@@ -97,9 +96,14 @@ def test_tables_that_cannot_be_read(tmp_path, text, message):
         read_observed(path)
 
 
-def test_no_rows_of_the_factor(tmp_path):
+def test_factors_of_alleledb(tmp_path):
+    """They are not mixed; a row of the factor must have bases that were counted."""
     path = tmp_path / "asb.txt"
-    path.write_text(ALLELEDB_HEADER + "chr1\t9\t10\tX_1_ASB\tA\tC\t1\t1\t1\t1\t.\n")
+    path.write_text(ALLELEDB_HEADER + "chr1\t9\t10\tX_1_ASB\tA\tN\t1\t1\t1\t1\t.\n")
+    with pytest.raises(ConfigError, match=r"several factors; name one \(--factor\)"):
+        read_observed(path)
+    with pytest.raises(InputError, match="2: cannot be read"):
+        read_observed(path, factor="X")
     with pytest.raises(InputError, match="in its 0 rows of CTCF"):
         read_observed(path, factor="CTCF")
 
@@ -205,6 +209,16 @@ def test_the_output_of_a_joint_run_is_named(tmp_path, genome):
     points = score_observed([run], table, genome=genome, output="tf1")
     expected = variant_effects(run, table, genome=genome)["paper.tf1"]
     np.testing.assert_allclose(points["predicted"], expected)
+
+
+def test_too_few_points_have_no_correlation_and_no_nan(tmp_path, genome):
+    path = tmp_path / "observed.tsv"
+    at = 50
+    line = f"chr1\t{at}\t{base('chr1', at)}\t{other(base('chr1', at))}\t1\n"
+    path.write_text("chrom\tpos\tref\talt\tobserved\n" + line)
+    found = compare_observed([small_run(tmp_path / "run")], path, tmp_path / "out", genome=genome)
+    (numbers,) = found["correlations"]
+    assert (numbers["n"], numbers["spearman"], numbers["low"]) == (1, None, None)
 
 
 def test_nothing_that_can_be_scored_is_refused(tmp_path, genome):

@@ -388,6 +388,9 @@ def test_outputs_that_are_refused(tmp_path, genome, model):
     annotate_variants(model, path, tmp_path / "once.vcf", genome=genome)
     with pytest.raises(InputError, match="already has the INFO field CL_status"):
         annotate_variants(model, tmp_path / "once.vcf", tmp_path / "twice.vcf", genome=genome)
+    path.write_text(vcf_text(snv(20)).replace("<ID=AF,Number=A", "<Number=A,ID=CL_paper"))
+    with pytest.raises(InputError, match="already has the INFO field CL_paper"):
+        annotate_variants(model, path, tmp_path / "o.vcf", genome=genome)
     annotate_variants(
         model, tmp_path / "once.vcf", tmp_path / "twice.vcf", genome=genome, prefix="B"
     )

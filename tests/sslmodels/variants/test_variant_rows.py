@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 
 import pandas as pd
 import pysam
@@ -136,8 +137,10 @@ def test_what_is_no_file_of_variants_is_refused(tmp_path, content, message):
 def test_no_such_file_and_a_folder(tmp_path):
     with pytest.raises(MissingInputError, match="no such file"):
         VariantRows(tmp_path / "none.vcf")
-    with pytest.raises(InputError, match="is a folder"):
-        VariantRows(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(InputError, match="is a folder or a pipe"):
+            VariantRows(path)
 
 
 @pytest.mark.parametrize(
