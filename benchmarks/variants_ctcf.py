@@ -17,6 +17,7 @@ import sys
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from human_ctcf import CUTS, project_text, write_inputs
 from yeast_project import built, command_line, parsed, trained
@@ -73,6 +74,13 @@ def allele_table(data: Path, out: Path) -> Path:
     return path
 
 
+def on_pieces(table: pd.DataFrame) -> pd.DataFrame:
+    """Return variants on the pieces, from which the chains of the projects begin."""
+    number = np.searchsorted(CUTS, table["pos"], side="left")
+    start = np.array([0, *CUTS])[number]
+    return table.assign(chrom=[f"piece{n + 1}" for n in number], pos=table["pos"] - start)
+
+
 def main() -> None:
     parser = command_line(__doc__.splitlines()[0], model="cnn-27k", seeds=3)
     args = parsed(parser)
@@ -86,19 +94,19 @@ def main() -> None:
     print(f"{len(observed)} variants")
     halves = {"first": observed["pos"] <= MIDDLE, "second": observed["pos"] > MIDDLE}
     tables = []
-    for score in SCORES:
-        options = EffectOptions(scores=(score,))
-        parts = [
-            score_observed(
-                runs[OTHER[half]],
-                observed[is_here].reset_index(drop=True),
-                genome=genome,
-                options=options,
-            ).assign(half=half)
-            for half, is_here in halves.items()
-        ]
+    kinds = [EffectOptions(scores=(score,)) for score in SCORES]
+    for options in (*kinds, EffectOptions(homologues=True)):
+        parts = []
+        for half, is_here in halves.items():
+            part = observed[is_here].reset_index(drop=True)
+            where = {"genome": genome}
+            if options.homologues:  # the genome of the projects
+                part, where = on_pieces(part), {}
+            points = score_observed(runs[OTHER[half]], part, options=options, **where)
+            parts.append(points.assign(half=half))
+        score = options.scores[0] + " over homologues" * options.homologues
         points = pd.concat(parts, ignore_index=True)
-        pooled = write_comparison(points, args.out / "comparison" / score)
+        pooled = write_comparison(points, args.out / "comparison" / score.replace(" ", "-"))
         tables.append(pooled.assign(score=score, variants_of="both"))
         for half, part in points.groupby("half"):
             tables.append(correlations(part).assign(score=score, variants_of=half))

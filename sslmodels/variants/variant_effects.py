@@ -235,13 +235,14 @@ class _VariantScorer:
         )
 
     def made_by(self) -> str:
-        """Return one line about the origin of the scores, in the form of a line of a VCF header."""
-        runs = ",".join(str(model.run) for model in self.models.members)
-        shifts = ",".join(map(str, self.options.shifts))
-        strands = "both" if self.options.both_strands else "forward"
+        """Return one line about the origin of the scores."""
+        runs = ", ".join(str(model.run or "a model in memory") for model in self.models.members)
+        strands = "both strands" if self.options.both_strands else "one strand"
         return (
-            f'<Version="{VERSION}",Runs="{runs}",Genome="{self.genome.path}",Shifts="{shifts}",'
-            f'Strands="{strands}",Homologues="{self.options.homologues}">'
+            f"crosslabel {VERSION}; runs {runs}; genome {self.genome.path}; "
+            f"shifts {', '.join(map(str, self.options.shifts))}; {strands}"
+            + "; homologues"
+            * self.options.homologues
         )
 
 
