@@ -1,4 +1,4 @@
 """Trained models used: scores of sequences, of rows and along genomes.
 
-Imports: ssldata, layers, models, runs, scores.
+Imports: ssldata, evaluation, fit, layers, models, runs, scores.
 """

@@ -152,6 +152,17 @@ class Scanner:
             at += len(strands[0])
         return out
 
+    def score_codes(self, codes: Codes, *, both_strands: bool = True) -> Scores:
+        """Return what :meth:`.TrainedModel.score_codes` does, to rounding.
+
+        A network of one convolution takes half the time: windows one behind the other are a
+        sequence of that stride.
+        """
+        if self.network is None:
+            return self.model.score_codes(codes, both_strands=both_strands)
+        along = np.ascontiguousarray(codes).reshape(-1)
+        return self.scan(along, stride=self.model.length, both_strands=both_strands)
+
     def _maxima(
         self, network: OneConvolution, codes: ByteArray, count: int, stride: int, mirrored: bool
     ) -> Iterator[list[Scores]]:

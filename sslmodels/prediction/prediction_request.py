@@ -81,6 +81,12 @@ class PredictionRequest:
     homologues: bool = False
     project: Path | None = None
 
+    @property
+    def needs_project(self) -> bool:
+        """Whether the labelled genome, or homologues, are looked up in a project."""
+        of_the_labelled_genome = self.bed is not None or self.everything
+        return self.homologues or (of_the_labelled_genome and self.genome is None)
+
     def check(self) -> None:
         """Raise :class:`ConfigError` where the options contradict each other."""
         sources = {
@@ -106,6 +112,8 @@ class PredictionRequest:
         ):
             if found and source not in fits:
                 raise ConfigError(f"{name} has no meaning with {source}; leave it out")
+        if self.project is not None and not self.needs_project:
+            raise ConfigError("--project has no meaning here; leave it out")
         if self.homologues and self.group != REFERENCE:
             raise ConfigError(
                 f"--homologues: {self.group} holds homologues already; score the rows of "
@@ -189,8 +197,7 @@ def _identity(path: Path, calibration: CalibrationMethod | None) -> list[str]:
 
 def _project(request: PredictionRequest) -> Project | None:
     """Return the project that names the genomes; None: none is needed."""
-    labelled = request.genome is None and (request.bed is not None or request.everything)
-    if not labelled and not request.homologues:
+    if not request.needs_project:
         return None
     if request.project is not None:
         return load_project(request.project)

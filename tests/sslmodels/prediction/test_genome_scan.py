@@ -64,6 +64,20 @@ def test_a_scan_equals_window_by_window(name, bases, stride, both_strands, share
     assert found.dtype == np.float32
 
 
+@pytest.mark.parametrize("name", sorted(SCANNERS))
+@pytest.mark.parametrize("both_strands", [True, False])
+def test_rows_equal_those_of_the_model(name, both_strands):
+    codes = sequence(LENGTH * 90, 4).reshape(90, LENGTH)[:, ::-1]
+    scanner = SCANNERS[name]
+    np.testing.assert_allclose(
+        scanner.score_codes(codes, both_strands=both_strands),
+        scanner.model.score_codes(codes, both_strands=both_strands),
+        atol=1e-5,
+        rtol=0,
+    )
+    assert scanner.score_codes(codes[:0]).shape == (0, 2)
+
+
 @pytest.mark.parametrize("stride", [1, 7, 17, 50])
 def test_many_pieces_and_threads_give_the_same(stride, monkeypatch):
     whole = SCANNERS["deepbind"].scan(sequence(3000, 5), stride=stride)

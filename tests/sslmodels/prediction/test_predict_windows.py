@@ -370,6 +370,21 @@ def test_a_model_without_its_project_needs_a_genome(tmp_path):
         run_prediction(request([tmp_path / "alone.keras"], tmp_path / "s.tsv", everything=True))
 
 
+def test_the_scores_of_the_first_release(tmp_path):
+    """A saved model, sequences with an N and one too short, and the file they gave."""
+    golden = Path(__file__).resolve().parents[2] / "golden"
+    model = golden / "saved-models" / "sequence.keras"
+    fasta = golden / "predictions" / "sequences.fa"
+    value = run_prediction(request([model], tmp_path / "s.tsv", fasta=fasta, stride=13))
+    assert value["skipped"] == {"contigs_shorter_than_a_window": 1, "bases_at_contig_ends": 5}
+    assert value["windows_with_n"] == 3
+    found, expected = (
+        pd.read_csv(path, sep="\t")
+        for path in (tmp_path / "s.tsv", golden / "predictions" / "scores.tsv")
+    )
+    pd.testing.assert_frame_equal(found, expected, rtol=0, atol=1e-5)
+
+
 def test_the_record_says_what_the_file_was_made_of(runs, fasta, tmp_path):
     run_prediction(request(runs, tmp_path / "s.tsv", fasta=fasta))
     record = json.loads((tmp_path / "s.tsv.json").read_text())
