@@ -183,7 +183,7 @@ def _table_writer(handle: IO[bytes], outputs: Sequence[str]) -> Write:
 def _parquet(temporary: Path, path: Path, outputs: Sequence[str]) -> Iterator[Write]:
     try:
         import pyarrow as pa
-        from pyarrow import parquet
+        import pyarrow.parquet as pq
     except ImportError:
         raise ConfigError(
             f"{path}: Parquet needs pyarrow; pip install 'crosslabel[export]'"
@@ -200,7 +200,7 @@ def _parquet(temporary: Path, path: Path, outputs: Sequence[str]) -> Iterator[Wr
                 "which Parquet cannot hold; write TSV or VCF"
             ) from exc
         if writer is None:
-            writer = parquet.ParquetWriter(temporary, table.schema)
+            writer = pq.ParquetWriter(temporary, table.schema)
         writer.write_table(table)
 
     try:
