@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import logging
+import sys
+import tarfile
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,6 +29,7 @@ from variant_tools import (
 )
 
 from ssldata.base.errors import ConfigError, InputError, MissingInputError
+from ssldata.genomes.genome import open_genome
 from sslmodels.variants import variant_effects as module
 from sslmodels.variants.effect_scores import EffectOptions
 from sslmodels.variants.variant_effects import annotate_variants, variant_effects
@@ -398,6 +401,22 @@ def test_outputs_that_are_refused(tmp_path, genome, model):
     assert record.INFO["CL_paper"] == record.INFO["B_paper"]
 
 
+@pytest.mark.parametrize(
+    ("missing", "name", "extra"),
+    [("pysam", "out.vcf.gz", "variants"), ("pyarrow", "out.parquet", "export")],
+)
+def test_an_extra_that_is_not_installed_is_named(
+    tmp_path, genome, model, monkeypatch, missing, name, extra
+):
+    path = tmp_path / "in.vcf"
+    path.write_text(vcf_text(snv(20)))
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(ConfigError, match=rf"{name}: .*pip install 'crosslabel\[{extra}\]'"):
+        annotate_variants(model, path, tmp_path / name, genome=genome)
+    assert [p.name for p in tmp_path.iterdir()] == ["in.vcf"]
+    annotate_variants(model, path, tmp_path / "out.vcf", genome=genome)  # needs neither
+
+
 def test_bytes_that_are_not_utf8_are_kept(tmp_path, genome, model):
     path, out = tmp_path / "in.vcf", tmp_path / "out.vcf"
     text = vcf_text((*snv(20), ".", ".", "NOTE=é"))
@@ -427,3 +446,21 @@ def test_a_table_in_memory(genome, model):
     assert found["status"].tolist() == ["scored", "unknown_contig"]
     assert found["line"].tolist() == [1, 2]
     assert json.loads(found[["p_ref"]].to_json())["p_ref"]["1"] is None
+
+
+@pytest.mark.mirror
+def test_the_alleles_of_alleledb_are_those_of_the_genome(tmp_path, mirror):
+    """CTCF on chr22 of hg19; the genome has N where the other primates were not aligned."""
+    with tarfile.open(mirror / "human/ASB.auto.v2.1.aug16.txt.tgz") as archive:
+        text = archive.extractfile("ASB.auto.v2.1.aug16.txt").read().decode()
+    header, *lines = text.splitlines(keepends=True)
+    path = tmp_path / "alleledb.txt"
+    path.write_text("".join([header, *(line for line in lines if line.startswith("chr22\t"))]))
+    genome = open_genome(mirror / "primates_chr22/hg19.chr22.partial.fa.gz")
+    found = annotate_variants(
+        small_model(), path, tmp_path / "out.vcf.gz", genome=genome, factor="CTCF"
+    )
+    assert found["rows"] == 77
+    counts = {status: count for status, count in found["status"].items() if count}
+    assert counts == {"scored": 33, "reference_n": 44}
+    assert len(list(cyvcf2.VCF(str(tmp_path / "out.vcf.gz"))("chr22"))) == 77

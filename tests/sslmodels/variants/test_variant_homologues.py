@@ -93,6 +93,7 @@ def test_scores_are_means_over_homologues(project, shifts, both_strands):
         *(substitution(at) for at in (50, 97, 100, 101, 102, 104, 150, 3, 398)),
         substitution(60, 3),
         substitution(120, 2),
+        substitution(99, 6),  # partly lost
     ]
     options = EffectOptions(shifts=shifts, both_strands=both_strands, homologues=True)
     found = variant_effects(model, table_of(*variants), options=options, project=project)
