@@ -7,7 +7,10 @@ VCF, are scored on both strands by an untrained cnn-27k (the weights do not chan
 thread, all in one process:
 
 - `loop`: what a user writes: for every variant both windows, both strands, one `model.predict`;
-- `model`: `score_codes` on random windows that are in memory already, two for each variant;
+- `model`: `TrainedModel.score_codes`, which is Keras, on random windows that are in memory already,
+  two for each variant;
+- `compiled`: the same by `Scanner.score_codes`, the compiled loop for models of one convolution,
+  which `crosslabel variants` calls;
 - `annotate`: `crosslabel variants`, VCF in, bgzip VCF with its index out (also TSV).
 
 Memory is the peak of a process of its own for each number of variants; one strand is enough there.
@@ -33,6 +36,7 @@ from ssldata.genomes.genome import Genome, open_genome
 from ssldata.genomes.onehot import LETTERS, one_hot, reverse_complement
 from sslmodels.fit.threads import limit_threads
 from sslmodels.models.model_builder import build_model
+from sslmodels.prediction.genome_scan import Scanner
 from sslmodels.prediction.trained_model import TrainedModel
 from sslmodels.variants.effect_scores import EffectOptions
 from sslmodels.variants.variant_effects import annotate_variants
@@ -123,11 +127,13 @@ def main() -> None:
     vcf = args.out / f"{args.variants}.vcf"
     write_variants(vcf, genome, args.variants)
     model = model_of_benchmark()
+    scanner = Scanner(model)
     rng = np.random.default_rng(0)
     windows = rng.integers(0, 4, (2 * args.variants, LENGTH)).astype(np.uint8)
     jobs: dict[str, tuple[int, Callable[[], object]]] = {
         "loop": (args.loop, partial(plain_loop, model, genome, vcf, args.loop)),
         "model": (args.variants, partial(model.score_codes, windows)),
+        "compiled": (args.variants, partial(scanner.score_codes, windows)),
     }
     for suffix in ("vcf.gz", "tsv"):
         out = args.out / f"scored.{suffix}"
@@ -135,6 +141,7 @@ def main() -> None:
         jobs[f"annotate {suffix}"] = (args.variants, job)
     plain_loop(model, genome, vcf, 3)  # Keras compiles at the first call
     model.score_codes(windows[:5_000])
+    scanner.score_codes(windows[:5_000])
     rows = []
     for turn in range(3):
         for name, (count, job) in jobs.items():
@@ -158,7 +165,8 @@ def main() -> None:
     rate = table.groupby("job", sort=False)["per_cpu_s"].median()
     print(table.to_string(index=False))
     print(f"annotate over loop: {rate['annotate vcf.gz'] / rate['loop']:.1f}")
-    print(f"annotate over model: {rate['annotate vcf.gz'] / rate['model']:.2f}")
+    for name in ("model", "compiled"):
+        print(f"annotate over {name}: {rate['annotate vcf.gz'] / rate[name]:.2f}")
     peaks = table["peak_mb"].dropna()
     if len(peaks):
         print(f"peak of the most over the fewest variants: {peaks.iloc[-1] / peaks.iloc[0]:.2f}")

@@ -14,7 +14,8 @@ from ssldata.base.errors import ConfigError
 from ssldata.genomes.genome import Genome
 from ssldata.genomes.onehot import N_CODE
 from ssldata.reading.read_window import central
-from sslmodels.prediction.trained_model import Codes, Ensemble, TrainedModel, mean_and_sd
+from sslmodels.prediction.genome_scan import Scanner
+from sslmodels.prediction.trained_model import Codes, Ensemble, mean_and_sd
 from sslmodels.variants.allele_windows import AllelePairs, pairs_of
 from sslmodels.variants.variant_alleles import Alleles, VariantStatus
 from sslmodels.variants.variant_homologues import VariantHomologues
@@ -100,84 +101,83 @@ class Effects:
     counts: dict[str, Int64Array]
 
 
-def score_alleles(
-    models: Ensemble,
-    genome: Genome,
-    alleles: Alleles,
-    options: EffectOptions,
-    homologues: VariantHomologues | None = None,
-) -> Effects:
-    """Score the alleles whose status allows it.
+class EffectScorer:
+    """Scores alleles by one model or several.
 
     Parameters
     ----------
     models
-        One model or several.
+        The models.
     genome
         That of the alleles.
-    alleles
-        Of :func:`~sslmodels.variants.variant_alleles.read_alleles`.
     options
         Scores, shifts, strands.
     homologues
         Where the homologues of a variant are found; None: it is scored in its own genome only.
     """
-    rows = np.flatnonzero(alleles.status == VariantStatus.SCORED)
-    runs, outputs = len(models.members), len(models.outputs)
-    totals = {
-        name: np.zeros((runs, len(rows), outputs)) for name in ("p_ref", "p_alt", *options.scores)
-    }
-    genomes = np.zeros(len(rows), np.int64)
-    most_n = np.zeros(len(rows), np.int64)
-    for places, pairs in _contexts(models, genome, alleles, rows, homologues):
-        genomes[places] += 1
-        for shift in options.shifts:
-            windows = pairs.windows(shift)
-            n_here = np.maximum(*pairs.split((windows == N_CODE).sum(axis=1)))
-            most_n[places] = np.maximum(most_n[places], n_here)
-            for run, model in enumerate(models.members):
-                p, log_odds = _scored(model, windows, options)
-                totals["p_ref"][run, places] += pairs.split(p)[0]
-                totals["p_alt"][run, places] += pairs.split(p)[1]
-                for name in options.scores:
-                    pair = pairs.split(log_odds if name == LOG_ODDS else p)
-                    totals[name][run, places] += SCORES[name](*pair)
-    values = {}
-    for name, total in totals.items():
-        mean, deviation = mean_and_sd(
-            (total / (genomes * len(options.shifts))[:, None]).astype(np.float32)
-        )
-        values[name] = _spread(mean, rows, len(alleles))
-        if runs > 1 and name in options.scores:
-            values[f"{name}_sd"] = _spread(deviation, rows, len(alleles))
-    counts = {"window_n": _whole(most_n, rows, len(alleles))}
-    if homologues is not None:
-        counts["genomes"] = _whole(genomes, rows, len(alleles))
-    return Effects(values, counts)
 
+    def __init__(
+        self,
+        models: Ensemble,
+        genome: Genome,
+        options: EffectOptions,
+        homologues: VariantHomologues | None = None,
+    ) -> None:
+        self._models, self._genome = models, genome
+        self._options, self._homologues = options, homologues
+        self._scanners = [Scanner(model) for model in models.members]
 
-def _contexts(
-    models: Ensemble,
-    genome: Genome,
-    alleles: Alleles,
-    rows: Int64Array,
-    homologues: VariantHomologues | None,
-) -> Iterator[tuple[Int64Array, AllelePairs]]:
-    """Yield places among `rows` and their windows: in the genome itself, then in the others."""
-    if len(rows):
-        yield np.arange(len(rows)), pairs_of(genome, alleles, rows, models.length)
-        if homologues is not None:
-            yield from homologues.of(alleles, rows)
+    def score(self, alleles: Alleles) -> Effects:
+        """Score the alleles whose status allows it."""
+        rows = np.flatnonzero(alleles.status == VariantStatus.SCORED)
+        options, runs = self._options, len(self._scanners)
+        shape = runs, len(rows), len(self._models.outputs)
+        totals = {name: np.zeros(shape) for name in ("p_ref", "p_alt", *options.scores)}
+        genomes = np.zeros(len(rows), np.int64)
+        most_n = np.zeros(len(rows), np.int64)
+        for places, pairs in self._contexts(alleles, rows):
+            genomes[places] += 1
+            for shift in options.shifts:
+                windows = pairs.windows(shift)
+                n_here = np.maximum(*pairs.split((windows == N_CODE).sum(axis=1)))
+                most_n[places] = np.maximum(most_n[places], n_here)
+                for run, scanner in enumerate(self._scanners):
+                    p, log_odds = self._scored(scanner, windows)
+                    totals["p_ref"][run, places] += pairs.split(p)[0]
+                    totals["p_alt"][run, places] += pairs.split(p)[1]
+                    for name in options.scores:
+                        pair = pairs.split(log_odds if name == LOG_ODDS else p)
+                        totals[name][run, places] += SCORES[name](*pair)
+        values = {}
+        terms = (genomes * len(options.shifts))[:, None]
+        for name, total in totals.items():
+            mean, deviation = mean_and_sd((total / terms).astype(np.float32))
+            values[name] = _spread(mean, rows, len(alleles))
+            if runs > 1 and name in options.scores:
+                values[f"{name}_sd"] = _spread(deviation, rows, len(alleles))
+        counts = {"window_n": _whole(most_n, rows, len(alleles))}
+        if self._homologues is not None:
+            counts["genomes"] = _whole(genomes, rows, len(alleles))
+        return Effects(values, counts)
 
+    def _contexts(
+        self, alleles: Alleles, rows: Int64Array
+    ) -> Iterator[tuple[Int64Array, AllelePairs]]:
+        """Yield places among `rows` and their windows: in the genome itself, then in the others."""
+        if len(rows):
+            yield np.arange(len(rows)), pairs_of(self._genome, alleles, rows, self._models.length)
+            if self._homologues is not None:
+                yield from self._homologues.of(alleles, rows)
 
-def _scored(model: TrainedModel, windows: Codes, options: EffectOptions) -> tuple[Floats, Floats]:
-    """Return probabilities, and the logarithms of their odds where they are asked for."""
-    codes = central(windows, model.length)
-    if LOG_ODDS in options.scores:
-        log_odds = model.log_odds(codes, both_strands=options.both_strands).astype(np.float64)
-        return expit(log_odds), log_odds
-    p = model.score_codes(codes, both_strands=options.both_strands).astype(np.float64)
-    return p, p
+    def _scored(self, scanner: Scanner, windows: Codes) -> tuple[Floats, Floats]:
+        """Return probabilities, and the logarithms of their odds where they are asked for."""
+        both_strands = self._options.both_strands
+        codes = central(windows, scanner.model.length)
+        if LOG_ODDS in self._options.scores:
+            log_odds = scanner.model.log_odds(codes, both_strands=both_strands).astype(np.float64)
+            return expit(log_odds), log_odds
+        p = scanner.score_codes(codes, both_strands=both_strands).astype(np.float64)
+        return p, p
 
 
 def _whole(counts: Int64Array, rows: Int64Array, count: int) -> Int64Array:

@@ -21,7 +21,7 @@ from ssldata.genomes.onehot import decode
 from ssldata.project.project_file import Project, load_project
 from sslmodels.prediction.trained_model import Ensemble, TrainedModel
 from sslmodels.runs.run_folder import RunFolder
-from sslmodels.variants.effect_scores import EffectOptions, Effects, score_alleles
+from sslmodels.variants.effect_scores import EffectOptions, Effects, EffectScorer
 from sslmodels.variants.variant_alleles import ContigNames, VariantStatus, read_alleles
 from sslmodels.variants.variant_homologues import VariantHomologues
 from sslmodels.variants.variant_output import Batch, check_output, effect_table, effects_file
@@ -209,11 +209,11 @@ class _VariantScorer:
             genome = open_labelled(_project_of(runs_of, project))
         self.genome = genome if isinstance(genome, Genome) else open_genome(genome)
         self.contigs = ContigNames(self.genome)
-        self._homologues = None
+        homologues = None
         if options.homologues:
-            self._homologues = VariantHomologues(
-                _project_of(runs_of, project), self.genome, self.models.length
-            )
+            project = _project_of(runs_of, project)
+            homologues = VariantHomologues(project, self.genome, self.models.length)
+        self._scorer = EffectScorer(self.models, self.genome, options, homologues)
 
     def size_of(self, name: str) -> int:
         """Return the bases of a contig as a file names it, 0 if it is unknown."""
@@ -228,11 +228,7 @@ class _VariantScorer:
     def scored(self, rows: Sequence[Row]) -> Batch:
         """Return rows with their alleles and the effects of these."""
         alleles = self.checked(rows).alleles
-        return Batch(
-            rows,
-            alleles,
-            score_alleles(self.models, self.genome, alleles, self.options, self._homologues),
-        )
+        return Batch(rows, alleles, self._scorer.score(alleles))
 
     def made_by(self) -> str:
         """Return one line about the origin of the scores."""

@@ -8,8 +8,9 @@ from scipy.special import logit
 from variant_tools import CONTIGS, WINDOW, base, other, small_genome, small_model
 
 from ssldata.base.errors import ConfigError
+from sslmodels.prediction.genome_scan import Scanner
 from sslmodels.prediction.trained_model import Ensemble
-from sslmodels.variants.effect_scores import SCORES, EffectOptions, score_alleles
+from sslmodels.variants.effect_scores import SCORES, EffectOptions, EffectScorer
 from sslmodels.variants.variant_alleles import ContigNames, read_alleles
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -68,7 +69,7 @@ def test_every_score_has_its_formula():
 def test_scores_equal_those_of_windows_cut_by_hand(genome, shifts, both_strands):
     models = [small_model(seed) for seed in range(3)]
     options = EffectOptions(scores=tuple(SCORES), shifts=shifts, both_strands=both_strands)
-    effects = score_alleles(Ensemble(models), genome, alleles_of(genome), options)
+    effects = EffectScorer(Ensemble(models), genome, options).score(alleles_of(genome))
     for number, (contig, at, ref, alt) in enumerate(VARIANTS):
         if ref == "N":
             assert all(np.isnan(value[number]).all() for value in effects.values.values())
@@ -110,8 +111,8 @@ def test_scores_equal_those_of_windows_cut_by_hand(genome, shifts, both_strands)
 
 
 def test_one_run_has_no_deviation_and_outputs_have_columns(genome):
-    effects = score_alleles(
-        Ensemble([small_model(outputs=2)]), genome, alleles_of(genome), EffectOptions()
+    effects = EffectScorer(Ensemble([small_model(outputs=2)]), genome, EffectOptions()).score(
+        alleles_of(genome)
     )
     assert [*effects.values] == ["p_ref", "p_alt", "paper"]
     assert effects.values["paper"].shape == (len(VARIANTS), 2)
@@ -123,15 +124,15 @@ def test_runs_of_other_lengths_have_the_variant_at_the_same_place(genome):
     long, short = small_model(0, length=WINDOW + 6), small_model(1)
     variants = [v for v in VARIANTS if 50 < v[1] < 200]
     alleles = alleles_of(genome, variants, WINDOW + 6)
-    both = score_alleles(Ensemble([long, short]), genome, alleles, EffectOptions())
+    both = EffectScorer(Ensemble([long, short]), genome, EffectOptions()).score(alleles)
     alone = [
-        score_alleles(Ensemble([model]), genome, alleles, EffectOptions()).values["paper"]
+        EffectScorer(Ensemble([model]), genome, EffectOptions()).score(alleles).values["paper"]
         for model in (long, short)
     ]
     np.testing.assert_allclose(both.values["paper"], sum(alone) / 2, atol=1e-6)
 
 
-def test_alleles_of_one_place_share_the_reference(genome):
+def test_alleles_of_one_place_share_the_reference(genome, monkeypatch):
     """As do rows of one place; the model scores as few windows as there are sequences."""
     scored = []
     model = small_model()
@@ -139,13 +140,15 @@ def test_alleles_of_one_place_share_the_reference(genome):
     alts = [letter for letter in "ACGT" if letter != ref]
     rows = [("chr1", 100, ref, ",".join(alts)), ("chr1", 100, ref, alts[0])]
 
-    class Counting(type(model)):
-        def score_codes(self, codes, **options):
-            scored.append(len(codes))
-            return super().score_codes(codes, **options)
+    scorer = EffectScorer(Ensemble([model]), genome, EffectOptions())
+    score_codes = Scanner.score_codes
 
-    model.__class__ = Counting
-    effects = score_alleles(Ensemble([model]), genome, alleles_of(genome, rows), EffectOptions())
+    def counting(scanner, codes, **options):
+        scored.append(len(codes))
+        return score_codes(scanner, codes, **options)
+
+    monkeypatch.setattr(Scanner, "score_codes", counting)
+    effects = scorer.score(alleles_of(genome, rows))
     assert scored == [1 + 4]
     assert effects.values["paper"][0] == effects.values["paper"][3]
     assert len(np.unique(effects.values["p_alt"])) == 3
@@ -153,7 +156,7 @@ def test_alleles_of_one_place_share_the_reference(genome):
 
 def test_nothing_to_score(genome):
     alleles = alleles_of(genome, [("chr9", 1, "A", "C")])
-    effects = score_alleles(Ensemble([small_model()]), genome, alleles, EffectOptions())
+    effects = EffectScorer(Ensemble([small_model()]), genome, EffectOptions()).score(alleles)
     assert np.isnan(effects.values["paper"]).all()
 
 

@@ -31,7 +31,7 @@ from variant_tools import (
 from ssldata.base.errors import ConfigError, InputError, MissingInputError
 from ssldata.genomes.genome import open_genome
 from sslmodels.variants import variant_effects as module
-from sslmodels.variants.effect_scores import EffectOptions
+from sslmodels.variants.effect_scores import EffectOptions, EffectScorer
 from sslmodels.variants.variant_effects import annotate_variants, variant_effects
 
 pytestmark = [
@@ -308,14 +308,14 @@ def test_an_interrupted_job_leaves_what_was_there(tmp_path, genome, model, monke
     monkeypatch.setattr(module, "BATCH_ROWS", 5)
     calls = []
 
-    def fails(*arguments):
+    def fails(scorer, alleles):
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return score(*arguments)
+        return score(scorer, alleles)
 
-    score = module.score_alleles
-    monkeypatch.setattr(module, "score_alleles", fails)
+    score = EffectScorer.score
+    monkeypatch.setattr(EffectScorer, "score", fails)
     with pytest.raises(KeyboardInterrupt):
         annotate_variants(model, path, out, genome=genome)
     assert out.read_bytes() == b"before"
