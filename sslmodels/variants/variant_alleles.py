@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ssldata.base.array_types import Int64Array
 from ssldata.genomes.genome import Genome
 from ssldata.genomes.onehot import N_CODE, encode
-from sslmodels.variants.variant_rows import Row, is_malformed
+from sslmodels.variants.variant_rows import Row
 
 
 class VariantStatus(IntEnum):
@@ -156,7 +156,7 @@ def read_alleles(
     status: list[int] = []
     find = contigs.find
     for number, (_, fields) in enumerate(rows):
-        if is_malformed(fields):
+        if not fields:
             index, first, ref, alts = -1, -1, "", [""]
         else:
             index, first = find(fields[0]), int(fields[1]) - 1

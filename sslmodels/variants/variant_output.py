@@ -24,7 +24,6 @@ from sslmodels.variants.variant_rows import (
     VariantRows,
     VariantSurvey,
     import_pysam,
-    is_malformed,
 )
 
 SUFFIXES = (".vcf.gz", ".vcf.bgz", ".vcf", ".tsv.gz", ".tsv", ".parquet")
@@ -147,8 +146,8 @@ def columns_of(values: dict[str, Any], outputs: Sequence[str]) -> dict[str, Any]
 def effect_table(batch: Batch, outputs: Sequence[str]) -> pd.DataFrame:
     """Return one line per allele: line of the file, position (1-based), alleles, status, scores."""
     rows = [batch.rows[i] for i in batch.alleles.row.tolist()]
-    fields = [row[1] if len(row[1]) >= len(FIXED) else [""] * len(FIXED) for row in rows]
-    positions = [None if is_malformed(text) else int(text[1]) for text in fields]
+    fields = [row[1] or [""] * len(FIXED) for row in rows]
+    positions = [int(text[1]) if text[1] else None for text in fields]
     return pd.DataFrame(
         {
             "line": np.array([row[0] for row in rows], np.int64),
@@ -325,19 +324,22 @@ def _vcf_lines(
 ) -> bytes:
     """Return the records of a batch; those that are malformed are left out."""
     borders = batch.alleles.of_rows(len(batch.rows)).tolist()
+    # An allele that is not scored has no numbers; a row without any has no such field.
+    fields_of = (
+        [f"{name}={text}" if text != "." else "" for text in column]
+        for name, column in zip(names, columns, strict=True)
+    )
+    single = [";".join(filter(None, texts)) for texts in zip(*fields_of, strict=True)]
     lines = []
     for number, (_, fields) in enumerate(batch.rows):
-        if is_malformed(fields):
+        if not fields:
             continue
         first, end = borders[number], borders[number + 1]
-        if end == first + 1:
-            texts = [column[first] for column in columns]
-        else:
+        info = single[first]
+        if end > first + 1:
             texts = [",".join(column[first:end]) for column in columns]
-        # An allele that is not scored has no numbers; a row without any has no such field.
-        info = ";".join(
-            f"{name}={text}" for name, text in zip(names, texts, strict=True) if text.strip(".,")
-        )
+            pairs = zip(names, texts, strict=True)
+            info = ";".join(f"{name}={text}" for name, text in pairs if text.strip(".,"))
         if fields[7] not in (".", ""):
             info = f"{fields[7]};{info}"
         lines.append("\t".join([*fields[:7], info, *(fields[8:] if whole else ())]))

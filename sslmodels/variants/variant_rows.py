@@ -1,7 +1,7 @@
 """Files of variants as rows: VCF (plain, gzip, bgzip), BCF, and tables with a header.
 
 Which format a file has is decided by its content. Every row has the eight fixed columns of VCF
-as text, positions 1-based. A row that cannot have them is short: it is counted, never skipped.
+as text, positions 1-based. A malformed one has no columns: it is counted, never skipped.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from ssldata.base.errors import ConfigError, InputError, MissingInputError
 Kind = Literal["vcf", "bcf", "tsv", "adastra", "alleledb"]
 
 #: Number of the line, and its columns: CHROM POS ID REF ALT QUAL FILTER INFO, then what follows
-#: them as one text (VCF), or the columns of the table. Fewer than eight: not a variant.
+#: them as one text (VCF), or the columns of the table. None at all: the row is malformed.
 Row = tuple[int, list[str]]
 
 FIXED = ("CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO")
@@ -98,7 +99,7 @@ class VariantRows:
             with self._lines() as lines:
                 for number, line in enumerate(lines, start=1):
                     if number > len(self.header) and (text := line.rstrip("\r\n")):
-                        yield number, text.split("\t", len(FIXED))
+                        yield _row(number, text.split("\t", len(FIXED)))
         else:
             yield from self._table_rows()
 
@@ -209,7 +210,8 @@ class VariantRows:
                     at = _position(raw[position], zero_based=zero_based)
                     label = raw[name] if name >= 0 and raw[name] else "."
                     alleles = raw[alt].replace(";", ",")  # AlleleDB's way to list several
-                    yield number, [raw[contig], at, label, raw[ref], alleles, ".", ".", ".", *raw]
+                    fixed = [raw[contig], at, label, raw[ref], alleles, ".", ".", "."]
+                    yield _row(number, fixed + raw)
 
     def _filter(self) -> Callable[[Sequence[str]], bool]:
         if self.factor is None:
@@ -235,22 +237,27 @@ class VariantRows:
         with self._bcf() as file:
             try:
                 for number, record in enumerate(file, start=1):
-                    yield number, str(record).rstrip("\n").split("\t", len(FIXED))
+                    yield _row(number, str(record).rstrip("\n").split("\t", len(FIXED)))
             except (OSError, ValueError) as exc:
                 raise InputError(f"{self.path}: is cut short or damaged ({exc})") from exc
 
 
-def is_malformed(fields: Sequence[str]) -> bool:
-    """Return whether a row cannot be a variant: columns, position, names or alleles are missing."""
-    return (
-        len(fields) < len(FIXED)
-        or not fields[0]
-        or not (fields[1].isascii() and fields[1].isdecimal())
-        or len(fields[1]) > len(str(_LAST_POSITION))
-        or int(fields[1]) > _LAST_POSITION
-        or not fields[3]
-        or not all(fields[4].split(","))
-    )
+def _row(number: int, fields: list[str]) -> Row:
+    """Return a row, without its columns if these cannot be a variant."""
+    if len(fields) >= len(FIXED):
+        contig, position, _, ref, alt = fields[:5]
+        if (
+            contig
+            and position.isdecimal()
+            and position.isascii()
+            and len(position) <= len(str(_LAST_POSITION))
+            and int(position) <= _LAST_POSITION
+            and ref
+            and alt
+            and not (alt[0] == "," or alt[-1] == "," or ",," in alt)
+        ):
+            return number, fields
+    return number, []
 
 
 @dataclass
@@ -281,7 +288,7 @@ def survey(variants: Iterable[Row]) -> VariantSurvey:
     contig, before = "", 0
     for _, fields in variants:
         found.rows += 1
-        if is_malformed(fields):
+        if not fields:
             continue
         position = int(fields[1])
         if fields[0] != contig:
@@ -313,7 +320,7 @@ def rows_of_frame(table: pd.DataFrame) -> list[Row]:
     columns = (table.iloc[:, _place(names, key)] for key in ("contig", "position", "ref", "alt"))
     rows = zip(*(column.astype(str) for column in columns), strict=True)
     return [
-        (number, [contig, _position(at, zero_based=False), ".", ref, alt, ".", ".", "."])
+        _row(number, [contig, _position(at, zero_based=False), ".", ref, alt, ".", ".", "."])
         for number, (contig, at, ref, alt) in enumerate(rows, start=1)
     ]
 
@@ -325,8 +332,9 @@ def _place(names: Sequence[str], key: str) -> int:
 
 def _position(text: str, *, zero_based: bool) -> str:
     """Return a 1-based position as VCF writes it; what is no whole number is left as it is."""
+    # Python also reads 1_000 and digits of other scripts.
     try:
-        value = float(text) + zero_based
+        value = float(text) + zero_based if text.isascii() and "_" not in text else math.nan
     except ValueError:
         return text
     return str(int(value)) if value.is_integer() and value >= 0 else text

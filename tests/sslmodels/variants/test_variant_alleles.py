@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 from variant_tools import WINDOW, base, other, small_genome
 
 from ssldata.genomes.genome import open_genome
 from sslmodels.variants.variant_alleles import ContigNames, VariantStatus, read_alleles
+from sslmodels.variants.variant_rows import rows_of_frame
 
 S = VariantStatus
 
@@ -18,8 +20,8 @@ def genome(tmp_path_factory):
 
 def alleles_of(genome, *rows):
     """Return the alleles of rows (contig, position, ref, alt)."""
-    fields = [[str(c), str(p), ".", r, a, ".", ".", "."] for c, p, r, a in rows]
-    return read_alleles([*enumerate(fields)], genome, ContigNames(genome), length=WINDOW)
+    table = pd.DataFrame(rows, columns=["chrom", "pos", "ref", "alt"], dtype=str)
+    return read_alleles(rows_of_frame(table), genome, ContigNames(genome), length=WINDOW)
 
 
 A10 = base("chr1", 10)

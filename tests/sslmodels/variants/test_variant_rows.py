@@ -175,7 +175,7 @@ def test_a_survey_counts_and_sees_the_order():
     assert not survey(rows(("b", 3), ("b", 2))).is_sorted
     assert not survey(rows(("b", 3), ("a", 4), ("b", 5))).is_sorted
     # Malformed rows are not written, so they do not count.
-    assert survey([*rows(("b", 3)), (9, ["b", "x"]), *rows(("b", 4))]) == VariantSurvey(
+    assert survey([*rows(("b", 3)), (9, []), *rows(("b", 4))]) == VariantSurvey(
         3, {"b": 2}, 4, True
     )
 
