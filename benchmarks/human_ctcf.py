@@ -109,7 +109,9 @@ def write_inputs(data: Path, out: Path) -> None:
     write_text_atomic(out / "complete", "")
 
 
-def project_text(data: Path, inputs: Path, model: str, seeds: int) -> str:
+def project_text(
+    data: Path, inputs: Path, model: str, seeds: int, *, split: dict[str, list[str]] = SPLIT
+) -> str:
     """Return the project file."""
     primates = data.resolve() / "primates_chr22"
     return yaml.safe_dump(
@@ -132,7 +134,7 @@ def project_text(data: Path, inputs: Path, model: str, seeds: int) -> str:
                 }
                 for name, (_, distance) in APES.items()
             ],
-            "split": SPLIT,
+            "split": split,
             "training": training_section([model], seeds, 5),
         },
         sort_keys=False,

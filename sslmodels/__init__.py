@@ -31,16 +31,23 @@ if TYPE_CHECKING:
     from sslmodels.prediction.trained_model import Ensemble, load_model
     from sslmodels.report.report_page import write_report
     from sslmodels.runs.regimes import train
+    from sslmodels.variants.effect_scores import EffectOptions
+    from sslmodels.variants.observed_imbalance import compare_observed
+    from sslmodels.variants.variant_effects import annotate_variants, variant_effects
 
 __all__ = [
+    "EffectOptions",
     "Ensemble",
     "__version__",
+    "annotate_variants",
     "build_model",
+    "compare_observed",
     "evaluate",
     "load_model",
     "model_names",
     "read_scores",
     "train",
+    "variant_effects",
     "write_report",
 ]
 
@@ -49,12 +56,16 @@ __getattr__, __dir__ = lazy_names(
     {
         "Ensemble": "sslmodels.prediction.trained_model:Ensemble",
         "__version__": "ssldata.base.versions:VERSION",
+        "EffectOptions": "sslmodels.variants.effect_scores:EffectOptions",
+        "annotate_variants": "sslmodels.variants.variant_effects:annotate_variants",
         "build_model": "sslmodels.models.model_builder:build_model",
+        "compare_observed": "sslmodels.variants.observed_imbalance:compare_observed",
         "evaluate": "sslmodels.evaluation.evaluate:evaluate_run",
         "load_model": "sslmodels.prediction.trained_model:load_model",
         "model_names": "sslmodels.models.catalogue:model_names",
         "read_scores": "sslmodels.evaluation.evaluate:read_scores",
         "train": "sslmodels.runs.regimes:train",
+        "variant_effects": "sslmodels.variants.variant_effects:variant_effects",
         "write_report": "sslmodels.report.report_page:write_report",
     },
 )

@@ -16,6 +16,7 @@ from flows.commands import (
     predict_command,
     reader_commands,
     store_commands,
+    variants_command,
     weights_commands,
 )
 from flows.commands.shared_options import (
@@ -450,6 +451,9 @@ def run(
         return
     value, tables = actions.run(loaded, console, options, publish_weights=publish_weights)
     console.result(value, *tables)
+
+
+variants_command.register(app)
 
 
 @app.command(

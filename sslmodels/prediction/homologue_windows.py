@@ -64,7 +64,7 @@ class HomologueWindows:
         """Yield for each target genome the windows that have a homologue, and its codes."""
         size, half = self._windows.size, self._length // 2
         start = (block.start + block.end) // 2 - size // 2
-        sources = _sources(Intervals(self._contigs[block.contig], start, start + size))
+        sources = bare_sources(Intervals(self._contigs[block.contig], start, start + size))
         for target in self._targets:
             genome = target.genome
             lifted, _ = target.lift(sources, identity=False)
@@ -85,7 +85,7 @@ class HomologueWindows:
                 yield rows, codes
 
 
-def _sources(intervals: Intervals) -> Sources:
+def bare_sources(intervals: Intervals) -> Sources:
     """Return intervals as sources; only the intervals are lifted."""
     count = len(intervals)
     return Sources(

@@ -42,13 +42,17 @@ OWNERS = {
     "numcodecs": ("ssldata.store.compression",),
     "pooch": ("ssldata.project.fetch",),
     "prefect": ("flows.prefect_flows.*",),
-    "pyarrow": ("ssldata.sharing.export", "sslmodels.prediction.score_files"),
+    "pyarrow": (
+        *("ssldata.sharing.export", "sslmodels.prediction.score_files"),
+        "sslmodels.variants.variant_output",
+    ),
     "pyBigWig": ("sslmodels.prediction.bigwig_file",),
     "pydantic": (
         *("ssldata.project.project_file", "ssldata.project.section"),
         *("ssldata.project.training_section", "flows.prefect_flows.*"),
     ),
     "pyfaidx": ("ssldata.genomes.fasta",),
+    "pysam": ("sslmodels.variants.variant_rows",),
     "pyranges": ("ssldata.rows.intervals",),
     "rich": ("flows.output.*", "flows.commands.actions"),
     "safetensors": ("sslmodels.dnabert2.bert_weights",),

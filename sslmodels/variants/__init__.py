@@ -1,0 +1,4 @@
+"""Effects of variants: alleles scored, and compared with observed allelic imbalance.
+
+Imports: ssldata, prediction, runs.
+"""
