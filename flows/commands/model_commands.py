@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
 from flows.commands.shared_options import command
 from flows.output.console import Console
 
-app = typer.Typer(no_args_is_help=True, help="The models that can be trained.")
+app = typer.Typer(
+    no_args_is_help=True, help="The models that can be trained, and what to do with trained ones."
+)
 
-
-@app.callback()
-def _models() -> None:
-    """Keep `list` a command of its own, though it is the only one."""
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a complete run.")]
 
 
 @command(app, "list")
@@ -65,3 +65,38 @@ def list_models(
     ]
     columns = ["model", "what", "options", "reads", "parameters"]
     console.result({"models": value}, tables.table("Models", columns, rows, numbers=1))
+
+
+@command(app, "export")
+def export_model(
+    console: Console,
+    run: RunPath,
+    *,
+    to: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write to.")],
+    form: Annotated[
+        Literal["keras", "savedmodel", "onnx", "all"],
+        typer.Option("--format", help="What to write."),
+    ] = "keras",
+    licence: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Licence for the card: an SPDX name or URL."),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Overwrite files of an earlier export.")
+    ] = False,
+) -> None:
+    """Write a trained model for other programs, with a model card.
+
+    keras is a .keras file of built-in layers, savedmodel a folder for TensorFlow, onnx a file for
+    ONNX Runtime. All read one-hot (batch, length, 4) in the order A, C, G, T and give the
+    probabilities of the run's own model, without crosslabel.
+
+    Example: `crosslabel model export my-project/runs/Reb1/cnn-27k/ssl/seed-0 --to reb1-model`
+    """
+    from flows.steps.quiet_tensorflow import muted_import
+
+    with muted_import(announce=console.draws):
+        from sslmodels.exporting.export_model import export_model as write
+
+    files = write(run, to, None if form == "all" else [form], licence=licence, replace=replace)
+    console.result({"files": [str(path) for path in files]}, *(f"wrote {path}" for path in files))

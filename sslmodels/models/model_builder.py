@@ -17,6 +17,7 @@ import keras
 
 from ssldata.base.errors import ConfigError, InputError, MissingInputError
 from sslmodels.dnabert2 import bert_model  # noqa: F401 - a saved DNABERT-2 needs its classes
+from sslmodels.layers.plain_model import from_plain, is_plain
 from sslmodels.layers.sequence_model import CHANNELS, SequenceModel
 from sslmodels.models import (
     architectures,  # noqa: F401 - they register their builders
@@ -183,4 +184,6 @@ def load_model(path: str | Path) -> keras.Model:
         raise MissingInputError(f"{path}: no such model; train one with `crosslabel train`")
     if not zipfile.is_zipfile(path):
         raise InputError(f"{path}: not a .keras file, or damaged; name a model that Keras saved")
-    return keras.saving.load_model(path, compile=False)
+    model = keras.saving.load_model(path, compile=False)
+    # Earlier releases wrote the SequenceModel itself.
+    return from_plain(model) if is_plain(model) else model
