@@ -78,9 +78,7 @@ def log_odds(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(logit(clipped), np.float32)
 
 
-def _mutagenesis(
-    scores: NDArray[np.float32], codes: NDArray[np.uint8]
-) -> NDArray[np.float32]:
+def _mutagenesis(scores: NDArray[np.float32], codes: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return the contributions of scores (n, L, 4) in which the sequence's own is repeated."""
     z = log_odds(scores)
     bases = np.minimum(codes, CHANNELS - 1)[..., None]

@@ -176,7 +176,9 @@ class LocalNetwork:
     def _propagated(self, codes: NDArray[np.uint8], place: int, whole: dict[int, Any]) -> _Changed:
         """Return what is changed of the last local layer by the substitutions at one place."""
         old = codes[:, place]
-        new = np.concatenate([np.where(old < N_CODE, (old + k + 1) % 4, old) for k in range(CHANGES)])
+        new = np.concatenate(
+            [np.where(old < N_CODE, (old + k + 1) % 4, old) for k in range(CHANGES)]
+        )
         changed = {id(self._input): _Changed(place, _one_hot(new[:, None]))}
         for layer in self._local:
             [first, *others] = [changed[id(one)] for one in _inputs(layer)]
@@ -238,9 +240,7 @@ def _table(layer: keras.layers.Conv1D) -> NDArray[np.float32]:
 
 def _before_activation(layer: keras.layers.Conv1D, values: Any) -> Any:
     """Convolve without padding."""
-    found = ops.conv(
-        values, layer.kernel, strides=layer.strides, dilation_rate=layer.dilation_rate
-    )
+    found = ops.conv(values, layer.kernel, strides=layer.strides, dilation_rate=layer.dilation_rate)
     return found if layer.bias is None else found + layer.bias
 
 
@@ -273,9 +273,7 @@ def _windowed(
     last = max(last, first)  # a strided layer may skip the change: one position, as it was
     first = min(first, size - 1)
     last = min(last, size - 1)
-    return first, _patched(
-        changed, reference, first * stride - left, last * stride - left + reach
-    )
+    return first, _patched(changed, reference, first * stride - left, last * stride - left + reach)
 
 
 def _convolved(layer: Any, changed: list[_Changed], references: list[Any]) -> _Changed:

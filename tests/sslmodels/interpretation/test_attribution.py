@@ -44,7 +44,9 @@ def test_integrated_gradients_add_up_to_the_difference_of_log_odds(model) -> Non
         logit(model.predict(x, verbose=0)[:, 1].astype(float))
         for x in (inputs, np.full_like(inputs, 0.25))
     )
-    np.testing.assert_allclose(found.sum(axis=1), own - start, atol=0.02 * np.abs(own - start).max())
+    np.testing.assert_allclose(
+        found.sum(axis=1), own - start, atol=0.02 * np.abs(own - start).max()
+    )
 
 
 def test_gradients_are_slopes_of_the_log_odds(model) -> None:
