@@ -100,3 +100,45 @@ def export_model(
 
     files = write(run, to, None if form == "all" else [form], licence=licence, replace=replace)
     console.result({"files": [str(path) for path in files]}, *(f"wrote {path}" for path in files))
+
+
+@command(app)
+def interpret(
+    console: Console,
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Run folders, folders of them, or a project."),
+    ],
+    *,
+    known: Annotated[
+        Path | None,
+        typer.Option("--motifs", metavar="FILE", help="MEME file of known motifs to match with."),
+    ] = None,
+    rows: Annotated[
+        Literal["test", "validation"], typer.Option(help="Split whose rows are read.")
+    ] = "test",
+    count: Annotated[
+        int, typer.Option(min=10, help="Positive rows at most; as many negative rows are read.")
+    ] = 500,
+    method: Annotated[
+        Literal["mutagenesis", "gradient", "integrated"],
+        typer.Option(
+            help="How the contribution of a base is computed: saturation mutagenesis, gradient × "
+            "input, or integrated gradients."
+        ),
+    ] = "mutagenesis",
+    seed: Annotated[int, typer.Option(min=0, help="Of the rows that are drawn.")] = 0,
+) -> None:
+    """Show what models have learnt: motifs, known ones like them, and what they do.
+
+    Writes the folder `interpretation` of each run: a page, the motifs as MEME and JSON, and the
+    contribution of every base that was read. The report of a project links to it.
+
+    Example: `crosslabel model interpret my-project/runs/Reb1/cnn-27k/ssl/seed-0 --motifs
+    JASPAR2024_CORE_fungi.meme`
+    """
+    from flows.commands import actions
+
+    options = {"rows": rows, "count": count, "seed": seed, "method": method, "known": known}
+    value, tables = actions.interpret(runs, console, options)
+    console.result(value, *tables)

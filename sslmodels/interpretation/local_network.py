@@ -143,7 +143,8 @@ class LocalNetwork:
 
     def _general(self, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
         tensors = self._reference(_one_hot(codes), training=False)
-        whole = {id(key): value for key, value in zip([self._input, *self._outputs()], tensors)}
+        keys = [id(tensor) for tensor in (self._input, *self._outputs())]
+        whole = dict(zip(keys, tensors, strict=True))
         end = whole[id(self._end.input)]
         if self._dense is None:
             begin = ops.convert_to_numpy(end)

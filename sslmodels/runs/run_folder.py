@@ -62,13 +62,18 @@ class RunFolder:
         return self.path / "evaluation"
 
     @property
+    def interpretation(self) -> Path:
+        """Folder of the interpretation: motifs, their effects, and a page."""
+        return self.path / "interpretation"
+
+    @property
     def work(self) -> Path:
         """Checkpoints; removed when the run is complete."""
         return self.path / "work"
 
     def others(self) -> list[str]:
         """Return the names of files that do not belong in a folder without a record."""
-        known = {"evaluation", ".lock"}
+        known = {"evaluation", "interpretation", ".lock"}
         found = self.path.iterdir() if self.path.is_dir() else ()
         # Partial files were left by a writer that was killed.
         return sorted(p.name for p in found if p.name not in known and ".partial" not in p.name)
@@ -82,7 +87,13 @@ class RunFolder:
         self.record.unlink(missing_ok=True)  # first: without it the other files do not count
         for path in (self.config, self.history, self.model):
             path.unlink(missing_ok=True)
-        for path in (self.weights, self.evaluation, self.logs, self.work):
+        for path in (
+            self.weights,
+            self.evaluation,
+            self.interpretation,
+            self.logs,
+            self.work,
+        ):
             shutil.rmtree(path, ignore_errors=True)
 
 
