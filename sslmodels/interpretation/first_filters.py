@@ -17,7 +17,7 @@ from sslmodels.layers.sequence_model import SequenceModel
 _SHARE = 0.5
 
 #: Filters with fewer windows have no motif.
-_FEWEST = 10
+_FEWEST = 5
 
 #: Sequences at once.
 _ROWS = 256

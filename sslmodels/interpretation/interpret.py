@@ -30,13 +30,14 @@ from sslmodels.fit.devices import make_deterministic
 from sslmodels.interpretation.attribution import Method, contributions
 from sslmodels.interpretation.first_filters import FilterMotif, filter_motifs
 from sslmodels.interpretation.interpretation_page import interpretation_page
-from sslmodels.interpretation.logos import require_logomaker
+from sslmodels.interpretation.logos import motif_logo, require_logomaker
 from sslmodels.interpretation.marginal_effects import marginal_effect, pair_effects
 from sslmodels.interpretation.meme_text import Motif, read_meme, write_meme
 from sslmodels.interpretation.motif_discovery import FoundMotif, find_motifs
 from sslmodels.interpretation.motif_match import Match, best_matches_of
 from sslmodels.layers.sequence_model import SequenceModel
 from sslmodels.models.model_builder import load_model
+from sslmodels.report.svg_figures import file_svg
 from sslmodels.runs.training_rows import label_columns
 
 #: Increased when a release writes other files from the same run.
@@ -91,8 +92,9 @@ def interpret_run(
     """Find what the model of a run has learnt, and write the folder ``interpretation`` of the run.
 
     If the folder already holds the interpretation of this model with these options, it is only
-    read. It has ``index.html``, ``interpretation.json``, ``motifs.meme``, ``filters.meme``
-    and ``contributions.npz``, the rows that were read and what their bases contribute.
+    read. It has ``index.html``, ``interpretation.json``, ``motifs.meme``, ``filters.meme``,
+    ``contributions.npz`` (the rows that were read and what their bases contribute), and the logo of
+    the first motif of each experiment as SVG.
 
     Parameters
     ----------
@@ -163,6 +165,9 @@ def interpret_run(
             f"{prefix}contributions": contributed,
             f"{prefix}labels": sample.labels,
         }
+        if found:
+            logo = file_svg(motif_logo(found[0].motif.matrix, salt=f"top motif of {name}"))
+            write_text_atomic(folder / f"{name}.svg", logo)
     result = {
         **{key: opened.record[key] for key in ("experiment", "model", "regime", "seed")},
         "digest": digest,

@@ -10,11 +10,8 @@ from markupsafe import Markup
 
 from ssldata.genomes.onehot import encode
 from sslmodels.interpretation.logos import contribution_logo, motif_logo
-from sslmodels.report.report_page import render_page
+from sslmodels.report.report_page import MOTIF_NAMED_BELOW, render_page
 from sslmodels.report.svg_figures import new_figure, page_svg
-
-#: Below this q value a known motif is named beside a found one.
-NAMED_BELOW = 0.05
 
 _METHODS = {
     "mutagenesis": "saturation mutagenesis",
@@ -40,7 +37,7 @@ def interpretation_page(result: Mapping[str, Any]) -> str:
             "method": _METHODS[options["method"]],
             "options": options,
             "digest": result["digest"],
-            "named_below": NAMED_BELOW,
+            "named_below": MOTIF_NAMED_BELOW,
             "experiments": [
                 _experiment(name, values) for name, values in result["experiments"].items()
             ],
@@ -99,7 +96,7 @@ def _match(motif: Mapping[str, Any], salt: str, *, logo: bool = True) -> dict[st
     best = motif["matches"][0]
     matrix = np.array(best["matrix"])
     matrix = matrix[::-1, ::-1] if best["other_strand"] else matrix
-    shown = {**best, "known": best["q"] < NAMED_BELOW, "title": best["label"] or best["name"]}
+    shown = {**best, "known": best["q"] < MOTIF_NAMED_BELOW, "title": best["label"] or best["name"]}
     return {**shown, "logo": Markup(motif_logo(matrix, salt=f"{salt} match")) if logo else ""}
 
 

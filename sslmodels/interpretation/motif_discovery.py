@@ -28,7 +28,7 @@ _WIDTH = CORE + 2 * FLANK
 _PER_ROW, _MOST = 3, 2000
 
 #: Largest shift between two seqlets, and the similarity at which clusters are no longer joined.
-_SHIFT, _ALIKE = 8, 0.5
+_SHIFT, _ALIKE = 8, 0.6
 
 #: Rows that a motif must be seen in, false discovery rate, and bits of the bases at its ends.
 _FEWEST, _RATE, _EDGE = 8, 0.05, 0.3
