@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from ssldata.genomes.onehot import N_CODE, one_hot
+from ssldata.genomes.onehot import N_CODE, one_hot, reverse_complement
 from sslmodels.interpretation.meme_text import Motif
 from sslmodels.layers.sequence_model import SequenceModel
 
@@ -32,7 +32,8 @@ class FilterMotif:
     motif
         Of the windows that activate it; named ``filter_N`` by its number.
     auroc
-        How well its largest activation in a row tells positive from negative rows.
+        How well its largest activation in a row tells positive from negative rows, on the strands
+        that the model reads.
     """
 
     motif: Motif
@@ -44,8 +45,8 @@ def filter_motifs(
 ) -> list[FilterMotif]:
     """Return the filters of the first convolution, those that tell the labels apart first.
 
-    A filter without enough windows is left out, and a model that does not begin with a convolution
-    has none.
+    Windows of both strands count. A filter without enough of them is left out, and a model that
+    does not begin with a convolution has none.
 
     Parameters
     ----------
@@ -59,13 +60,14 @@ def filter_motifs(
     if layer is None or layer.input is not body.input:
         return []
     first = keras.Model(body.input, layer.output)
-    inputs = one_hot(codes).astype(np.float32)
+    both = np.concatenate([codes, reverse_complement(codes)])
+    inputs = one_hot(both).astype(np.float32)
     parts = [first.predict_on_batch(inputs[i : i + _ROWS]) for i in range(0, len(inputs), _ROWS)]
     seen = np.concatenate([keras.ops.convert_to_numpy(part) for part in parts])
     width, stride = layer.kernel_size[0], layer.strides[0]
     spread = (width - 1) * layer.dilation_rate[0] + 1
     left = 0 if layer.padding == "valid" else (spread - 1) // 2
-    padded = np.pad(codes, ((0, 0), (left, spread)), constant_values=N_CODE)
+    padded = np.pad(both, ((0, 0), (left, spread)), constant_values=N_CODE)
     places = np.arange(width) * layer.dilation_rate[0]
     found = []
     for number in range(seen.shape[2]):
@@ -77,5 +79,7 @@ def filter_motifs(
         counts = one_hot(windows).sum(axis=0, dtype=np.float64)
         matrix = (counts + 0.25) / (counts.sum(axis=1, keepdims=True) + 1)
         motif = Motif(f"filter_{number}", matrix, sites=len(row))
-        found.append(FilterMotif(motif, float(roc_auc_score(labels, own.max(axis=1)))))
+        forward, backward = np.split(own.max(axis=1), 2)
+        best = np.maximum(forward, backward) if model.both_strands else forward
+        found.append(FilterMotif(motif, float(roc_auc_score(labels, best))))
     return sorted(found, key=lambda one: -abs(one.auroc - 0.5))

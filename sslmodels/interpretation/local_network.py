@@ -103,6 +103,18 @@ class LocalNetwork:
     def _outputs(self) -> list[Any]:
         return [layer.output for layer in self._local]
 
+    @property
+    def share(self) -> float:
+        """Share of the positions of the local layers that a substitution in the middle changes."""
+        if self._is_one_maximum():
+            return 0.0
+        codes = np.zeros((1, self.length), np.uint8)
+        changed = self._changed(codes, self.length // 2, self._whole(codes))
+        shares = [
+            changed[id(tensor)].values.shape[1] / tensor.shape[1] for tensor in self._outputs()
+        ]
+        return float(np.mean(shares))
+
     def substituted(self, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the probabilities (n, L, 3, outputs) of base codes (n, L) after substitutions.
 
@@ -142,9 +154,7 @@ class LocalNetwork:
     # -- any local network ---------------------------------------------------------------------
 
     def _general(self, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
-        tensors = self._reference(_one_hot(codes), training=False)
-        keys = [id(tensor) for tensor in (self._input, *self._outputs())]
-        whole = dict(zip(keys, tensors, strict=True))
+        whole = self._whole(codes)
         end = whole[id(self._end.input)]
         if self._dense is None:
             begin = ops.convert_to_numpy(end)
@@ -159,7 +169,7 @@ class LocalNetwork:
                 base = base + self._dense.bias
         features = []
         for place in range(self.length):
-            changed = self._propagated(codes, place, whole)
+            changed = self._changed(codes, place, whole)[id(self._end.input)]
             if self._dense is None:
                 inside = ops.convert_to_numpy(ops.max(changed.values, axis=1))
                 outside = np.maximum(before[:, changed.first], after[:, changed.end])
@@ -174,19 +184,27 @@ class LocalNetwork:
         stacked = np.stack(features, axis=1).reshape(CHANGES, len(codes), self.length, -1)
         return np.ascontiguousarray(stacked.transpose(1, 2, 0, 3), np.float32)
 
-    def _propagated(self, codes: NDArray[np.uint8], place: int, whole: dict[int, Any]) -> _Changed:
-        """Return what is changed of the last local layer by the substitutions at one place."""
+    def _whole(self, codes: NDArray[np.uint8]) -> dict[int, Any]:
+        """Return the input and the local layers of the sequences themselves, by tensor."""
+        tensors = self._reference(_one_hot(codes), training=False)
+        keys = [id(tensor) for tensor in (self._input, *self._outputs())]
+        return dict(zip(keys, tensors, strict=True))
+
+    def _changed(
+        self, codes: NDArray[np.uint8], place: int, whole: dict[int, Any]
+    ) -> dict[int, _Changed]:
+        """Return what the substitutions at one place change of the input and the local layers."""
         old = codes[:, place]
         new = np.concatenate(
             [np.where(old < N_CODE, (old + k + 1) % 4, old) for k in range(CHANGES)]
         )
         changed = {id(self._input): _Changed(place, _one_hot(new[:, None]))}
         for layer in self._local:
-            [first, *others] = [changed[id(one)] for one in _inputs(layer)]
+            parts = [changed[id(one)] for one in _inputs(layer)]
             references = [whole[id(one)] for one in _inputs(layer)]
             apply = next(rule for kind, rule in _RULES if isinstance(layer, kind))
-            changed[id(layer.output)] = apply(layer, [first, *others], references)
-        return changed[id(self._end.input)]
+            changed[id(layer.output)] = apply(layer, parts, references)
+        return changed
 
 
 def _thrice(values: Any) -> Any:

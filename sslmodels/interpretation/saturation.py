@@ -12,7 +12,11 @@ from sslmodels.layers.sequence_model import CHANNELS, SequenceModel
 from sslmodels.scores.score_rows import score
 
 #: Sequences at once: their substitutions take some hundred megabytes for the widest layers.
-_ROWS = 16
+_ROWS = 64
+
+#: Where a substitution changes a larger share of the layers, whole sequences are scored: as fast as
+#: putting many short parts together, and simpler for the processor.
+_LARGEST_SHARE = 0.25
 
 
 def saturation(
@@ -21,7 +25,8 @@ def saturation(
     """Score every substitution of base codes (n, L).
 
     Only what a substitution changes is computed again, for networks that begin with convolutions
-    and poolings; those of other layers are scored in full, which takes many times as long.
+    and poolings. Where that is most of the network, or for other layers, whole sequences are
+    scored.
 
     Parameters
     ----------
@@ -38,10 +43,7 @@ def saturation(
         Probabilities float32 (n, L, 4, outputs) with base A, C, G or T at a position. Where the
         sequence has that base, and where it has N, this is its own score.
     """
-    try:
-        network = LocalNetwork(model.body)
-    except NotLocalError:
-        network = None
+    network = _local(model)
     outputs = int(model.body.output_shape[1])
     found = np.empty((*codes.shape, CHANNELS, outputs), np.float32)
     with (progress or NoProgress()).task("saturation mutagenesis", total=len(codes)) as advance:
@@ -57,6 +59,15 @@ def saturation(
                 part[row, place, base] = changed[row, place, step]
             advance(len(rows))
     return found
+
+
+def _local(model: SequenceModel) -> LocalNetwork | None:
+    """Return the network taken apart; None where that saves nothing or cannot be done."""
+    try:
+        network = LocalNetwork(model.body)
+    except NotLocalError:
+        return None
+    return network if network.share <= _LARGEST_SHARE else None
 
 
 def _substituted(

@@ -54,8 +54,9 @@ def test_filters_show_what_activates_them(model) -> None:
     labels = np.arange(20) < 10
     codes[:10, 30:40] = matrix_of(MOTIF).argmax(axis=1)
     codes[0, 25] = 4  # N counts for no base
+    codes[1, 60:70] = 3 - matrix_of(MOTIF).argmax(axis=1)[::-1]  # on the other strand
     [first, *others] = filter_motifs(model, codes, labels)
-    assert (first.motif.name, first.motif.sites, first.auroc) == ("filter_3", 10, 1.0)
+    assert (first.motif.name, first.motif.sites, first.auroc) == ("filter_3", 11, 1.0)
     assert first.motif.consensus[7:17] == MOTIF
     assert information(first.motif.matrix)[7:17].min() > 1.5
     assert not others  # all other filters are 0 everywhere

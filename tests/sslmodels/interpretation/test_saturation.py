@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from sslmodels.interpretation import saturation as saturation_module
 from sslmodels.interpretation.local_network import LocalNetwork, NotLocalError
 from sslmodels.interpretation.saturation import CHANGES, brute_force, saturation
 from sslmodels.layers.sequence_model import SequenceModel
@@ -64,7 +65,8 @@ MODELS = {
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_substitutions_equal_brute_force(name: str) -> None:
+def test_substitutions_equal_brute_force(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saturation_module, "_LARGEST_SHARE", 1.0)
     model = MODELS[name]()
     LocalNetwork(model.body)  # not by scoring in full
     codes = sequences(model.length)
@@ -101,6 +103,17 @@ def test_other_networks_are_scored_in_full() -> None:
     base = (codes[1, 5] + 1) % 4
     expected = brute_force(model, codes)[1, 5, 0]
     np.testing.assert_allclose(found[1, 5, base], expected, atol=1e-6)
+
+
+def test_what_a_substitution_changes_is_short_where_parts_are_scored() -> None:
+    assert LocalNetwork(build_model("cnn-7k", length=60, seed=1).body).share == 0
+    flat = LocalNetwork(MODELS["flattened"]().body)
+    assert flat.share == pytest.approx(np.mean([5 / 39, 5 / 39, 5 / 39, 2 / 9]), rel=0.2)
+    deep = LocalNetwork(build_model("deep-cnn-64", length=200, seed=1).body)
+    assert saturation_module._local(build_model("deep-cnn-64", length=200, seed=1)) is None
+    assert deep.share > 0.25
+    longer = build_model("deep-cnn-64", length=600, seed=1)
+    assert saturation_module._local(longer) is not None
 
 
 @pytest.mark.slow
