@@ -2,7 +2,7 @@
 
     python benchmarks/interpret.py --out /tmp/interpret
 
-Writes ``<out>/saturation.csv``: seconds of CPU time for `--windows` windows of 200 b with random
+Writes ``<out>/saturation.csv``: seconds of CPU time for `--windows` windows of models with random
 weights, of brute force (timed on `--brute` of them), and the largest difference of a probability.
 Targets, for cnn-27k: ≥ 5 × as fast, differences ≤ 1e-5.
 
@@ -29,8 +29,13 @@ from sslmodels.interpretation.interpret import InterpretOptions, interpret_run
 from sslmodels.interpretation.saturation import CHANGES, brute_force, saturation
 from sslmodels.models.model_builder import build_model
 
-MODELS = (("cnn-27k", False), ("cnn-27k", True), ("deep-cnn-64", False))
-LENGTH = 200
+#: Model, both strands, bases, and the share of `--windows` and `--brute` that is timed.
+MODELS = (
+    ("cnn-27k", False, 200, 1.0),
+    ("cnn-27k", True, 200, 1.0),
+    ("deep-cnn-64", False, 1000, 0.02),
+    ("deepsea", False, 1000, 0.02),
+)
 
 
 def timed(function: Any, *arguments: Any) -> tuple[Any, float]:
@@ -40,12 +45,14 @@ def timed(function: Any, *arguments: Any) -> tuple[Any, float]:
     return result, time.process_time() - started
 
 
-def saturation_row(name: str, both: bool, windows: int, brute: int) -> dict[str, Any]:
+def saturation_row(
+    name: str, both: bool, length: int, *, windows: int, brute: int
+) -> dict[str, Any]:
     """Time one model."""
-    model = build_model(name, length=LENGTH, seed=0, both_strands=both)
-    codes = np.random.default_rng(0).integers(0, 4, (windows, LENGTH)).astype(np.uint8)
-    saturation(model, codes[:2])  # compiles and traces
-    brute_force(model, codes[:2])
+    model = build_model(name, length=length, seed=0, both_strands=both)
+    codes = np.random.default_rng(0).integers(0, 4, (windows, length)).astype(np.uint8)
+    saturation(model, codes[:1])  # compiles and traces
+    model.predict_on_batch(codes[:1])
     found, fast = timed(saturation, model, codes)
     expected, slow = timed(brute_force, model, codes[:brute])
     slow *= windows / brute
@@ -54,6 +61,7 @@ def saturation_row(name: str, both: bool, windows: int, brute: int) -> dict[str,
     return {
         "model": name,
         "both_strands": both,
+        "length": length,
         "windows": windows,
         "cpu_s": round(fast, 2),
         "brute_force_cpu_s": round(slow, 2),
@@ -105,8 +113,10 @@ def main() -> None:
         print(table.to_string())
         return
     rows = []
-    for name, both in MODELS:
-        rows.append(saturation_row(name, both, args.windows, args.brute))
+    for name, both, length, share in MODELS:
+        counts = {"windows": args.windows, "brute": args.brute}
+        counts = {key: max(1, round(share * count)) for key, count in counts.items()}
+        rows.append(saturation_row(name, both, length, **counts))
         print(rows[-1], flush=True)
         write_text_atomic(args.out / "saturation.csv", pd.DataFrame(rows).to_csv(index=False))
 
