@@ -9,6 +9,7 @@
     run = sm.train(project, experiment="CTCF", model="cnn-27k", regime="ssl", seed=0)
     print(sm.evaluate(run)["aupr"])
     model = sm.load_model(run)
+    model.predict(["ACGT" * 50])
 
 The names in ``__all__`` are the public surface; they are loaded when they are first used, so that
 ``import sslmodels`` takes milliseconds and no TensorFlow. Everything else can be imported from its
@@ -26,11 +27,13 @@ if TYPE_CHECKING:
     from sslmodels.evaluation.evaluate import evaluate_run as evaluate
     from sslmodels.evaluation.evaluate import read_scores
     from sslmodels.models.catalogue import model_names
-    from sslmodels.models.model_builder import build_model, load_model
+    from sslmodels.models.model_builder import build_model
+    from sslmodels.prediction.trained_model import Ensemble, load_model
     from sslmodels.report.report_page import write_report
     from sslmodels.runs.regimes import train
 
 __all__ = [
+    "Ensemble",
     "__version__",
     "build_model",
     "evaluate",
@@ -44,10 +47,11 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "Ensemble": "sslmodels.prediction.trained_model:Ensemble",
         "__version__": "ssldata.base.versions:VERSION",
         "build_model": "sslmodels.models.model_builder:build_model",
         "evaluate": "sslmodels.evaluation.evaluate:evaluate_run",
-        "load_model": "sslmodels.models.model_builder:load_model",
+        "load_model": "sslmodels.prediction.trained_model:load_model",
         "model_names": "sslmodels.models.catalogue:model_names",
         "read_scores": "sslmodels.evaluation.evaluate:read_scores",
         "train": "sslmodels.runs.regimes:train",

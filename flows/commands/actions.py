@@ -267,6 +267,14 @@ def run_folders(paths: Sequence[Path]) -> list[Path]:
     return list(found)
 
 
+def models_of(paths: Sequence[Path]) -> list[Path]:
+    """Return the models that paths name: ``.keras`` files, and what :func:`run_folders` finds."""
+    found: list[Path] = []
+    for path in paths:
+        found += [path] if path.suffix == ".keras" else run_folders([path])
+    return list(dict.fromkeys(found))
+
+
 def _below(top: Path) -> list[Path]:
     # Only as deep as RUNS/EXPERIMENT/MODEL/REGIME/seed-N: models and curves hold no runs.
     depths = ("*", "*/*", "*/*/*", "*/*/*/*")

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from flows.commands import model_commands, reader_commands, store_commands, weights_commands
+from flows.commands import (
+    model_commands,
+    predict_command,
+    reader_commands,
+    store_commands,
+    weights_commands,
+)
 from flows.commands.shared_options import (
     DaskScheduler,
     Memory,
@@ -351,6 +357,9 @@ def evaluate(
 
     value, tables = actions.evaluate(paths, console)
     console.result(value, *tables)
+
+
+predict_command.register(app)  # here, since the help lists commands in this order
 
 
 @command(app)

@@ -1,18 +1,23 @@
-"""The two figures of an evaluation, drawn without the global state of pyplot."""
+"""The figures of an evaluation, drawn without the global state of pyplot."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from sslmodels.scores.metrics import Curve
+
+Floats = NDArray[np.float64]
+
+_Drawn = TypeVar("_Drawn")
 
 _CURVE = "#1f5fa8"
 _CHANCE = "#8a8a8a"
@@ -148,7 +153,42 @@ def draw_all_roc(
     _finish_beside(figure, path, heading="AUROC")
 
 
-def _coloured(curves: Mapping[str, Curve]) -> Iterator[tuple[str, Curve, Any]]:
+def draw_reliability(
+    path: Path,
+    reliability: Mapping[str, Mapping[str, tuple[Floats, Floats]]],
+    *,
+    rows: int,
+    title: str,
+) -> None:
+    """Draw the share of positive bins against the probability, as predicted and calibrated.
+
+    Parameters
+    ----------
+    path, title
+        As of :func:`draw_pr`.
+    reliability
+        By experiment, then by kind of probability: mean probability and share of positives of
+        each tenth of [0, 1] that has bins.
+    rows
+        Bins behind the figure.
+    """
+    y = f"share of positives (n = {rows:,} validation bins)"
+    several = len(reliability) > 1
+    lines = {
+        " ".join([name, kind] if several else [kind]): points
+        for name, kinds in reliability.items()
+        for kind, points in kinds.items()
+    }
+    figure, axes = _axes(title, x="mean probability", y=y, beside=len(lines))
+    axes.plot([0, 1], [0, 1], color=_CHANCE, linewidth=1.2, linestyle=(0, (4, 3)))
+    for label, (predicted, observed), colour in _coloured(lines):
+        axes.plot(
+            predicted, observed, color=colour, linewidth=1.4, marker="o", markersize=4, label=label
+        )
+    _finish_beside(figure, path, heading="probability")
+
+
+def _coloured(curves: Mapping[str, _Drawn]) -> Iterator[tuple[str, _Drawn, Any]]:
     """Yield every curve with its own colour."""
     colours = colormaps["turbo"](np.linspace(0.05, 0.95, len(curves)))
     colours[:, :3] *= 0.85  # its yellow is too light on white

@@ -18,6 +18,7 @@ from ssldata.base.progress import Progress
 from ssldata.store.store import REFERENCE, RowGroup, Store
 from sslmodels.evaluation.curve_figures import draw_all_pr, draw_all_roc, draw_pr, draw_roc
 from sslmodels.evaluation.evaluation_status import subject
+from sslmodels.evaluation.run_calibration import calibrate_run
 from sslmodels.fit.devices import make_deterministic
 from sslmodels.models.model_builder import load_model
 from sslmodels.runs.run_folder import RunFolder
@@ -31,7 +32,8 @@ def evaluate_run(run_folder: Path, *, progress: Progress | None = None) -> dict[
 
     If the folder already holds the evaluation of this model on these rows, it is only read. It has
     ``metrics.json``, ``curves.csv`` (thinned), ``scores.csv.gz`` (one line per bin, 0-based
-    half-open), ``pr.png`` and ``roc.png``.
+    half-open), ``pr.png`` and ``roc.png``, and of the validation bins ``calibration.json`` and
+    ``reliability.png`` (:mod:`sslmodels.evaluation.run_calibration`).
 
     Parameters
     ----------
@@ -65,11 +67,13 @@ def evaluate_run(run_folder: Path, *, progress: Progress | None = None) -> dict[
     make_deterministic()
     rows = store.group(REFERENCE)
     start, stop = rows.ranges["test"]
-    labels = _test_labels(store, evaluated.outputs or [record["experiment"]])
+    experiments = evaluated.outputs or [record["experiment"]]
+    labels = _test_labels(store, experiments)
     cell = {key: record[key] for key in ("experiment", "model", "regime", "seed")}
     title = f"{cell['experiment']}, {cell['model']}, {cell['regime']}, seed {cell['seed']}"
+    model = load_model(folder.model)
     scores = score_rows(
-        load_model(folder.model),
+        model,
         store,
         group=REFERENCE,
         start=start,
@@ -80,6 +84,7 @@ def evaluate_run(run_folder: Path, *, progress: Progress | None = None) -> dict[
     numbers = _write_files(
         folder.evaluation, rows, labels, scores, outputs=evaluated.outputs, title=title
     )
+    calibrate_run(folder, model, store, experiments, title=title, progress=progress)
     result = {**cell, **numbers, "digest": evaluated.digest}
     # Written last: its presence means that the other files are complete.
     write_json_atomic(folder.evaluation / "metrics.json", result)

@@ -16,7 +16,10 @@ from sslmodels.runs.run_folder import RunFolder, complete_record, store_place
 
 #: Incremented when a release writes other files from the same run.
 EVALUATION_FORMAT = 1
-_FILES = ("metrics.json", "curves.csv", "scores.csv.gz", "pr.png", "roc.png")
+_FILES = (
+    *("metrics.json", "curves.csv", "scores.csv.gz", "pr.png", "roc.png"),
+    *("calibration.json", "reliability.png"),
+)
 
 
 @dataclass(frozen=True)

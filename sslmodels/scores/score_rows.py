@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssldata.base.progress import NoProgress, Progress
+from ssldata.genomes.onehot import reverse_complement
 from ssldata.reading.reader import reading_errors, rows_dataset
 from ssldata.store.store import Store
 
@@ -16,13 +17,16 @@ from ssldata.store.store import Store
 SCORE_BATCH = 1024
 
 
-def score(model: keras.Model, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
+def score(
+    model: keras.Model, codes: NDArray[np.uint8], *, batch_size: int | None = None
+) -> NDArray[np.float32]:
     """Return the probabilities (n, outputs) of the base codes (n, L) of n > 0 rows.
 
-    A model that reads tokens has its own ``encoder`` and ``score_batch``.
+    A model that reads tokens has its own ``encoder`` and ``score_batch``; `batch_size` replaces
+    the rows scored at once.
     """
     encode = getattr(model, "encoder", None) or (lambda rows: rows)
-    batch = int(getattr(model, "score_batch", SCORE_BATCH))
+    batch = batch_size or int(getattr(model, "score_batch", SCORE_BATCH))
     parts = []
     for first in range(0, len(codes), batch):
         rows = codes[first : first + batch]
@@ -32,6 +36,20 @@ def score(model: keras.Model, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.concatenate(parts)
 
 
+def score_both_strands(
+    model: keras.Model, codes: NDArray[np.uint8], *, batch_size: int | None = None
+) -> NDArray[np.float32]:
+    """Return the means of the probabilities of sequences and of their reverse complements.
+
+    Parameters are those of :func:`score`. A model of ``both_strands`` averages by itself.
+    """
+    scores = score(model, codes, batch_size=batch_size)
+    if getattr(model, "both_strands", False):
+        return scores
+    other = score(model, reverse_complement(codes), batch_size=batch_size)
+    return (scores + other) / np.float32(2)
+
+
 def score_rows(
     model: Any,
     store: Store,
@@ -39,6 +57,7 @@ def score_rows(
     group: str,
     start: int,
     stop: int,
+    both_strands: bool = False,
     progress: Progress | None = None,
     description: str = "scoring",
 ) -> NDArray[np.float32]:
@@ -50,6 +69,8 @@ def score_rows(
         A model of this package; it reads its ``length`` central bases of each row.
     store, group, start, stop
         The rows: a group of a store, and the range [start, stop) in it.
+    both_strands
+        Average each row with its reverse complement.
     progress, description
         Progress reporter, and what it calls the task.
 
@@ -59,12 +80,13 @@ def score_rows(
         The rows are damaged.
     """
     batches = rows_dataset(store, group, start, stop, batch_size=SCORE_BATCH, context=model.length)
+    scored = score_both_strands if both_strands else score
     parts = []
     with (
         (progress or NoProgress()).task(description, total=stop - start) as advance,
         reading_errors(),
     ):
         for codes in batches:
-            parts.append(score(model, codes.numpy()))
+            parts.append(scored(model, codes.numpy()))
             advance(len(codes))
     return np.concatenate(parts)

@@ -41,7 +41,8 @@ OWNERS = {
     "numcodecs": ("ssldata.store.compression",),
     "pooch": ("ssldata.project.fetch",),
     "prefect": ("flows.prefect_flows.*",),
-    "pyarrow": ("ssldata.sharing.export",),
+    "pyarrow": ("ssldata.sharing.export", "sslmodels.prediction.score_files"),
+    "pyBigWig": ("sslmodels.prediction.bigwig_file",),
     "pydantic": (
         *("ssldata.project.project_file", "ssldata.project.section"),
         *("ssldata.project.training_section", "flows.prefect_flows.*"),
@@ -59,7 +60,7 @@ OWNERS = {
     "wandb": ("sslmodels.runs.trackers",),
     "zarr": (
         *("ssldata.store.store", "ssldata.store.store_writer", "ssldata.store.remote_stores"),
-        "ssldata.sharing.publish_icechunk",
+        *("ssldata.sharing.publish_icechunk", "sslmodels.prediction.score_files"),
     ),
 }
 

@@ -23,7 +23,10 @@ from sslmodels.scores import metrics
 # Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
-FILES = {"metrics.json", "curves.csv", "scores.csv.gz", "pr.png", "roc.png"}
+FILES = {
+    *("metrics.json", "curves.csv", "scores.csv.gz", "pr.png", "roc.png"),
+    *("calibration.json", "reliability.png"),
+}
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,4 @@
+"""Trained models used: scores of sequences, of rows and along genomes.
+
+Imports: ssldata, evaluation, fit, layers, models, runs, scores.
+"""
