@@ -7,7 +7,8 @@ weights, of brute force (timed on `--brute` of them), and the largest difference
 Targets, for cnn-27k: ≥ 5 × as fast, differences ≤ 1e-5.
 
 With ``--runs RUNS --motifs FILE.meme``, ``<out>/motifs.csv`` has the strongest motif of every run
-below RUNS, for example those of ``benchmarks/yeast.py``; target: q < .01 for its own factor.
+below RUNS, for example those of ``benchmarks/yeast.py``, and ``<out>/<experiment>.svg`` its logo
+and that of the best match; target: q < .01 for its own factor.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ import pandas as pd
 from ssldata.base.files import write_text_atomic
 from sslmodels.fit.threads import limit_threads
 from sslmodels.interpretation.interpret import InterpretOptions, interpret_run
+from sslmodels.interpretation.logos import draw_motif
 from sslmodels.interpretation.saturation import CHANGES, brute_force, saturation
 from sslmodels.models.model_builder import build_model
+from sslmodels.report.svg_figures import file_svg, new_figure, page_svg
 
 #: Model, both strands, bases, and the share of `--windows` and `--brute` that is timed.
 MODELS = (
@@ -70,14 +73,16 @@ def saturation_row(
     }
 
 
-def motif_rows(runs: Path, known: Path) -> list[dict[str, Any]]:
-    """Interpret every run below a folder."""
+def motif_rows(runs: Path, known: Path, out: Path) -> list[dict[str, Any]]:
+    """Interpret every run below a folder, and draw the logos."""
     rows = []
     for record in sorted(runs.glob("*/*/*/*/run.json")):
         result = interpret_run(record.parent, InterpretOptions(known=known))
         for experiment, found in result["experiments"].items():
             first = found["motifs"][0] if found["motifs"] else None
             match = first["matches"][0] if first else None
+            if first:
+                draw(out / f"{experiment}.svg", first, match)
             rows.append(
                 {
                     "experiment": experiment,
@@ -95,6 +100,23 @@ def motif_rows(runs: Path, known: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def draw(path: Path, found: dict[str, Any], match: dict[str, Any]) -> None:
+    """Draw the logo of a motif above that of its match, position over position."""
+    matrix, known = np.array(found["matrix"]), np.array(match["matrix"])
+    known = known[::-1, ::-1] if match["other_strand"] else known
+    left = max(0, -match["offset"])
+    width = max(left + len(matrix), left + match["offset"] + len(known))
+    title = f"{match['label']} ({match['name']}), q {match['q']:.1e}"
+    placed = (("found", matrix, left), (title, known, left + match["offset"]))
+    with new_figure(size=(0.26 * width + 0.7, 2.5), salt=path.stem) as figure:
+        for axes, (name, one, start) in zip(figure.subplots(2), placed, strict=True):
+            whole = np.full((width, 4), 0.25)
+            whole[start : start + len(one)] = one
+            draw_motif(axes, whole)
+            axes.set_title(name, fontsize=9, loc="left")
+        write_text_atomic(path, file_svg(page_svg(figure)))
+
+
 def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -108,7 +130,7 @@ def main() -> None:
     limit_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
     if args.runs:
-        table = pd.DataFrame(motif_rows(args.runs, args.motifs))
+        table = pd.DataFrame(motif_rows(args.runs, args.motifs, args.out))
         write_text_atomic(args.out / "motifs.csv", table.to_csv(index=False))
         print(table.to_string())
         return

@@ -31,8 +31,8 @@ CARD = "README.md"
 
 
 def export_model(
-    run: Path,
-    to: Path,
+    run: Path | str,
+    to: Path | str,
     formats: Sequence[Format] | None = None,
     *,
     licence: str | None = None,
@@ -70,6 +70,7 @@ def export_model(
     InputError
         `to` is a file, or holds an export already.
     """
+    run, to = Path(run), Path(to)
     record = complete_record(run)
     formats = list(NAMES) if formats is None else formats
     unknown = [name for name in formats if name not in get_args(Format)]

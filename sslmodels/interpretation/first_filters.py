@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from ssldata.genomes.onehot import N_CODE, one_hot, reverse_complement
-from sslmodels.interpretation.meme_text import Motif
+from sslmodels.interpretation.meme_text import SequenceMotif
 from sslmodels.layers.sequence_model import SequenceModel
 
 #: Windows count that reach this share of a filter's largest activation (as in DeepBind and Basset).
@@ -36,7 +36,7 @@ class FilterMotif:
         that the model reads.
     """
 
-    motif: Motif
+    motif: SequenceMotif
     auroc: float
 
 
@@ -78,7 +78,7 @@ def filter_motifs(
         windows = padded[row[:, None], position[:, None] * stride + places]
         counts = one_hot(windows).sum(axis=0, dtype=np.float64)
         matrix = (counts + 0.25) / (counts.sum(axis=1, keepdims=True) + 1)
-        motif = Motif(f"filter_{number}", matrix, sites=len(row))
+        motif = SequenceMotif(f"filter_{number}", matrix, sites=len(row))
         forward, backward = np.split(own.max(axis=1), 2)
         best = np.maximum(forward, backward) if model.both_strands else forward
         found.append(FilterMotif(motif, float(roc_auc_score(labels, best))))

@@ -32,7 +32,7 @@ from sslmodels.interpretation.first_filters import FilterMotif, filter_motifs
 from sslmodels.interpretation.interpretation_page import interpretation_page
 from sslmodels.interpretation.logos import motif_logo, require_logomaker
 from sslmodels.interpretation.marginal_effects import marginal_effect, pair_effects
-from sslmodels.interpretation.meme_text import Motif, read_meme, write_meme
+from sslmodels.interpretation.meme_text import SequenceMotif, read_meme, write_meme
 from sslmodels.interpretation.motif_discovery import FoundMotif, find_motifs
 from sslmodels.interpretation.motif_match import Match, best_matches_of
 from sslmodels.layers.sequence_model import SequenceModel
@@ -137,8 +137,8 @@ def interpret_run(
             "that read bases"
         )
     experiments: dict[str, Any] = {}
-    motifs: list[Motif] = []
-    filters: list[Motif] = []
+    motifs: list[SequenceMotif] = []
+    filters: list[SequenceMotif] = []
     arrays: dict[str, NDArray[Any]] = {}
     outputs = opened.outputs or [opened.record["experiment"]]
     for output, name in enumerate(outputs):
@@ -263,7 +263,7 @@ def _backgrounds(sample: _Sample) -> NDArray[np.uint8]:
     return sample.codes[~sample.labels][:_BACKGROUNDS]
 
 
-def _motif_json(motif: Motif) -> dict[str, Any]:
+def _motif_json(motif: SequenceMotif) -> dict[str, Any]:
     return {
         "name": motif.name,
         "consensus": motif.consensus,
@@ -294,7 +294,7 @@ def _pair(
     return pair_effects(model, _backgrounds(sample), motifs, output=output)
 
 
-def _filters(first: Sequence[FilterMotif], known: Sequence[Motif]) -> list[dict[str, Any]]:
+def _filters(first: Sequence[FilterMotif], known: Sequence[SequenceMotif]) -> list[dict[str, Any]]:
     matches = best_matches_of([one.motif for one in first], known, count=1) if known else []
     return [
         {
@@ -319,7 +319,7 @@ def _strongest(sample: _Sample, contributed: NDArray[np.float32]) -> list[dict[s
     ]
 
 
-def _renamed(prefix: str, motifs: Sequence[Motif]) -> list[Motif]:
+def _renamed(prefix: str, motifs: Sequence[SequenceMotif]) -> list[SequenceMotif]:
     return [replace(motif, name=f"{prefix}{motif.name}") for motif in motifs]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from ssldata.base.errors import ConfigError
@@ -37,11 +38,16 @@ def require_logomaker() -> Any:
 def motif_logo(matrix: Matrix, *, salt: str) -> str:
     """Return the logo of a motif, its letters as high as their share of the information."""
     with new_figure(size=(0.22 * len(matrix) + 0.5, 0.95), salt=salt, font_size=7.5) as figure:
-        axes = _drawn(figure, matrix * information(matrix)[:, None])
-        axes.set_ylim(0, 2)
-        axes.set_yticks([0, 2])
-        axes.set_ylabel("bits")
+        draw_motif(figure.subplots(), matrix)
         return page_svg(figure)
+
+
+def draw_motif(axes: Axes, matrix: Matrix) -> None:
+    """Draw the logo of a motif on axes of one's own."""
+    _draw(axes, matrix * information(matrix)[:, None])
+    axes.set_ylim(0, 2)
+    axes.set_yticks([0, 2])
+    axes.set_ylabel("bits")
 
 
 def contribution_logo(
@@ -50,16 +56,15 @@ def contribution_logo(
     """Return the logo of a row: each base as high as what it contributes."""
     values = one_hot(codes).astype(np.float64) * contributed[:, None]
     with new_figure(size=(10.5, 1.25), salt=salt, font_size=7.5) as figure:
-        axes = _drawn(figure, values)
+        axes = figure.subplots()
+        _draw(axes, values)
         axes.set_xticks(np.arange(0, len(codes), 20))
         axes.set_ylabel("log-odds")
         return page_svg(figure)
 
 
-def _drawn(figure: Any, values: Matrix) -> Any:
-    axes = figure.subplots()
+def _draw(axes: Axes, values: Matrix) -> None:
     table = pd.DataFrame(values, columns=list("ACGT"))
     require_logomaker().Logo(table, ax=axes, color_scheme=_COLOURS, show_spines=False)
     axes.grid(visible=False)
     axes.set_xticks([])
-    return axes

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ssldata.genomes.onehot import reverse_complement
 from sslmodels.interpretation.attribution import log_odds
-from sslmodels.interpretation.meme_text import Motif
+from sslmodels.interpretation.meme_text import SequenceMotif
 from sslmodels.layers.sequence_model import SequenceModel
 from sslmodels.scores.score_rows import score
 
@@ -33,7 +33,7 @@ class Effect:
         return asdict(self)
 
 
-def likeliest(motif: Motif) -> Codes:
+def likeliest(motif: SequenceMotif) -> Codes:
     """Return the base codes of the likeliest sequence of a motif."""
     return motif.matrix.argmax(axis=1).astype(np.uint8)
 
@@ -46,7 +46,7 @@ def inserted(backgrounds: Codes, sequence: Codes, start: int) -> Codes:
 
 
 def marginal_effect(
-    model: SequenceModel, backgrounds: Codes, motif: Motif, *, output: int = 0
+    model: SequenceModel, backgrounds: Codes, motif: SequenceMotif, *, output: int = 0
 ) -> Effect:
     """Return the effect of a motif in the middle of backgrounds, mean of both strands.
 
@@ -72,7 +72,7 @@ def marginal_effect(
 
 
 def pair_effects(
-    model: SequenceModel, backgrounds: Codes, motifs: Sequence[Motif], *, output: int = 0
+    model: SequenceModel, backgrounds: Codes, motifs: Sequence[SequenceMotif], *, output: int = 0
 ) -> dict[str, Any]:
     """Return the effect of two motifs against the bases between them.
 

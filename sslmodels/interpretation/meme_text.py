@@ -18,7 +18,7 @@ Matrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Motif:
+class SequenceMotif:
     """A motif: probabilities of A, C, G and T at each of its positions.
 
     Attributes
@@ -46,9 +46,9 @@ class Motif:
         return "".join(chr(LETTERS[b]) if c else "n" for b, c in zip(likely, clear, strict=True))
 
     @property
-    def other_strand(self) -> Motif:
+    def other_strand(self) -> SequenceMotif:
         """The reverse complement."""
-        return Motif(self.name, self.matrix[::-1, ::-1], self.label, self.sites)
+        return SequenceMotif(self.name, self.matrix[::-1, ::-1], self.label, self.sites)
 
 
 def information(matrix: Matrix) -> NDArray[np.float64]:
@@ -57,7 +57,7 @@ def information(matrix: Matrix) -> NDArray[np.float64]:
     return np.asarray(2 + terms.sum(axis=1))
 
 
-def read_meme(path: Path) -> list[Motif]:
+def read_meme(path: Path) -> list[SequenceMotif]:
     """Read a MEME file of DNA motifs (version 4 or 5; JASPAR and HOCOMOCO offer it).
 
     Raises
@@ -80,7 +80,7 @@ def read_meme(path: Path) -> list[Motif]:
     return motifs
 
 
-def _motifs(path: Path, lines: list[str]) -> Iterator[Motif]:
+def _motifs(path: Path, lines: list[str]) -> Iterator[SequenceMotif]:
     name, label = "", ""
     for number, line in enumerate(lines):
         words = line.split()
@@ -94,7 +94,9 @@ def _motifs(path: Path, lines: list[str]) -> Iterator[Motif]:
             rows = lines[first : first + found.get("w", 0)] if "w" in found else []
             if not name or not rows:
                 raise InputError(f"{path}:{number + 1}: expected a motif's name and w= its width")
-            yield Motif(name, _matrix(path, first, rows, found["w"]), label, found.get("nsites", 0))
+            yield SequenceMotif(
+                name, _matrix(path, first, rows, found["w"]), label, found.get("nsites", 0)
+            )
             name = ""
 
 
@@ -111,7 +113,7 @@ def _matrix(path: Path, first: int, rows: list[str], width: int) -> Matrix:
     return np.asarray(matrix / sums[:, None])
 
 
-def write_meme(path: Path, motifs: Iterable[Motif]) -> None:
+def write_meme(path: Path, motifs: Iterable[SequenceMotif]) -> None:
     """Write motifs as a MEME file."""
     lines = ["MEME version 4", "", "ALPHABET= ACGT", "", "strands: + -", ""]
     for motif in motifs:

@@ -18,7 +18,7 @@ from scipy.spatial.distance import squareform
 from scipy.stats import false_discovery_control, fisher_exact
 
 from ssldata.genomes.onehot import N_CODE, one_hot
-from sslmodels.interpretation.meme_text import Matrix, Motif, information
+from sslmodels.interpretation.meme_text import Matrix, SequenceMotif, information
 
 #: Bases whose contributions are summed to find a seqlet, and bases kept on either side.
 CORE, FLANK = 15, 8
@@ -52,7 +52,7 @@ class FoundMotif:
         Row, first base (may be outside the row) and strand (±1) of its seqlets, best first.
     """
 
-    motif: Motif
+    motif: SequenceMotif
     positives: int
     negatives: int
     q: float
@@ -189,7 +189,7 @@ def _sites(
 
 def _trimmed(
     codes: NDArray[np.uint8], sites: list[tuple[int, int, int]]
-) -> tuple[Motif | None, list[tuple[int, int, int]]]:
+) -> tuple[SequenceMotif | None, list[tuple[int, int, int]]]:
     """Return the motif of aligned windows without its uninformative ends, and its sites."""
     counts = np.zeros((_WIDTH, 4))
     for row, first, strand in sites:
@@ -203,7 +203,7 @@ def _trimmed(
         (row, first + (low if strand > 0 else _WIDTH - high), strand)
         for row, first, strand in sites
     ]
-    return Motif("", matrix[low:high], sites=len(sites)), kept
+    return SequenceMotif("", matrix[low:high], sites=len(sites)), kept
 
 
 def _bases(codes: NDArray[np.uint8], first: int, strand: int) -> Matrix:
@@ -234,7 +234,7 @@ def _significant(found: list[FoundMotif], positives: int, negatives: int) -> lis
     kept.sort(key=lambda pair: -pair[0].contribution * (pair[0].positives - pair[0].negatives))
     return [
         FoundMotif(
-            Motif(f"motif_{number}", one.motif.matrix, sites=one.motif.sites),
+            SequenceMotif(f"motif_{number}", one.motif.matrix, sites=one.motif.sites),
             one.positives,
             one.negatives,
             value,

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import false_discovery_control
 
-from sslmodels.interpretation.meme_text import Matrix, Motif
+from sslmodels.interpretation.meme_text import Matrix, SequenceMotif
 
 #: Bins of the scores, as in TOMTOM.
 _BINS = 100
@@ -39,7 +39,7 @@ class Match:
         The reverse complement of the known motif fits.
     """
 
-    motif: Motif
+    motif: SequenceMotif
     p: float
     q: float
     offset: int
@@ -47,7 +47,7 @@ class Match:
 
 
 def best_matches_of(
-    found: Sequence[Motif], known: Sequence[Motif], *, count: int = 5
+    found: Sequence[SequenceMotif], known: Sequence[SequenceMotif], *, count: int = 5
 ) -> list[list[Match]]:
     """Return the `count` known motifs most like each found one, best first.
 

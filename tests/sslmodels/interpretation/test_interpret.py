@@ -17,7 +17,7 @@ from ssldata.simulation.clade import CONSENSUS
 from sslmodels.evaluation.evaluate import evaluate_run
 from sslmodels.fit.training_loop import save_model
 from sslmodels.interpretation.interpret import InterpretOptions, interpret_run
-from sslmodels.interpretation.meme_text import Motif, read_meme, write_meme
+from sslmodels.interpretation.meme_text import SequenceMotif, read_meme, write_meme
 from sslmodels.models.model_builder import build_model
 from sslmodels.report.report_page import write_report
 from sslmodels.runs import regimes
@@ -42,8 +42,8 @@ def project(built_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     save_model(motif_model(CONSENSUS[0], length=200), run / "model.keras")
     evaluate_run(run)
     rng = np.random.default_rng(0)
-    known = [Motif("planted", matrix_of(CONSENSUS[0]), NAME)]
-    known += [Motif(f"other{i}", rng.dirichlet([0.2] * 4, 6 + i % 9)) for i in range(60)]
+    known = [SequenceMotif("planted", matrix_of(CONSENSUS[0]), NAME)]
+    known += [SequenceMotif(f"other{i}", rng.dirichlet([0.2] * 4, 6 + i % 9)) for i in range(60)]
     write_meme(folder / "known.meme", known)
     return folder
 

@@ -9,7 +9,7 @@ from scipy.special import logit
 
 from sslmodels.interpretation.first_filters import filter_motifs
 from sslmodels.interpretation.marginal_effects import inserted, marginal_effect, pair_effects
-from sslmodels.interpretation.meme_text import Motif, information
+from sslmodels.interpretation.meme_text import SequenceMotif, information
 from sslmodels.models.model_builder import build_model
 from sslmodels.scores.score_rows import score
 
@@ -26,7 +26,7 @@ def model():
 
 
 def test_a_motif_in_the_middle(model) -> None:
-    motif = Motif("m", matrix_of(MOTIF))
+    motif = SequenceMotif("m", matrix_of(MOTIF))
     found = marginal_effect(model, BACKGROUNDS, motif)
     forward = inserted(BACKGROUNDS, motif.matrix.argmax(axis=1).astype(np.uint8), 45)
     assert (forward[:, 45:55] == motif.matrix.argmax(axis=1)).all()
@@ -38,7 +38,7 @@ def test_a_motif_in_the_middle(model) -> None:
 
 
 def test_two_motifs_against_their_distance(model) -> None:
-    motif = Motif("m", matrix_of(MOTIF))
+    motif = SequenceMotif("m", matrix_of(MOTIF))
     found = pair_effects(model, BACKGROUNDS, [motif])
     assert found["motifs"] == ["m", "m"]
     assert found["gaps"][:3] == [0, 4, 8]

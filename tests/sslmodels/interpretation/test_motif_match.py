@@ -7,7 +7,7 @@ import pytest
 from motif_tools import matrix_of
 
 from ssldata.base.errors import InputError
-from sslmodels.interpretation.meme_text import Motif, information, read_meme, write_meme
+from sslmodels.interpretation.meme_text import SequenceMotif, information, read_meme, write_meme
 from sslmodels.interpretation.motif_match import best_matches_of
 
 #: Of memelite 0.5.0, `tomtom(queries, known, n_target_bins=None)`: name, p value, offset and strand
@@ -28,18 +28,18 @@ MEMELITE = {
 }
 
 
-def motifs(count: int, seed: int) -> list[Motif]:
+def motifs(count: int, seed: int) -> list[SequenceMotif]:
     rng = np.random.default_rng(seed)
-    return [Motif(f"m{i}", rng.dirichlet([0.4] * 4, 6 + i % 9)) for i in range(count)]
+    return [SequenceMotif(f"m{i}", rng.dirichlet([0.4] * 4, 6 + i % 9)) for i in range(count)]
 
 
-def noisy(motif: Motif, *, shift: int, turned: bool) -> Motif:
+def noisy(motif: SequenceMotif, *, shift: int, turned: bool) -> SequenceMotif:
     """A longer motif with another in it, `shift` positions from its start."""
     rng = np.random.default_rng(shift)
     matrix = motif.matrix[::-1, ::-1] if turned else motif.matrix
     around = rng.dirichlet([5.0] * 4, shift), rng.dirichlet([5.0] * 4, 3)
     mixed = 0.85 * matrix + 0.15 * rng.dirichlet([1.0] * 4, len(matrix))
-    return Motif("noisy", np.concatenate([around[0], mixed, around[1]]))
+    return SequenceMotif("noisy", np.concatenate([around[0], mixed, around[1]]))
 
 
 KNOWN = motifs(80, seed=1)
@@ -61,7 +61,9 @@ def test_p_values_of_unrelated_motifs_are_as_frequent_as_they_say() -> None:
     """Motifs of the columns of the known ones, in random order."""
     rng = np.random.default_rng(5)
     columns = np.concatenate([one.matrix for one in KNOWN])
-    queries = [Motif(f"q{i}", columns[rng.integers(0, len(columns), 10)]) for i in range(25)]
+    queries = [
+        SequenceMotif(f"q{i}", columns[rng.integers(0, len(columns), 10)]) for i in range(25)
+    ]
     found = best_matches_of(queries, KNOWN, count=len(KNOWN))
     p = np.array([match.p for one in found for match in one])
     for level in (0.5, 0.1, 0.02):
@@ -78,14 +80,14 @@ def test_q_values_are_of_all_comparisons() -> None:
 
 
 def test_a_motif_of_one_column_and_equal_columns_are_compared() -> None:
-    [found] = best_matches_of([Motif("one", matrix_of("A"))], KNOWN[:3], count=3)
+    [found] = best_matches_of([SequenceMotif("one", matrix_of("A"))], KNOWN[:3], count=3)
     assert all(0 < match.p <= 1 for match in found)
-    flat = Motif("flat", np.full((4, 4), 0.25))
+    flat = SequenceMotif("flat", np.full((4, 4), 0.25))
     assert [match.p for match in best_matches_of([flat], [flat])[0]] == [1.0]
 
 
 def test_files_are_read_as_written(tmp_path) -> None:
-    write_meme(tmp_path / "a.meme", [Motif("a", matrix_of("ACGT"), "Label", 7), KNOWN[0]])
+    write_meme(tmp_path / "a.meme", [SequenceMotif("a", matrix_of("ACGT"), "Label", 7), KNOWN[0]])
     [first, second] = read_meme(tmp_path / "a.meme")
     assert (first.name, first.label, first.sites, first.consensus) == ("a", "Label", 7, "ACGT")
     np.testing.assert_allclose(second.matrix, KNOWN[0].matrix, atol=2e-6)

@@ -14,7 +14,7 @@ from ssldata.project.project_file import load_project
 from ssldata.simulation.clade import CONSENSUS, EXPERIMENTS, simulate_clade
 from ssldata.simulation.truth import World
 from sslmodels.interpretation.interpret import InterpretOptions, interpret_run
-from sslmodels.interpretation.meme_text import Motif, write_meme
+from sslmodels.interpretation.meme_text import SequenceMotif, write_meme
 from sslmodels.runs import regimes
 
 # Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.
@@ -38,11 +38,12 @@ def world(folder: Path) -> World:
         folder, seed=1, contigs=6, contig_size=150_000, genomes=3, peaks=(500, 100)
     )
     motifs = [
-        Motif(name, planted(text), name) for name, text in zip(EXPERIMENTS, CONSENSUS, strict=True)
+        SequenceMotif(name, planted(text), name)
+        for name, text in zip(EXPERIMENTS, CONSENSUS, strict=True)
     ]
     # Known motifs of other factors: TOMTOM needs many columns to compare with.
     rng = np.random.default_rng(0)
-    motifs += [Motif(f"other{i}", rng.dirichlet([0.2] * 4, 6 + i % 9)) for i in range(60)]
+    motifs += [SequenceMotif(f"other{i}", rng.dirichlet([0.2] * 4, 6 + i % 9)) for i in range(60)]
     write_meme(folder / "known.meme", motifs)
     return simulated
 
