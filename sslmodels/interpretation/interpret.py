@@ -214,7 +214,7 @@ def _sample(store: Store, experiment: str, options: InterpretOptions, *, length:
     group = store.group(REFERENCE)
     start, stop = group.ranges[options.rows]
     label = group.column("label")[start:stop, label_columns(store, [experiment])[0]]
-    drawn = []
+    drawn: list[NDArray[np.int64]] = []
     for value in (1, 0):
         rows = np.flatnonzero(label == value)
         if not len(rows):

@@ -81,7 +81,7 @@ def _substituted(
         return forward
     # On the other strand base b is 3 − b, so that (code + 1, 2, 3) become (code + 3, 2, 1).
     other = network.substituted(reverse_complement(codes))
-    return (forward + other[:, ::-1, ::-1]) / 2
+    return (forward + other[:, ::-1, ::-1]) * np.float32(0.5)
 
 
 def brute_force(model: SequenceModel, codes: NDArray[np.uint8]) -> NDArray[np.float32]:

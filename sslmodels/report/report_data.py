@@ -236,14 +236,14 @@ def read_top_motifs(runs: Iterable[RunSummary], problems: list[str]) -> list[Top
 
 
 def _top_motif(run: RunSummary, folder: Path, found: dict[str, Any]) -> TopMotif:
-    place = {"experiment": run.experiment, "run": run.name, "page": folder / "index.html"}
+    top = TopMotif(run.experiment, run.name, folder / "index.html")
     if not found["motifs"]:
-        return TopMotif(**place)
+        return top
     first = found["motifs"][0]
     match = first["matches"][0] if first["matches"] else None
     logo = folder / f"{run.experiment}.svg"
-    return TopMotif(
-        **place,
+    return replace(
+        top,
         consensus=str(first["consensus"]),
         share=first["positives"] / found["positives"],
         match=None if match is None else str(match["label"] or match["name"]),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from motif_tools import matrix_of
 
 from flows.cli import main
 from ssldata.building.build_store import build_project
@@ -23,22 +24,13 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
 ]
 
-MEANS = {"R": "AG", "Y": "CT", "S": "CG", "W": "AT", "K": "GT", "M": "AC", "N": "ACGT"}
-
-
-def planted(consensus: str) -> np.ndarray:
-    """The matrix of an IUPAC consensus."""
-    rows = [[float(base in MEANS.get(letter, letter)) for base in "ACGT"] for letter in consensus]
-    matrix = np.array(rows) + 0.02
-    return matrix / matrix.sum(axis=1, keepdims=True)
-
 
 def world(folder: Path) -> World:
     simulated = simulate_clade(
         folder, seed=1, contigs=6, contig_size=150_000, genomes=3, peaks=(500, 100)
     )
     motifs = [
-        SequenceMotif(name, planted(text), name)
+        SequenceMotif(name, matrix_of(text), name)
         for name, text in zip(EXPERIMENTS, CONSENSUS, strict=True)
     ]
     # Known motifs of other factors: TOMTOM needs many columns to compare with.
