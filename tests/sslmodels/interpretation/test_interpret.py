@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from motif_tools import matrix_of, motif_model
 
 from flows.cli import main
 from ssldata.base.errors import ConfigError, InputError, MissingInputError
+from ssldata.building.build_store import build_project
 from ssldata.project.project_file import load_project
-from ssldata.simulation.clade import CONSENSUS
+from ssldata.simulation.clade import CONSENSUS, simulate_clade
 from sslmodels.evaluation.evaluate import evaluate_run
 from sslmodels.fit.training_loop import save_model
 from sslmodels.interpretation.interpret import InterpretOptions, interpret_run
@@ -124,6 +126,34 @@ def test_a_model_that_knows_nothing_has_no_motif(project: Path, run: Path, tmp_p
         tmp_path / "report.html", title="t", project=load_project(project), run_folders=[other]
     )
     assert "nothing is more frequent in positive rows" in (tmp_path / "report.html").read_text()
+
+
+def test_every_output_of_a_joint_run_has_its_motifs(tmp_path: Path) -> None:
+    folder = tmp_path / "joint"
+    simulate_clade(folder, seed=1, contigs=4, contig_size=40_000, genomes=1, peaks=(120, 120))
+    settings = yaml.safe_load((folder / "project.yaml").read_text())
+    settings["store"] = {"joint": True}
+    settings["training"] |= {"experiments": [], "outputs": "both", "epochs": 1, "batch_size": 32}
+    (folder / "project.yaml").write_text(yaml.safe_dump(settings))
+    loaded = load_project(folder)
+    build_project(loaded)
+    cell = {"experiment": "joint", "model": "deepbind", "regime": "sl", "seed": 0}
+    run = regimes.train(loaded, **cell)
+    save_model(motif_model(*CONSENSUS, length=200), run / "model.keras")
+    evaluate_run(run)
+    found = interpret_run(run)["experiments"]
+    assert list(found) == ["alpha", "beta"]
+    first = [found[name]["filters"][0]["name"] for name in found]
+    assert first == ["filter_3", "filter_4"]
+    motifs = [f"{name}_{one['name']}" for name in found for one in found[name]["motifs"]]
+    assert "alpha_motif_1" in motifs
+    assert [one.name for one in read_meme(run / "interpretation" / "motifs.meme")] == motifs
+    names = set(np.load(run / "interpretation" / "contributions.npz"))
+    assert {"alpha_codes", "beta_contributions"} <= names
+    write_report(tmp_path / "report.html", title="t", project=loaded, run_folders=[run])
+    text = (tmp_path / "report.html").read_text()
+    assert "Top motif, alpha" in text
+    assert "Top motif, beta" in text
 
 
 def test_what_cannot_be_interpreted_is_refused(project: Path, run: Path, tmp_path: Path) -> None:
