@@ -136,6 +136,9 @@ def interpret_run(
             f"{run_folder}: {opened.record['model']!r} reads tokens; motifs are found in models "
             "that read bases"
         )
+    # What is there was made otherwise, and shall not be read beside new files.
+    for path in (folder / "interpretation.json", *folder.glob("*.svg")):
+        path.unlink(missing_ok=True)
     experiments: dict[str, Any] = {}
     motifs: list[SequenceMotif] = []
     filters: list[SequenceMotif] = []

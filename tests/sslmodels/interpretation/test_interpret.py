@@ -121,6 +121,7 @@ def test_a_model_that_knows_nothing_has_no_motif(project: Path, run: Path, tmp_p
     found = interpret_run(other, InterpretOptions(count=20, seed=1))
     assert found["experiments"]["alpha"]["motifs"] == []
     assert found["experiments"]["alpha"]["pair"] is None
+    assert not list((other / "interpretation").glob("*.svg"))  # of the model that was there
     assert "No motif." in (other / "interpretation" / "index.html").read_text()
     write_report(
         tmp_path / "report.html", title="t", project=load_project(project), run_folders=[other]

@@ -68,11 +68,13 @@ MODELS = {
 def test_substitutions_equal_brute_force(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(saturation_module, "_LARGEST_SHARE", 1.0)
     model = MODELS[name]()
-    LocalNetwork(model.body)  # not by scoring in full
+    network = LocalNetwork(model.body)
     codes = sequences(model.length)
     found, own_scores = saturation(model, codes), score(model, codes)
     assert found.shape == (*codes.shape, 4, own_scores.shape[1])
     expected = brute_force(model, codes)
+    if not model.both_strands:
+        np.testing.assert_allclose(network.substituted(codes), expected, atol=1e-5)
     for row, place in np.ndindex(codes.shape):
         base = codes[row, place]
         for step in range(CHANGES):
