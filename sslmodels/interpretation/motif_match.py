@@ -86,10 +86,10 @@ def _compare(
     columns = np.concatenate(targets)
     scores = -np.linalg.norm(query[:, None] - columns[None], axis=2)
     scores -= np.median(scores, axis=1, keepdims=True)
-    bins = np.rint((scores - scores.min()) / max(float(np.ptp(scores)), 1e-12) * _BINS)
-    # Bin of score 0: runs of columns of any length are sums on one axis.
-    zero = int(np.rint(-scores.min() / max(float(np.ptp(scores)), 1e-12) * _BINS))
-    bins = bins.astype(np.int64)
+    lowest, scale = scores.min(), _BINS / max(float(np.ptp(scores)), 1e-12)
+    bins = np.rint((scores - lowest) * scale).astype(np.int64)
+    # Bin of score 0: sums over runs of columns of any length are compared relative to it.
+    zero = int(np.rint(-lowest * scale))
     tails = _tails(bins)
     starts = np.cumsum([0, *(len(target) for target in targets)])
     p, offsets = np.empty(len(targets)), np.empty(len(targets), np.int64)
