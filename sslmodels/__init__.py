@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from ssldata.base.versions import VERSION as __version__
     from sslmodels.evaluation.evaluate import evaluate_run as evaluate
     from sslmodels.evaluation.evaluate import read_scores
+    from sslmodels.exporting.export_model import export_model
+    from sslmodels.interpretation.interpret import InterpretOptions
+    from sslmodels.interpretation.interpret import interpret_run as interpret
     from sslmodels.models.catalogue import model_names
     from sslmodels.models.model_builder import build_model
     from sslmodels.prediction.trained_model import Ensemble, load_model
@@ -38,11 +41,14 @@ if TYPE_CHECKING:
 __all__ = [
     "EffectOptions",
     "Ensemble",
+    "InterpretOptions",
     "__version__",
     "annotate_variants",
     "build_model",
     "compare_observed",
     "evaluate",
+    "export_model",
+    "interpret",
     "load_model",
     "model_names",
     "read_scores",
@@ -60,7 +66,10 @@ __getattr__, __dir__ = lazy_names(
         "annotate_variants": "sslmodels.variants.variant_effects:annotate_variants",
         "build_model": "sslmodels.models.model_builder:build_model",
         "compare_observed": "sslmodels.variants.observed_imbalance:compare_observed",
+        "InterpretOptions": "sslmodels.interpretation.interpret:InterpretOptions",
         "evaluate": "sslmodels.evaluation.evaluate:evaluate_run",
+        "export_model": "sslmodels.exporting.export_model:export_model",
+        "interpret": "sslmodels.interpretation.interpret:interpret_run",
         "load_model": "sslmodels.prediction.trained_model:load_model",
         "model_names": "sslmodels.models.catalogue:model_names",
         "read_scores": "sslmodels.evaluation.evaluate:read_scores",

@@ -224,6 +224,24 @@ def evaluate(paths: Sequence[Path], console: Console) -> Shown:
     return rows, [tables.metrics_table(rows)]
 
 
+def interpret(paths: Sequence[Path], console: Console, options: Mapping[str, Any]) -> Shown:
+    """Interpret the runs that `paths` name.
+
+    `options` are those of :class:`sslmodels.interpretation.interpret.InterpretOptions`.
+    """
+    folders = run_folders(paths)
+    with muted_import(announce=console.draws):
+        from sslmodels.interpretation.interpret import InterpretOptions, interpret_run
+
+    values = []
+    for folder in folders:
+        found = interpret_run(folder, InterpretOptions(**options), progress=console)
+        page = folder / "interpretation" / "index.html"
+        values.append({"run": str(folder), "page": str(page), **found})
+    pages = [f"page: {value['page']}" for value in values]
+    return values, [tables.motifs_table(values), *pages]
+
+
 def run_folders(paths: Sequence[Path]) -> list[Path]:
     """Return the run folders that paths name: runs, folders of runs, projects.
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
 from flows.commands.shared_options import command
 from flows.output.console import Console
 
-app = typer.Typer(no_args_is_help=True, help="The models that can be trained.")
+app = typer.Typer(
+    no_args_is_help=True, help="The models that can be trained, and what to do with trained ones."
+)
 
-
-@app.callback()
-def _models() -> None:
-    """Keep `list` a command of its own, though it is the only one."""
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a complete run.")]
 
 
 @command(app, "list")
@@ -65,3 +65,80 @@ def list_models(
     ]
     columns = ["model", "what", "options", "reads", "parameters"]
     console.result({"models": value}, tables.table("Models", columns, rows, numbers=1))
+
+
+@command(app, "export")
+def export_model(
+    console: Console,
+    run: RunPath,
+    *,
+    to: Annotated[Path, typer.Option(metavar="DIR", help="Folder to write to.")],
+    form: Annotated[
+        Literal["keras", "savedmodel", "onnx", "all"],
+        typer.Option("--format", help="What to write."),
+    ] = "keras",
+    licence: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Licence for the card: an SPDX name or URL."),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Overwrite files of an earlier export.")
+    ] = False,
+) -> None:
+    """Write a trained model for other programs, with a model card.
+
+    keras is a .keras file of built-in layers, savedmodel a folder for TensorFlow, onnx a file for
+    ONNX Runtime. All read one-hot (batch, length, 4) in the order A, C, G, T and give the
+    probabilities of the run's own model, without crosslabel.
+
+    Example: `crosslabel model export my-project/runs/Reb1/cnn-27k/ssl/seed-0 --to reb1-model`
+    """
+    from flows.steps.quiet_tensorflow import muted_import
+
+    with muted_import(announce=console.draws):
+        from sslmodels.exporting.export_model import export_model as write
+
+    files = write(run, to, None if form == "all" else [form], licence=licence, replace=replace)
+    console.result({"files": [str(path) for path in files]}, *(f"wrote {path}" for path in files))
+
+
+@command(app)
+def interpret(
+    console: Console,
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Run folders, folders of them, or a project."),
+    ],
+    *,
+    known: Annotated[
+        Path | None,
+        typer.Option("--motifs", metavar="FILE", help="MEME file of known motifs to match with."),
+    ] = None,
+    rows: Annotated[
+        Literal["test", "validation"], typer.Option(help="Split whose rows are read.")
+    ] = "test",
+    count: Annotated[
+        int, typer.Option(min=10, help="Positive rows at most; as many negative rows are read.")
+    ] = 500,
+    method: Annotated[
+        Literal["mutagenesis", "gradient", "integrated"],
+        typer.Option(
+            help="How the contribution of a base is computed: saturation mutagenesis, gradient × "
+            "input, or integrated gradients."
+        ),
+    ] = "mutagenesis",
+    seed: Annotated[int, typer.Option(min=0, help="Of the rows that are drawn.")] = 0,
+) -> None:
+    """Show what models have learnt: motifs, known ones like them, and what they do.
+
+    Writes the folder `interpretation` of each run: a page, the motifs as MEME and JSON, and the
+    contribution of every base that was read. The report of a project links to it.
+
+    Example: `crosslabel model interpret my-project/runs/Reb1/cnn-27k/ssl/seed-0 --motifs
+    JASPAR2024_CORE_fungi.meme`
+    """
+    from flows.commands import actions
+
+    options = {"rows": rows, "count": count, "seed": seed, "method": method, "known": known}
+    value, tables = actions.interpret(runs, console, options)
+    console.result(value, *tables)

@@ -99,6 +99,31 @@ def metrics_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     )
 
 
+def motifs_table(runs: Sequence[Mapping[str, Any]]) -> Table:
+    """Return a table with one line per motif of interpreted runs, and one where there is none."""
+    lines = []
+    for run in runs:
+        for experiment, found in run["experiments"].items():
+            cell = (experiment, run["model"], run["regime"], run["seed"])
+            for motif in found["motifs"]:
+                match = (motif["matches"] or [None])[0]
+                lines.append(
+                    (
+                        *cell,
+                        motif["consensus"],
+                        f"{motif['positives'] / found['positives']:.0%}",
+                        f"{motif['negatives'] / found['negatives']:.0%}",
+                        f"{motif['effect']['mean']:+.2f}",
+                        f"{match['label'] or match['name']}" if match else "–",
+                        f"{match['q']:.1e}" if match else "–",
+                    )
+                )
+            if not found["motifs"]:
+                lines.append((*cell, "no motif", *("–" for _ in range(5))))
+    columns = ["experiment", "model", "regime", "seed", "motif", "in positives", "in negatives"]
+    return table("Motifs", [*columns, "effect", "best match", "its q"], lines)
+
+
 def _mean_line(run: Mapping[str, Any]) -> dict[str, Any]:
     return {**run, "experiment": f"mean of {len(run['outputs'])}", "model": f"{run['model']} joint"}
 

@@ -26,6 +26,8 @@ from sslmodels.fit.callback import EpochEnd, EpochLog, epochs_of
 from sslmodels.fit.checkpoint import Checkpoint, FitState, read_checkpoint
 from sslmodels.fit.fit_options import Batches, FitOptions, FitResult, Validation
 from sslmodels.layers.losses import crossentropy
+from sslmodels.layers.plain_model import plain_model
+from sslmodels.layers.sequence_model import SequenceModel
 
 
 def _assign(variables: Sequence[Any], values: Sequence[NDArray[Any]]) -> None:
@@ -46,10 +48,13 @@ def save_model(model: keras.Model, path: Path) -> None:
     """Write a ``.keras`` file whose bytes depend only on the architecture and the weights.
 
     Keras adds the time of writing, and the optimiser's state: two thirds of the file, and useless
-    after training.
+    after training. A :class:`~sslmodels.layers.sequence_model.SequenceModel` is written as
+    :func:`~sslmodels.layers.plain_model.plain_model`, so that plain Keras can load it.
     """
     bare = type(model).from_config(model.get_config())
     bare.set_weights(model.get_weights())
+    if isinstance(bare, SequenceModel):
+        bare = plain_model(bare)
     with atomic_path(path) as temporary:
         stamped = temporary.with_suffix(".keras")
         try:

@@ -15,7 +15,8 @@ from typing import Any
 import keras
 
 from ssldata.base.errors import ConfigError, MissingInputError
-from sslmodels.dnabert2 import bert_model  # noqa: F401 - a saved DNABERT-2 needs its classes
+from sslmodels.dnabert2 import bert_model
+from sslmodels.layers.plain_model import from_plain, is_plain
 from sslmodels.layers.sequence_model import CHANNELS, SequenceModel
 from sslmodels.models import (
     architectures,  # noqa: F401 - they register their builders
@@ -23,7 +24,7 @@ from sslmodels.models import (
 )
 from sslmodels.models.catalogue import DNABERT2, MODEL_FILE, Listed, listed
 from sslmodels.models.registry import BUILDERS, Builder, Seeds
-from sslmodels.models.saved_model import check_saved_model, damaged
+from sslmodels.models.saved_model import check_saved_model, damaged, foreign
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,4 +187,9 @@ def load_model(path: str | Path) -> keras.Model:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as exc:  # of any kind, for a config or weights that were changed
         raise damaged(path, exc) from exc
+    if is_plain(model):
+        return from_plain(model)
+    # Earlier releases wrote the SequenceModel itself.
+    if not isinstance(model, SequenceModel | bert_model.DnabertClassifier):
+        raise foreign(path, type(model).__name__)
     return model

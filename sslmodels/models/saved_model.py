@@ -55,11 +55,17 @@ def check_saved_model(path: Path) -> None:
     # Whatever zipfile, json and h5py make of bytes that are not theirs.
     except Exception as exc:
         raise damaged(path, exc) from exc
-    if f'"{PACKAGE}>'.encode() not in text:
-        raise InputError(
-            f"{path}: a Keras model of class {kind!r}, not one that crosslabel saved; "
-            "name the folder of a run, or load it with keras.saving.load_model"
-        )
+    # Functional: built-in layers, which is how models are saved.
+    if kind != "Functional" and f'"{PACKAGE}>'.encode() not in text:
+        raise foreign(path, kind)
+
+
+def foreign(path: Path, kind: str) -> InputError:
+    """Return the error of one line for a Keras model that is not ours."""
+    return InputError(
+        f"{path}: a Keras model of class {kind!r}, not one that crosslabel saved; "
+        "name the folder of a run, or load it with keras.saving.load_model"
+    )
 
 
 def damaged(path: Path, exc: Exception) -> InputError:

@@ -197,6 +197,72 @@ def read_history(run: RunSummary, problems: list[str]) -> History | None:
     return History(phases, {k: v for k, v in series.items() if np.isfinite(v).any()})
 
 
+@dataclass(frozen=True)
+class TopMotif:
+    """The strongest motif that an interpretation found for an experiment.
+
+    Attributes
+    ----------
+    experiment, run
+        The experiment, and the name of the interpreted run with the best AUPR for it.
+    page
+        The page of the interpretation.
+    consensus
+        Empty: no motif was found.
+    share
+        Share of the positive rows with the motif.
+    match, match_q
+        Best known motif and its q value; None: it was not matched.
+    logo
+        The logo as an SVG file; None: there is none.
+    """
+
+    experiment: str
+    run: str
+    page: Path
+    consensus: str = ""
+    share: float = 0.0
+    match: str | None = None
+    match_q: float | None = None
+    logo: bytes | None = None
+
+
+def read_top_motifs(runs: Iterable[RunSummary], problems: list[str]) -> list[TopMotif]:
+    """Return the top motif of every experiment of which a run was interpreted."""
+    best: dict[str, tuple[float, TopMotif]] = {}
+    for run in runs:
+        folder = run.folder / "interpretation"
+        result = _read_json(folder / "interpretation.json")
+        if not result:
+            continue
+        aupr = float((run.metrics or {}).get("aupr", -1.0))
+        try:
+            found = _top_motif(run, folder, result["experiments"][run.experiment])
+        except (KeyError, TypeError, IndexError, OSError, ZeroDivisionError) as exc:
+            problems.append(f"{run.name}: its interpretation cannot be read ({folder}: {exc!r})")
+            continue
+        if run.experiment not in best or aupr > best[run.experiment][0]:
+            best[run.experiment] = (aupr, found)
+    return [found for _, found in best.values()]
+
+
+def _top_motif(run: RunSummary, folder: Path, found: dict[str, Any]) -> TopMotif:
+    top = TopMotif(run.experiment, run.name, folder / "index.html")
+    if not found["motifs"]:
+        return top
+    first = found["motifs"][0]
+    match = first["matches"][0] if first["matches"] else None
+    logo = folder / f"{run.experiment}.svg"
+    return replace(
+        top,
+        consensus=str(first["consensus"]),
+        share=first["positives"] / found["positives"],
+        match=None if match is None else str(match["label"] or match["name"]),
+        match_q=None if match is None else float(match["q"]),
+        logo=logo.read_bytes() if logo.is_file() else None,
+    )
+
+
 def summarise(runs: Sequence[RunSummary]) -> list[dict[str, Any]]:
     """Return one line per experiment, model and regime: means and SDs over seeds.
 

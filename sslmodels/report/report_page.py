@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 from markupsafe import Markup
@@ -18,6 +21,7 @@ from sslmodels.report.report_data import (
     RowsChange,
     RunSummary,
     StoreView,
+    TopMotif,
     by_output,
     mean_and_sd,
     read_changes,
@@ -25,6 +29,7 @@ from sslmodels.report.report_data import (
     read_history,
     read_run,
     read_stores,
+    read_top_motifs,
     summarise,
 )
 from sslmodels.report.svg_figures import precision_recall, style_of, training_curves
@@ -44,6 +49,9 @@ STATUS_COLOURS = {
     "not_reciprocal": "#b5739d",
     "summit_lost": "#a0a83d",
 }
+
+#: Below this q value a known motif is named beside a found one.
+MOTIF_NAMED_BELOW = 0.05
 
 #: Packages whose versions shape a result.
 _PACKAGES = ("crosslabel", "keras", "tensorflow", "zarr", "numpy", "pandas", "scikit-learn")
@@ -95,7 +103,10 @@ def write_report(
             version=_version("crosslabel"),
             project=project,
             genomes=[genome.name for genome in project.genomes],
-            tiles=_tiles(lines, stores),
+            tiles=[
+                *_tiles(lines, stores),
+                *(_motif_tile(top, path.parent) for top in read_top_motifs(shown, problems)),
+            ],
             lines=_result_lines(lines),
             many_seeds=any(line["n"] > 1 for line in lines),
             any_collapsed=any(line["collapsed"] for line in lines),
@@ -104,7 +115,7 @@ def write_report(
             changes=_change_lines(read_changes(runs, problems)),
             curves=_curve_figures(shown, problems),
             stores=[_store_lines(store) for store in stores],
-            **_training(runs, problems),
+            **_training(runs, problems, path.parent),
             versions=[(name, _version(name)) for name in _PACKAGES],
             configuration=dump_project(project),
             problems=problems,
@@ -211,6 +222,28 @@ def _tiles(lines: Sequence[Mapping[str, Any]], stores: Sequence[StoreView]) -> l
     return tiles
 
 
+def _motif_tile(top: TopMotif, folder: Path) -> dict[str, str]:
+    """Return the tile of the top motif of an experiment, with a link from a page in `folder`."""
+    if not top.consensus:
+        note = "nothing is more frequent in positive rows"
+    elif top.match is None:
+        note = f"in {_percent(top.share)} of the positive rows"
+    elif top.match_q is not None and top.match_q < MOTIF_NAMED_BELOW:
+        note = f"like {top.match} (q {top.match_q:.1e}), in {_percent(top.share)} of the positives"
+    else:
+        note = f"like no known motif, in {_percent(top.share)} of the positive rows"
+    tile = {
+        "label": f"Top motif, {top.experiment}",
+        "value": top.consensus or "none",
+        "note": f"{note}; {top.run}",
+        "href": _link(top.page, folder),
+    }
+    if top.logo is not None:
+        # As an image: nothing in it can run.
+        tile["logo"] = f"data:image/svg+xml;base64,{base64.b64encode(top.logo).decode()}"
+    return tile
+
+
 def _curve_figures(runs: Sequence[RunSummary], problems: list[str]) -> list[dict[str, Any]]:
     """Draw one figure per experiment and model, all regimes and seeds in it."""
     figures = []
@@ -227,8 +260,8 @@ def _curve_figures(runs: Sequence[RunSummary], problems: list[str]) -> list[dict
     return figures
 
 
-def _training(runs: Sequence[RunSummary], problems: list[str]) -> dict[str, Any]:
-    """Return the lines and figures of the section on training."""
+def _training(runs: Sequence[RunSummary], problems: list[str], folder: Path) -> dict[str, Any]:
+    """Return the lines and figures of the section on training, of a page in `folder`."""
     lines, figures = [], []
     for run in runs:
         history = read_history(run, problems)
@@ -239,6 +272,7 @@ def _training(runs: Sequence[RunSummary], problems: list[str]) -> dict[str, Any]
         lines.append(
             {
                 "name": run.name,
+                "motifs": _link(run.folder / "interpretation" / "index.html", folder),
                 "epochs": "+".join(str(n) for _, n in history.phases) if history else "–",
                 "parameters": _count(run.record.get("parameters")),
                 "steps": _count(run.record.get("steps")),
@@ -248,6 +282,13 @@ def _training(runs: Sequence[RunSummary], problems: list[str]) -> dict[str, Any]
             }
         )
     return {"runs": lines, "histories": figures}
+
+
+def _link(page: Path, folder: Path) -> str:
+    """Return where a page lies relative to a folder: a project can be moved. Empty: nowhere."""
+    if not page.is_file():
+        return ""
+    return quote(Path(os.path.relpath(page.resolve(), folder.resolve())).as_posix())
 
 
 def _store_lines(store: StoreView) -> dict[str, Any]:

@@ -88,6 +88,11 @@ class RunFolder:
         return self.path / "evaluation"
 
     @property
+    def interpretation(self) -> Path:
+        """Folder of the interpretation: motifs, their effects, and a page."""
+        return self.path / "interpretation"
+
+    @property
     def work(self) -> Path:
         """Checkpoints; removed when the run is complete."""
         return self.path / "work"
@@ -100,7 +105,7 @@ class RunFolder:
 
     def others(self) -> list[str]:
         """Return the names of files that do not belong in a folder without a record."""
-        known = {"evaluation", ".lock", EARLIER}
+        known = {"evaluation", "interpretation", ".lock", EARLIER}
         found = self.path.iterdir() if self.path.is_dir() else ()
         # Partial files were left by a writer that was killed.
         return sorted(p.name for p in found if p.name not in known and ".partial" not in p.name)
@@ -140,7 +145,13 @@ class RunFolder:
         """
         for path in (self.model, self.history, self.config):
             path.unlink(missing_ok=True)
-        for path in (self.weights, self.evaluation, self.logs, self.work):
+        for path in (
+            self.weights,
+            self.evaluation,
+            self.interpretation,
+            self.logs,
+            self.work,
+        ):
             shutil.rmtree(path, ignore_errors=True)
         self.record.unlink(missing_ok=True)
 

@@ -37,6 +37,7 @@ OWNERS = {
     "huggingface_hub": ("sslmodels.dnabert2.hub_download",),
     "icechunk": ("ssldata.store.icechunk_repository",),
     "jinja2": ("sslmodels.report.report_page",),
+    "logomaker": ("sslmodels.interpretation.logos",),
     "llvmlite": ("ssldata.genomes.prefetch",),
     "mlflow": ("sslmodels.runs.trackers",),
     "numcodecs": ("ssldata.store.compression",),
