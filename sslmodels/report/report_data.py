@@ -6,6 +6,7 @@ a damaged file. Problems are collected as plain sentences.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -232,13 +233,22 @@ def read_top_motifs(runs: Iterable[RunSummary], problems: list[str]) -> list[Top
     best: dict[str, tuple[float, TopMotif]] = {}
     for run in runs:
         folder = run.folder / "interpretation"
-        result = _read_json(folder / "interpretation.json")
-        if not result:
+        file = folder / "interpretation.json"
+        if not file.is_file():
             continue
         aupr = float((run.metrics or {}).get("aupr", -1.0))
         try:
+            result = json.loads(file.read_bytes())
             found = _top_motif(run, folder, result["experiments"][run.experiment])
-        except (KeyError, TypeError, IndexError, OSError, ZeroDivisionError) as exc:
+        # Whatever a file of another shape leads to.
+        except (
+            ArithmeticError,
+            LookupError,
+            OSError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        ) as exc:
             problems.append(f"{run.name}: its interpretation cannot be read ({folder}: {exc!r})")
             continue
         if run.experiment not in best or aupr > best[run.experiment][0]:
