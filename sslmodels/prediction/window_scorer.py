@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ssldata.base.array_types import ByteArray
+from ssldata.reading.read_window import central
 from sslmodels.evaluation.run_calibration import CalibrationMethod
 from sslmodels.prediction.genome_scan import Scanner
 from sslmodels.prediction.homologue_windows import HomologueWindows
@@ -63,8 +64,11 @@ class WindowScorer:
 
     def rows(self, codes: ByteArray) -> Scores:
         """Return the scores (models, n, outputs) of base codes (n, length)."""
-        scores = self._ensemble.score_codes(codes, both_strands=self._both_strands)
-        return self._calibrated(scores)
+        found = []
+        for scanner in self._scanners:
+            part = central(codes, scanner.model.length)
+            found.append(scanner.score_codes(part, both_strands=self._both_strands))
+        return self._calibrated(np.stack(found))
 
     def along(self, codes: ByteArray, stride: int) -> Scores:
         """Return the scores (models, windows, outputs) of all windows of a sequence."""

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prediction_tools import network, with_biases
 
 from sslmodels.layers.sequence_model import SequenceModel
-from sslmodels.models.model_builder import build_model
 from sslmodels.prediction.genome_scan import Scanner, one_convolution, window_count
 from sslmodels.prediction.trained_model import TrainedModel, load_model
 
@@ -37,7 +37,7 @@ def one_by_one(model: TrainedModel, codes: np.ndarray, stride: int, **options) -
 
 
 def built(name: str = "cnn-7k", *, outputs: int = 2, **options) -> TrainedModel:
-    return TrainedModel(build_model(name, length=LENGTH, outputs=outputs, seed=1, **options))
+    return TrainedModel(network(1, name=name, length=LENGTH, outputs=outputs, **options))
 
 
 SCANNERS = {name: Scanner(built(name)) for name in ("cnn-7k", "cnn-27k", "deepbind")}
@@ -62,6 +62,20 @@ def test_a_scan_equals_window_by_window(name, bases, stride, both_strands, share
     assert found.shape == expected.shape == (window_count(bases, LENGTH, stride), 2)
     np.testing.assert_allclose(found, expected, atol=1e-5, rtol=0)
     assert found.dtype == np.float32
+
+
+@pytest.mark.parametrize("name", sorted(SCANNERS))
+@pytest.mark.parametrize("both_strands", [True, False])
+def test_rows_equal_those_of_the_model(name, both_strands):
+    codes = sequence(LENGTH * 90, 4).reshape(90, LENGTH)[:, ::-1]
+    scanner = SCANNERS[name]
+    np.testing.assert_allclose(
+        scanner.score_codes(codes, both_strands=both_strands),
+        scanner.model.score_codes(codes, both_strands=both_strands),
+        atol=1e-5,
+        rtol=0,
+    )
+    assert scanner.score_codes(codes[:0]).shape == (0, 2)
 
 
 @pytest.mark.parametrize("stride", [1, 7, 17, 50])
@@ -146,6 +160,7 @@ def with_two_branches(x):
 def test_models_of_ones_own_are_recognised_by_their_layers(make, shares):
     keras.utils.set_random_seed(3)
     body = own(make)
+    with_biases(body, 3)
     assert (one_convolution(body) is not None) == shares
     model = TrainedModel(SequenceModel(body))
     codes = sequence(150, 3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +151,7 @@ def test_intervals_keep_their_names_and_strands(runs, built_world, tmp_path):
     expected = load_model(runs[0]).predict(codes, both_strands=False)
     np.testing.assert_allclose(found["alpha"], expected[:, 0], rtol=1e-6)
     assert value["columns"] == ["alpha"]
+    assert value["windows_on_minus_strand"] == 1
 
 
 def test_a_whole_genome_is_that_of_the_project_by_default(runs, built_world, tmp_path):
@@ -358,6 +360,26 @@ def test_requests_that_cannot_be_met(runs, fasta, tmp_path, name, options, messa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("name", "package"), [("s.bw", "pyBigWig"), ("s.parquet", "pyarrow")])
+def test_a_format_whose_package_is_missing(runs, fasta, tmp_path, monkeypatch, name, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ConfigError, match=f"needs the package {package}: pip install 'crossl"):
+        run_prediction(request(runs, tmp_path / name, fasta=fasta))
+
+
+def test_a_folder_of_something_else_is_never_removed(runs, fasta, tmp_path):
+    (tmp_path / "store.zarr").mkdir()
+    (tmp_path / "store.zarr" / "zarr.json").write_text("{}")
+    asked = request(runs, tmp_path / "store.zarr", fasta=fasta)
+    for replace in (False, True):
+        with pytest.raises(ConfigError, match=r"exists, made of other|did not write"):
+            run_prediction(asked, replace=replace)
+    assert (tmp_path / "store.zarr" / "zarr.json").read_text() == "{}"
+    run_prediction(request(runs, tmp_path / "s.zarr", fasta=fasta))
+    again = request(runs[:1], tmp_path / "s.zarr", fasta=fasta)
+    assert run_prediction(again, replace=True)["status"] == "written"
+
+
 def test_a_bigwig_of_intervals_is_refused(runs, tmp_path):
     (tmp_path / "in.bed").write_text("chr1\t1000\t1200\n")
     with pytest.raises(ConfigError, match="bigWig holds scores along contigs"):
@@ -368,6 +390,21 @@ def test_a_model_without_its_project_needs_a_genome(tmp_path):
     network().save(tmp_path / "alone.keras")
     with pytest.raises(MissingInputError, match="name the genome with --genome"):
         run_prediction(request([tmp_path / "alone.keras"], tmp_path / "s.tsv", everything=True))
+
+
+def test_the_scores_of_the_first_release(tmp_path):
+    """A saved model, sequences with an N and one too short, and the file they gave."""
+    golden = Path(__file__).resolve().parents[2] / "golden"
+    model = golden / "saved-models" / "sequence.keras"
+    fasta = golden / "predictions" / "sequences.fa"
+    value = run_prediction(request([model], tmp_path / "s.tsv", fasta=fasta, stride=13))
+    assert value["skipped"] == {"contigs_shorter_than_a_window": 1, "bases_at_contig_ends": 5}
+    assert value["windows_with_n"] == 3
+    found, expected = (
+        pd.read_csv(path, sep="\t")
+        for path in (tmp_path / "s.tsv", golden / "predictions" / "scores.tsv")
+    )
+    pd.testing.assert_frame_equal(found, expected, rtol=0, atol=1e-5)
 
 
 def test_the_record_says_what_the_file_was_made_of(runs, fasta, tmp_path):
