@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import warnings
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -66,7 +67,8 @@ def export_model(
     MissingInputError
         There is no run.
     ConfigError
-        The run is not complete, a format is unknown, or the model has layers that Keras lacks.
+        The run is not complete, a format is unknown or its packages are not installed, or the model
+        has layers that Keras lacks.
     InputError
         `to` is a file, or holds an export already.
     """
@@ -76,6 +78,11 @@ def export_model(
     unknown = [name for name in formats if name not in get_args(Format)]
     if unknown:
         raise ConfigError(f"no format {unknown[0]!r}; there are {', '.join(NAMES)}")
+    if "onnx" in formats and not (find_spec("tf2onnx") and find_spec("onnx")):
+        raise ConfigError(
+            "ONNX needs the packages onnx and tf2onnx: pip install 'crosslabel[onnx]', or choose "
+            "another format"
+        )
     if (to.exists() and not to.is_dir()) or to.suffix in {".keras", ".onnx"}:
         raise InputError(f"{to}: expected a folder, which gets {', '.join(NAMES.values())}")
     paths = [to / NAMES[name] for name in formats]
@@ -126,12 +133,7 @@ def _save_onnx(model: keras.Model, path: Path) -> None:
     with atomic_path(path) as temporary, warnings.catch_warnings():
         # Keras' patch of tf2onnx asks NumPy for a name that NumPy comments on.
         warnings.simplefilter("ignore", FutureWarning)
-        try:
-            model.export(temporary, format="onnx", verbose=False, input_signature=_signature(model))
-        except ImportError as exc:
-            raise ConfigError(
-                "ONNX needs the packages onnx and tf2onnx: pip install 'crosslabel[onnx]'"
-            ) from exc
+        model.export(temporary, format="onnx", verbose=False, input_signature=_signature(model))
 
 
 def _signature(model: keras.Model) -> list[keras.InputSpec]:

@@ -135,6 +135,10 @@ def test_what_cannot_be_exported_is_refused(
         export_model(run, tmp_path / "other", ["h5"])  # type: ignore[list-item]
     with pytest.raises(MissingInputError, match="not a run folder"):
         export_model(tmp_path, tmp_path / "other")
+    with monkeypatch.context() as patch:
+        patch.setattr("sslmodels.exporting.export_model.find_spec", lambda name: None)
+        with pytest.raises(ConfigError, match=r"pip install 'crosslabel\[onnx\]'"):
+            export_model(run, tmp_path / "other")
     sequence = keras.Input((200, 4), name="one_hot")
     flat = keras.layers.Lambda(lambda x: keras.ops.max(x, axis=1), name="own")(sequence)
     output = keras.layers.Dense(1, activation="sigmoid")(flat)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -157,7 +158,13 @@ def test_every_output_of_a_joint_run_has_its_motifs(tmp_path: Path) -> None:
     assert "Top motif, beta" in text
 
 
-def test_what_cannot_be_interpreted_is_refused(project: Path, run: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_interpreted_is_refused(
+    project: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "logomaker", None)
+        with pytest.raises(ConfigError, match=r"pip install 'crosslabel\[interpret\]'"):
+            interpret_run(run)
     with pytest.raises(MissingInputError, match="not a run folder"):
         interpret_run(tmp_path)
     with pytest.raises(MissingInputError, match=r"none\.meme: cannot be read"):

@@ -1,8 +1,12 @@
-"""The motif that a simulated world was made with is found, and none where labels are random."""
+"""The motif that a simulated world was made with is found, and none where labels are random.
+
+On real data the motif of the factor is found.
+"""
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +15,7 @@ from motif_tools import matrix_of
 
 from flows.cli import main
 from ssldata.building.build_store import build_project
+from ssldata.project.fetch import fetch
 from ssldata.project.project_file import load_project
 from ssldata.simulation.clade import CONSENSUS, EXPERIMENTS, simulate_clade
 from ssldata.simulation.truth import World
@@ -23,6 +28,9 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
 ]
+
+
+EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "yeast"
 
 
 def world(folder: Path) -> World:
@@ -87,3 +95,16 @@ def test_random_labels_have_no_motif(tmp_path: Path, seed: int) -> None:
     _, result = interpreted(folder)
     motifs = result["experiments"]["alpha"]["motifs"]
     assert not [one for one in motifs if one["matches"][0]["q"] < 0.05]
+
+
+@pytest.mark.mirror
+def test_the_motif_of_reb1_is_that_of_jaspar(mirror: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(EXAMPLE, tmp_path / "yeast"))
+    project = load_project(folder)
+    fetch(project, offline=True)
+    build_project(project, experiments=["Reb1"])
+    run = regimes.train(project, experiment="Reb1", model="cnn-7k", regime="ssl", seed=0)
+    known = mirror / "motifs" / "JASPAR2024_CORE_fungi.meme"
+    first = interpret_run(run, InterpretOptions(known=known))["experiments"]["Reb1"]["motifs"][0]
+    assert first["matches"][0]["label"] == "REB1"
+    assert first["matches"][0]["q"] < 0.01
