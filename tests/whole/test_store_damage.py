@@ -257,6 +257,12 @@ def outcomes(world: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> dict
     return codes
 
 
+def is_same_json(file: Path, data: bytes) -> bool:
+    with contextlib.suppress(ValueError):
+        return bool(json.loads(file.read_bytes()) == json.loads(data))
+    return False
+
+
 def check_commands(
     files: list[str], world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -271,8 +277,9 @@ def check_commands(
             spoilt = digest_of_folder(path)
             codes = outcomes(world, tmp_path / "out", capsys)
             assert set(codes.values()) <= {0, 2, 4}, name
-            assert codes["validate"] in (2, 4), name
-            assert codes["share"] == 2, name
+            if not is_same_json(path / name, data):  # other white space
+                assert codes["validate"] in (2, 4), (name, codes)
+                assert codes["share"] == 2, (name, codes)
             if codes["export"] == 0:
                 assert digest_of_folder(tmp_path / "out") == expected, name
             assert digest_of_folder(path) == spoilt, name  # nothing is written over the damage
