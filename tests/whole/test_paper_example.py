@@ -274,7 +274,7 @@ def test_without_counts_or_for_other_models_nothing_is_made_up(
         (
             "published/table_1_counts.csv",
             "experiment,positives,pseudo_labelled\nATF3,many,1\n",
-            "line 2: expected an experiment and two whole numbers",
+            "line 2: positives is 'many', expected a whole number",
         ),
     ],
 )
