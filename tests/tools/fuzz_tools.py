@@ -83,7 +83,7 @@ def _place(rng: random.Random, data: bytes) -> int:
 def flip(rng: random.Random, data: bytes) -> bytes:
     """Flip one bit."""
     at = _place(rng, data)
-    return data[:at] + bytes([data[at] ^ 1 << rng.randrange(8)]) + data[at + 1 :]
+    return data[:at] + bytes(b ^ 1 << rng.randrange(8) for b in data[at : at + 1]) + data[at + 1 :]
 
 
 def other_byte(rng: random.Random, data: bytes) -> bytes:
@@ -96,7 +96,7 @@ def cut(rng: random.Random, data: bytes) -> bytes:
 
 
 def cut_little(rng: random.Random, data: bytes) -> bytes:
-    return data[: -rng.randint(1, min(40, len(data)))]
+    return data[: -rng.randint(1, min(40, len(data)))] if data else data
 
 
 def hole(rng: random.Random, data: bytes) -> bytes:
@@ -208,6 +208,15 @@ SAME_TEXT: Mapping[str, Mutation] = {
 }  # fmt: skip
 
 
+def _some(*mutations: Mutation) -> Mutation:
+    def mutate(rng: random.Random, data: bytes) -> bytes:
+        for _ in range(rng.randint(2, 4)):
+            data = rng.choice(mutations)(rng, data) if data else data
+        return data
+
+    return mutate
+
+
 def _packed_and(mutation: Mutation) -> Mutation:
     def mutate(rng: random.Random, data: bytes) -> bytes:
         return mutation(rng, gzip.compress(data))
@@ -228,6 +237,8 @@ ODD_WORDS = (
     b"+5", b"-1", b"0x10", b"1.5", b"99999999999999999999", b"\xd9\xa3", b"\xff", b"\x00", b"''",
     b"[", b"{", b"&a [*a]", b"*a", b"!!python/object:os.system", b"2020-01-01", b"#", b"track",
     b"browser", b"<script>", b"../../etc/passwd", b"a" * 300, b".", b"", b"\t", b"\\ud800",
+    b"!", b"- ", b": ", b",", b"%", b"|", b"@", b"`", b"?", b"\\", b"'", b'"', b"<<: ", b"!!int ",
+    b"\x0b", b"\x0c", b"\x1c", b"\xc2\x85", b"\xe2\x80\xa8", b"\xf0\x9f\x98\x80", b"9" * 30,
 )  # fmt: skip
 
 
@@ -256,4 +267,8 @@ def odd_lines(rng: random.Random, data: bytes) -> bytes:
     return b"\n".join(lines)
 
 
-ODD_TEXT: Mapping[str, Mutation] = {"odd_word": odd_word, "odd_lines": odd_lines}
+ODD_TEXT: Mapping[str, Mutation] = {
+    "odd_word": odd_word,
+    "odd_lines": odd_lines,
+    "several": _some(odd_word, odd_lines, flip, hole, noise),
+}
