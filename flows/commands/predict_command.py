@@ -137,6 +137,7 @@ def predict(
     )
     counts = {
         "windows": value["windows"],
+        "on the minus strand": value["windows_on_minus_strand"],
         "with an N": value.get("windows_with_n"),
         **{why.replace("_", " "): count for why, count in value["skipped"].items()},
     }

@@ -45,7 +45,11 @@ def _axes(title: str, *, x: str, y: str, beside: int = 0) -> tuple[Figure, Axes]
 
 
 def _finish(
-    figure: Figure, axes: Axes, path: Path, *, corner: Literal["upper right", "lower right"]
+    figure: Figure,
+    axes: Axes,
+    path: Path,
+    *,
+    corner: Literal["upper left", "upper right", "lower right"],
 ) -> None:
     axes.legend(loc=corner, frameon=False, fontsize=9, labelcolor=_INK)
     # Without the default "Software" entry the bytes do not depend on matplotlib's release name.
@@ -168,7 +172,7 @@ def draw_reliability(
         As of :func:`draw_pr`.
     reliability
         By experiment, then by kind of probability: mean probability and share of positives of
-        each tenth of [0, 1] that has bins.
+        each tenth of [0, 1] that has enough bins.
     rows
         Bins behind the figure.
     """
@@ -179,13 +183,16 @@ def draw_reliability(
         for name, kinds in reliability.items()
         for kind, points in kinds.items()
     }
-    figure, axes = _axes(title, x="mean probability", y=y, beside=len(lines))
+    figure, axes = _axes(title, x="mean probability", y=y, beside=len(lines) * several)
     axes.plot([0, 1], [0, 1], color=_CHANCE, linewidth=1.2, linestyle=(0, (4, 3)))
     for label, (predicted, observed), colour in _coloured(lines):
         axes.plot(
             predicted, observed, color=colour, linewidth=1.4, marker="o", markersize=4, label=label
         )
-    _finish_beside(figure, path, heading="probability")
+    if several:
+        _finish_beside(figure, path, heading="probability")
+    else:
+        _finish(figure, axes, path, corner="upper left")
 
 
 def _coloured(curves: Mapping[str, _Drawn]) -> Iterator[tuple[str, _Drawn, Any]]:

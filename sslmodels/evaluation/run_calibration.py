@@ -38,6 +38,9 @@ CalibrationMethod = Literal["isotonic", "temperature"]
 
 _FILE = "calibration.json"
 
+#: Bins of a point of the figure, at least: a share of fewer says nothing.
+_FEWEST = 10
+
 
 def fit_isotonic(scores: NDArray[np.float32], labels: NDArray[np.float32]) -> dict[str, Any]:
     """Return the knots of the isotonic map of one output: ``score``, ``probability``.
@@ -124,10 +127,10 @@ def _of_the_other_half(
 
 
 def _reliability(p: NDArray[np.float32], label: NDArray[np.float32]) -> tuple[Floats, Floats]:
-    """Return mean probability and share of positives of each tenth of [0, 1] that has bins."""
+    """Return mean probability and share of positives of each tenth of [0, 1] with enough bins."""
     tenth = np.minimum((p * 10).astype(np.int64), 9)
     count = np.bincount(tenth, minlength=10)
-    some = count > 0
+    some = count >= _FEWEST
     means = [np.bincount(tenth, weights=of, minlength=10)[some] / count[some] for of in (p, label)]
     return means[0], means[1]
 

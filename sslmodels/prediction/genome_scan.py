@@ -147,9 +147,11 @@ class Scanner:
         mirrored = both_strands or getattr(self.model.keras_model, "both_strands", False)
         at = 0
         for maxima in self._maxima(self.network, codes, count, stride, mirrored):
-            strands = [self.network.above.predict_on_batch(one) for one in maxima]
-            out[at : at + len(strands[0])] = sum(strands) / len(strands)
-            at += len(strands[0])
+            count = len(maxima[0])
+            # With several devices each scores all rows, and Keras concatenates their scores.
+            strands = [self.network.above.predict_on_batch(one)[:count] for one in maxima]
+            out[at : at + count] = sum(np.asarray(one) for one in strands) / len(strands)
+            at += count
         return out
 
     def score_codes(self, codes: Codes, *, both_strands: bool = True) -> Scores:

@@ -57,7 +57,7 @@ def predict_windows(
     -------
     dict
         ``status`` (``written``, ``unchanged``, ``to do``), ``files``, ``columns``, ``windows``,
-        ``windows_with_n`` and ``skipped`` by reason.
+        ``windows_on_minus_strand``, ``windows_with_n`` and ``skipped`` by reason.
 
     Raises
     ------
@@ -76,7 +76,10 @@ def predict_windows(
             "columns": list(file.columns),
         }
     )
-    total = sum(len(block) for block in source.blocks())
+    total = minus = 0
+    for block in source.blocks():
+        total += len(block)
+        minus += 0 if block.strand is None else int((block.strand < 0).sum())
     skipped = dict(source.skipped)
     if not total:
         reasons = ", ".join(f"{count} {why.replace('_', ' ')}" for why, count in skipped.items())
@@ -85,6 +88,7 @@ def predict_windows(
         "files": [str(path) for path in file.paths],
         "columns": list(file.columns),
         "windows": total,
+        "windows_on_minus_strand": minus,
         "skipped": skipped,
     }
     with one_at_a_time(f"predict-{digest_of(str(file.path.absolute()))[:32]}"):
@@ -97,6 +101,12 @@ def predict_windows(
             raise ConfigError(
                 f"{existing[0]}: exists, made of other windows, models or options; choose another "
                 "--out, or overwrite it with --replace"
+            )
+        folders = [path for path in existing if path.is_dir()]
+        if folders and not known:
+            raise ConfigError(
+                f"{folders[0]}: a folder that `crosslabel predict` did not write, and --replace "
+                "does not remove it; choose another --out"
             )
         if dry_run:
             return {**summary, "status": "to do"}

@@ -52,10 +52,23 @@ def pairs_of(codes: ByteArray, table: Floats) -> ByteArray:
     return padded[:-1] * np.uint8(_CODES) + padded[1:]
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"nsz", "nnan", "contract"}, boundscheck=False)
-def _raise_to(best: Floats, pairs: ByteArray, table: Floats, first: int, last: int) -> None:
-    """Raise `best` to the matches of a group of filters at the positions [first, last)."""
-    match = np.empty(LANES, np.float32)
+#: No number here is NaN, so the comparisons of many lanes become one instruction.
+_FAST = {"nsz", "nnan", "contract"}
+
+
+@numba.njit(nogil=True, cache=True, fastmath=_FAST)
+def _larger(a: np.float32, b: np.float32) -> np.float32:
+    return a if a > b else b
+
+
+@numba.njit(nogil=True, cache=True, fastmath=_FAST)
+def _raise_to(
+    best: Floats, match: Floats, pairs: ByteArray, table: Floats, first: int, last: int
+) -> None:
+    """Raise `best` to the matches of a group of filters at the positions [first, last).
+
+    `match` is room to work in.
+    """
     step = np.uint64(_PAIRS * LANES)
     for position in range(first, last):
         for lane in range(LANES):
@@ -72,10 +85,10 @@ def _raise_to(best: Floats, pairs: ByteArray, table: Floats, first: int, last: i
             at += np.uint64(2 * _AT_ONCE)
             row += np.uint64(_AT_ONCE) * step
         for lane in range(LANES):
-            best[lane] = match[lane] if match[lane] > best[lane] else best[lane]
+            best[lane] = _larger(match[lane], best[lane])
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)
+@numba.njit(nogil=True, cache=True, fastmath=_FAST)
 def _slide(block: Floats, count: int, whole: int) -> None:
     """Replace row i of `block` by the maximum of rows i … i + whole − 1, for i < count.
 
@@ -86,17 +99,17 @@ def _slide(block: Floats, count: int, whole: int) -> None:
     for row in range(rows):
         if row % whole:
             for lane in range(LANES):
-                behind[row, lane] = max(behind[row, lane], behind[row - 1, lane])
+                behind[row, lane] = _larger(behind[row, lane], behind[row - 1, lane])
     for row in range(rows - 2, -1, -1):
         if (row + 1) % whole:
             for lane in range(LANES):
-                block[row, lane] = max(block[row, lane], block[row + 1, lane])
+                block[row, lane] = _larger(block[row, lane], block[row + 1, lane])
     for row in range(count):
         for lane in range(LANES):
-            block[row, lane] = max(block[row, lane], behind[row + whole - 1, lane])
+            block[row, lane] = _larger(block[row, lane], behind[row + whole - 1, lane])
 
 
-@numba.njit(nogil=True, cache=True, boundscheck=False)
+@numba.njit(nogil=True, cache=True, fastmath=_FAST)
 def window_maxima(
     pairs: ByteArray, table: Floats, out: Floats, stride: int, positions: int
 ) -> None:
@@ -121,6 +134,7 @@ def window_maxima(
     if whole == 0:
         whole, rest = 1, 0
     length = min(stride, positions)
+    match = np.empty(LANES, np.float32)
     for group in range(table.shape[0]):
         flat = table[group].reshape(-1)
         block = np.full((count + whole - 1, LANES), -np.inf, np.float32)
@@ -128,18 +142,18 @@ def window_maxima(
         for number in range(len(block)):
             first, done = number * stride, 0
             if rest and number >= whole:
-                _raise_to(head[number - whole], pairs, flat, first, first + rest)
+                _raise_to(head[number - whole], match, pairs, flat, first, first + rest)
                 block[number] = head[number - whole]
                 done = rest
-            _raise_to(block[number], pairs, flat, first + done, first + length)
+            _raise_to(block[number], match, pairs, flat, first + done, first + length)
         if rest:
             first = len(block) * stride
-            _raise_to(head[count - 1], pairs, flat, first, first + rest)
+            _raise_to(head[count - 1], match, pairs, flat, first, first + rest)
         if whole > 1:
             _slide(block, count, whole)
         for row in range(count):
             for lane in range(min(LANES, filters - group * LANES)):
                 value = block[row, lane]
                 if rest:
-                    value = max(value, head[row, lane])
+                    value = _larger(value, head[row, lane])
                 out[row, group * LANES + lane] = value

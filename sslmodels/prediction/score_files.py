@@ -116,11 +116,6 @@ class ScoreFile:
             The windows.
         rows
             Their number.
-
-        Raises
-        ------
-        ConfigError
-            The format cannot hold these windows.
         """
         if self.format == "zarr":
             with _zarr(self.path, source, self.columns, rows) as write:

@@ -49,7 +49,7 @@ class WindowBlock:
     Attributes
     ----------
     contig, start, end
-        What is written of each window: index into the contigs of the source, int64.
+        What is written of each window; the contig is an index into those of the source.
     strand
         ±1; None: the source has no strands.
     names

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from prediction_tools import network, run_folder
 
 from flows.cli import main
 from ssldata.project.project_file import load_project
+from sslmodels.prediction import predict_windows, window_sources
 from sslmodels.prediction.trained_model import load_model
 
 # Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.
@@ -75,6 +80,45 @@ def test_one_strand_and_a_chosen_contig(runs, fasta, tmp_path, capsys):
     (score,) = pd.read_csv(out, sep="\t")["alpha"]
     expected = load_model(runs / "seed-0").predict("TTGCA" * 8, both_strands=False)[0, 0]
     assert score == pytest.approx(expected, rel=1e-5)
+
+
+#: A command that kills itself once three blocks are scored.
+_KILLED = """
+import os, signal, sys
+from flows.cli import main
+from sslmodels.prediction import predict_windows, window_sources
+window_sources.BLOCK = 100
+write, left = predict_windows._write_part, [3]
+def write_and_die(*part):
+    write(*part)
+    left[0] -= 1
+    if left[0] == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+predict_windows._write_part = write_and_die
+main(sys.argv[1:])
+"""
+
+
+def test_a_killed_process_is_continued(runs, tmp_path, capsys, monkeypatch):
+    fasta = tmp_path / "long.fa"
+    letters = np.random.default_rng(0).choice(list("ACGT"), 900)
+    fasta.write_text(f">one\n{''.join(letters)}\n")
+    words = [str(runs), "--fasta", str(fasta), "--stride", "1"]
+    out = tmp_path / "s.tsv"
+    killed = [sys.executable, "-c", _KILLED, "predict", *words, "-o", str(out)]
+    done = subprocess.run(killed, check=False, capture_output=True)
+    assert done.returncode == -signal.SIGKILL
+    assert len(list((tmp_path / "s.tsv.parts").glob("*.npz"))) == 3
+    monkeypatch.setattr(window_sources, "BLOCK", 100)
+    scored = []
+    genuine = predict_windows._write_part
+    monkeypatch.setattr(
+        predict_windows, "_write_part", lambda *part: (scored.append(part[1]), genuine(*part))
+    )
+    assert run(capsys, *words, "-o", out)[0] == 0
+    assert scored == list(range(3, 9))
+    assert run(capsys, *words, "-o", tmp_path / "whole.tsv")[0] == 0
+    assert out.read_bytes() == (tmp_path / "whole.tsv").read_bytes()
 
 
 @pytest.mark.parametrize(

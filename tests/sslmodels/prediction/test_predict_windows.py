@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +151,7 @@ def test_intervals_keep_their_names_and_strands(runs, built_world, tmp_path):
     expected = load_model(runs[0]).predict(codes, both_strands=False)
     np.testing.assert_allclose(found["alpha"], expected[:, 0], rtol=1e-6)
     assert value["columns"] == ["alpha"]
+    assert value["windows_on_minus_strand"] == 1
 
 
 def test_a_whole_genome_is_that_of_the_project_by_default(runs, built_world, tmp_path):
@@ -356,6 +358,26 @@ def test_requests_that_cannot_be_met(runs, fasta, tmp_path, name, options, messa
     with pytest.raises((ConfigError, InputError, MissingInputError), match=message):
         run_prediction(request(runs, tmp_path / name, fasta=fasta, **options))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "package"), [("s.bw", "pyBigWig"), ("s.parquet", "pyarrow")])
+def test_a_format_whose_package_is_missing(runs, fasta, tmp_path, monkeypatch, name, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ConfigError, match=f"needs the package {package}: pip install 'crossl"):
+        run_prediction(request(runs, tmp_path / name, fasta=fasta))
+
+
+def test_a_folder_of_something_else_is_never_removed(runs, fasta, tmp_path):
+    (tmp_path / "store.zarr").mkdir()
+    (tmp_path / "store.zarr" / "zarr.json").write_text("{}")
+    asked = request(runs, tmp_path / "store.zarr", fasta=fasta)
+    for replace in (False, True):
+        with pytest.raises(ConfigError, match=r"exists, made of other|did not write"):
+            run_prediction(asked, replace=replace)
+    assert (tmp_path / "store.zarr" / "zarr.json").read_text() == "{}"
+    run_prediction(request(runs, tmp_path / "s.zarr", fasta=fasta))
+    again = request(runs[:1], tmp_path / "s.zarr", fasta=fasta)
+    assert run_prediction(again, replace=True)["status"] == "written"
 
 
 def test_a_bigwig_of_intervals_is_refused(runs, tmp_path):
