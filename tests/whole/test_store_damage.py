@@ -277,12 +277,15 @@ def check_commands(
             spoilt = digest_of_folder(path)
             codes = outcomes(world, tmp_path / "out", capsys)
             assert set(codes.values()) <= {0, 2, 4}, name
-            if not is_same_json(path / name, data):  # other white space
+            if not is_same_json(path / name, data):  # other white space, or mended: see below
                 assert codes["validate"] in (2, 4), (name, codes)
                 assert codes["share"] == 2, (name, codes)
             if codes["export"] == 0:
                 assert digest_of_folder(tmp_path / "out") == expected, name
-            assert digest_of_folder(path) == spoilt, name  # nothing is written over the damage
+            mended = name == "homologs/zarr.json"  # it says nothing: the next build makes it again
+            found = digest_of_folder(path)
+            # Nothing is written over other damage.
+            assert found == spoilt or (mended and found == before), name
         shutil.rmtree(tmp_path / "out", ignore_errors=True)
     assert digest_of_folder(path) == before
 
