@@ -7,6 +7,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from run_tools import small_record
 
 from ssldata.project.project_file import Project, dump_project
 from sslmodels.models.model_builder import build_model
@@ -33,8 +34,7 @@ def run_folder(
 ) -> Path:
     folder.mkdir(parents=True)
     model.save(folder / "model.keras")
-    whole = {"status": "complete", "experiment": "alpha", "identity": {"outputs": outputs}}
-    (folder / "run.json").write_text(json.dumps({**whole, **record}))
+    (folder / "run.json").write_text(json.dumps(small_record(outputs=outputs, **record)))
     if project is not None:
         (folder / "config.yaml").write_text(dump_project(project))
     return folder

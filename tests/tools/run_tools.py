@@ -24,9 +24,9 @@ def record_of(folder: Path) -> dict:
     return json.loads((folder / "run.json").read_text())
 
 
-def small_record(**values) -> dict:
+def small_record(*, outputs: list[str] | None = None, **values) -> dict:
     """Return a record with what every reader relies on."""
-    identity = {"content": {"reference": "0"}, "training": {}}
+    identity = {"content": {"reference": "0"}, "training": {}, "outputs": outputs}
     cell = {"experiment": EXPERIMENT, "model": MODEL, "regime": "sl", "seed": 0}
     store = {"path": "gone.zarr", "relative": None}
     made = {**cell, "status": "complete", "identity": identity, "store": store, **values}

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+from run_tools import small_record
 
 from ssldata.genomes.genome import Genome, open_genome
 from ssldata.genomes.onehot import decode
@@ -36,9 +37,8 @@ def small_run(folder: Path, seed: int = 0, *, outputs: int = 1, **record: str) -
     """Write what variants need of a run folder."""
     folder.mkdir(parents=True)
     small_model(seed, outputs=outputs).keras_model.save(folder / "model.keras")
-    cell = {"experiment": "alpha", "model": "deepbind", "regime": "sl", "seed": seed, **record}
     names = [f"tf{i}" for i in range(outputs)] if outputs > 1 else None
-    whole = {"status": "complete", "identity": {"outputs": names}, **cell}
+    whole = small_record(outputs=names, model="deepbind", seed=seed, **record)
     (folder / "run.json").write_text(json.dumps(whole))
     return folder
 
