@@ -127,12 +127,11 @@ def despite_deletion(make: Callable[[], Made]) -> Made:
     again, with a private one.
     """
     for _ in range(_ATTEMPTS):
-        with contextlib.suppress(FileNotFoundError):
-            try:
-                return make()
-            except CrosslabelError as exc:  # a missing input is a FileNotFoundError as well
-                error = exc
-            raise error
+        try:
+            return make()
+        except FileNotFoundError as exc:
+            if isinstance(exc, CrosslabelError):  # a missing input
+                raise
     os.environ[CACHE_VARIABLE] = str(_private((), "the cache is deleted again and again"))
     return make()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import itertools
+import os
 import pickle
 import shutil
 import sys
@@ -18,6 +19,7 @@ from kill_tools import without_cache
 from twobit_tools import twobit
 
 from ssldata.base.cache_folder import CACHE_VARIABLE, PRIVATE_VARIABLE, file_digest
+from ssldata.base.errors import MissingInputError
 from ssldata.building.build_store import build_project
 from ssldata.building.dask_pool import Pool, open_pool
 from ssldata.chains.chain_index import load_chain
@@ -202,3 +204,14 @@ def test_workers_do_without_the_cache(world: Path, built_world: Path, cache: Pat
     with open_pool(workers=2) as pool:
         build_project(load_project(world), pool=_DeletingPool(pool, cache))
     same_stores(world, built_world)
+
+
+def test_a_missing_input_is_not_looked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is no file of the cache, whose absence would make the cache a temporary one."""
+    monkeypatch.setenv("CROSSLABEL_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(MissingInputError, match=r"gone\.fa: no such file"):
+        open_genome(tmp_path / "gone.fa").names  # noqa: B018 - it is read when it is asked for
+    assert os.environ["CROSSLABEL_CACHE"] == str(tmp_path / "cache")
+    assert not caplog.records
