@@ -23,7 +23,7 @@ from typing import TypeVar
 import platformdirs
 
 from ssldata.base.errors import ConfigError, CrosslabelError
-from ssldata.base.files import sha256_of, write_json_atomic
+from ssldata.base.files import digest_of, sha256_of, write_json_atomic
 
 _LOG = logging.getLogger(__name__)
 
@@ -181,20 +181,20 @@ def remembered(what: str, path: Path, compute: Callable[[], str], *, verify: boo
     verify
         Compute it even if one is remembered.
     """
-    key = f"{what}-{file_key(path)}"
-    note = None if verify else cached("hashes", f"{key}.json")
-    if note is not None:
+    key, name = f"{what}-{file_key(path)}", str(path.resolve())
+    known = None if verify else cached("hashes", f"{key}.json")
+    if known is not None:
         try:
-            found = json.loads(note.read_text(encoding="utf-8"))
-            if found["path"] == str(path.resolve()) and len(found["digest"]) == 64:
-                return str(found["digest"])
+            found = json.loads(known.read_text(encoding="utf-8"))
+            digest = str(found["digest"])
+            if found["checksum"] == digest_of([name, digest]):
+                return digest
         except (OSError, ValueError, KeyError, TypeError):
             pass  # deleted, or damaged
     digest = compute()
+    note = {"path": name, "digest": digest, "checksum": digest_of([name, digest])}
     with contextlib.suppress(OSError):  # it need not be remembered
-        write_json_atomic(
-            cache_dir("hashes") / f"{key}.json", {"path": str(path.resolve()), "digest": digest}
-        )
+        write_json_atomic(cache_dir("hashes") / f"{key}.json", note)
     return digest
 
 
