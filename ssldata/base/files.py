@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import glob
 import hashlib
 import json
@@ -15,6 +16,35 @@ from typing import Any
 
 from ssldata.base.errors import ConfigError
 
+#: Host and process in the name of a temporary file.
+_OF_PROCESS = re.compile(r"\.([0-9a-f]{8})-(\d+)-[0-9a-f]{6}\.partial$")
+
+
+@functools.cache
+def _host() -> str:
+    """Return what identifies the machine, or the container, whose processes are numbered together.
+
+    Containers may share a host name and a folder, but not the numbering.
+    """
+    space = ""
+    with contextlib.suppress(OSError):  # only Linux has it
+        space = str(Path("/proc/self/ns/pid").readlink())
+    return hashlib.sha256(f"{os.uname().nodename} {space}".encode()).hexdigest()[:8]
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # another user's
+    return True
+
+
+def _leftovers(path: Path) -> Iterator[Path]:
+    return path.parent.glob(f"{glob.escape(path.name)}.*.partial")
+
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -22,10 +52,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     Readers see the old file or the new one, never half of one. The data reach the disk before the
     name does (fsync), so a power cut does not leave an empty file. What fails without the name of a
-    file, as on a full disk, gets that of `path`.
+    file, as on a full disk, gets that of `path`. What killed processes of this machine left of the
+    same file is deleted.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:12]}.partial")
+    for leftover in _leftovers(path):
+        found = _OF_PROCESS.search(leftover.name)
+        if found and found[1] == _host() and not _runs(int(found[2])):
+            with contextlib.suppress(OSError):
+                leftover.unlink()
+    unique = f"{_host()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+    temporary = path.with_name(f"{path.name}.{unique}.partial")
     try:
         yield temporary
         with temporary.open("rb") as handle:
@@ -72,7 +109,7 @@ def expanded(path: Path | str) -> Path:
 
 def delete_leftovers(path: Path) -> None:
     """Delete what killed writers of a file left beside it; the caller must be its only writer."""
-    for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.partial"):
+    for leftover in _leftovers(path):
         with contextlib.suppress(OSError):
             leftover.unlink()
 

@@ -132,13 +132,11 @@ def share_zip(
     if real_path(path) in real_path(out).parents:
         raise InputError(f"{out}: lies inside the store; write it elsewhere")
     progress = progress or NoProgress()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with unchanging(path), exclusive_lock(out.parent, required=False):
+    with unchanging(path):
         store = open_store(path)
         licence = licence or licence_of(path)
         if not Path(store.location).is_dir():
             raise StoreError(f"{path}: already a single file; copy it")
-        delete_leftovers(out)
         made = {"zarr.json": shared_root(store).encode()}
         made |= {key: text.encode() for key, text in card_files(store, licence=licence).items()}
         members = list(members_of(store))
@@ -155,11 +153,11 @@ def share_zip(
                 with archive.open(_member(key, len(data)), "w") as target:
                     target.write(data)
                 advance(1)
-        digest, size = sha256_of(out), out.stat().st_size
-        write_text_atomic(Path(f"{out}.sha256"), f"{digest}  {out.name}\n")
-        described = croissant(store, licence=licence, archive=(out.name, digest, size))
-        text = json.dumps(described, indent=2, ensure_ascii=False) + "\n"
-        write_text_atomic(Path(f"{out}.croissant.json"), text)
+    digest, size = sha256_of(out), out.stat().st_size
+    write_text_atomic(Path(f"{out}.sha256"), f"{digest}  {out.name}\n")
+    described = croissant(store, licence=licence, archive=(out.name, digest, size))
+    text = json.dumps(described, indent=2, ensure_ascii=False) + "\n"
+    write_text_atomic(Path(f"{out}.croissant.json"), text)
     return {
         "path": str(out),
         "sha256": digest,

@@ -7,6 +7,8 @@ import hashlib
 import itertools
 import os
 import random
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -300,3 +302,26 @@ def test_a_variable_that_is_not_set_is_named(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delenv("NOT_SET", raising=False)
     with pytest.raises(ConfigError, match=r"^\$NOT_SET/a: the variable NOT_SET is not set$"):
         expanded("$NOT_SET/a")
+
+
+def test_only_what_dead_processes_left_of_a_file_is_deleted(tmp_path: Path) -> None:
+    path = tmp_path / "a[1].txt"
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    with atomic_path(path) as own:
+        host = own.name.removeprefix(f"{path.name}.").partition("-")[0]
+        names = {
+            f"{path.name}.{host}-{ended.pid}-0a0a0a.partial": False,
+            f"{path.name}.{host}-{os.getpid()}-0a0a0a.partial": True,  # another thread's
+            f"{path.name}.{host}-1-0a0a0a.partial": True,
+            f"{path.name}.{'0' * 8}-{ended.pid}-0a0a0a.partial": True,  # of another machine
+            f"b.txt.{host}-{ended.pid}-0a0a0a.partial": True,
+            f"{path.name}.notes.partial": True,
+        }
+        for name in names:
+            (tmp_path / name).touch()
+        own.write_text("first")
+    with atomic_path(path) as own:
+        own.write_text("second")
+    assert path.read_text() == "second"
+    assert {name: (tmp_path / name).exists() for name in names} == names
