@@ -14,12 +14,10 @@ from typing import Any
 from ssldata.base.errors import InputError, StoreError
 from ssldata.base.files import (
     atomic_path,
-    delete_leftovers,
     real_path,
     sha256_of,
     write_text_atomic,
 )
-from ssldata.base.locks import exclusive_lock
 from ssldata.base.progress import NoProgress, Progress
 from ssldata.sharing.card import card_files, croissant, licence_of
 from ssldata.store.checked_store import REPAIR, is_sound
