@@ -104,7 +104,11 @@ def _state(operation: Operation, world: Path) -> dict[str, str]:
         path = world / name
         found |= everything(path) if path.is_dir() else {name: path.read_text()}
     # When it was made, how long it took, where it lies: of the attempt, not of the result.
-    return {name: value for name, value in found.items() if not name.endswith("run.json")}
+    return {
+        name: value
+        for name, value in found.items()
+        if not name.endswith("run.json") and "/logs/" not in name
+    }
 
 
 def _kill(name: str, built: Path, folder: Path, moments: list[int]) -> int:
