@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ssldata.base.files import digest_of
+import keras
+
+from ssldata.base.files import digest_of, sha256_of
 from ssldata.project.project_file import Project
 from ssldata.store.store import open_store
+from sslmodels.fit.training_loop import save_model
 from sslmodels.runs.run_identity import run_identity
 
 EXPERIMENT, MODEL = "alpha", "cnn-7k"
@@ -31,6 +35,17 @@ def small_record(*, outputs: list[str] | None = None, **values) -> dict:
     store = {"path": "gone.zarr", "relative": None}
     made = {**cell, "status": "complete", "identity": identity, "store": store, **values}
     return {"digest": digest_of(made["identity"]), **made}
+
+
+def put_model(run: Path, model: keras.Model | Path) -> None:
+    """Give a run another model, with its checksum in the record."""
+    if isinstance(model, Path):
+        shutil.copy(model, run / "model.keras")
+    else:
+        save_model(model, run / "model.keras")
+    record = record_of(run)
+    record.setdefault("files", {})["model.keras"] = sha256_of(run / "model.keras")
+    (run / "run.json").write_text(json.dumps(record))
 
 
 def identity_of(project: Project, regime: str) -> dict:

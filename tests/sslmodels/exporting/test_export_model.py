@@ -13,13 +13,13 @@ import keras
 import numpy as np
 import pytest
 import yaml
+from run_tools import put_model
 
 from flows.cli import main
 from ssldata.base.errors import ConfigError, InputError, MissingInputError
 from ssldata.project.project_file import load_project
 from sslmodels.evaluation.evaluate import evaluate_run
 from sslmodels.exporting.export_model import export_model
-from sslmodels.fit.training_loop import save_model
 from sslmodels.layers.sequence_model import SequenceModel
 from sslmodels.models.model_builder import build_model, load_model
 from sslmodels.runs import regimes
@@ -76,7 +76,7 @@ def test_exported_models_score_the_same_elsewhere(
 ) -> None:
     options = {} if name == "cnn-7k" else {"dilations": [2, 4]}
     model = build_model(name, length=200, outputs=2, seed=1, both_strands=both, **options)
-    save_model(model, run / "model.keras")
+    put_model(run, model)
     codes = np.random.default_rng(0).integers(0, 5, (9, 200)).astype(np.uint8)
     one_hot = np.eye(5, 4, dtype=np.float32)[codes]
     np.save(tmp_path / "one_hot.npy", one_hot)
@@ -150,7 +150,7 @@ def test_what_cannot_be_exported_is_refused(
 
 
 def test_dnabert2_is_refused_by_name(run: Path, tmp_path: Path) -> None:
-    shutil.copy(GOLDEN / "dnabert2.keras", run / "model.keras")
+    put_model(run, GOLDEN / "dnabert2.keras")
     with pytest.raises(ConfigError, match=r"reads tokens .* cannot be exported; .*save_checkpoint"):
         export_model(run, tmp_path / "to")
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from motif_tools import matrix_of, motif_model
+from run_tools import put_model
 
 from flows.cli import main
 from ssldata.base.errors import ConfigError, InputError, MissingInputError
@@ -18,7 +19,6 @@ from ssldata.building.build_store import build_project
 from ssldata.project.project_file import load_project
 from ssldata.simulation.clade import CONSENSUS, simulate_clade
 from sslmodels.evaluation.evaluate import evaluate_run
-from sslmodels.fit.training_loop import save_model
 from sslmodels.interpretation.interpret import InterpretOptions, interpret_run
 from sslmodels.interpretation.meme_text import SequenceMotif, read_meme, write_meme
 from sslmodels.models.model_builder import build_model
@@ -42,7 +42,7 @@ def project(built_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     loaded = loaded.model_copy(update={"training": training})
     cell = {"experiment": "alpha", "model": "deepbind", "regime": "sl", "seed": 0}
     run = regimes.train(loaded, **cell)
-    save_model(motif_model(CONSENSUS[0], length=200), run / "model.keras")
+    put_model(run, motif_model(CONSENSUS[0], length=200))
     evaluate_run(run)
     rng = np.random.default_rng(0)
     known = [SequenceMotif("planted", matrix_of(CONSENSUS[0]), NAME)]
@@ -118,7 +118,7 @@ def test_again_it_is_only_read(project: Path, run: Path, result: dict, capsys) -
 
 def test_a_model_that_knows_nothing_has_no_motif(project: Path, run: Path, tmp_path: Path) -> None:
     other = Path(shutil.copytree(run, project / "runs/alpha/deepbind/sl/seed-1"))
-    save_model(build_model("deepbind", length=200, seed=3), other / "model.keras")
+    put_model(other, build_model("deepbind", length=200, seed=3))
     found = interpret_run(other, InterpretOptions(count=20, seed=1))
     assert found["experiments"]["alpha"]["motifs"] == []
     assert found["experiments"]["alpha"]["pair"] is None
@@ -141,7 +141,7 @@ def test_every_output_of_a_joint_run_has_its_motifs(tmp_path: Path) -> None:
     build_project(loaded)
     cell = {"experiment": "joint", "model": "deepbind", "regime": "sl", "seed": 0}
     run = regimes.train(loaded, **cell)
-    save_model(motif_model(*CONSENSUS, length=200), run / "model.keras")
+    put_model(run, motif_model(*CONSENSUS, length=200))
     evaluate_run(run)
     found = interpret_run(run)["experiments"]
     assert list(found) == ["alpha", "beta"]
@@ -173,6 +173,6 @@ def test_what_cannot_be_interpreted_is_refused(
     with pytest.raises(InputError, match=r"empty\.meme: no motif"):
         interpret_run(run, InterpretOptions(known=tmp_path / "empty.meme"))
     tokens = Path(shutil.copytree(run, project / "runs/alpha/deepbind/sl/seed-2"))
-    shutil.copy(GOLDEN / "dnabert2.keras", tokens / "model.keras")
+    put_model(tokens, GOLDEN / "dnabert2.keras")
     with pytest.raises(ConfigError, match="reads tokens; motifs are found in models that read"):
         interpret_run(tokens)
