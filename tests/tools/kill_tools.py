@@ -7,6 +7,8 @@ workers those of shards are theirs.
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
 import json
 import os
 import shutil
@@ -52,6 +54,23 @@ def before_rename(number: int, act: Callable[[], None]) -> None:
             act()
 
     sys.addaudithook(hook)
+
+
+_RENAMES = itertools.count()
+
+
+@functools.cache
+def _count_from_now_on() -> None:
+    sys.addaudithook(lambda event, _: next(_RENAMES) if event == "os.rename" else None)
+
+
+def renames() -> int:
+    """Return how many renames this process has made since the first call of this function.
+
+    The calls themselves count as one each.
+    """
+    _count_from_now_on()
+    return next(_RENAMES)
 
 
 def kill(process: int) -> None:
