@@ -115,8 +115,13 @@ def is_sound(node: Mapping[str, Any], data: bytes) -> bool:
     data
         The file: a chunk, or a shard as this release writes them.
     """
-    if not has_checksums(node):
-        return True
+    try:
+        return not has_checksums(node) or _has_its_checksums(node, data)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        return False  # metadata of odd shape, which no array of ours has
+
+
+def _has_its_checksums(node: Mapping[str, Any], data: bytes) -> bool:
     if node["codecs"][-1]["name"] == "crc32c":
         return checksum_of(data[:-CHECKSUM]) == data[-CHECKSUM:]
     shard = node["chunk_grid"]["configuration"]["chunk_shape"]
