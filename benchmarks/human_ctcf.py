@@ -23,7 +23,7 @@ from typing import Any
 
 import pandas as pd
 import yaml
-from yeast import CONTROL, ensemble_aupr, run_cell
+from yeast import ensemble_aupr, run_cell
 from yeast_project import REGIMES, built, command_line, parsed, run_cells, training_section
 
 from ssldata.base.files import write_text_atomic
@@ -160,7 +160,7 @@ def summary(project: Project, results: pd.DataFrame) -> str:
             cell = {"experiment": EXPERIMENT, "model": runs["model"].iloc[0], "regime": regime}
             ensemble = ensemble_aupr(with_labelled(project, int(loci)), list(runs["seed"]), **cell)
             lines.append(
-                f"  {regime:27s} {runs['aupr'].mean():.4f} ± {runs['aupr'].std():.4f}  ensemble "
+                f"  {regime:10s} {runs['aupr'].mean():.4f} ± {runs['aupr'].std():.4f}  ensemble "
                 f"{ensemble:.4f}  {runs['cpu_s'].mean():.0f} CPU s  ({len(runs)} seeds)"
             )
     return "\n".join(lines)
@@ -173,7 +173,7 @@ def main() -> None:
     write_inputs(args.data, args.out / "inputs")
     project = built(args.out, project_text(args.data, args.out / "inputs", args.model, args.seeds))
     # Seeds outermost: whenever it is killed, as much as possible can be compared.
-    cells = product(range(args.seeds), args.labelled, [*REGIMES, CONTROL])
+    cells = product(range(args.seeds), args.labelled, REGIMES)
 
     def row(seed: int, loci: int, regime: str) -> dict[str, Any]:
         cell = {"experiment": EXPERIMENT, "model": args.model, "regime": regime, "seed": seed}

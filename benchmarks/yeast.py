@@ -1,4 +1,4 @@
-"""The benchmark on yeast: eight factors, five regimes, homologues from four *S. paradoxus* genomes.
+"""The benchmark on yeast: eight factors, six regimes, homologues from four *S. paradoxus* genomes.
 
 The labelled genome is sacCer3; test contigs chrIV and chrXV, validation chrXII. Finished cells are
 not repeated: a killed benchmark continues, and more seeds, models or regimes add to what is there.
@@ -13,8 +13,7 @@ not repeated: a killed benchmark continues, and more seeds, models or regimes ad
 * ssl-plus ≥ 1.25 × the better of ssl and ssl-ns as a single model, ≥ 1.4 × as an ensemble of the
   seeds (the AUPR of their mean scores over the mean AUPR of the seeds of the other).
 
-With ``--control`` the two-stage control is also trained with every part of ssl-plus but the
-homologues (`CONTROL`): what ssl-plus has over it is what the homologues bring.
+What ssl-plus has over sl-plus is what the homologues bring.
 
 ``crosslabel run <out> --report paper`` draws the tables and figures. Hours on one core.
 """
@@ -40,18 +39,12 @@ from yeast_project import (
 )
 
 from ssldata.project.project_file import Project
-from sslmodels.runs.regime_table import effective
 from sslmodels.runs.run_identity import run_folder
-
-CONTROL = "ssl-plus without homologues"
 
 
 def run_cell(project: Project, *, regime: str, **cell: Any) -> dict[str, Any]:
     """Train and evaluate one run; return its row."""
-    if regime == CONTROL:
-        numbers, record = trained(control_project(project), regime="two-stage", **cell)
-    else:
-        numbers, record = trained(project, regime=regime, **cell)
+    numbers, record = trained(project, regime=regime, **cell)
     kept = ("aupr", "auroc", "prevalence", "lift", "collapsed", "positives")
     return {
         **{key: value for key, value in cell.items() if key != "replace"},
@@ -64,17 +57,8 @@ def run_cell(project: Project, *, regime: str, **cell: Any) -> dict[str, Any]:
     }
 
 
-def control_project(project: Project) -> Project:
-    """Return the project with the parts of ssl-plus for every regime, and runs of its own."""
-    training = project.training
-    moved = training.model_copy(update={"runs": training.runs.parent / "runs-control"})
-    return effective(project.model_copy(update={"training": moved}), "ssl-plus")
-
-
 def ensemble_aupr(project: Project, seeds: list[int], **cell: str) -> float:
     """Return the AUPR of the mean score over seeds."""
-    if cell["regime"] == CONTROL:
-        project, cell = control_project(project), {**cell, "regime": "two-stage"}
     tables = [
         pd.read_csv(run_folder(project, seed=seed, **cell) / "evaluation/scores.csv.gz")
         for seed in seeds
@@ -88,7 +72,7 @@ def summary(project: Project, results: pd.DataFrame) -> str:
     lines = []
     for model, part in results.groupby("model", sort=False):
         cells = part.groupby(["experiment", "regime"])["aupr"].mean().unstack("regime")
-        cells = cells[[r for r in (*REGIMES, CONTROL) if r in cells]].dropna()
+        cells = cells[[r for r in REGIMES if r in cells]].dropna()
         seeds = part.groupby("regime")["seed"].unique()
         lines.append(f"{model}: mean AUPR over {len(cells)} factors ({', '.join(cells.index)})")
         ensembles = pd.DataFrame(
@@ -112,7 +96,7 @@ def summary(project: Project, results: pd.DataFrame) -> str:
         )
         for regime in cells:
             lines.append(
-                f"  {regime:27s} {cells[regime].mean():.4f}  ensemble "
+                f"  {regime:10s} {cells[regime].mean():.4f}  ensemble "
                 f"{ensembles[regime].mean():.4f}  ({len(seeds[regime])} seeds)"
             )
         lines += targets(cells, ensembles)
@@ -148,17 +132,15 @@ def main() -> None:
     parser = command_line(__doc__.splitlines()[0], seeds=3)
     parser.add_argument("--models", nargs="+", default=["cnn-27k"])
     parser.add_argument("--regimes", nargs="+", choices=REGIMES, default=list(REGIMES))
-    parser.add_argument("--control", action="store_true", help="ssl-plus without homologues too")
     parser.add_argument("--factors", nargs="+", choices=FACTORS, default=list(FACTORS))
     parser.add_argument("--iterations", type=int, default=5, help="of ssl-ns")
     parser.add_argument("--replace", action="store_true", help="runs of other settings")
     args = parsed(parser)
     text = project_text(args.data, args.models, args.seeds, args.iterations)
     project = built(args.out, text, args.factors)
-    regimes = [*args.regimes, *([CONTROL] if args.control else [])]
     options = {"replace": True} if args.replace else {}
     # Seeds outermost: whenever it is killed, as much as possible can be compared.
-    cells = product(range(args.seeds), args.models, regimes, args.factors)
+    cells = product(range(args.seeds), args.models, args.regimes, args.factors)
     results = run_cells(
         args.out / "results.csv",
         (

@@ -71,7 +71,7 @@ def variants() -> dict[str, tuple[str, dict]]:
     found["sl"] = ("sl", {})
     # What is left when the homologues are taken away and every other part stays.
     found["ssl-plus without homologues (sl)"] = ("sl", whole)
-    found["ssl-plus without homologues (two-stage)"] = ("two-stage", whole)
+    found["sl-plus"] = ("sl-plus", whole)
     return found
 
 
@@ -83,7 +83,8 @@ def configured(project: Project, number: int, regime: str, options: dict) -> Pro
         "ssl_plus": training.ssl_plus.model_copy(update=options),
     }
     project = project.model_copy(update={"training": training.model_copy(update=changes)})
-    return effective(project, "ssl-plus") if options and regime != "ssl-plus" else project
+    plus = ("ssl-plus", "sl-plus")
+    return effective(project, "ssl-plus") if options and regime not in plus else project
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ from sslmodels.runs.run_folder import complete_record
 
 FACTORS = ("Reb1", "Abf1", "Fkh1", "Mcm1", "Rap1", "Ume6", "Swi4", "Ste12")
 GENOMES = ("CBS432", "N44", "YPS138", "UWOPS919171")
-REGIMES = ("sl", "two-stage", "ssl", "ssl-plus", "ssl-ns")
+REGIMES = ("sl", "two-stage", "ssl", "sl-plus", "ssl-plus", "ssl-ns")
 #: The peak files number their contigs; the genome uses Roman numerals.
 ROMAN = (
     *("I", "II", "III", "IV", "V", "VI", "VII", "VIII"),

@@ -308,7 +308,7 @@ def train(
     regime: Annotated[
         str | None,
         typer.Option(
-            "--regime", "-r", help="For example sl, ssl, ssl-ns, ssl-plus. Default: the only one."
+            "--regime", "-r", help="For example sl, ssl, sl-plus, ssl-plus. Default: the only one."
         ),
     ] = None,
     seed: Seed = 0,

@@ -17,7 +17,14 @@ from pydantic import (
 from ssldata.project.section import Fraction, Name, Section
 
 Regime = Literal[
-    "sl", "ssl", "ssl-ns", "two-stage", "homolog-sampling", "pretrain-only", "ssl-plus"
+    "sl",
+    "ssl",
+    "ssl-ns",
+    "two-stage",
+    "homolog-sampling",
+    "pretrain-only",
+    "ssl-plus",
+    "sl-plus",
 ]
 REGIMES: tuple[str, ...] = get_args(Regime)
 
@@ -51,7 +58,7 @@ Devices = Annotated[
 #: What records runs beside their folders; each is an extra of the package.
 Tracker = Literal["mlflow", "wandb"]
 
-#: Regimes that need homologues.
+#: Regimes that need homologues, if only their number.
 HOMOLOGOUS: frozenset[str] = frozenset(REGIMES) - {"sl", "two-stage"}
 
 
@@ -116,7 +123,7 @@ class HomologSampling(Section):
 
 
 class Plus(Section):
-    """Options of the ssl-plus regime, for few peaks; each part can be switched off."""
+    """Options of ssl-plus, for few peaks, and of sl-plus; each part can be switched off."""
 
     ratio: Annotated[float, Field(gt=0)] = Field(
         default=5.0, description="Negatives per positive, in place of negatives.ratio."
@@ -293,7 +300,7 @@ class Training(Section):
         description="sl: labelled rows only; ssl: pre-trained on homologues; ssl-ns: noisy "
         "student; two-stage: control that pre-trains on labelled rows; homolog-sampling: "
         "sequences replaced by homologues at random; pretrain-only: ssl without fine-tuning; "
-        "ssl-plus: recipe for few peaks.",
+        "ssl-plus: recipe for few peaks; sl-plus: control, ssl-plus on labelled rows alone.",
     )
     seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field(
         default=[0], min_length=1, description="One run each: initial weights, draws and order."
@@ -327,8 +334,8 @@ class Training(Section):
     )
     both_strands: bool = Field(
         default=False,
-        description="Models score both strands and average; ssl-plus always does, with its "
-        "reverse_complement.",
+        description="Models score both strands and average; ssl-plus and sl-plus always do, with "
+        "reverse_complement of ssl_plus.",
     )
     nearest: Annotated[int, Field(ge=1)] | None = Field(
         default=None,

@@ -18,6 +18,9 @@ homolog-sampling
 ssl-plus
     For few peaks: as ssl, with other negatives every epoch and more of them, labelled rows among
     the homologues, and both strands in training and scoring.
+sl-plus
+    Control: ssl-plus without homologues. Labelled rows alone, with every other part of it, and as
+    many steps per epoch of the first phase. What ssl-plus has over it is what homologues bring.
 
 What each of them uses, and its description in reports, is in :mod:`sslmodels.runs.regime_table`.
 
@@ -148,6 +151,21 @@ def _ssl_plus(run: Run) -> Any:
     return model
 
 
+def _sl_plus(run: Run) -> Any:
+    training = run.project.training
+    model = run.new_model()
+    run.fit(
+        "first stage",
+        model,
+        run.labelled(),
+        learning_rate=training.learning_rate,
+        steps_per_epoch=run.homologue_steps(labelled=training.ssl_plus.labelled),
+    )
+    if training.ssl_plus.finetune:
+        _finetune(run, model)
+    return model
+
+
 def _teacher_weights(run: Run, model: Any, iteration: int) -> Arrays:
     """Return the weights of one iteration, kept in the run folder."""
     teacher = run.teacher(model)
@@ -227,6 +245,7 @@ REGIME_FUNCTIONS: dict[Regime, Callable[[Run], Any]] = {
     "homolog-sampling": _homolog_sampling,
     "pretrain-only": _pretrain_only,
     "ssl-plus": _ssl_plus,
+    "sl-plus": _sl_plus,
 }
 
 

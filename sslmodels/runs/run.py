@@ -129,8 +129,8 @@ class Run:
         training = self.project.training
         if training.both_strands:
             raise ConfigError(
-                f"model {self.model!r} reads tokens of one strand; training.both_strands and "
-                "ssl-plus with reverse_complement need a model that reads bases"
+                f"model {self.model!r} reads tokens of one strand; training.both_strands, and "
+                "ssl-plus and sl-plus with reverse_complement, need a model that reads bases"
             )
         if training.model_options.get(self.model):
             raise ConfigError(

@@ -178,8 +178,8 @@ def homologue_groups(store: Store, genomes: Sequence[str] | None = None) -> list
     if not store.genomes:
         raise StoreError(
             f"{store.location}: holds no complete target genome; ssl and ssl-ns train on their "
-            "rows, and two-stage with two_stage_steps 'ssl' counts them: list them under 'genomes' "
-            "and run `crosslabel build`"
+            "rows, and sl-plus, and two-stage with two_stage_steps 'ssl', count them: list them "
+            "under 'genomes' and run `crosslabel build`"
         )
     return [f"{HOMOLOGUES}/{name}" for name in (store.genomes if genomes is None else genomes)]
 

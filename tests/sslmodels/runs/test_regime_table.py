@@ -14,7 +14,10 @@ def test_a_regime_is_a_name_an_entry_and_a_function() -> None:
 
 
 def test_the_project_file_knows_which_regimes_need_homologues() -> None:
-    assert {name for name, entry in REGIME_TABLE.items() if entry.homologues} == HOMOLOGOUS
+    needed = {
+        name for name, entry in REGIME_TABLE.items() if entry.homologues or entry.homologue_steps
+    }
+    assert needed == HOMOLOGOUS
 
 
 def test_settings_and_sweeps_are_keys_of_the_project_file() -> None:

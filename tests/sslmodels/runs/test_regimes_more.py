@@ -13,6 +13,7 @@ import pytest
 from dnabert2_tools import SMALL, noise, write_model
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from run_tools import EXPERIMENT, MODEL, StopAfter, changed, identity_of, record_of
 
 from ssldata.base.errors import ConfigError, StoreError
@@ -28,6 +29,7 @@ from sslmodels.models.augmented_model import Augmented, augmentations
 from sslmodels.models.model_builder import build_model, load_model
 from sslmodels.models.own_model import source_digest
 from sslmodels.runs import regimes, run, training_rows
+from sslmodels.runs.regime_table import effective
 
 # Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -202,6 +204,70 @@ def test_general_options_do_not_touch_ssl_plus_nor_its_options_others(project):
     assert identity_of(other, "ssl-plus") != identity_of(project, "ssl-plus")
     general = changed(project, "negatives", ratio=3.0, redraw=True)
     assert identity_of(general, "ssl-plus") == identity_of(project, "ssl-plus")
+
+
+def small_first_steps(project: Project, **options) -> Project:
+    """The project with options of ssl_plus, and augmentation whose draws depend on the phase."""
+    augment = project.training.augment.model_copy(update={"mutation": 0.05})
+    plus = project.training.ssl_plus.model_copy(update=options)
+    return changed(project, "training", augment=augment, ssl_plus=plus)
+
+
+def test_sl_plus_is_two_stage_with_the_parts_of_ssl_plus(project, tmp_path):
+    # Without labelled rows among the homologues both count the same steps.
+    project = small_first_steps(project, labelled=False)
+    record = record_of(train(project, "sl-plus"))
+    control = effective(changed(project, "training", runs=tmp_path / "control"), "ssl-plus")
+    twin = record_of(train(control, "two-stage"))
+    assert record["weights_sha256"] == twin["weights_sha256"]
+    assert record["validation"] == twin["validation"]
+    # Nor does the order in which homologues are drawn concern it.
+    other = small_first_steps(project, labelled=False, one_per_locus=True)
+    assert identity_of(other, "sl-plus") == record["identity"]
+
+
+@pytest.mark.parametrize("options", [{}, {"finetune": False, "reverse_complement": False}])
+def test_sl_plus_has_the_steps_of_ssl_plus_and_only_labelled_rows(project, options, monkeypatch):
+    project = small_first_steps(project, **options)
+    plus = project.training.ssl_plus
+    seen = []
+    genuine = run.TrainingReader
+    monkeypatch.setattr(
+        run,
+        "TrainingReader",
+        lambda store, mixture, **kept: seen.append(mixture) or genuine(store, mixture, **kept),
+    )
+    folder = train(project, "sl-plus")
+    assert {s.group for m in seen for s in (*m.positives, *m.negatives)} == {REFERENCE}
+    assert all((m.redraw, m.ratio) == (plus.redraw, plus.ratio) for m in seen)
+    phases = record_of(folder)["phases"]
+    expected = record_of(train(project, "ssl-plus"))["phases"]
+    assert len(phases) == len(expected) == 1 + plus.finetune
+    for key in ("steps_per_epoch", "learning_rate"):
+        assert [p[key] for p in phases] == [p[key] for p in expected]
+    assert phases[0]["steps_per_epoch"] > 2 * seen[0].steps(project.training.batch_size)
+    if plus.finetune:
+        assert phases[1]["positives"] == phases[0]["positives"]
+    assert load_model(folder / "model.keras").both_strands == plus.reverse_complement
+
+
+def test_sl_plus_depends_on_the_number_of_homologues_and_not_on_their_use(project, store):
+    identity = identity_of(project, "sl-plus")
+    assert set(identity["content"]) == {REFERENCE, *training_rows.homologue_groups(store)}
+    weighting = project.training.weighting.model_copy(update={"identity_power": 2.0})
+    sampling = Sampling(genomes="genomes")
+    other = changed(project, "training", weighting=weighting, sampling=sampling, nearest=None)
+    assert identity_of(other, "sl-plus") == identity
+    one = changed(project, "training", nearest=1)
+    assert len(identity_of(one, "sl-plus")["content"]) == 2
+
+
+def test_regimes_that_count_homologues_need_some(project):
+    alone = project.model_dump()
+    alone["genomes"] = []
+    alone["training"]["regimes"] = ["sl", "two-stage", "sl-plus"]
+    with pytest.raises(ValidationError, match="regimes: sl-plus need at least one genome"):
+        Project.model_validate(alone)
 
 
 def test_ssl_plus_continues_to_the_same_bits(project, tmp_path, monkeypatch):
