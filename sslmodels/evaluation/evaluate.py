@@ -20,11 +20,13 @@ from ssldata.base.progress import Progress
 from ssldata.store.store import REFERENCE, RowGroup, Store
 from sslmodels.evaluation.curve_figures import draw_all_pr, draw_all_roc, draw_pr, draw_roc
 from sslmodels.evaluation.evaluation_status import checked_file, subject, write_metrics
+from sslmodels.evaluation.resamples_file import write_resamples
 from sslmodels.evaluation.run_calibration import calibrate_run
 from sslmodels.fit.devices import make_deterministic
 from sslmodels.models.model_builder import load_model
 from sslmodels.runs.training_rows import label_columns
 from sslmodels.scores import metrics
+from sslmodels.scores.metric_intervals import Resampled, blocks_of_bins, resampled
 from sslmodels.scores.score_rows import score_rows
 
 
@@ -33,8 +35,9 @@ def evaluate_run(run_folder: Path, *, progress: Progress | None = None) -> dict[
 
     If the folder already holds the evaluation of this model on these rows, it is only read. It has
     ``metrics.json``, ``curves.csv`` (thinned), ``scores.csv.gz`` (one line per bin, 0-based
-    half-open), ``pr.png`` and ``roc.png``, and of the validation bins ``calibration.json`` and
-    ``reliability.png`` (:mod:`sslmodels.evaluation.run_calibration`).
+    half-open), ``pr.png``, ``roc.png`` and ``resamples.csv``
+    (:mod:`sslmodels.evaluation.resamples_file`), and of the validation bins
+    ``calibration.json`` and ``reliability.png`` (:mod:`sslmodels.evaluation.run_calibration`).
 
     Parameters
     ----------
@@ -48,7 +51,9 @@ def evaluate_run(run_folder: Path, *, progress: Progress | None = None) -> dict[
     dict
         The cell (``experiment``, ``model``, ``regime``, ``seed``), ``digest`` (of the
         evaluation), and the numbers of :func:`sslmodels.scores.metrics.summary`, or of
-        :func:`sslmodels.scores.metrics.macro` for a run of several outputs.
+        :func:`sslmodels.scores.metrics.macro` for a run of several outputs. ``intervals`` has
+        95 % intervals of ``aupr`` and ``auroc`` over ``blocks`` blocks of test bins
+        (:mod:`sslmodels.scores.metric_intervals`).
 
     Raises
     ------
@@ -207,18 +212,28 @@ def _write_files(
     columns: dict[str, NDArray[np.int8] | NDArray[np.float32]] = {}
     numbers: dict[str, dict[str, Any]] = {}
     curves: dict[str, dict[str, metrics.Curve]] = {"pr": {}, "roc": {}}
+    start, stop = rows.ranges["test"]
+    blocks = blocks_of_bins(rows.column("contig")[start:stop], rows.column("start")[start:stop])
+    count = int(blocks.max()) + 1
+    resamples: dict[str, Resampled] = {}
     tables = []
     for i, name in enumerate(outputs or [""]):
         label, score = labels[:, i], scores[:, i]
         names = _score_columns(name) if outputs else ("label", "score")
         columns |= dict(zip(names, (label, score), strict=True))
-        numbers[name] = metrics.summary(label, score)
+        resamples[name] = resampled(label, score, blocks)
+        numbers[name] = {
+            **metrics.summary(label, score),
+            "intervals": resamples[name].intervals(),
+            "blocks": count,
+        }
         curves["pr"][name] = metrics.thin(metrics.pr_curve(label, score))
         curves["roc"][name] = metrics.thin(metrics.roc(label, score))
         tables.append(_curves_table(curves["pr"][name], curves["roc"][name]))
         if outputs:
             tables[-1].insert(0, "experiment", name)
     _write_scores(folder / "scores.csv.gz", rows, columns)
+    write_resamples(folder, resamples)
     table = pd.concat(tables).to_csv(index=False, lineterminator="\n", float_format="%.9g")
     write_text_atomic(folder / "curves.csv", table)
     for kind, draw, draw_all in (("pr", draw_pr, draw_all_pr), ("roc", draw_roc, draw_all_roc)):
@@ -229,4 +244,10 @@ def _write_files(
                 draw_all(temporary, curves[kind], numbers, title=title)
             else:
                 draw(temporary, curves[kind][""], numbers[""], title=title)
-    return metrics.macro(numbers) if outputs else numbers[""]
+    if not outputs:
+        return numbers[""]
+    mean = Resampled(
+        aupr=np.mean([of.aupr for of in resamples.values()], axis=0),
+        auroc=np.mean([of.auroc for of in resamples.values()], axis=0),
+    )
+    return {**metrics.macro(numbers), "intervals": mean.intervals(), "blocks": count}

@@ -17,19 +17,25 @@ from ssldata.store.store import REFERENCE, Store, open_store
 from sslmodels.runs.run_folder import RunFolder, complete_record, misshapen, store_place
 
 #: Incremented when a release writes other files from the same run.
-EVALUATION_FORMAT = 1
+EVALUATION_FORMAT = 2
+#: See :mod:`sslmodels.evaluation.resamples_file`.
+RESAMPLES_FILE = "resamples.csv"
 #: What an evaluation writes, and the file with its numbers, which is written last.
 FILES = (
     *("curves.csv", "scores.csv.gz", "pr.png", "roc.png"),
-    *("calibration.json", "reliability.png"),
+    *("calibration.json", "reliability.png", RESAMPLES_FILE),
 )
 METRICS = "metrics.json"
 #: Keys of ``metrics.json`` that are not metrics.
 _CHECKSUMS = ("files", "checksum")
 
-_NUMBERS = dict.fromkeys(
-    ("aupr", "aupr_trapezoid", "auroc", "prevalence", "lift"), (float, int, type(None))
-)
+_NUMBERS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(
+        ("aupr", "aupr_trapezoid", "auroc", "prevalence", "lift"), (float, int, type(None))
+    ),
+    "intervals": (dict,),
+    "blocks": (int,),
+}
 _NEEDED: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("experiment", "model", "regime"), (str,)),
     "seed": (int,),

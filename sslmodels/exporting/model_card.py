@@ -7,13 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ssldata.base.errors import CrosslabelError, MissingInputError
+from ssldata.base.errors import CrosslabelError
 from ssldata.base.versions import VERSION
 from ssldata.base.yaml_text import parse, read_text
 from ssldata.store.store import HOMOLOGUES, REFERENCE, open_store
-from sslmodels.evaluation.evaluate import read_scores
 from sslmodels.runs.run_folder import RunFolder, complete_record, store_place
-from sslmodels.scores.metric_intervals import intervals
+from sslmodels.scores.metric_intervals import BLOCK
 from sslmodels.scores.metrics import by_experiment
 
 _CARD = """\
@@ -139,25 +138,23 @@ def _metrics(folder: RunFolder) -> Iterator[str]:
     except FileNotFoundError:
         yield "Not evaluated."
         return
-    yield "Every bin of the test contigs; 95 % bootstrap intervals over the bins."
+    yield (
+        "Every bin of the test contigs; 95 % intervals from a bootstrap over blocks of consecutive "
+        f"bins ({BLOCK}, fewer where the test is small)."
+    )
     yield ""
     yield "| experiment | AUPR | × prevalence | AUROC | positive bins | bins |"
     yield "|---|---|---|---|---|---|"
     for one in by_experiment(result):
-        spans = _intervals(folder, one["experiment"])
-        aupr, auroc = (f"{one[key]:.3f}{spans.get(key, '')}" for key in ("aupr", "auroc"))
+        spans = one.get("intervals", {})  # not in evaluations of releases before them
+        aupr, auroc = (
+            f"{one[key]:.3f}" + (" ({:.3f} to {:.3f})".format(*spans[key]) if key in spans else "")
+            for key in ("aupr", "auroc")
+        )
         yield (
             f"| {one['experiment']} | {aupr} | {one['lift']:.1f} | {auroc} | "
             f"{one['positives']:,} | {one['rows']:,} |"
         )
-
-
-def _intervals(folder: RunFolder, experiment: str) -> dict[str, str]:
-    try:
-        found = intervals(*read_scores(folder.path, experiment))
-    except MissingInputError:
-        return {}
-    return {key: f" ({low:.3f} to {high:.3f})" for key, (low, high) in found.items()}
 
 
 def _digests(folder: RunFolder, record: Mapping[str, Any]) -> Iterator[str]:

@@ -17,14 +17,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from ssldata.base.errors import CrosslabelError, MissingInputError
+from ssldata.base.errors import CrosslabelError, InputError, MissingInputError
 from ssldata.project.project_file import Project
 from ssldata.store.store import HOMOLOGUES, REFERENCE, RowGroup, open_store
 from sslmodels.evaluation.evaluation_status import checked_file, read_metrics
+from sslmodels.evaluation.resamples_file import read_resamples
 from sslmodels.report.svg_figures import History, SvgCurve
 from sslmodels.runs.run_folder import RunFolder, check_files, read_record
 from sslmodels.runs.run_identity import changed_rows
+from sslmodels.scores.metric_intervals import interval
 from sslmodels.scores.metrics import COLLAPSED_BELOW, by_experiment
 
 #: Quantities of the training history that are drawn, in this order.
@@ -45,6 +48,8 @@ class RunSummary:
         ``run.json``; empty when it could not be read.
     metrics
         ``evaluation/metrics.json``, or None.
+    resamples
+        AUPR of the resamples of the test bins (:func:`with_resamples`), or None.
     """
 
     folder: Path
@@ -54,6 +59,7 @@ class RunSummary:
     seed: int
     record: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] | None = None
+    resamples: NDArray[np.float64] | None = None
 
     @property
     def name(self) -> str:
@@ -155,6 +161,20 @@ def by_output(runs: Iterable[RunSummary]) -> list[RunSummary]:
         for numbers in by_experiment(run.metrics):
             named = {"experiment": numbers["experiment"], "model": numbers["model"]}
             made.append(replace(run, **named, metrics=numbers))
+    return made
+
+
+def with_resamples(runs: Iterable[RunSummary], problems: list[str]) -> list[RunSummary]:
+    """Return the runs with the resamples of their evaluations, appending what is wrong."""
+    made = []
+    for run in runs:
+        found = None
+        if run.metrics is not None:
+            try:
+                found = read_resamples(run.folder, run.experiment)
+            except InputError as exc:
+                problems.append(f"{run.name}: its interval cannot be read ({exc})")
+        made.append(run if found is None else replace(run, resamples=found.aupr))
     return made
 
 
@@ -280,7 +300,8 @@ def summarise(runs: Sequence[RunSummary]) -> list[dict[str, Any]]:
     -------
     list of dict
         ``experiment``, ``model``, ``regime``, ``n`` (evaluated runs), ``collapsed`` (their
-        number), ``auprs`` (seed and AUPR of each run), and for ``aupr``, ``auroc``,
+        number), ``auprs`` (seed and AUPR of each run), ``resamples`` (of their mean AUPR) and
+        ``interval`` (of these; None: a run has no resamples), and for ``aupr``, ``auroc``,
         ``prevalence`` and ``lift`` a pair (mean, SD); the SD is None for one run. Collapsed runs
         are part of the mean.
     """
@@ -298,6 +319,10 @@ def summarise(runs: Sequence[RunSummary]) -> list[dict[str, Any]]:
             "collapsed": sum(run.collapsed for run in group),
             "auprs": [(run.seed, run.metrics["aupr"]) for run in group if run.metrics],
         }
+        arrays = [run.resamples for run in group if run.resamples is not None]
+        whole = len(arrays) == len(group) and len({len(array) for array in arrays}) == 1
+        line["resamples"] = np.mean(arrays, axis=0) if whole else None
+        line["interval"] = interval(line["resamples"]) if whole else None
         for key in ("aupr", "auroc", "prevalence", "lift"):
             line[key] = mean_and_sd((run.metrics or {}).get(key) for run in group)
         lines.append(line)

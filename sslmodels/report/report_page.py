@@ -31,9 +31,12 @@ from sslmodels.report.report_data import (
     read_stores,
     read_top_motifs,
     summarise,
+    with_resamples,
 )
+from sslmodels.report.report_gains import BEST_BASELINE, Gain, leading_gains, span
 from sslmodels.report.svg_figures import precision_recall, style_of, training_curves
 from sslmodels.runs.regime_table import BASELINE, REGIME_TABLE
+from sslmodels.scores.metric_intervals import BLOCK
 from sslmodels.scores.metrics import COLLAPSED_BELOW
 
 #: Colours of the liftover statuses, in the order they are stacked.
@@ -91,8 +94,9 @@ def write_report(
     problems: list[str] = []
     runs = [read_run(Path(folder), problems) for folder in run_folders]
     stores = read_stores(project, problems)
-    shown = by_output(runs)
+    shown = with_resamples(by_output(runs), problems)
     lines = summarise(shown)
+    gains = leading_gains(lines)
     page = (
         _environment()
         .get_template("report.html.j2")
@@ -104,10 +108,14 @@ def write_report(
             project=project,
             genomes=[genome.name for genome in project.genomes],
             tiles=[
-                *_tiles(lines, stores),
+                *_gain_tiles(gains),
+                *_tiles(lines, stores, plain=not any(gain.mean for gain in gains)),
                 *(_motif_tile(top, path.parent) for top in read_top_motifs(shown, problems)),
             ],
             lines=_result_lines(lines),
+            gains=gains,
+            any_interval=any(line["interval"] for line in lines),
+            block=BLOCK,
             many_seeds=any(line["n"] > 1 for line in lines),
             any_collapsed=any(line["collapsed"] for line in lines),
             collapsed_below=f"{COLLAPSED_BELOW:g}",
@@ -193,21 +201,40 @@ def _change_lines(changes: Sequence[RowsChange]) -> list[dict[str, Any]]:
     return lines
 
 
-def _tiles(lines: Sequence[Mapping[str, Any]], stores: Sequence[StoreView]) -> list[dict[str, str]]:
-    """Return the few numbers a reader looks for first."""
+def _gain_tiles(gains: Sequence[Gain]) -> list[dict[str, str]]:
+    """Return the first gain over a control, and the first over the best baseline."""
+    tiles: dict[bool, dict[str, str]] = {}
+    for gain in gains:
+        if gain.mean is not None:
+            interval = span(gain.mean.interval, 2).lstrip()
+            parts = (f"95 % {interval}" if interval else "", gain.note, gain.model)
+            tile = {
+                "label": f"{gain.regime} over {gain.over}",
+                "value": f"× {gain.mean.ratio:.2f}",
+                "note": "; ".join(part for part in parts if part),
+            }
+            tiles.setdefault(gain.over == BEST_BASELINE, tile)
+    return list(tiles.values())
+
+
+def _tiles(
+    lines: Sequence[Mapping[str, Any]], stores: Sequence[StoreView], *, plain: bool
+) -> list[dict[str, str]]:
+    """Return the few numbers a reader looks for first; `plain`: with the gain over sl."""
     tiles = []
     if lines:
         best = max(lines, key=lambda line: line["aupr"][0])
         where = f"{best['experiment']}, {best['model']}, {best['regime']}"
         tiles.append({"label": "Best AUPR", "value": f"{best['aupr'][0]:.3f}", "note": where})
-        plain = [
+        of_sl = [
             line
             for line in lines
             if line["regime"] == BASELINE
             and (line["experiment"], line["model"]) == (best["experiment"], best["model"])
         ]
-        if plain and best["regime"] != BASELINE and plain[0]["aupr"][0] > 0:
-            gain = best["aupr"][0] / plain[0]["aupr"][0]
+        known = of_sl and of_sl[0]["aupr"][0] > 0 and not of_sl[0]["collapsed"]
+        if plain and known and best["regime"] != BASELINE:
+            gain = best["aupr"][0] / of_sl[0]["aupr"][0]
             note = f"over {BASELINE}, {best['experiment']} and {best['model']}"
             tiles.append({"label": "Gain", "value": f"{gain:.2f} ×", "note": note})
     labelled = sum(g.rows.get("positive", 0) for s in stores for g in s.groups[:1])
@@ -336,7 +363,9 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(mean_sd=_mean_sd, signed=_signed, percent=_percent, bytes=_bytes)
+    environment.filters.update(
+        mean_sd=_mean_sd, span=span, signed=_signed, percent=_percent, bytes=_bytes
+    )
     return environment
 
 

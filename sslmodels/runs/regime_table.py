@@ -85,6 +85,8 @@ class RegimeEntry:
         Whether ``training.weighting`` and ``training.weights`` weight its homologues.
     teacher
         Regime of its first teacher, whose probabilities weight the homologues; None: no teacher.
+    control
+        Regime with everything but the homologues: what this one has over it is what they bring.
     sweeps
         Keys of ``training.sweeps`` whose series are of this regime.
     effective
@@ -102,6 +104,7 @@ class RegimeEntry:
     genome_rates: bool = True
     weighting: bool = True
     teacher: Regime | None = None
+    control: Regime | None = None
     sweeps: tuple[str, ...] = ()
     effective: Callable[[Project], Project] = _unchanged
     rows_per_epoch: Callable[[Training, float, float], float]
@@ -138,6 +141,7 @@ REGIME_TABLE: dict[Regime, RegimeEntry] = {
         text="pre-trained on the homologous rows, then fine-tuned on the labelled ones",
         colour="#1f83c9",
         dash="-",
+        control="two-stage",
         sweeps=("nearest",),
         rows_per_epoch=lambda training, labelled, homologous: homologous + labelled,
     ),
@@ -149,6 +153,7 @@ REGIME_TABLE: dict[Regime, RegimeEntry] = {
         settings=("finetune_learning_rate", "noisy_student"),
         weighting=False,
         teacher=BASELINE,
+        control="two-stage",
         sweeps=("iterations", "noise_sd"),
         rows_per_epoch=lambda training, labelled, homologous: (
             training.noisy_student.iterations * (homologous + labelled)
@@ -173,6 +178,7 @@ REGIME_TABLE: dict[Regime, RegimeEntry] = {
         colour="#2f9e57",
         dash="-",
         settings=("finetune_learning_rate", "ssl_plus"),
+        control="sl-plus",
         effective=_ssl_plus_options,
         rows_per_epoch=_ssl_plus_rows,
     ),
@@ -192,6 +198,10 @@ REGIME_TABLE: dict[Regime, RegimeEntry] = {
         rows_per_epoch=lambda training, labelled, homologous: homologous,
     ),
 }
+
+#: Regimes that reports lead with, the first that was trained: its gains over its control, and over
+#: the best baseline.
+LEADING: tuple[Regime, ...] = ("ssl-plus", "ssl-ns", "ssl")
 
 #: Regimes whose runs have teacher weights.
 WITH_TEACHER: tuple[Regime, ...] = tuple(

@@ -19,16 +19,18 @@ from ssldata.project.project_file import load_project
 from ssldata.store.store import REFERENCE, open_store
 from sslmodels.evaluation.evaluate import evaluate_run, read_scores
 from sslmodels.evaluation.evaluation_status import read_metrics
+from sslmodels.evaluation.resamples_file import read_resamples
 from sslmodels.models.model_builder import load_model
 from sslmodels.runs import regimes
 from sslmodels.scores import metrics
+from sslmodels.scores.metric_intervals import blocks_of_bins, resampled
 
 # Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 FILES = {
     *("metrics.json", "curves.csv", "scores.csv.gz", "pr.png", "roc.png"),
-    *("calibration.json", "reliability.png"),
+    *("calibration.json", "reliability.png", "resamples.csv"),
 }
 
 
@@ -85,6 +87,24 @@ def test_curves_file(run: Path):
     assert pr["precision"].iloc[-1] == pytest.approx(result["prevalence"])
     area = np.trapezoid(roc["true_positive_rate"], roc["false_positive_rate"])
     assert area == pytest.approx(result["auroc"], abs=1e-6)
+
+
+def test_intervals_are_those_of_blocks_of_the_test_bins(run: Path):
+    result = evaluate_run(run)
+    table = pd.read_csv(run / "evaluation" / "scores.csv.gz")
+    blocks = blocks_of_bins(table["contig"].to_numpy(), table["start"].to_numpy())
+    expected = resampled(table["label"].to_numpy(), table["score"].to_numpy(np.float32), blocks)
+    assert result["blocks"] == blocks.max() + 1
+    assert result["intervals"] == expected.intervals()
+    assert set(result["intervals"]) == {"aupr", "auroc"}
+    found = read_resamples(run, "alpha")
+    np.testing.assert_allclose(found.aupr, expected.aupr, rtol=1e-5)
+    np.testing.assert_allclose(found.auroc, expected.auroc, rtol=1e-5)
+    (run / "evaluation" / "resamples.csv").write_text("aupr\n1\n")
+    with pytest.raises(InputError, match=r"resamples\.csv: damaged"):
+        read_resamples(run, "alpha")
+    (run / "evaluation" / "resamples.csv").unlink()  # as of releases before it
+    assert read_resamples(run, "alpha") is None
 
 
 def test_same_run_same_bytes_and_nothing_redone(run: Path, tmp_path: Path):
@@ -188,7 +208,7 @@ def test_odd_values_without_checksums_are_damage_too(value: object, run: Path):
     path = run / "evaluation" / "metrics.json"
     found = json.loads(path.read_text())
     del found["files"], found["checksum"]
-    for key in ("experiment", "model", "seed", "aupr", "outputs", "files", "digest"):
+    for key in ("experiment", "model", "seed", "aupr", "outputs", "files", "digest", "intervals"):
         path.write_text(json.dumps({**found, key: value}))
         with contextlib.suppress(InputError):
             odd = read_metrics(run)

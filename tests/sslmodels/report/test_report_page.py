@@ -27,7 +27,9 @@ from ssldata.store.store_writer import StoreWriter
 from sslmodels.benchmark import benchmark_figures
 from sslmodels.benchmark.paper_page import Figure
 from sslmodels.benchmark.paper_tables import Table
-from sslmodels.report.report_data import read_run, summarise
+from sslmodels.evaluation.resamples_file import read_resamples, write_resamples
+from sslmodels.report.report_data import read_run, summarise, with_resamples
+from sslmodels.report.report_gains import leading_gains
 from sslmodels.report.report_page import render_page, write_report
 from sslmodels.report.svg_figures import (
     History,
@@ -36,6 +38,7 @@ from sslmodels.report.svg_figures import (
     thinned,
     training_curves,
 )
+from sslmodels.scores.metric_intervals import blocks_of_bins, resampled
 from sslmodels.scores.metrics import pr_curve, summary
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "path", "use", "rect"}
@@ -89,7 +92,13 @@ class Page(HTMLParser):
 
 
 def make_run(
-    project: Project, regime: str, seed: int, *, shift: float, experiment: str = "alpha"
+    project: Project,
+    regime: str,
+    seed: int,
+    *,
+    shift: float,
+    experiment: str = "alpha",
+    resamples: bool = True,
 ) -> Path:
     """Write a run folder as training and evaluation do, from scores drawn around `shift`."""
     folder = project.training.runs / experiment / "cnn-7k" / regime / f"seed-{seed}"
@@ -100,6 +109,10 @@ def make_run(
     cell = {"experiment": experiment, "model": "cnn-7k", "regime": regime, "seed": seed}
     metrics = {**cell, **summary(labels, scores)}
     (folder / "evaluation" / "metrics.json").write_text(json.dumps(metrics))
+    if resamples:
+        blocks = blocks_of_bins(np.zeros(2000), np.arange(2000))
+        found = resampled(labels, scores, blocks, resamples=100)
+        write_resamples(folder / "evaluation", {"": found})
     curve = pr_curve(labels, scores)
     lines = [f"pr,0,{x},{y},," for x, y in zip(curve.x, curve.y, strict=True)]
     head = "curve,threshold,recall,precision,false_positive_rate,true_positive_rate"
@@ -151,6 +164,9 @@ def test_the_whole_page(project: Project) -> None:
     auprs = [metrics["sl", seed]["aupr"] for seed in (0, 1)]  # type: ignore[index]
     line = next(row for row in page.rows if row[:3] == ["alpha", "cnn-7k", "sl"])
     assert line[3] == f"{np.mean(auprs):.3f} ± {np.std(auprs, ddof=1):.3f}"
+    arrays = [read_resamples(folder, "alpha").aupr for folder in folders[:2]]  # type: ignore[union-attr]
+    low, high = np.percentile(np.mean(arrays, axis=0), [2.5, 97.5])
+    assert line[4].strip() == f"[{low:.3f}, {high:.3f}]"
     assert line[-2:] == ["2", "1"]  # two runs, one of them collapsed
     assert "stays in the mean" in page.text
     run = next(row for row in page.rows if row[0] == "alpha / cnn-7k / ssl / seed 1")
@@ -171,6 +187,76 @@ def test_the_whole_page(project: Project) -> None:
         assert [genome, f"{lifted['mapped']:,}"] in [row[:2] for row in page.rows]
     assert store.digest in page.text
     assert "min_overlap: 0.5" in page.text
+
+
+def test_it_leads_with_what_homologues_bring(project: Project) -> None:
+    shifts = {("sl-plus", "alpha"): 1.5, ("ssl-plus", "alpha"): 2.0, ("ssl", "alpha"): 1.8}
+    shifts |= {("sl-plus", "beta"): 1.7, ("ssl-plus", "beta"): 1.6, ("sl", "beta"): 1.0}
+    # Nothing is compared with a run that collapsed.
+    shifts |= {("two-stage", "alpha"): 0.0}
+    folders = [
+        make_run(project, regime, seed, shift=shift, experiment=experiment)
+        for (regime, experiment), shift in shifts.items()
+        for seed in (0, 1)
+    ]
+    page = page_of(project, folders)
+    lines = {
+        (line["regime"], line["experiment"]): line
+        for line in summarise(with_resamples([read_run(f, []) for f in folders], []))
+    }
+    rows = {row[3]: row for row in page.rows if row[1:2] == ["sl-plus"]}
+    both = [
+        [lines[regime, name] for name in ("alpha", "beta")] for regime in ("ssl-plus", "sl-plus")
+    ]
+    over, base = ([line["aupr"][0] for line in half] for half in both)
+    assert rows["alpha"][4:6] == [f"{over[0]:.3f}", f"{base[0]:.3f}"]
+    mean = np.mean(over) / np.mean(base)
+    arrays = [np.mean([line["resamples"] for line in half], axis=0) for half in both]
+    low, high = np.percentile(arrays[0] / arrays[1], [2.5, 97.5])
+    text = f"× {mean:.2f} [{low:.2f}, {high:.2f}]"
+    assert rows["mean of 2"][6:] == [text, "2 / 2"]
+    said = f"ssl-plus over sl-plus (cnn-7k): {text}, 2 experiments, higher in 1; 2 runs each"
+    assert said in page.text
+    assert page.text.index("ssl-plus over sl-plus") < page.text.index("Best AUPR")
+    assert "ssl over two-stage (cnn-7k); not compared, collapsed: alpha" in page.text
+    assert "over sl," not in page.text
+
+
+def test_gains_without_resamples_controls_or_anything_to_lead_with(project: Project) -> None:
+    made = [make_run(project, "sl", 0, shift=0.0), make_run(project, "ssl-ns", 0, shift=2.0)]
+    page = page_of(project, made)
+    assert "What homologues bring" not in page.text
+    assert "over sl" not in page.text  # which collapsed
+    made += [
+        make_run(project, regime, 0, shift=shift, resamples=False)
+        for regime, shift in (("sl-plus", 1.5), ("ssl-plus", 2.5))
+    ]
+    page = page_of(project, made)
+    (row,) = (row for row in page.rows if row[1:2] == ["sl-plus"])
+    assert row[6].startswith("× ")
+    assert "[" not in row[6]
+    assert "1 experiment, higher in 1; 1 run each" in page.text
+
+
+def test_the_best_baseline_is_that_of_each_experiment() -> None:
+    def line(experiment: str, regime: str, aupr: float, **more: Any) -> dict[str, Any]:
+        values = {"experiment": experiment, "model": "m", "regime": regime, "n": 1, "collapsed": 0}
+        return {**values, "aupr": (aupr, None), "resamples": np.array([aupr, 2 * aupr]), **more}
+
+    lines = [line("a", "ssl-plus", 0.6), line("b", "ssl-plus", 0.2), line("c", "ssl-plus", 0.1)]
+    baselines = [line("a", "pwm", 0.4), line("a", "6-mer", 0.3), line("b", "6-mer", 0.25)]
+    baselines += [line("c", "6-mer", 0.01, collapsed=1)]
+    (gain,) = leading_gains(lines, baselines)
+    assert [(one.name, one.over, one.ratio) for one in gain.lines] == [
+        ("a", "pwm", pytest.approx(1.5)),
+        ("b", "6-mer", pytest.approx(0.8)),
+    ]
+    assert gain.mean is not None
+    assert gain.mean.ratio == pytest.approx(0.8 / 0.65)
+    assert gain.mean.interval == pytest.approx((0.8 / 0.65, 0.8 / 0.65))
+    assert gain.collapsed == ("c",)
+    assert gain.wins == 1
+    assert "over the best baseline" in gain.sentence
 
 
 def test_the_same_results_give_the_same_page(project: Project) -> None:

@@ -29,6 +29,7 @@ from ssldata.store.store import REFERENCE, Store, open_store
 from sslmodels.benchmark import grid_results
 from sslmodels.benchmark.paper_page import write_paper
 from sslmodels.evaluation.evaluate import evaluate_run, read_scores
+from sslmodels.evaluation.resamples_file import read_resamples
 from sslmodels.fit.fit_options import FitOptions
 from sslmodels.layers.losses import OutputCrossentropy
 from sslmodels.models.model_builder import load_model
@@ -36,6 +37,7 @@ from sslmodels.report.report_page import write_report
 from sslmodels.runs import regimes, run, run_grid, training_rows
 from sslmodels.runs.homologue_weights import at_prior, output_priors
 from sslmodels.scores import metrics
+from sslmodels.scores.metric_intervals import blocks_of_bins, interval, resampled
 
 # Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -350,12 +352,23 @@ def test_numbers_files_and_curves_of_every_output(evaluated, store):
     names = [f"{what}_{name}" for name in BOTH for what in ("label", "score")]
     assert list(table) == ["contig", "start", "end", *names]
     curves = pd.read_csv(folder / "evaluation" / "curves.csv")
+    blocks = blocks_of_bins(table["contig"].to_numpy(), table["start"].to_numpy())
+    resamples = {
+        name: resampled(
+            table[f"label_{name}"].to_numpy(), table[f"score_{name}"].to_numpy(np.float32), blocks
+        )
+        for name in BOTH
+    }
+    mean = np.mean([of.aupr for of in resamples.values()], axis=0)
+    assert result["intervals"]["aupr"] == pytest.approx(interval(mean))
     for i, name in enumerate(BOTH):
         label, score = read_scores(folder, name)
         np.testing.assert_array_equal(label, rows.column("label")[start:stop, i])
         np.testing.assert_allclose(score, p[:, i], rtol=1e-5)
         numbers = metrics.summary(label, score.astype(np.float32))
-        assert result["outputs"][name] == numbers
+        spans = {"intervals": resamples[name].intervals(), "blocks": result["blocks"]}
+        assert result["outputs"][name] == {**numbers, **spans}
+        assert read_resamples(folder, name).aupr == pytest.approx(resamples[name].aupr, rel=1e-5)
         own = curves[(curves["experiment"] == name) & (curves["curve"] == "pr")]
         assert own["precision"].iloc[-1] == pytest.approx(numbers["prevalence"])
     auprs = [result["outputs"][name]["aupr"] for name in BOTH]

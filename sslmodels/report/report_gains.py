@@ -1,0 +1,203 @@
+"""Gains: what a regime has over its control without homologues, and over the best baseline.
+
+Ratios of AUPR, with the interval of the bootstrap over blocks of test bins where the evaluations
+have one. Nothing is compared with a collapsed run: such a ratio says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sslmodels.runs.regime_table import LEADING, REGIME_TABLE
+from sslmodels.scores.metric_intervals import interval
+
+#: Line of results: those of :func:`sslmodels.report.report_data.summarise`.
+Line = Mapping[str, Any]
+
+#: Name of what is compared with, where it is the best of several baselines.
+BEST_BASELINE = "the best baseline"
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """One AUPR over another.
+
+    Attributes
+    ----------
+    name
+        The experiment, or how many experiments the means are of.
+    aupr, base
+        Mean AUPR over seeds, and that of what it is compared with.
+    over
+        What it is compared with.
+    interval
+        95 % interval of the ratio over blocks of test bins; None: unknown.
+    runs
+        Number of runs of either.
+    """
+
+    name: str
+    aupr: float
+    base: float
+    over: str
+    interval: tuple[float, float] | None
+    runs: tuple[int, int]
+
+    @property
+    def ratio(self) -> float:
+        """How many times as high."""
+        return self.aupr / self.base
+
+    @property
+    def text(self) -> str:
+        """The ratio with its interval."""
+        return f"× {self.ratio:.2f}{span(self.interval, 2)}"
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What a regime of a model has over another, for each experiment and over all of them.
+
+    Attributes
+    ----------
+    model, regime, over
+        What is compared, and with what.
+    lines
+        One per experiment.
+    mean
+        Ratio of the means over the experiments.
+    collapsed
+        Experiments left out, because what they would be compared with collapsed.
+    """
+
+    model: str
+    regime: str
+    over: str
+    lines: list[Ratio] = field(default_factory=list)
+    mean: Ratio | None = None
+    collapsed: tuple[str, ...] = ()
+
+    @property
+    def wins(self) -> int:
+        """Number of experiments in which it is higher."""
+        return sum(line.aupr > line.base for line in self.lines)
+
+    @property
+    def sentence(self) -> str:
+        """The gain in one line."""
+        named = f"{self.regime} over {self.over} ({self.model})"
+        left_out = f"; not compared, collapsed: {', '.join(self.collapsed)}"
+        if self.mean is None:
+            return named + (left_out if self.collapsed else ": nothing to compare")
+        return f"{named}: {self.mean.text}, {self.note}{left_out if self.collapsed else ''}"
+
+    @property
+    def note(self) -> str:
+        """On how much it rests."""
+        runs = sorted({n for line in self.lines for n in line.runs})
+        seeds = f"{runs[0]}" if len(runs) == 1 else f"{runs[0]} to {runs[-1]}"
+        return (
+            f"{counted(len(self.lines), 'experiment')}, higher in {self.wins}; "
+            f"{seeds} run{'' if runs == [1] else 's'} each"
+        )
+
+
+def span(pair: tuple[float, float] | None, digits: int) -> str:
+    """Return an interval as text, with a space before it; "" where there is none."""
+    return "" if pair is None else f" [{pair[0]:.{digits}f}, {pair[1]:.{digits}f}]"
+
+
+def counted(number: int, what: str) -> str:
+    """Return a number of things in words."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def leading_gains(lines: Sequence[Line], baselines: Sequence[Line] = ()) -> list[Gain]:
+    """Return the gains that a report leads with, of every model: over control and best baseline.
+
+    Parameters
+    ----------
+    lines
+        Of :func:`sslmodels.report.report_data.summarise`.
+    baselines
+        Lines of the same kind, whose ``regime`` is the name of the baseline; the best of an
+        experiment is the one with the highest AUPR, which is kind to the baselines.
+    """
+    found = []
+    for model in dict.fromkeys(line["model"] for line in lines):
+        here = [line for line in lines if line["model"] == model]
+        trained = {line["regime"] for line in here}
+        compared = [r for r in LEADING if r in trained and REGIME_TABLE[r].control in trained]
+        for regime in compared:
+            control = REGIME_TABLE[regime].control
+            found.append(_gain(here, regime, str(control), _of_regime(here, str(control))))
+        leader = next((regime for regime in LEADING if regime in trained), None)
+        if baselines and leader is not None:
+            found.append(_gain(here, leader, BEST_BASELINE, _best(baselines)))
+    return found
+
+
+def _of_regime(lines: Iterable[Line], regime: str) -> Callable[[str], Line | None]:
+    found = {line["experiment"]: line for line in lines if line["regime"] == regime}
+    return found.get
+
+
+def _best(baselines: Sequence[Line]) -> Callable[[str], Line | None]:
+    def best(experiment: str) -> Line | None:
+        here = [b for b in baselines if b["experiment"] == experiment and b["aupr"]]
+        return max(here, key=lambda line: line["aupr"][0], default=None)
+
+    return best
+
+
+def _gain(
+    lines: Sequence[Line], regime: str, over: str, base_of: Callable[[str], Line | None]
+) -> Gain:
+    pairs, collapsed = [], []
+    for line in lines:
+        base = base_of(line["experiment"]) if line["regime"] == regime else None
+        if base is None or not line["aupr"] or not base["aupr"]:
+            continue
+        if base["collapsed"] or not base["aupr"][0] > 0:
+            collapsed.append(line["experiment"])
+        else:
+            pairs.append((line, base))
+    made = [
+        _ratio(
+            line["experiment"], [(line, base)], base["regime"] if over == BEST_BASELINE else over
+        )
+        for line, base in pairs
+    ]
+    mean = _ratio(f"mean of {len(pairs)}", pairs, over) if pairs else None
+    return Gain(lines[0]["model"], regime, over, made, mean, tuple(collapsed))
+
+
+def _ratio(name: str, pairs: Sequence[tuple[Line, Line]], over: str) -> Ratio:
+    arrays = [(line.get("resamples"), base.get("resamples")) for line, base in pairs]
+    return Ratio(
+        name=name,
+        aupr=fmean(line["aupr"][0] for line, _ in pairs),
+        base=fmean(base["aupr"][0] for _, base in pairs),
+        over=over,
+        interval=_interval(arrays),
+        runs=(min(line["n"] for line, _ in pairs), min(base["n"] for _, base in pairs)),
+    )
+
+
+def _interval(
+    arrays: Sequence[tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]],
+) -> tuple[float, float] | None:
+    """Return the interval of a ratio of means, resample by resample; None: one is unknown."""
+    known = [pair for pair in arrays if pair[0] is not None and pair[1] is not None]
+    lengths = {len(cast("NDArray[np.float64]", one)) for pair in known for one in pair}
+    if len(known) < len(arrays) or len(lengths) != 1:
+        return None
+    above, below = np.mean(np.array(known, np.float64), axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return interval(above / below)
