@@ -12,15 +12,14 @@ Nothing is chosen here; models and genomes are those of the project. Scores are 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
 from ssldata.base.files import write_text_atomic
@@ -29,9 +28,7 @@ from ssldata.store.store import REFERENCE, open_store
 from sslmodels.fit.threads import limit_threads
 from sslmodels.prediction.prediction_request import PredictionRequest, run_prediction
 from sslmodels.runs.run_folder import read_record
-
-#: Consecutive test bins that are drawn together, and how often they are drawn.
-BLOCK, DRAWS = 100, 1000
+from sslmodels.scores.metric_intervals import blocks_of_bins, difference_interval
 
 
 def scores_of(run: Path, store: Path, project: Project, out: Path, *, homologues: bool) -> Path:
@@ -49,22 +46,6 @@ def scores_of(run: Path, store: Path, project: Project, out: Path, *, homologues
     return table
 
 
-def interval(labels: NDArray, first: NDArray, second: NDArray) -> tuple[float, float]:
-    """Return the 95 % interval of the difference of two AUPRs, from blocks of bins."""
-    rng = np.random.default_rng(0)
-    blocks = np.array_split(np.arange(len(labels)), max(1, len(labels) // BLOCK))
-    differences = []
-    for _ in range(DRAWS):
-        rows = np.concatenate([blocks[i] for i in rng.integers(0, len(blocks), len(blocks))])
-        if labels[rows].any():
-            differences.append(
-                average_precision_score(labels[rows], second[rows])
-                - average_precision_score(labels[rows], first[rows])
-            )
-    low, high = np.quantile(differences, [0.025, 0.975])
-    return float(low), float(high)
-
-
 def compare(run: Path, project: Project, out: Path) -> dict[str, object]:
     """Return the row of one run."""
     record = read_record(run)
@@ -79,7 +60,8 @@ def compare(run: Path, project: Project, out: Path) -> dict[str, object]:
     genomes = averaged["genomes"]
     score = [name for name in plain.columns if name in averaged.columns][-1]
     first, second = plain[score].to_numpy(), averaged[score].to_numpy()
-    low, high = interval(labels, first, second)
+    blocks = blocks_of_bins(rows.column("contig")[start:end], rows.column("start")[start:end])
+    low, high = difference_interval(labels, first, second, blocks) or (math.nan, math.nan)
     aupr = [float(average_precision_score(labels, found)) for found in (first, second)]
     return {
         **{key: record[key] for key in ("experiment", "model", "regime", "seed")},

@@ -24,10 +24,22 @@ from typing import Any
 import pandas as pd
 import yaml
 from yeast import ensemble_aupr, run_cell
-from yeast_project import REGIMES, built, command_line, parsed, run_cells, training_section
+from yeast_project import (
+    PAIRS,
+    REGIMES,  # all of them: a new regime is added there
+    built,
+    command_line,
+    compared_factors,
+    comparison_lines,
+    parsed,
+    run_cells,
+    training_section,
+    with_folders,
+)
 
 from ssldata.base.files import write_text_atomic
 from ssldata.project.project_file import Project
+from sslmodels.benchmark.result_intervals import mean_interval, resamples_of
 
 #: Where chr22 of hg19 is cut: 0-based, none within a chain to any of the three genomes.
 CUTS = (
@@ -152,28 +164,34 @@ def with_labelled(project: Project, loci: int) -> Project:
 
 
 def summary(project: Project, results: pd.DataFrame) -> str:
-    """Return mean ± SD over seeds, and the AUPR of their ensemble, by number of loci and regime."""
+    """Return mean ± SD over seeds, its interval over test bins, and the AUPR of the ensemble."""
     lines = [f"test positives {results['positives'].iloc[0]}, {results['prevalence'].iloc[0]:.5f}"]
     for loci, part in results.groupby("loci", sort=False):
         lines.append(f"{loci or 'all'} labelled loci ({part['labelled'].min()} rows or more)")
+        found = with_folders(with_labelled(project, int(loci)), part)
+        resamples = resamples_of(found)
         for regime, runs in part.groupby("regime", sort=False):
             cell = {"experiment": EXPERIMENT, "model": runs["model"].iloc[0], "regime": regime}
             ensemble = ensemble_aupr(with_labelled(project, int(loci)), list(runs["seed"]), **cell)
+            low, high = mean_interval([resamples.get((EXPERIMENT, cell["model"], str(regime)))])
             lines.append(
-                f"  {regime:10s} {runs['aupr'].mean():.4f} ± {runs['aupr'].std():.4f}  ensemble "
+                f"  {regime:10s} {runs['aupr'].mean():.4f} ± {runs['aupr'].std():.4f} "
+                f"[{low:.4f}, {high:.4f}]  ensemble "
                 f"{ensemble:.4f}  {runs['cpu_s'].mean():.0f} CPU s  ({len(runs)} seeds)"
             )
+        lines += comparison_lines(compared_factors(found, resamples, PAIRS))
     return "\n".join(lines)
 
 
 def main() -> None:
     parser = command_line(__doc__.splitlines()[0], model="cnn-27k", seeds=3)
     parser.add_argument("--labelled", nargs="+", type=int, default=[0], help="loci; 0: all")
+    parser.add_argument("--regimes", nargs="+", choices=REGIMES, default=list(REGIMES))
     args = parsed(parser)
     write_inputs(args.data, args.out / "inputs")
     project = built(args.out, project_text(args.data, args.out / "inputs", args.model, args.seeds))
     # Seeds outermost: whenever it is killed, as much as possible can be compared.
-    cells = product(range(args.seeds), args.labelled, REGIMES)
+    cells = product(range(args.seeds), args.labelled, args.regimes)
 
     def row(seed: int, loci: int, regime: str) -> dict[str, Any]:
         cell = {"experiment": EXPERIMENT, "model": args.model, "regime": regime, "seed": seed}

@@ -29,27 +29,33 @@ from scipy.stats import wilcoxon
 from sklearn.metrics import average_precision_score
 from yeast_project import (
     FACTORS,
+    PAIRS,
     REGIMES,
     built,
     command_line,
+    compared_factors,
+    comparison_lines,
+    factor_table,
+    numbers_of,
     parsed,
     project_text,
     run_cells,
     trained,
+    with_folders,
 )
 
 from ssldata.project.project_file import Project
+from sslmodels.benchmark.result_intervals import resamples_of
 from sslmodels.runs.run_identity import run_folder
 
 
 def run_cell(project: Project, *, regime: str, **cell: Any) -> dict[str, Any]:
     """Train and evaluate one run; return its row."""
     numbers, record = trained(project, regime=regime, **cell)
-    kept = ("aupr", "auroc", "prevalence", "lift", "collapsed", "positives")
     return {
         **{key: value for key, value in cell.items() if key != "replace"},
         "regime": regime,
-        **{key: numbers[key] for key in kept},
+        **numbers_of(numbers),
         "labelled": record["phases"][-1]["positives"],
         "val_aupr": record["phases"][-1]["val_aupr"],
         "steps": record["steps"],
@@ -100,6 +106,10 @@ def summary(project: Project, results: pd.DataFrame) -> str:
                 f"{ensembles[regime].mean():.4f}  ({len(seeds[regime])} seeds)"
             )
         lines += targets(cells, ensembles)
+        found = with_folders(project, part)
+        resamples = resamples_of(found)
+        lines.append(factor_table(found, resamples).to_string())
+        lines += comparison_lines(compared_factors(found, resamples, PAIRS))
     return "\n".join(lines)
 
 

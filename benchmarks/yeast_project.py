@@ -21,10 +21,12 @@ import yaml
 from ssldata.base.files import write_text_atomic
 from ssldata.building.build_store import build_project
 from ssldata.project.project_file import Project, load_project
+from sslmodels.benchmark.result_intervals import ExperimentCell, comparisons, mean_interval
 from sslmodels.evaluation.evaluate import evaluate_run
 from sslmodels.fit.threads import limit_threads
 from sslmodels.runs.regimes import train
 from sslmodels.runs.run_folder import complete_record
+from sslmodels.runs.run_identity import run_folder
 
 FACTORS = ("Reb1", "Abf1", "Fkh1", "Mcm1", "Rap1", "Ume6", "Swi4", "Ste12")
 GENOMES = ("CBS432", "N44", "YPS138", "UWOPS919171")
@@ -134,10 +136,104 @@ def built(out: Path, text: str, experiments: Sequence[str] | None = None) -> Pro
     return project
 
 
+#: What is compared in summaries, each with what.
+PAIRS = (
+    ("ssl-plus", "sl-plus"),
+    ("ssl-plus", "ssl"),
+    ("ssl", "two-stage"),
+    ("ssl-ns", "ssl"),
+    ("sl-plus", "sl"),
+)
+
+
+def numbers_of(numbers: dict[str, Any]) -> dict[str, Any]:
+    """Return what the CSV files of the benchmarks have of an evaluation."""
+    kept = ("aupr", "auroc", "prevalence", "lift", "collapsed", "positives")
+    low, high = numbers["intervals"].get("aupr", (float("nan"), float("nan")))
+    return {**{key: numbers[key] for key in kept}, "aupr_low": low, "aupr_high": high}
+
+
 def trained(project: Project, **cell: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Train and evaluate a run, unless that is done; return its metrics and its record."""
     folder = train(project, **cell)
     return evaluate_run(folder), complete_record(folder)
+
+
+def with_folders(project: Project, results: pd.DataFrame) -> pd.DataFrame:
+    """Return results with the column run, the folder of each run."""
+    cells = results[["experiment", "model", "regime", "seed"]].to_dict("records")
+    return results.assign(run=[str(run_folder(project, **cell)) for cell in cells])
+
+
+def factor_table(results: pd.DataFrame, resamples: dict[ExperimentCell, Any]) -> pd.DataFrame:
+    """Return factors × regimes of one model as text: mean ± SD over seeds, and at the end means.
+
+    Parameters
+    ----------
+    results
+        Rows of runs of one model: experiment, model, regime, seed, aupr; baselines may be among
+        them, as regimes of a model of their own.
+    resamples
+        Of :func:`sslmodels.benchmark.result_intervals.resamples_of`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The last line is the mean over the factors that every regime has, with its 95 % interval
+        over blocks of test bins where all evaluations have resamples.
+    """
+    cells = results.groupby(["experiment", "model", "regime"], sort=False)["aupr"]
+    means, deviations = cells.mean(), cells.std()
+    columns = list(dict.fromkeys(zip(results["model"], results["regime"], strict=True)))
+    factors = list(dict.fromkeys(results["experiment"]))
+    lines = {
+        factor: [_cell_text(means, deviations, (factor, *column)) for column in columns]
+        for factor in factors
+    }
+    whole = [f for f in factors if all((f, *column) in means.index for column in columns)]
+    average = []
+    for column in columns:
+        low, high = mean_interval([resamples.get((f, *column)) for f in whole])
+        mean = float(means[[(f, *column) for f in whole]].mean()) if whole else float("nan")
+        average.append(f"{mean:.3f}" + ("" if low != low else f" [{low:.3f}, {high:.3f}]"))
+    lines[f"mean of {len(whole)}"] = average
+    titles = [regime for _, regime in columns]
+    return pd.DataFrame.from_dict(lines, orient="index", columns=titles)
+
+
+def _cell_text(means: pd.Series, deviations: pd.Series, cell: ExperimentCell) -> str:
+    if cell not in means.index:
+        return "–"
+    sd = deviations[cell]
+    return f"{means[cell]:.3f}" + ("" if sd != sd else f" ± {sd:.3f}")
+
+
+def compared_factors(
+    results: pd.DataFrame, resamples: dict[ExperimentCell, Any], pairs: Sequence[tuple[str, str]]
+) -> pd.DataFrame:
+    """Return regimes compared over the factors: ratios with intervals, paired Wilcoxon tests.
+
+    Parameters
+    ----------
+    results, resamples
+        As for :func:`factor_table`; the means over seeds are compared.
+    pairs
+        Names of regimes (or baselines), each with what it is compared with.
+    """
+    cells = results.groupby(["experiment", "model", "regime"], sort=False)["aupr"]
+    table = cells.mean().rename("mean").reset_index()
+    named = dict(zip(results["regime"], results["model"], strict=True))
+    methods = [((named[a], a), (named[b], b)) for a, b in pairs if a in named and b in named]
+    return comparisons(table, resamples, methods)
+
+
+def comparison_lines(compared: pd.DataFrame) -> list[str]:
+    """Return the lines of a table of :func:`compared_factors`."""
+    return [
+        f"  {row.regime} / {row.over} = {row.ratio:.3f} [{row.low:.3f}, {row.high:.3f}], higher "
+        f"in {row.wins} of {row.n}, Wilcoxon p = {row.p:.4f}"
+        for row in compared.itertuples()
+    ]
 
 
 def run_cells(

@@ -32,10 +32,10 @@ class Resampled:
     aupr: Floats
     auroc: Floats
 
-    def intervals(self) -> dict[str, tuple[float, float]]:
+    def intervals(self) -> dict[str, list[float]]:
         """Return the interval of each metric that has one."""
         found = {"aupr": interval(self.aupr), "auroc": interval(self.auroc)}
-        return {key: pair for key, pair in found.items() if pair is not None}
+        return {key: list(pair) for key, pair in found.items() if pair is not None}
 
 
 def blocks_of_bins(
