@@ -202,5 +202,5 @@ class ConservedWindows:
 def _kept(target: TargetInputs, exclude: Sequence[str]) -> Int32Array:
     """Return contigs of a chain's query → contigs of the genome, −1 for excluded ones too."""
     contigs = target.query_contigs
-    kept = np.append(kept_contigs(target.genome.names, exclude), False)  # noqa: FBT003
+    kept = np.append(kept_contigs(target.genome.names, exclude), False)
     return np.where(kept[contigs], contigs, np.int32(-1))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,7 +74,7 @@ def cut(whole: ByteArray, start: int, length: int) -> ByteArray:
 
 
 def test_every_kind_of_gap(query: Genome) -> None:
-    """Gaps of both genomes, the minus strand, two contigs, a fill in a gap, a base aligned twice."""
+    """In either genome; the minus strand, two contigs, a fill in a gap, bases aligned twice."""
     index = index_of(CHAINS)
     whole = walked(CHAINS, query, "tA", 10_000)
     assert set(whole[5000:5100].tolist()) == {0, 1, 2, 3, 4}  # N of the genome are 4, too
@@ -170,10 +169,10 @@ class Walk:
     def text(self, score: int) -> str:
         sizes = sum(size for size, _, _ in self.blocks)
         tgap, qgap = (sum(b[side] for b in self.blocks[:-1]) for side in (1, 2))
-        lines = [
-            f"chain {score} {self.target} 300 + {self.tstart} {self.tstart + sizes + tgap} "
-            f"{self.query} {QUERY_SIZE} {self.strand} {self.qstart} {self.qstart + sizes + qgap} 1"
-        ]
+        ends = self.tstart + sizes + tgap, self.qstart + sizes + qgap
+        target = f"{self.target} 300 + {self.tstart} {ends[0]}"
+        query = f"{self.query} {QUERY_SIZE} {self.strand} {self.qstart} {ends[1]}"
+        lines = [f"chain {score} {target} {query} 1"]
         lines += [f"{size}\t{t}\t{q}" for size, t, q in self.blocks[:-1]]
         return "\n".join([*lines, str(self.blocks[-1][0])])
 

@@ -56,13 +56,15 @@ def test_equals_the_truth(project: Project, windows: ConservedWindows, small_wor
         theirs = np.concatenate([aligned[number] for _, aligned in chunks])
         expected = np.full_like(theirs, N_CODE)
         for at, name in enumerate(windows.reference.names):
-            truth = world.base_map(entry.name, name)
-            base = np.full(len(truth.target_strand), N_CODE, np.uint8)
-            for other, sequence in enumerate(sequences):
-                mine = truth.target_contig == other
-                codes = sequence[truth.target_position[mine]]
-                turned = (truth.target_strand[mine] < 0) & (codes < N_CODE)
-                base[mine] = np.where(turned, 3 - codes, codes)
+            base = np.full(windows.reference.sizes[at], N_CODE, np.uint8)
+            # The second copy of a duplication counts where the first has nothing.
+            for copy in (1, 0):
+                truth = world.base_map(entry.name, name, copy=copy)
+                for other, sequence in enumerate(sequences):
+                    mine = truth.target_contig == other
+                    codes = sequence[truth.target_position[mine]]
+                    turned = (truth.target_strand[mine] < 0) & (codes < N_CODE)
+                    base[mine] = np.where(turned, 3 - codes, codes)
             rows = np.flatnonzero(contig == at)
             where = np.where(inside[rows], position[rows], 0)
             expected[rows] = np.where(inside[rows], base[where], N_CODE)

@@ -41,8 +41,8 @@ def by_numpy(
             out += [al / (b - a), (mm + 0.5) / (al + 5)]
             names += [f"aligned_{number}_{a}_{b}", f"mismatch_{number}_{a}_{b}"]
         steps = np.abs(np.diff((known > 0.5).astype(int), axis=1))
-        (a, b), *others = scaled([(400, 600), (100, 400), (600, 900)], size)
-        for a, b in [(a, b - 1), *others]:
+        (first, last), *others = scaled([(400, 600), (100, 400), (600, 900)], size)
+        for a, b in [(first, last - 1), *others]:
             out.append(steps[:, a:b].sum(axis=1))
             names.append(f"edges_{number}_{a}_{b}")
         for a, b in scaled(periods, size):
