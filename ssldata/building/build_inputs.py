@@ -237,7 +237,7 @@ class TargetInputs:
         return digest_of(self.ledger_inputs(reference_rows))
 
     @cached_property
-    def _target_codes(self) -> NDArray[np.int32]:
+    def target_codes(self) -> NDArray[np.int32]:
         """Contig of the labelled genome → code of the chain's target contig, or −1."""
         codes = np.full(len(self.reference.names), -1, np.int32)
         for code, name in enumerate(self.index.target_names):
@@ -247,7 +247,7 @@ class TargetInputs:
         return codes
 
     @cached_property
-    def _query_contigs(self) -> NDArray[np.int32]:
+    def query_contigs(self) -> NDArray[np.int32]:
         """Code of the chain's query contig → contig of the target genome, or −1."""
         return np.array([self.genome.find(name) for name in self.index.query_names], np.int32)
 
@@ -280,7 +280,7 @@ class TargetInputs:
             compat=settings.compat,
         )
         intervals = sources.intervals
-        contig = self._target_codes[intervals.contig]
+        contig = self.target_codes[intervals.contig]
         result = lift(self.index, contig, intervals.start, intervals.end, options=options)
         share = (
             identical_share(
@@ -289,15 +289,15 @@ class TargetInputs:
                 self.index,
                 intervals,
                 result,
-                target_codes=self._target_codes,
-                query_contigs=self._query_contigs,
+                target_codes=self.target_codes,
+                query_contigs=self.query_contigs,
             )
             if identity
             else np.zeros(len(result), np.float32)
         )
         mapped = result.contig >= 0
         translated = np.full(len(result), -1, np.int32)
-        translated[mapped] = self._query_contigs[result.contig[mapped]]
+        translated[mapped] = self.query_contigs[result.contig[mapped]]
         return dataclasses.replace(result, contig=translated), share
 
 
