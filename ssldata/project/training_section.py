@@ -25,6 +25,8 @@ Regime = Literal[
     "pretrain-only",
     "ssl-plus",
     "sl-plus",
+    "ssl-committee",
+    "sl-committee",
 ]
 REGIMES: tuple[str, ...] = get_args(Regime)
 
@@ -317,7 +319,9 @@ class Training(Section):
         description="sl: labelled rows only; ssl: pre-trained on homologues; ssl-ns: noisy "
         "student; two-stage: control that pre-trains on labelled rows; homolog-sampling: "
         "sequences replaced by homologues at random; pretrain-only: ssl without fine-tuning; "
-        "ssl-plus: recipe for few peaks; sl-plus: control, ssl-plus on labelled rows alone.",
+        "ssl-plus: recipe for few peaks; sl-plus: control, ssl-plus on labelled rows alone; "
+        "ssl-committee: network of ssl-plus, motif, gapped k-mers and conservation, averaged over "
+        "homologues; sl-committee: its control without homologues.",
     )
     seeds: list[Annotated[int, Field(ge=0, lt=2**31)]] = Field(
         default=[0], min_length=1, description="One run each: initial weights, draws and order."

@@ -21,13 +21,12 @@ from ssldata.store.store import REFERENCE, RowGroup, Store
 from sslmodels.evaluation.curve_figures import draw_all_pr, draw_all_roc, draw_pr, draw_roc
 from sslmodels.evaluation.evaluation_status import checked_file, subject, write_metrics
 from sslmodels.evaluation.resamples_file import write_resamples
+from sslmodels.evaluation.row_scorer import RowScorer
 from sslmodels.evaluation.run_calibration import calibrate_run
 from sslmodels.fit.devices import make_deterministic
-from sslmodels.models.model_builder import load_model
 from sslmodels.runs.training_rows import label_columns
 from sslmodels.scores import metrics
 from sslmodels.scores.metric_intervals import Resampled, blocks_of_bins, resampled
-from sslmodels.scores.score_rows import score_rows
 
 
 def evaluate_run(run_folder: Path, *, progress: Progress | None = None) -> dict[str, Any]:
@@ -77,20 +76,12 @@ def evaluate_run(run_folder: Path, *, progress: Progress | None = None) -> dict[
     labels = test_labels(store, experiments)
     cell = {key: record[key] for key in ("experiment", "model", "regime", "seed")}
     title = f"{cell['experiment']}, {cell['model']}, {cell['regime']}, seed {cell['seed']}"
-    model = load_model(folder.model)
-    scores = score_rows(
-        model,
-        store,
-        group=REFERENCE,
-        start=start,
-        stop=stop,
-        progress=progress,
-        description=f"scoring {title}",
-    )
+    scorer = RowScorer(folder, store)
+    scores = scorer(start, stop, progress=progress, description=f"scoring {title}")
     numbers = write_files(
         folder.evaluation, rows, labels, scores, outputs=evaluated.outputs, title=title
     )
-    calibrate_run(folder, model, store, experiments, title=title, progress=progress)
+    calibrate_run(folder, scorer, store, experiments, title=title, progress=progress)
     result = {**cell, **numbers, "digest": evaluated.digest}
     write_metrics(folder.path, result)
     return result

@@ -51,6 +51,14 @@ _POSSIBLE: dict[str, tuple[type, ...]] = {
 _LOG = logging.getLogger(__name__)
 
 
+def model_digest(folder: RunFolder) -> str:
+    """Return a digest of what scores: the model file, and the committee around it if there is."""
+    found = file_digest(folder.model)
+    if folder.committee.is_file():
+        return digest_of([found, file_digest(folder.committee)])
+    return found
+
+
 @dataclass(frozen=True)
 class Subject:
     """A complete run, and the store with its test rows."""
@@ -70,7 +78,7 @@ class Subject:
         return digest_of(
             {
                 "format": EVALUATION_FORMAT,
-                "model": file_digest(self.folder.model),
+                "model": model_digest(self.folder),
                 "content": self.store.ledger[REFERENCE]["content"],
                 "experiment": self.record["experiment"],
                 **({} if self.outputs is None else {"outputs": self.outputs}),

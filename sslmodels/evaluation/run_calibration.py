@@ -18,21 +18,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
 
-from ssldata.base.cache_folder import file_digest
 from ssldata.base.errors import ConfigError, MissingInputError
 from ssldata.base.files import atomic_path, write_json_atomic
 from ssldata.base.progress import Progress
 from ssldata.store.store import REFERENCE, Store
 from sslmodels.evaluation.curve_figures import Floats, draw_reliability
+from sslmodels.evaluation.evaluation_status import model_digest
+from sslmodels.evaluation.row_scorer import RowScorer
 from sslmodels.runs.run_folder import RunFolder
 from sslmodels.runs.training_rows import label_columns
 from sslmodels.scores.calibration import Calibration, fit_calibration
-from sslmodels.scores.score_rows import score_rows
 
 CalibrationMethod = Literal["isotonic", "temperature"]
 
@@ -65,7 +64,7 @@ def calibrated(fitted: Mapping[str, Any], scores: NDArray[np.float32]) -> NDArra
 
 def calibrate_run(
     folder: RunFolder,
-    model: keras.Model,
+    scorer: RowScorer,
     store: Store,
     experiments: Sequence[str],
     *,
@@ -76,8 +75,8 @@ def calibrate_run(
 
     Parameters
     ----------
-    folder, model, store, experiments
-        The run, its model, its store, and the experiments of its outputs.
+    folder, scorer, store, experiments
+        The run, what scores its rows, its store, and the experiments of its outputs.
     title
         Of the figure and the progress.
     progress
@@ -86,15 +85,8 @@ def calibrate_run(
     rows = store.group(REFERENCE)
     start, stop = rows.ranges["validation"]
     labels = rows.column("label")[start:stop, label_columns(store, experiments)]
-    scores = score_rows(
-        model,
-        store,
-        group=REFERENCE,
-        start=start,
-        stop=stop,
-        both_strands=True,
-        progress=progress,
-        description=f"calibrating {title}",
+    scores = scorer(
+        start, stop, both_strands=True, progress=progress, description=f"calibrating {title}"
     )
     fits, reliability = {}, {}
     for i, name in enumerate(experiments):
@@ -108,7 +100,7 @@ def calibrate_run(
             "predicted": _reliability(score, label),
             "isotonic": _reliability(_of_the_other_half(score, label), label),
         }
-    value = {"model": file_digest(folder.model), "rows": stop - start, "outputs": fits}
+    value = {"model": model_digest(folder), "rows": stop - start, "outputs": fits}
     write_json_atomic(folder.evaluation / _FILE, value)
     with atomic_path(folder.evaluation / "reliability.png") as temporary:
         draw_reliability(temporary, reliability, rows=stop - start, title=title)
@@ -156,7 +148,7 @@ def read_calibration(
     again = f"run `crosslabel evaluate {run_folder}`"
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-        if value["model"] == file_digest(folder.model):
+        if value["model"] == model_digest(folder):
             return [value["outputs"][name][method] for name in outputs]
     except FileNotFoundError:
         raise MissingInputError(f"{path}: no such file; {again}") from None

@@ -12,6 +12,8 @@ from sslmodels.models import own_model
 
 #: Name of the file, in the folder of a run, that holds the trained model.
 MODEL_FILE = "model.keras"
+#: The other members of a committee, in the folder of its run.
+COMMITTEE_FILE = "committee.npz"
 
 #: What a model reads of a stored row: the bin, or the bin and its context.
 Reads = Literal["bin", "context"]

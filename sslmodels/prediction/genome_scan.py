@@ -118,7 +118,8 @@ class Scanner:
     def __init__(self, model: TrainedModel) -> None:
         self.model = model
         body = getattr(model.keras_model, "body", None)
-        self.network = None if body is None else one_convolution(body)
+        alone = body is not None and model.committee is None
+        self.network = one_convolution(body) if alone else None
 
     def scan(self, codes: ByteArray, *, stride: int, both_strands: bool = True) -> Scores:
         """Return the probabilities of all windows of a sequence, float32 (windows, outputs).

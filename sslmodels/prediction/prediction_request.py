@@ -12,13 +12,14 @@ from ssldata.base.errors import ConfigError, MissingInputError
 from ssldata.base.files import sha256_of
 from ssldata.base.progress import Progress
 from ssldata.building.build_inputs import open_labelled
+from ssldata.conservation.homologue_windows import HomologueWindows
 from ssldata.genomes.genome import Genome, open_genome
 from ssldata.project.project_file import Project, load_project
 from ssldata.store.store import REFERENCE, open_store
+from sslmodels.committee.bin_scorer import BinScorer
 from sslmodels.evaluation.run_calibration import CalibrationMethod
 from sslmodels.fit.devices import make_deterministic
 from sslmodels.models.catalogue import MODEL_FILE
-from sslmodels.prediction.homologue_windows import HomologueWindows
 from sslmodels.prediction.predict_windows import predict_windows
 from sslmodels.prediction.score_files import ScoreFile, format_of
 from sslmodels.prediction.trained_model import Ensemble
@@ -112,7 +113,7 @@ class PredictionRequest:
         ):
             if found and source not in fits:
                 raise ConfigError(f"{name} has no meaning with {source}; leave it out")
-        if self.project is not None and not self.needs_project:
+        if self.project is not None and not (self.needs_project or self.store is not None):
             raise ConfigError("--project has no meaning here; leave it out")
         if self.homologues and self.group != REFERENCE:
             raise ConfigError(
@@ -162,17 +163,20 @@ def run_prediction(
         assert project is not None
         _check_labelled(request, project)
         homologues = HomologueWindows(project, length=ensemble.length, contigs=source.contigs)
+    committees = _committees(request, ensemble, project, source)
     scorer = WindowScorer(
         ensemble,
         both_strands=request.both_strands,
         calibration=request.calibration,
         homologues=homologues,
+        committees=committees,
     )
     identity = {
         "models": [_identity(path, request.calibration) for path in request.models],
         "both_strands": request.both_strands,
         "calibration": request.calibration,
         "homologues": None if homologues is None else homologues.identity,
+        **({"places": {n: b.identity for n, b in committees.items()}} if committees else {}),
     }
     summary = predict_windows(
         source,
@@ -186,9 +190,41 @@ def run_prediction(
     return {"models": [str(path) for path in request.models], **summary}
 
 
+def _committees(
+    request: PredictionRequest, ensemble: Ensemble, project: Project | None, source: WindowSource
+) -> dict[int, BinScorer]:
+    """Return what scores places of the labelled genome, of each model that is a committee.
+
+    Sequences of another genome, or of a FASTA, are scored by sequence alone.
+    """
+    numbers = [n for n, member in enumerate(ensemble.members) if member.committee is not None]
+    if numbers and request.homologues:
+        raise ConfigError(
+            f"{request.models[numbers[0]]}: a committee averages over homologues by itself; leave "
+            "out --homologues"
+        )
+    elsewhere = request.fasta is not None or request.genome is not None
+    if not numbers or elsewhere or request.group != REFERENCE:
+        return {}
+    found: dict[int, BinScorer] = {}
+    for number in numbers:
+        member = ensemble.members[number]
+        assert member.run is not None and member.committee is not None
+        named = request.project or RunFolder(member.run).config
+        of_run = project or load_project(named)
+        found[number] = BinScorer(
+            of_run, member.keras_model, member.committee, contigs=source.contigs
+        )
+        if request.store is not None:
+            _check_labelled(request, of_run)
+    return found
+
+
 def _identity(path: Path, calibration: CalibrationMethod | None) -> list[str]:
     """Return digests of what decides the scores of a model."""
     found = [file_digest(path / MODEL_FILE if path.is_dir() else path)]
+    if (committee := RunFolder(path).committee).is_file():
+        found.append(file_digest(committee))
     if calibration is not None and path.is_dir():
         fitted = RunFolder(path).evaluation / "calibration.json"
         found.append(sha256_of(fitted) if fitted.exists() else "")

@@ -20,13 +20,15 @@ from numpy.typing import ArrayLike, NDArray
 from ssldata.base.errors import ConfigError, InputError
 from ssldata.genomes.onehot import reverse_complement
 from ssldata.reading.read_window import central
+from sslmodels.committee.bin_scorer import log_odds_alone, probabilities
+from sslmodels.committee.committee_file import Committee, load_committee
 from sslmodels.evaluation.run_calibration import CalibrationMethod, read_calibration
 from sslmodels.evaluation.run_calibration import calibrated as apply_map
 from sslmodels.layers.sequence_model import CHANNELS, SequenceModel
 from sslmodels.models.catalogue import MODEL_FILE
 from sslmodels.models.model_builder import load_model as load_keras_model
 from sslmodels.prediction.sequence_input import as_codes
-from sslmodels.runs.run_folder import complete_record
+from sslmodels.runs.run_folder import RunFolder, complete_record
 from sslmodels.scores.score_rows import score, score_both_strands
 
 Codes = NDArray[np.uint8]
@@ -44,6 +46,8 @@ class TrainedModel:
         Names of the outputs; default: ``score``, or ``score_1``, ``score_2``, ….
     run
         Folder of the run that trained it.
+    committee
+        The other members of a committee, of which `keras_model` is the network.
 
     Attributes
     ----------
@@ -55,6 +59,10 @@ class TrainedModel:
         The experiment of each output.
     run
         Folder of the run; None: the model was loaded from a file alone.
+    committee
+        None: the model is a network alone. A committee scores a sequence by its network, motif and
+        k-mers; with homologues and conservation it scores places of the labelled genome
+        (:class:`sslmodels.committee.bin_scorer.BinScorer`, ``crosslabel predict``).
 
     Raises
     ------
@@ -68,7 +76,9 @@ class TrainedModel:
         *,
         outputs: Sequence[str] | None = None,
         run: Path | None = None,
+        committee: Committee | None = None,
     ) -> None:
+        self.committee = committee
         self.keras_model = _reads_codes(keras_model)
         self.length = int(self.keras_model.length)
         self.run = run
@@ -99,7 +109,7 @@ class TrainedModel:
             (n, length, 4) in the order A, C, G, T. N, and any other IUPAC code, is four zeros.
         both_strands
             Average the probabilities of each sequence and of its reverse complement. A model
-            trained with ``training.both_strands`` always does.
+            trained with ``training.both_strands`` always does, and a committee.
         calibrated
             Calibrate as :meth:`calibrate` does; True: ``isotonic``.
         batch_size
@@ -129,6 +139,8 @@ class TrainedModel:
         """
         if not len(codes):
             return np.zeros((0, len(self.outputs)), np.float32)
+        if self.committee is not None:
+            return probabilities(log_odds_alone(self.keras_model, self.committee, codes))[:, None]
         scored = score_both_strands if both_strands else score
         return scored(self.keras_model, codes, batch_size=batch_size)
 
@@ -146,6 +158,9 @@ class TrainedModel:
         codes, both_strands, batch_size
             As of :meth:`predict`.
         """
+        if self.committee is not None:
+            found = log_odds_alone(self.keras_model, self.committee, codes)
+            return found.astype(np.float32)[:, None]
         if self._without_sigmoid is None or not len(codes):
             scores = self.score_codes(codes, both_strands=both_strands, batch_size=batch_size)
             p = np.clip(scores.astype(np.float64), np.finfo(np.float32).tiny, 1 - 2.0**-25)
@@ -333,7 +348,9 @@ def load_model(path: str | Path) -> TrainedModel:
         return TrainedModel(load_keras_model(path))
     record = complete_record(run)
     outputs = record["identity"].get("outputs") or [record["experiment"]]
-    return TrainedModel(load_keras_model(run), outputs=outputs, run=run)
+    file = RunFolder(run).committee
+    committee = load_committee(file) if file.is_file() else None
+    return TrainedModel(load_keras_model(run), outputs=outputs, run=run, committee=committee)
 
 
 def _reads_codes(model: keras.Model) -> keras.Model:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from ssldata.base.array_types import ByteArray
+from ssldata.conservation.homologue_windows import HomologueWindows
 from ssldata.reading.read_window import central
+from sslmodels.committee.bin_scorer import BinScorer
 from sslmodels.evaluation.run_calibration import CalibrationMethod
 from sslmodels.prediction.genome_scan import Scanner
-from sslmodels.prediction.homologue_windows import HomologueWindows
 from sslmodels.prediction.trained_model import Ensemble, Scores, mean_and_sd
 from sslmodels.prediction.window_sources import WindowBlock, WindowSource
 
 #: The column with the number of genomes behind a mean.
 GENOMES = "genomes"
+#: Windows that a committee scores at once.
+_PLACED = 2**14
 
 
 class WindowScorer:
@@ -31,6 +34,9 @@ class WindowScorer:
         How the scores of each model are calibrated; None: they are not.
     homologues
         Where the homologues of a window are found; None: only the window itself is scored.
+    committees
+        Number of a model that is a committee → what scores places by it; missing: it scores
+        sequences alone.
 
     Attributes
     ----------
@@ -46,6 +52,7 @@ class WindowScorer:
         both_strands: bool = True,
         calibration: CalibrationMethod | None = None,
         homologues: HomologueWindows | None = None,
+        committees: Mapping[int, BinScorer] | None = None,
     ) -> None:
         self._ensemble = ensemble
         self._scanners = [Scanner(member) for member in ensemble.members]
@@ -55,6 +62,7 @@ class WindowScorer:
             for member in ensemble.members:  # refused now rather than after the first block
                 member.calibrate(np.zeros((0, len(member.outputs)), np.float32), calibration)
         self._homologues = homologues
+        self._committees = dict(committees or {})
         several = len(ensemble.members) > 1
         self.columns = (
             *ensemble.outputs,
@@ -85,14 +93,31 @@ class WindowScorer:
         pairs = zip(self._ensemble.members, scores, strict=True)
         return np.stack([member.calibrate(one, self._calibration) for member, one in pairs])
 
+    def _placed(self, number: int, bins: BinScorer, block: WindowBlock) -> Scores:
+        """Return the scores (n, 1) of a block by the committee of a model."""
+        parts = []
+        for first in range(0, len(block), _PLACED):
+            some = slice(first, first + _PLACED)
+            strand = None if block.strand is None else block.strand[some]
+            parts.append(
+                bins.of_places(block.contig[some], block.start[some], block.end[some], strand)
+            )
+        scores = np.concatenate(parts)[:, None]
+        if self._calibration is None:
+            return scores
+        return self._ensemble.members[number].calibrate(scores, self._calibration)
+
     def block(self, source: WindowSource, block: WindowBlock) -> tuple[Scores, int]:
         """Return the columns of a block, float32 (n, columns), and its windows with an N."""
         scores, with_n = source.score(block, self)
+        for number, bins in self._committees.items():
+            scores[number] = self._placed(number, bins, block)
         genomes: Sequence[Scores] = []
         if self._homologues is not None:
             count = np.ones(len(block), np.float32)
             total = scores.astype(np.float64)
-            for rows, codes in self._homologues.of(block):
+            where = block.contig, block.start, block.end, block.strand
+            for _, rows, codes in self._homologues.of(*where):
                 total[:, rows] += self.rows(codes)
                 count[rows] += 1
             scores = (total / count[:, None]).astype(np.float32)

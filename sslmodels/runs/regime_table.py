@@ -85,6 +85,8 @@ class RegimeEntry:
         Whether ``training.weighting`` and ``training.weights`` weight its homologues.
     teacher
         Regime of its first teacher, whose probabilities weight the homologues; None: no teacher.
+    network
+        Regime whose network is one member of the committee that this one makes; None: no committee.
     control
         Regime with everything but the homologues: what this one has over it is what they bring.
     sweeps
@@ -104,6 +106,7 @@ class RegimeEntry:
     genome_rates: bool = True
     weighting: bool = True
     teacher: Regime | None = None
+    network: Regime | None = None
     control: Regime | None = None
     sweeps: tuple[str, ...] = ()
     effective: Callable[[Project], Project] = _unchanged
@@ -182,6 +185,28 @@ REGIME_TABLE: dict[Regime, RegimeEntry] = {
         effective=_ssl_plus_options,
         rows_per_epoch=_ssl_plus_rows,
     ),
+    "ssl-committee": RegimeEntry(
+        text="the network of ssl-plus, a motif and gapped k-mers, averaged over homologues, with the "
+        "conservation around the bin",
+        colour="#1a936f",
+        dash="-",
+        settings=("finetune_learning_rate", "ssl_plus"),
+        network="ssl-plus",
+        control="sl-committee",
+        rows_per_epoch=lambda training, labelled, homologous: 0.0,
+    ),
+    "sl-committee": RegimeEntry(
+        text="ssl-committee without homologues: the network of sl-plus, a motif and gapped k-mers",
+        colour="#b5838d",
+        dash="--",
+        settings=("finetune_learning_rate", "ssl_plus"),
+        homologues=False,
+        homologue_steps=True,
+        genome_rates=False,
+        weighting=False,
+        network="sl-plus",
+        rows_per_epoch=lambda training, labelled, homologous: 0.0,
+    ),
     "homolog-sampling": RegimeEntry(
         text="sequences replaced by homologues at random, then fine-tuned on originals",
         colour="#8f6bc9",
@@ -201,7 +226,7 @@ REGIME_TABLE: dict[Regime, RegimeEntry] = {
 
 #: Regimes that reports lead with, the first that was trained: its gains over its control, and over
 #: the best baseline.
-LEADING: tuple[Regime, ...] = ("ssl-plus", "ssl-ns", "ssl")
+LEADING: tuple[Regime, ...] = ("ssl-committee", "ssl-plus", "ssl-ns", "ssl")
 
 #: Regimes whose runs have teacher weights.
 WITH_TEACHER: tuple[Regime, ...] = tuple(

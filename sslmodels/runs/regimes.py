@@ -21,6 +21,12 @@ ssl-plus
 sl-plus
     Control: ssl-plus without homologues. Labelled rows alone, with every other part of it, and as
     many steps per epoch of the first phase. What ssl-plus has over it is what homologues bring.
+ssl-committee
+    The network of the ssl-plus run of the same seed, a motif and gapped k-mers, averaged over
+    homologues, and trees of the conservation around a bin; combined by weights from the validation
+    rows (:mod:`sslmodels.runs.committee_fit`).
+sl-committee
+    Control: ssl-committee without homologues, with the network of sl-plus.
 
 What each of them uses, and its description in reports, is in :mod:`sslmodels.runs.regime_table`.
 
@@ -46,15 +52,17 @@ from ssldata.reading.reader import Weights
 from ssldata.store.remote_stores import is_url
 from ssldata.store.run_weights import Arrays, kept_weights, write_weights
 from ssldata.store.store import Store, open_store
+from sslmodels.committee.committee_file import save_committee
 from sslmodels.fit import devices
 from sslmodels.fit.training_loop import save_model, weights_digest
 from sslmodels.models.model_builder import load_model
 from sslmodels.runs import training_rows
+from sslmodels.runs.committee_fit import fit_committee
 from sslmodels.runs.homologue_weights import homologue_weights
 from sslmodels.runs.regime_table import REGIME_TABLE, effective
 from sslmodels.runs.run import Run
-from sslmodels.runs.run_folder import RunFolder, machine, run_lock, write_record
-from sslmodels.runs.run_identity import run_folder, run_identity, with_runs
+from sslmodels.runs.run_folder import RunFolder, complete_record, machine, run_lock, write_record
+from sslmodels.runs.run_identity import run_folder, run_identity, scoring_genomes, with_runs
 from sslmodels.runs.run_logs import RunLogs
 from sslmodels.runs.run_status import claim
 from sslmodels.runs.sampling_rates import weighting_distances
@@ -183,11 +191,9 @@ def _teacher_weights(run: Run, model: Any, iteration: int) -> Arrays:
     return arrays
 
 
-def _first_teacher(run: Run) -> Any:
-    """Return the model of the run that is the first teacher; train it if it is not complete."""
-    regime = REGIME_TABLE[run.regime].teacher
-    assert regime is not None
-    folder = train(
+def _run_of(run: Run, regime: Regime) -> Path:
+    """Return the folder of a run of the same cell in another regime; train it if it must be."""
+    return train(
         with_runs(run.project, run.teachers),
         experiment=run.experiment,
         model=run.model,
@@ -197,6 +203,13 @@ def _first_teacher(run: Run) -> Any:
         replace=run.replace,
         location=run.store.location,
     )
+
+
+def _first_teacher(run: Run) -> Any:
+    """Return the model of the run that is the first teacher; train it if it is not complete."""
+    regime = REGIME_TABLE[run.regime].teacher
+    assert regime is not None
+    folder = _run_of(run, regime)
     teacher = load_model(RunFolder(folder).model)
     run.details["teacher"] = {"folder": str(folder), "weights": weights_digest(teacher)}
     return teacher
@@ -236,6 +249,22 @@ def _ssl_ns(run: Run) -> Any:
     return teacher
 
 
+def _committee(run: Run) -> Any:
+    """Fit the committee around the network of another run, which is trained unless it is."""
+    regime = REGIME_TABLE[run.regime].network
+    assert regime is not None
+    folder = RunFolder(_run_of(run, regime))
+    record, network = complete_record(folder.path), load_model(folder.model)
+    run.details["network"] = {"folder": str(folder.path), "weights": weights_digest(network)}
+    # What the network cost is what the committee costs: the rest takes seconds.
+    run.phases += record["phases"]
+    if folder.history.is_file():
+        write_text_atomic(run.folder.history, folder.history.read_text(encoding="utf-8"))
+    genomes = scoring_genomes(run.project, run.store) if REGIME_TABLE[run.regime].homologues else []
+    save_committee(run.folder.committee, fit_committee(run, network, genomes))
+    return network
+
+
 #: A function for every entry of :data:`.REGIME_TABLE`; it returns the trained model.
 REGIME_FUNCTIONS: dict[Regime, Callable[[Run], Any]] = {
     "sl": _sl,
@@ -246,6 +275,8 @@ REGIME_FUNCTIONS: dict[Regime, Callable[[Run], Any]] = {
     "pretrain-only": _pretrain_only,
     "ssl-plus": _ssl_plus,
     "sl-plus": _sl_plus,
+    "ssl-committee": _committee,
+    "sl-committee": _committee,
 }
 
 

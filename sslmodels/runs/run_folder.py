@@ -22,7 +22,7 @@ from ssldata.base.files import digest_of, sha256_of, write_json_atomic
 from ssldata.base.locks import exclusive_lock
 from ssldata.base.versions import library_versions
 from ssldata.store.store_writer import sync_tree
-from sslmodels.models.catalogue import MODEL_FILE
+from sslmodels.models.catalogue import COMMITTEE_FILE, MODEL_FILE
 
 #: Folder of the earlier runs.
 EARLIER = "earlier"
@@ -73,6 +73,11 @@ class RunFolder:
         return self.path / MODEL_FILE
 
     @property
+    def committee(self) -> Path:
+        """The members of a committee beside its network, and how they are combined."""
+        return self.path / COMMITTEE_FILE
+
+    @property
     def weights(self) -> Path:
         """Teacher weights of every iteration (ssl-ns); see :mod:`ssldata.store.run_weights`."""
         return self.path / "weights.zarr"
@@ -116,7 +121,7 @@ class RunFolder:
 
     def checksums(self) -> dict[str, str]:
         """Return the sha256 of the files of a trained run, by their paths in the folder."""
-        files = [self.model, self.config, self.history, *self.weights.rglob("*")]
+        files = [self.model, self.config, self.history, self.committee, *self.weights.rglob("*")]
         return {
             file.relative_to(self.path).as_posix(): sha256_of(file)
             for file in sorted(files)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ssldata.base.errors import StoreError
+from ssldata.base.files import digest_of
 from ssldata.project.project_file import Project
 from ssldata.project.section import Section
 from ssldata.project.training_section import Augment, Regime, Sampling, Training
@@ -101,10 +102,18 @@ def run_identity(
         The files of DNABERT-2 cannot be found or downloaded.
     """
     entry = REGIME_TABLE[regime]
-    project = effective(project, regime)
+    given, project = project, effective(project, regime)
     homologues = entry.counts_homologues(project.training)
     genomes = training_rows.nearest_genomes(project, store) if homologues else []
     groups = [REFERENCE, *(training_rows.homologue_groups(store, genomes) if homologues else [])]
+    network: dict[str, Any] = {}
+    if entry.network is not None:
+        cell = {"experiment": experiment, "model": model, "regime": entry.network, "seed": seed}
+        of_network = run_identity(given, store, **cell, offline=offline)
+        network = {"network": digest_of({**of_network, "content": None})}
+        if entry.homologues:
+            seen = training_rows.homologue_groups(store, scoring_genomes(project, store))
+            groups = list(dict.fromkeys([*groups, *seen]))
     outputs = project.outputs_of(experiment)
     options = {
         **_training_identity(project.training, entry.settings),
@@ -125,10 +134,20 @@ def run_identity(
         ),
         "regime": regime,
         "seed": seed,
+        **network,
         "training": options,
         "negatives": negatives,
         "content": {name: store.ledger[name]["content"] for name in groups},
     }
+
+
+def scoring_genomes(project: Project, store: Store) -> list[str]:
+    """Return the genomes that a committee looks at: all of the project that the store holds.
+
+    ``training.nearest`` limits those that networks are trained on, not these: far genomes help
+    most here.
+    """
+    return [genome.name for genome in project.genomes if genome.name in store.genomes]
 
 
 def changed_rows(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:

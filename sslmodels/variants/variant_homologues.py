@@ -9,13 +9,13 @@ import numpy as np
 from ssldata.base.array_types import Int64Array
 from ssldata.base.errors import ConfigError
 from ssldata.building.build_inputs import TargetInputs, open_labelled, open_target
+from ssldata.conservation.homologue_windows import bare_sources
 from ssldata.genomes.genome import Genome
 from ssldata.genomes.onehot import N_CODE
 from ssldata.liftover.lift_result import LiftResult, Status
 from ssldata.project.project_file import Project
 from ssldata.rows.intervals import Intervals
 from ssldata.rows.windows import kept_contigs
-from sslmodels.prediction.homologue_windows import bare_sources
 from sslmodels.variants.allele_windows import AllelePairs
 from sslmodels.variants.variant_alleles import Alleles, lengths_of
 

@@ -18,12 +18,12 @@ from prediction_tools import network, run_folder
 
 from ssldata.base.errors import ConfigError, InputError, MissingInputError
 from ssldata.building.build_store import build_project
+from ssldata.conservation.homologue_windows import HomologueWindows
 from ssldata.genomes.genome import open_genome
 from ssldata.genomes.onehot import decode
 from ssldata.project.project_file import load_project
 from ssldata.store.store import open_store
 from sslmodels.prediction import window_sources
-from sslmodels.prediction.homologue_windows import HomologueWindows
 from sslmodels.prediction.prediction_request import PredictionRequest, run_prediction
 from sslmodels.prediction.trained_model import Ensemble, load_model
 from sslmodels.prediction.window_scorer import WindowScorer
@@ -261,7 +261,9 @@ def test_homologues_are_the_rows_of_a_store(lifted_bins):
     sources = store.sources()
     where = {}
     for block in source.blocks():
-        for genome, (rows, codes) in zip(store.genomes, homologues.of(block), strict=True):
+        where_are = block.contig, block.start, block.end, block.strand
+        for number, rows, codes in homologues.of(*where_are):
+            genome = homologues.names[number]
             for row, code in zip(rows, codes, strict=True):
                 key = (genome, int(block.contig[row]), int(block.start[row]))
                 where[key] = code
@@ -294,7 +296,7 @@ def test_the_mean_over_homologues_and_their_number(lifted_bins, tmp_path):
     count = np.ones(len(total))
     at = 0
     for block in source.blocks():
-        for rows, codes in homologues.of(block):
+        for _, rows, codes in homologues.of(block.contig, block.start, block.end, block.strand):
             total[at + rows] += model.predict(codes)[:, 0]
             count[at + rows] += 1
         at += len(block)

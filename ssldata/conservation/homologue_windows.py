@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ssldata.base.array_types import ByteArray
+from ssldata.base.array_types import ByteArray, Int8Array, Int32Array, Int64Array
 from ssldata.base.errors import ConfigError
 from ssldata.building.build_inputs import open_labelled, open_target
 from ssldata.genomes.onehot import N_CODE
@@ -16,7 +16,6 @@ from ssldata.project.project_file import Project
 from ssldata.rows.intervals import Intervals
 from ssldata.rows.row_table import Sources
 from ssldata.rows.windows import kept_contigs
-from sslmodels.prediction.window_sources import WindowBlock
 
 
 class HomologueWindows:
@@ -32,7 +31,14 @@ class HomologueWindows:
     length
         Bases of a window.
     contigs
-        Names of the contigs that blocks refer to.
+        Names of the contigs that windows refer to.
+    genomes
+        Names of the target genomes; default: all of the project.
+
+    Attributes
+    ----------
+    names
+        The target genomes; :meth:`of` gives their numbers.
 
     Raises
     ------
@@ -42,7 +48,14 @@ class HomologueWindows:
         See :func:`ssldata.building.build_inputs.open_target`.
     """
 
-    def __init__(self, project: Project, *, length: int, contigs: Sequence[str]) -> None:
+    def __init__(
+        self,
+        project: Project,
+        *,
+        length: int,
+        contigs: Sequence[str],
+        genomes: Sequence[str] | None = None,
+    ) -> None:
         if not project.genomes:
             raise ConfigError(
                 f"{project.file or 'project'}: lists no target genome, so windows have no "
@@ -51,8 +64,8 @@ class HomologueWindows:
         self._length, self._windows = length, project.windows
         reference = open_labelled(project)
         self._contigs = np.array([reference.index(name) for name in contigs], np.int32)
-        names = [genome.name for genome in project.genomes]
-        self._targets = [open_target(project, name, reference=reference) for name in names]
+        self.names = tuple(g.name for g in project.genomes) if genomes is None else tuple(genomes)
+        self._targets = [open_target(project, name, reference=reference) for name in self.names]
 
     @property
     def identity(self) -> list[str]:
@@ -60,29 +73,41 @@ class HomologueWindows:
         bins = str((self._windows.size, self._windows.n_policy))
         return [bins, *(target.digest("") for target in self._targets)]
 
-    def of(self, block: WindowBlock) -> Iterator[tuple[NDArray[np.int64], ByteArray]]:
-        """Yield for each target genome the windows that have a homologue, and its codes."""
+    def of(
+        self, contig: Int32Array, start: Int64Array, end: Int64Array, strand: Int8Array | None
+    ) -> Iterator[tuple[int, NDArray[np.int64], ByteArray]]:
+        """Yield for each target genome its number, the windows with a homologue, and their codes.
+
+        Parameters
+        ----------
+        contig
+            Of each window, an index into the names given.
+        start, end
+            0-based half-open; only the middle counts.
+        strand
+            ±1, the strand that is read; None: the forward strand.
+        """
         size, half = self._windows.size, self._length // 2
-        start = (block.start + block.end) // 2 - size // 2
-        sources = bare_sources(Intervals(self._contigs[block.contig], start, start + size))
-        for target in self._targets:
+        first = (start + end) // 2 - size // 2
+        sources = bare_sources(Intervals(self._contigs[contig], first, first + size))
+        for number, target in enumerate(self._targets):
             genome = target.genome
             lifted, _ = target.lift(sources, identity=False)
             rows = np.flatnonzero(lifted.status == Status.MAPPED)
-            contig = lifted.contig[rows]
-            first = (lifted.start[rows] + lifted.end[rows]) // 2 - half
-            inside = (first >= 0) & (first + self._length <= genome.sizes[contig])
-            inside &= kept_contigs(genome.names, self._windows.exclude_target)[contig]
-            rows, contig, first = rows[inside], contig[inside], first[inside]
-            strand = lifted.strand[rows]
-            if block.strand is not None:
-                strand = strand * block.strand[rows]
-            codes = genome.gather(contig, first, self._length, strand)
+            there = lifted.contig[rows]
+            at = (lifted.start[rows] + lifted.end[rows]) // 2 - half
+            inside = (at >= 0) & (at + self._length <= genome.sizes[there])
+            inside &= kept_contigs(genome.names, self._windows.exclude_target)[there]
+            rows, there, at = rows[inside], there[inside], at[inside]
+            turned = lifted.strand[rows]
+            if strand is not None:
+                turned = turned * strand[rows]
+            codes = genome.gather(there, at, self._length, turned)
             if self._windows.n_policy == "drop":
                 whole = (codes < N_CODE).all(axis=1)
                 rows, codes = rows[whole], codes[whole]
             if len(rows):
-                yield rows, codes
+                yield number, rows, codes
 
 
 def bare_sources(intervals: Intervals) -> Sources:
