@@ -14,11 +14,14 @@ from ssldata.building.build_inputs import open_labelled
 from ssldata.conservation.aligned_bases import padded_windows
 from ssldata.conservation.conserved_windows import ConservedWindows
 from ssldata.conservation.homologue_windows import HomologueWindows
+from ssldata.conservation.profile import bin_windows, composition_profile, conservation_profile
 from ssldata.genomes.onehot import reverse_complement
 from ssldata.project.project_file import Project
 from ssldata.reading.read_window import central
+from sslmodels.baselines.em_motif import EmMotif
 from sslmodels.committee.committee import mean_over_groups
-from sslmodels.committee.committee_file import CONSERVATION, NETWORK, Committee
+from sslmodels.committee.committee_file import CONSERVATION, MOTIF, NETWORK, Committee
+from sslmodels.committee.motif_site import site_features
 from sslmodels.scores.score_rows import score_both_strands
 
 Floats = NDArray[np.float64]
@@ -171,7 +174,8 @@ class BinScorer:
         scores = self._evidence.of_sequences(self._members, codes, contig, start, end, strand)
         trees = self._committee.members.get(CONSERVATION)
         if trees is not None:
-            scores[CONSERVATION] = trees.score(self._evidence.profile(contig, start, end))
+            motif = self._committee.members.get(MOTIF)
+            scores[CONSERVATION] = trees.score(self._evidence.profile(contig, start, end, motif))
         return self._committee.combined.log_odds(scores)
 
 
@@ -249,15 +253,38 @@ class BinEvidence:
         return {name: mean_over_groups(own[name], found[name], self._groups) for name in own}
 
     def profile(
-        self, contig: Int32Array, start: Int64Array, end: Int64Array
+        self,
+        contig: Int32Array,
+        start: Int64Array,
+        end: Int64Array,
+        motif: EmMotif | None = None,
     ) -> NDArray[np.float32]:
-        """Return the conservation profile of bins; see :class:`ConservedWindows`.
+        """Return how bins are conserved, float32 (n, features).
+
+        That of the bin and what surrounds it (:mod:`ssldata.conservation.profile`), the
+        composition, and that of the best site of a motif (:mod:`.motif_site`).
 
         Parameters
         ----------
         contig, start, end
             As of :meth:`BinScorer.log_odds`.
+        motif
+            The motif of the committee; None: it has none.
         """
         assert self._conserved is not None
-        first = (start + end) // 2 - self._size // 2
-        return self._conserved.profile(self._contigs[contig], first, self._groups)
+        size = self._size
+        first = (start + end) // 2 - size // 2
+        log_odds = None if motif is None else np.log(motif.matrix / motif.background)
+        parts = []
+        for reference, aligned in self._conserved.of(
+            self._contigs[contig], *bin_windows(first, size)
+        ):
+            features = [
+                conservation_profile(reference, aligned, self._groups),
+                composition_profile(reference),
+            ]
+            if log_odds is not None:
+                bins, theirs = central(reference, size), [central(a, size) for a in aligned]
+                features.append(site_features(bins, theirs, log_odds, self._groups))
+            parts.append(np.concatenate(features, axis=1))
+        return np.concatenate(parts)

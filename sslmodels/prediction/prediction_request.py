@@ -209,7 +209,8 @@ def _committees(
     found: dict[int, BinScorer] = {}
     for number in numbers:
         member = ensemble.members[number]
-        assert member.run is not None and member.committee is not None
+        assert member.run is not None
+        assert member.committee is not None
         named = request.project or RunFolder(member.run).config
         of_run = project or load_project(named)
         found[number] = BinScorer(

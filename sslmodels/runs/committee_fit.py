@@ -26,7 +26,7 @@ from sslmodels.baselines.gapped_kmer_svm import GappedKmerSvm
 from sslmodels.committee.bin_scorer import BinEvidence, sequence_members
 from sslmodels.committee.boosted_trees import BoostedTrees
 from sslmodels.committee.committee import Combination, worth_of
-from sslmodels.committee.committee_file import CONSERVATION, GKM, MOTIF, NETWORK, Committee
+from sslmodels.committee.committee_file import CONSERVATION, GKM, MOTIF, Committee
 from sslmodels.runs import training_rows
 from sslmodels.runs.run import Run
 
@@ -40,10 +40,6 @@ TREE_NEGATIVES, FEWEST_NEGATIVES, MOST_NEGATIVES = 200, 20_000, 100_000
 VALIDATION_NEGATIVES, FEWEST_VALIDATION = 50.0, 20_000
 #: Rows whose homologues are scored at once.
 _BLOCK = 2**15
-#: How much more the network counts than what its ranking of validation bins is worth. Chosen on
-#: tuning contigs: the ranking of a dozen positives says little, and the network is the best
-#: single member on most factors.
-NETWORK_FACTOR = 2.0
 
 Rows = NDArray[np.int64]
 
@@ -97,7 +93,8 @@ def fit_committee(run: Run, network: keras.Model, genomes: list[str]) -> Committ
             numbers, label = _tree_rows(run)
             groups = _groups(run, genomes, rows, numbers)
             evidence = BinEvidence(run.project, groups=groups, length=length, contigs=rows.contigs)
-            profile = evidence.profile(*_where(rows, numbers)[:3])
+            contig, start, end, _ = _where(rows, numbers)
+            profile = evidence.profile(contig, start, end, members.get(MOTIF))
             trees = BoostedTrees.fit(
                 profile, label, seed=training_rows.derived_seed(run.seed, "conservation")
             )
@@ -106,7 +103,11 @@ def fit_committee(run: Run, network: keras.Model, genomes: list[str]) -> Committ
         advance(1)
         validation = _validation_bins(run, length)
         combined, alone = _combinations(
-            sequence_members(network, members, size), trees, evidence, validation
+            sequence_members(network, members, size),
+            trees,
+            members.get(MOTIF),
+            evidence,
+            validation,
         )
         advance(1)
     if trees is not None:
@@ -200,12 +201,14 @@ def _validation_bins(run: Run, length: int) -> _Bins:
     codes, label = take_rows(
         run.store, [(REFERENCE, numbers)], label=columns, context=min(length, rows.length)
     )
-    return _Bins(*_where(rows, numbers), codes=codes, label=label[:, 0].astype(np.uint8))
+    contig, begin, end, strand = _where(rows, numbers)
+    return _Bins(contig, begin, end, strand, codes, label[:, 0].astype(np.uint8))
 
 
 def _combinations(
     members: dict[str, Any],
     trees: BoostedTrees | None,
+    motif: EmMotif | None,
     evidence: BinEvidence,
     bins: _Bins,
 ) -> tuple[Combination, Combination]:
@@ -216,7 +219,7 @@ def _combinations(
         where = bins.contig[rows], bins.start[rows], bins.end[rows]
         found = evidence.of_sequences(members, bins.codes[rows], *where, bins.strand[rows])
         if trees is not None:
-            found[CONSERVATION] = trees.score(evidence.profile(*where))
+            found[CONSERVATION] = trees.score(evidence.profile(*where, motif))
         parts.append(found)
     scores = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     alone = {name: member(bins.codes) for name, member in members.items()}
@@ -225,5 +228,4 @@ def _combinations(
 
 def _combination(scores: dict[str, NDArray[np.float64]], label: NDArray[np.uint8]) -> Combination:
     worth = {name: worth_of(values, label) for name, values in scores.items()}
-    worth[NETWORK] *= NETWORK_FACTOR
     return Combination.fit(scores, label, worth)

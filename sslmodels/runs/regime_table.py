@@ -186,8 +186,8 @@ REGIME_TABLE: dict[Regime, RegimeEntry] = {
         rows_per_epoch=_ssl_plus_rows,
     ),
     "ssl-committee": RegimeEntry(
-        text="the network of ssl-plus, a motif and gapped k-mers, averaged over homologues, with the "
-        "conservation around the bin",
+        text="the network of ssl-plus, a motif and gapped k-mers, averaged over homologues, and "
+        "the conservation around the bin",
         colour="#1a936f",
         dash="-",
         settings=("finetune_learning_rate", "ssl_plus"),

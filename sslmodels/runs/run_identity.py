@@ -108,8 +108,15 @@ def run_identity(
     groups = [REFERENCE, *(training_rows.homologue_groups(store, genomes) if homologues else [])]
     network: dict[str, Any] = {}
     if entry.network is not None:
-        cell = {"experiment": experiment, "model": model, "regime": entry.network, "seed": seed}
-        of_network = run_identity(given, store, **cell, offline=offline)
+        of_network = run_identity(
+            given,
+            store,
+            experiment=experiment,
+            model=model,
+            regime=entry.network,
+            seed=seed,
+            offline=offline,
+        )
         network = {"network": digest_of({**of_network, "content": None})}
         if entry.homologues:
             seen = training_rows.homologue_groups(store, scoring_genomes(project, store))
