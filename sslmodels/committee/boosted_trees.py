@@ -107,6 +107,8 @@ class BoostedTrees:
     def score(self, features: NDArray[Any]) -> Floats:
         """Return the log-odds of rows (rows, features), the mean over the boosters."""
         rows = np.ascontiguousarray(features, np.float64)
+        if rows.ndim != 2 or rows.shape[1] != self.features:
+            raise ValueError(f"expected rows of {self.features} features, found {rows.shape}")
         out = np.empty(len(rows))
         _walk(
             rows, self.first, self.feature, self.threshold, self.left, self.right, self.value, out
@@ -125,14 +127,46 @@ class BoostedTrees:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], settings: Mapping[str, Any]) -> Self:
-        """Return the trees that :meth:`to_arrays` was called of."""
-        return cls(
-            **{name: arrays[name] for name in ("first", "feature", "threshold")},
-            **{name: arrays[name] for name in ("left", "right", "value")},
+        """Return the trees that :meth:`to_arrays` was called of.
+
+        Raises
+        ------
+        ValueError
+            They are no trees: compiled code would leave its arrays, or not end.
+        """
+        kinds = {
+            "first": np.int64,
+            **dict.fromkeys(("feature", "left", "right"), np.int32),
+            **dict.fromkeys(("threshold", "value"), np.float64),
+        }
+        checked = {name: np.ascontiguousarray(arrays[name], kind) for name, kind in kinds.items()}
+        found = cls(
+            **checked,
             baseline=float(settings["baseline"]),
             boosters=int(settings["boosters"]),
             features=int(settings["features"]),
         )
+        found._check()
+        return found
+
+    def _check(self) -> None:
+        nodes = len(self.feature)
+        others = (self.threshold, self.left, self.right, self.value)
+        rising = np.diff(self.first, prepend=-1, append=nodes)
+        if self.boosters < 1 or any(a.shape != (nodes,) for a in others) or (rising < 1).any():
+            raise ValueError("the trees have arrays that do not fit together")
+        tree = np.searchsorted(self.first, np.arange(nodes), side="right") - 1
+        if (tree < 0).any():
+            raise ValueError("nodes before the first tree")
+        size = np.diff(self.first, append=nodes)[tree]
+        place = np.arange(nodes) - self.first[tree]
+        inner = self.feature >= 0
+        for child in (self.left, self.right):
+            # What follows a node lies behind it, in its tree: every walk ends.
+            if (inner & ((child <= place) | (child >= size))).any():
+                raise ValueError("a node of a tree leads nowhere")
+        if (self.feature >= self.features).any():
+            raise ValueError("a node asks for a feature that rows do not have")
 
 
 @numba.njit(cache=True, nogil=True)

@@ -60,3 +60,25 @@ def test_a_seed_gives_the_same_trees(rows):
     first, second, other = (BoostedTrees.fit(features, labels, seed=s) for s in (1, 1, 9))
     np.testing.assert_array_equal(first.threshold, second.threshold)
     assert not np.array_equal(first.score(features), other.score(features))
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("left", lambda a: np.where(a > 0, 0, a)),  # back to the root: no walk would end
+        ("right", lambda a: a + 10_000),
+        ("feature", lambda a: a + 7),
+        ("first", lambda a: a + 1),
+        ("value", lambda a: a[:-1]),
+    ],
+)
+def test_damaged_trees_are_refused(rows, name, change):
+    arrays, settings = BoostedTrees.fit(*rows, seed=0).to_arrays()
+    with pytest.raises(ValueError, match="tree|feature"):
+        BoostedTrees.from_arrays({**arrays, name: change(arrays[name])}, settings)
+
+
+def test_rows_of_other_features_are_refused(rows):
+    trees = BoostedTrees.fit(*rows, seed=0)
+    with pytest.raises(ValueError, match="7 features"):
+        trees.score(rows[0][:, :6])
