@@ -96,7 +96,7 @@ def load_committee(path: Path) -> Committee:
         It is damaged, or no committee.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         settings = json.loads(str(arrays.pop(_SETTINGS)))
         members = {}

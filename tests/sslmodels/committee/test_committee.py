@@ -94,7 +94,7 @@ def test_the_scale_of_a_member_does_not_count(bins):
 def test_log_odds_are_those_of_the_labels(bins):
     """Platt's slope and intercept: the mean probability is the prevalence, and bins agree."""
     scores, labels = bins
-    made = Combination.fit(scores, labels, {name: 1.0 for name in scores})
+    made = Combination.fit(scores, labels, dict.fromkeys(scores, 1.0))
     p = 1 / (1 + np.exp(-made.log_odds(scores)))
     assert p.mean() == pytest.approx(labels.mean(), rel=0.05)
     top = p > np.quantile(p, 0.98)
@@ -111,5 +111,5 @@ def test_members_worth_nothing_are_alike():
 
 def test_what_is_saved_is_the_same(bins):
     scores, labels = bins
-    made = Combination.fit(scores, labels, {name: 1.0 for name in scores})
+    made = Combination.fit(scores, labels, dict.fromkeys(scores, 1.0))
     assert Combination.from_dict(json.loads(json.dumps(made.as_dict()))) == made

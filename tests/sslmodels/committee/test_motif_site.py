@@ -9,10 +9,7 @@ from ssldata.genomes.onehot import encode, reverse_complement
 from sslmodels.committee.motif_site import site_features, site_names
 
 LOG_ODDS = np.log(
-    np.array(
-        [[0.85, 0.05, 0.05, 0.05], [0.05, 0.05, 0.85, 0.05], [0.05, 0.85, 0.05, 0.05]]
-    )
-    / 0.25
+    np.array([[0.85, 0.05, 0.05, 0.05], [0.05, 0.05, 0.85, 0.05], [0.05, 0.85, 0.05, 0.05]]) / 0.25
 )
 
 
@@ -48,7 +45,9 @@ def test_features_are_those_by_hand(seed, length):
     rng = np.random.default_rng(seed)
     bins = rng.integers(0, 4, (5, length)).astype(np.uint8)
     aligned = [
-        np.where(rng.random(bins.shape) < 0.6, bins, rng.integers(0, 5, bins.shape)).astype(np.uint8)
+        np.where(rng.random(bins.shape) < 0.6, bins, rng.integers(0, 5, bins.shape)).astype(
+            np.uint8
+        )
         for _ in range(3)
     ]
     groups = [[0, 2], [1]]
@@ -79,8 +78,6 @@ def test_both_strands_have_the_same_features():
     bins = rng.integers(0, 4, (50, 30)).astype(np.uint8)
     aligned = np.where(rng.random(bins.shape) < 0.7, bins, 4).astype(np.uint8)
     one = site_features(bins, [aligned], LOG_ODDS, [[0]])
-    other = site_features(
-        reverse_complement(bins), [reverse_complement(aligned)], LOG_ODDS, [[0]]
-    )
+    other = site_features(reverse_complement(bins), [reverse_complement(aligned)], LOG_ODDS, [[0]])
     # Ties between equal sites may be broken otherwise; their own score is the same.
     np.testing.assert_allclose(one[:, :2], other[:, :2], rtol=1e-6)
