@@ -149,7 +149,7 @@ def test_padded_windows(query: Genome) -> None:
     start = [-700, -500, -1, 0, 4700, 4701, 4999, 5000, 6000]
     found = padded_windows(query, [1] * len(start), start, 300)
     whole = encode(query.path.read_text().split("\n")[3])
-    np.testing.assert_array_equal(found, [cut(whole, s, 300) for s in start.tolist()])
+    np.testing.assert_array_equal(found, [cut(whole, s, 300) for s in start])
     for wrong in (-1, 3):
         with pytest.raises(InputError, match="window 1 has contig index"):
             padded_windows(query, [0, wrong], [0, 0], 10)
