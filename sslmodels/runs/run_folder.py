@@ -40,6 +40,7 @@ _NEEDED: dict[str, tuple[type, ...]] = {
 }
 _POSSIBLE: dict[str, tuple[type, ...]] = {
     "files": (dict,),
+    "students": (list,),
     "parameters": (int,),
     "steps": (int,),
     "wall_s": _NUMBER,
@@ -76,6 +77,11 @@ class RunFolder:
     def weights(self) -> Path:
         """Teacher weights of every iteration (ssl-ns); see :mod:`ssldata.store.run_weights`."""
         return self.path / "weights.zarr"
+
+    @property
+    def students(self) -> Path:
+        """The first teacher and the students before the last (ssl-ns)."""
+        return self.path / "students"
 
     @property
     def logs(self) -> Path:
@@ -116,7 +122,8 @@ class RunFolder:
 
     def checksums(self) -> dict[str, str]:
         """Return the sha256 of the files of a trained run, by their paths in the folder."""
-        files = [self.model, self.config, self.history, *self.weights.rglob("*")]
+        files = [self.model, self.config, self.history]
+        files += [file for part in (self.weights, self.students) for file in part.rglob("*")]
         return {
             file.relative_to(self.path).as_posix(): sha256_of(file)
             for file in sorted(files)
@@ -134,7 +141,7 @@ class RunFolder:
             return
         place = self.path / EARLIER / str(int(known[-1].name) + 1 if known else 1)
         temporary = place.with_name(f"{place.name}.partial")
-        shutil.copytree(self.path, temporary, ignore=_NOT_KEPT, copy_function=_link)
+        shutil.copytree(self.path, temporary, ignore=_NOT_KEPT, copy_function=link_or_copy)
         sync_tree(temporary)
         temporary.rename(place)
 
@@ -147,6 +154,7 @@ class RunFolder:
             path.unlink(missing_ok=True)
         for path in (
             self.weights,
+            self.students,
             self.evaluation,
             self.interpretation,
             self.logs,
@@ -164,7 +172,8 @@ def _digest_in(folder: Path) -> str | None:
         return None
 
 
-def _link(source: str, target: str) -> None:
+def link_or_copy(source: Path | str, target: Path | str) -> None:
+    """Make `target` the same file as `source`, or a copy of it."""
     try:
         os.link(source, target)
     except OSError:  # a file system without links
