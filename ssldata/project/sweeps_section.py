@@ -47,8 +47,8 @@ class Sweeps(Section):
     )
     iterations: list[Annotated[int, Field(ge=1)]] = Field(
         default_factory=list,
-        description="Of the noisy student; ssl-ns. The longest run is trained, the others take "
-        "its students.",
+        description="Of the noisy student; ssl-ns. A run takes the students of one with another "
+        "number, so that none is trained twice.",
     )
     noise_sd: list[Annotated[float, Field(ge=0)]] = Field(
         default_factory=list, description="Of the noisy student; ssl-ns."
