@@ -68,7 +68,7 @@ def list_models(
     ]
     columns = ["model", "what", "options", "reads", "parameters"]
     lines = [
-        f"{model.name} by default: {own_defaults(model.name)} ({model.fitted_as})"
+        f"{model.name} by default: {own_defaults(model.name)}; {model.fitted_as}"
         for model in entries
         if model.fitted_with
     ]

@@ -198,7 +198,8 @@ def _settings(training: Training) -> tuple[dict[str, Any], list[RenderableType]]
     """Return how each model is fitted, and a line for each that differs from the defaults."""
     from sslmodels.models import model_settings
 
-    value, shown = {}, []
+    value: dict[str, Any] = {}
+    shown: list[RenderableType] = []
     for model in training.models:
         value[model] = {
             **asdict(model_settings.fit_settings(training, model)),
@@ -206,7 +207,7 @@ def _settings(training: Training) -> tuple[dict[str, Any], list[RenderableType]]
         }
         if words := model_settings.in_words(training, model):
             shown.append(f"{model} is fitted with {words}")
-    return value, list[RenderableType](shown)
+    return value, shown
 
 
 def _time(hours: float) -> str:

@@ -95,15 +95,19 @@ def own_defaults(model: str) -> str:
 
 
 def in_words(training: Training, model: str) -> str:
-    """Return the settings of a model that differ from the general defaults, and their origins."""
-    words = {"per_model": "per_model", "training": "training", "model": "its own default"}
+    """Return the settings of a model that differ from the general defaults, by their origins."""
     settings, where = asdict(fit_settings(training, model)), origins(training, model)
     usual = asdict(GENERAL)
-    return ", ".join(
-        f"{key} {_text(settings[key])} ({words[where[key]]})"
-        for key in KEYS
-        if settings[key] != usual[key]
-    )
+    parts = []
+    for origin, name in (
+        ("per_model", "training.per_model"),
+        ("training", "training"),
+        ("model", "its own defaults"),
+    ):
+        keys = [k for k in KEYS if where[k] == origin and settings[k] != usual[k]]
+        if keys:
+            parts.append(f"{', '.join(f'{k} {_text(settings[k])}' for k in keys)} ({name})")
+    return "; ".join(parts)
 
 
 def _text(value: object) -> str:

@@ -262,7 +262,7 @@ def test_plan_reckons_without_the_files(tmp_path: Path, capsys: pytest.CaptureFi
     assert "22 genomes" in out
     assert "training positives as published (table_1_counts.csv)" in out
     assert "3 to 20 epochs per phase" in out
-    assert "dnabert2 is fitted with batch_size 32 (its own default), epochs 3" in out
+    assert "dnabert2 is fitted with batch_size 32, epochs 3, learning_rate 3e-05" in out
     assert value["settings"]["deepsea"]["from"]["learning_rate"] == "model"
     assert out.count("missing: ") == 3  # folders, not 56 files
     assert main(["plan", str(tmp_path / "paper"), "-v"]) == 2

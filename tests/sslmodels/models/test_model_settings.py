@@ -82,8 +82,8 @@ def test_what_a_project_sets_for_a_model_comes_first() -> None:
         9,
     )
     assert in_words(training, "dnabert2") == (
-        "batch_size 32 (its own default), epochs 9 (training), patience 2 (per_model), "
-        "learning_rate 0.0001 (per_model), finetune_learning_rate 3e-05 (its own default)"
+        "patience 2, learning_rate 0.0001 (training.per_model); epochs 9 (training); "
+        "batch_size 32, finetune_learning_rate 3e-05 (its own defaults)"
     )
 
 
