@@ -176,7 +176,8 @@ def train(
     if cell["regime"] not in REGIMES:
         raise ConfigError(f"--regime {regime}: no such regime; there are {', '.join(REGIMES)}")
     with muted_import():  # a model of one's own imports Keras
-        check_models([cell["model"], *project.training.model_options])
+        training = project.training
+        check_models([cell["model"], *training.model_options, *training.per_model])
     if publish_weights:
         require_teachers([cell["regime"]])
         if store is not None and not Path(store).is_dir():

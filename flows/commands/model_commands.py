@@ -31,7 +31,8 @@ def list_models(
     """List the models with their parameters and options, one line each.
 
     Models that read the bin see `windows.size` bases, those that read the context all bases of a
-    stored row. Options go to `training.model_options`.
+    stored row. Options go to `training.model_options`. Some models have defaults of their own for
+    the settings of a fit; what a project sets for all models or for this one comes first.
 
     Example: `crosslabel model list`
     """
@@ -41,6 +42,7 @@ def list_models(
     with muted_import():
         from sslmodels.models.catalogue import model_names
         from sslmodels.models.model_builder import entry
+        from sslmodels.models.model_settings import own_defaults
     entries = [entry(one) for one in name or model_names()]
     value = [
         {
@@ -49,6 +51,7 @@ def list_models(
             "reads": model.reads,
             "shortest": model.min_length,
             "options": list(model.options),
+            "fitted_with": dict(model.fitted_with),
             "description": model.description,
         }
         for model in entries
@@ -64,7 +67,13 @@ def list_models(
         for model in entries
     ]
     columns = ["model", "what", "options", "reads", "parameters"]
-    console.result({"models": value}, tables.table("Models", columns, rows, numbers=1))
+    lines = [
+        f"{model.name} by default: {own_defaults(model.name)}; {model.fitted_as}"
+        for model in entries
+        if model.fitted_with
+    ]
+    table = tables.table("Models", columns, rows, numbers=1)
+    console.result({"models": value}, table, *lines)
 
 
 @command(app, "export")

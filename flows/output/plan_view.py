@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from ssldata.building.build_plan import Step
+    from ssldata.project.training_section import Training
 
 #: How the statuses of a plan are shown.
 _TO_DO = {"missing": "to do", "partial": "to finish", "complete": "up to date"}
@@ -57,8 +58,9 @@ def plan(
     from ssldata.building.build_plan import plan_project
     from sslmodels.models.catalogue import check_models
 
+    training = project.training
     with muted_import():  # a model of one's own imports Keras
-        check_models([*project.training.models, *project.training.model_options])
+        check_models([*training.models, *training.model_options, *training.per_model])
     planned = plan_project(project, verify_cache=verify_cache)
     value = planned.as_dict()
     total = sum(step.bytes or 0 for step in planned.steps if step.status not in _STORED)
@@ -78,6 +80,8 @@ def plan(
     if any(step.status == "stale" for step in planned.steps):
         shown.append("stale: built from other inputs or settings; --replace rebuilds it")
     value["hours"], lines = _hours(project, planned.steps, gflops)
+    shown += lines
+    value["settings"], lines = _settings(training)
     shown += lines
     shown += planned.notes
     if planned.assumptions:
@@ -153,7 +157,7 @@ def _hours(
     hours = [None if e.flop is None else e.flop / (1e9 * speed) / 3600 for e in efforts]
     value = {
         "gflops": speed,
-        "epochs": min(compute_estimate.EPOCHS, project.training.epochs),
+        "epochs": max(effort.epochs for effort in efforts),
         "build_core_hours": building,
         "models": [{**asdict(e), "hours": taken} for e, taken in zip(efforts, hours, strict=True)],
     }
@@ -179,12 +183,30 @@ def _hours(
         )
     ]
     if known:
+        fewest, most = min(e.epochs for e in efforts), value["epochs"]
+        epochs = str(most) if fewest == most else f"{fewest} to {most}"
         shown.append(
             f"about {_time(sum(known))} at {speed:,.0f} Gflop/s ({speed_of}; --gflops N for "
-            f"another device), {value['epochs']} epochs per phase, complete runs included"
+            f"another device), {epochs} epochs per phase, complete runs included"
         )
     if building:
         shown.append(f"building: about {_time(building)} on one core, without opening the inputs")
+    return value, shown
+
+
+def _settings(training: Training) -> tuple[dict[str, Any], list[RenderableType]]:
+    """Return how each model is fitted, and a line for each that differs from the defaults."""
+    from sslmodels.models import model_settings
+
+    value: dict[str, Any] = {}
+    shown: list[RenderableType] = []
+    for model in training.models:
+        value[model] = {
+            **asdict(model_settings.fit_settings(training, model)),
+            "from": model_settings.origins(training, model),
+        }
+        if words := model_settings.in_words(training, model):
+            shown.append(f"{model} is fitted with {words}")
     return value, shown
 
 

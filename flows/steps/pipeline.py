@@ -263,15 +263,13 @@ class Pipeline:
 
     def _drive(self, pool: DaskPool, cells: Sequence[Cell], settle: Settle) -> None:
         """Hand cells to workers, and settle each when it completes."""
-        # Teachers first: a worker of a student would wait for that of its teacher.
-        ordered = sorted(cells, key=lambda cell: cell.teacher_folder is not None)
-        by_name = {cell.name: cell for cell in ordered}
-        names: dict[Path | None, str] = {cell.folder: cell.name for cell in ordered}
-        after = {}
-        for cell in ordered:
-            teacher = names.get(cell.teacher_folder)
-            if teacher is not None:
-                after[cell.name] = [teacher]
+        from sslmodels.runs import run_grid
+
+        # Otherwise a worker of a student would wait for that of its teacher.
+        waits = run_grid.prerequisites(cells)
+        named = {cell.name: cell for cell in cells}
+        by_name = {name: named[name] for name in waits}
+        after = {name: others for name, others in waits.items() if others}
         how = (self.options.train_threads or 1, self.options.replace)
         calls = {name: (cell.project, cell.training, *how) for name, cell in by_name.items()}
         for name, outcome in pool.run_all(cell_worker.train_cell, calls, after=after):

@@ -71,7 +71,8 @@ def check_run(project: Project, *, publish_weights: bool) -> None:
     if publish_weights:
         require_teachers(project.training.regimes)
     with muted_import():
-        check_models([*project.training.models, *project.training.model_options])
+        training = project.training
+        check_models([*training.models, *training.model_options, *training.per_model])
     require_inputs(project)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
 
@@ -367,13 +367,15 @@ def _absolute(project: Project, path: Path) -> Project:
 def _section_of(location: Iterable[str | int]) -> type[BaseModel] | None:
     """Return the section class that holds the key at `location`."""
     section: type[BaseModel] | None = Project
+    is_name = False  # of a section in a mapping of sections
     for part in location:
-        if isinstance(part, int):
+        if isinstance(part, int) or is_name:
+            is_name = False
             continue
         if section is None or part not in section.model_fields:
             return None
         annotation = section.model_fields[part].annotation
-        section = None
+        section, is_name = None, get_origin(annotation) is dict
         for candidate in (annotation, *get_args(annotation)):
             if isinstance(candidate, type) and issubclass(candidate, BaseModel):
                 section = candidate

@@ -91,16 +91,20 @@ def _sections(schema: dict[str, Any], definitions: dict[str, Any]) -> list[tuple
         section, many = _section_name(value)
         if section is None:
             continue
-        dotted = f"{key}[]" if many else key
+        dotted = f"{key}{many}"
         found.append((dotted, section))
         inner = _sections(definitions[section], definitions)
         found += [(f"{dotted}.{name}", target) for name, target in inner]
     return found
 
 
-def _section_name(value: dict[str, Any]) -> tuple[str | None, bool]:
-    many = "items" in value  # genomes may also be a mapping
-    options = [value.get("items", {})] if many else value.get("anyOf", [value])  # or null
+def _section_name(value: dict[str, Any]) -> tuple[str | None, str]:
+    """Return the definition of a section, and what stands after the key if there are many."""
+    many, options = "", value.get("anyOf", [value])  # or null
+    if "items" in value:  # genomes may also be a mapping
+        many, options = "[]", [value["items"]]
+    elif isinstance(value.get("additionalProperties"), dict):
+        many, options = ".NAME", [value["additionalProperties"]]
     target = next((option["$ref"] for option in options if "$ref" in option), None)
     return (target.rsplit("/", 1)[1] if target else None), many
 
@@ -134,7 +138,7 @@ def _kind(value: dict[str, Any], definitions: dict[str, Any]) -> str:
         return ", ".join(f"`{v}`" for v in value.get("enum", [value.get("const")]))
     section, many = _section_name(value)
     if section:
-        return "list of sections" if many else "section"
+        return {"": "section", "[]": "list of sections", ".NAME": "mapping of sections"}[many]
     if value.get("type") == "array":
         return f"list of {_kind(value['items'], definitions)}"
     if value.get("type") == "object":

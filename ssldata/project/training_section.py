@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from ssldata.project.section import Fraction, Name, Section
+from ssldata.project.sweeps_section import Sweeps
 
 Regime = Literal[
     "sl",
@@ -73,6 +74,14 @@ def _baselines(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
 Devices = Annotated[
     Literal["one", "all"] | Annotated[int, Field(ge=1)], WrapValidator(_one_message)
 ]
+
+#: Quantity on the validation rows that decides when to stop.
+Monitor = Literal["val_loss", "val_aupr"]
+
+BatchSize = Annotated[int, Field(gt=0)]
+Epochs = Annotated[int, Field(gt=0)]
+PlateauPatience = Annotated[int, Field(ge=0)]
+Rate = Annotated[float, Field(gt=0)]
 
 #: What records runs beside their folders; each is an extra of the package.
 Tracker = Literal["mlflow", "wandb"]
@@ -273,30 +282,23 @@ class Sampling(Section):
         return self
 
 
-class Sweeps(Section):
-    """Series of runs beside the grid, for ``--report paper``; empty: none.
+class PerModel(Section):
+    """How one model is fitted, whatever ``training`` says for all; null: as there.
 
-    Each value is one more run of every experiment, model and seed of the grid, in the regimes that
-    the key concerns; a value that the grid itself has needs no more runs.
+    What neither sets is the model's own default (`crosslabel model list`), else the general one.
     """
 
-    models: list[str] = Field(
-        default_factory=list, description="Models of the grid that are swept; empty: all."
+    batch_size: BatchSize | None = Field(default=None, description="Rows per step.")
+    epochs: Epochs | None = Field(default=None, description="At most, per phase.")
+    patience: Epochs | None = Field(
+        default=None, description="Epochs without a better validation loss before a phase stops."
     )
-    nearest: list[Annotated[int, Field(ge=1)]] = Field(
-        default_factory=list, description="Numbers of nearest genomes; ssl."
+    plateau_patience: PlateauPatience | None = Field(
+        default=None, description="Epochs without improvement before the rate is halved; 0: never."
     )
-    labelled_peaks: list[Annotated[int, Field(ge=1)]] = Field(
-        default_factory=list,
-        description="Numbers of labelled loci, where an experiment has that many; the regimes of "
-        "the grid except ssl-ns.",
-    )
-    iterations: list[Annotated[int, Field(ge=1)]] = Field(
-        default_factory=list, description="Of the noisy student; ssl-ns."
-    )
-    noise_sd: list[Annotated[float, Field(ge=0)]] = Field(
-        default_factory=list, description="Of the noisy student; ssl-ns."
-    )
+    monitor: Monitor | None = Field(default=None, description="val_loss or val_aupr.")
+    learning_rate: Rate | None = Field(default=None, description="In sl and in pre-training.")
+    finetune_learning_rate: Rate | None = Field(default=None, description="In fine-tuning.")
 
 
 class Training(Section):
@@ -327,23 +329,42 @@ class Training(Section):
         default=[0], min_length=1, description="One run each: initial weights, draws and order."
     )
     runs: Path = Field(default=Path("runs"), description="Folder of the run folders.")
-    batch_size: Annotated[int, Field(gt=0)] = Field(default=256, description="Rows per step.")
-    epochs: Annotated[int, Field(gt=0)] = Field(default=100, description="At most, per phase.")
-    patience: Annotated[int, Field(gt=0)] = Field(
-        default=8, description="Epochs without a better validation loss before a phase stops."
+    batch_size: BatchSize | None = Field(
+        default=None, description="Rows per step. null: the model's own default, else 256."
     )
-    plateau_patience: Annotated[int, Field(ge=0)] = Field(
-        default=0,
-        description="Halve the learning rate after this many epochs without improvement; 0: never.",
+    epochs: Epochs | None = Field(
+        default=None,
+        description="At most, per phase. null: the model's own default, else 100.",
     )
-    monitor: Literal["val_loss", "val_aupr"] = Field(
-        default="val_loss", description="Quantity on the validation rows that decides when to stop."
+    patience: Epochs | None = Field(
+        default=None,
+        description="Epochs without a better validation loss before a phase stops. null: the "
+        "model's own default, else 8.",
     )
-    learning_rate: Annotated[float, Field(gt=0)] = Field(
-        default=1e-3, description="Learning rate of Adam, in sl and in pre-training."
+    plateau_patience: PlateauPatience | None = Field(
+        default=None,
+        description="Halve the learning rate after this many epochs without improvement; 0: "
+        "never. null: the model's own default, else 0.",
     )
-    finetune_learning_rate: Annotated[float, Field(gt=0)] = Field(
-        default=5e-4, description="Learning rate of Adam, in fine-tuning."
+    monitor: Monitor | None = Field(
+        default=None,
+        description="Quantity on the validation rows that decides when to stop. null: the model's "
+        "own default, else val_loss.",
+    )
+    learning_rate: Rate | None = Field(
+        default=None,
+        description="Learning rate of Adam, in sl and in pre-training. null: the model's own "
+        "default, else 0.001.",
+    )
+    finetune_learning_rate: Rate | None = Field(
+        default=None,
+        description="Learning rate of Adam, in fine-tuning. null: the model's own default, else "
+        "0.0005.",
+    )
+    per_model: dict[str, PerModel] = Field(
+        default_factory=dict,
+        description="Name of a model: the settings above for it alone, for example dnabert2: "
+        "{learning_rate: 1.0e-4, epochs: 10}.",
     )
     validation_negatives: Annotated[float, Field(gt=0)] = Field(
         default=5.0, description="Validation negatives per validation positive."
@@ -427,9 +448,10 @@ class Training(Section):
             values = getattr(self, what)
             if len(set(values)) < len(values):
                 raise ValueError(f"training.{what}: the same value is listed twice")
-        for name in self.sweeps.models:
-            if name not in self.models:
-                raise ValueError(f"training.sweeps.models: {name!r} is not in training.models")
+        for key, names in (("models", self.sweeps.models), ("per_model", self.sweeps.per_model)):
+            for name in names:
+                if name not in self.models:
+                    raise ValueError(f"training.sweeps.{key}: {name!r} is not in training.models")
         if self.ssl_plus.one_per_locus and self.sampling.genomes == "genomes":
             raise ValueError(
                 "training.sampling.genomes: 'genomes' does not go with ssl_plus.one_per_locus"

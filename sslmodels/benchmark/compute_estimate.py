@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ssldata.project.project_file import Project
-from ssldata.project.training_section import Regime
+from ssldata.project.training_section import Regime, Training
+from sslmodels.models.model_settings import fit_settings
 from sslmodels.runs.regime_table import REGIME_TABLE, effective, swept_regimes
 
 #: Epochs of a phase until early stopping: the mean of a few hundred phases on yeast is 17.
@@ -41,12 +42,15 @@ class Effort:
         Training rows of all epochs of all runs.
     flop
         Floating-point operations; None: unknown for this model.
+    epochs
+        Epochs of a phase that were assumed.
     """
 
     model: str
     runs: int
     rows: float
     flop: float | None
+    epochs: int
 
 
 def multiply_adds(model: str, *, size: int, stored: int) -> int | None:
@@ -81,10 +85,26 @@ def multiply_adds(model: str, *, size: int, stored: int) -> int | None:
     return total + (wide + 1) * hidden
 
 
-def trained_rows(project: Project, regime: Regime, rows: RowCounts) -> tuple[float, float]:
+def epochs_of_phase(training: Training, model: str) -> int:
+    """Return the epochs that a phase of a model is assumed to take until early stopping."""
+    return min(EPOCHS, fit_settings(training, model).epochs)
+
+
+def trained_rows(
+    project: Project, model: str, regime: Regime, rows: RowCounts
+) -> tuple[float, float]:
     """Return the rows that one run trains on in all epochs, and those it scores.
 
     Validation rows are few and not counted.
+
+    Parameters
+    ----------
+    project
+        The project, with the settings of the run.
+    model, regime
+        Of the run.
+    rows
+        Rows that it uses.
     """
     entry = REGIME_TABLE[regime]
     project = effective(project, regime)
@@ -95,7 +115,7 @@ def trained_rows(project: Project, regime: Regime, rows: RowCounts) -> tuple[flo
         scored += training.noisy_student.iterations * rows.pseudo
         if entry.teacher not in training.regimes:
             epoch += both * rows.labelled
-    return epoch * min(EPOCHS, training.epochs), scored
+    return epoch * epochs_of_phase(training, model), scored
 
 
 def _variants(project: Project, model: str) -> Iterator[tuple[Project, Regime, float, float]]:
@@ -106,24 +126,29 @@ def _variants(project: Project, model: str) -> Iterator[tuple[Project, Regime, f
     training = project.training
     for regime in training.regimes:
         yield project, regime, 1.0, 0.0
-    if training.sweeps.models and model not in training.sweeps.models:
-        return
-    for number in training.sweeps.nearest:
+    for number in training.sweeps.values("nearest", model):
         for regime in swept_regimes(training, "nearest"):
             own = number == (training.nearest or len(project.genomes))
             if number <= len(project.genomes) and not (own and regime in training.regimes):
                 yield project, regime, number / len(project.genomes), 0.0
-    for loci in training.sweeps.labelled_peaks:
+    for loci in training.sweeps.values("labelled_peaks", model):
         for regime in swept_regimes(training, "labelled_peaks"):
             yield project, regime, 1.0, float(loci)
     for key in ("iterations", "noise_sd"):
-        for value in getattr(training.sweeps, key):
-            for regime in swept_regimes(training, key):
-                own = value == getattr(training.noisy_student, key)
-                if not (own and regime in training.regimes):
-                    student = training.noisy_student.model_copy(update={key: value})
-                    varied = training.model_copy(update={"noisy_student": student})
-                    yield project.model_copy(update={"training": varied}), regime, 1.0, 0.0
+        values = training.sweeps.values(key, model)
+        for regime in swept_regimes(training, key):
+            in_grid = regime in training.regimes
+            own = getattr(training.noisy_student, key)
+            others = [value for value in values if not (in_grid and value == own)]
+            for value in others:
+                used = value
+                if key == "iterations":
+                    # The longest run trains what the grid has not; the others take its students.
+                    trained = own if in_grid else 0
+                    used = max(0, value - trained) if value == max(others) else 0
+                student = training.noisy_student.model_copy(update={key: used})
+                varied = training.model_copy(update={"noisy_student": student})
+                yield project.model_copy(update={"training": varied}), regime, 1.0, 0.0
 
 
 def grid_effort(project: Project, rows: Mapping[str, RowCounts]) -> list[Effort]:
@@ -150,9 +175,10 @@ def grid_effort(project: Project, rows: Mapping[str, RowCounts]) -> list[Effort]
                     pseudo=part * share * of_experiment.pseudo,
                     test=of_experiment.test,
                 )
-                trained, scored = trained_rows(varied, regime, used)
+                trained, scored = trained_rows(varied, model, regime, used)
                 runs += len(training.seeds)
                 total += len(training.seeds) * trained
                 flop += len(training.seeds) * (_TRAIN * trained + _SCORE * scored) * (cost or 0)
-        made.append(Effort(model, runs, total, flop if cost else None))
+        epochs = epochs_of_phase(training, model)
+        made.append(Effort(model, runs, total, flop if cost else None, epochs))
     return made

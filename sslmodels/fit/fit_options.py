@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ssldata.project.training_section import Precision
-
-Monitor = Literal["val_loss", "val_aupr"]
+from ssldata.project.training_section import Monitor, Precision
 
 
 @dataclass(frozen=True, kw_only=True)

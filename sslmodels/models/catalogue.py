@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from ssldata.base.errors import ConfigError
 from sslmodels.models import own_model
@@ -38,6 +38,10 @@ class Listed:
         Shortest input the layers allow, in bases.
     parameters
         Number of parameters with one output; None if it depends on options or files.
+    fitted_with
+        Its own defaults for settings of :mod:`sslmodels.models.model_settings`.
+    fitted_as
+        Where these come from.
     """
 
     name: str
@@ -45,6 +49,8 @@ class Listed:
     reads: Reads = "bin"
     min_length: int = 1
     parameters: int | None = None
+    fitted_with: Mapping[str, Any] = field(default_factory=dict)
+    fitted_as: str = ""
 
 
 MODELS = {
@@ -89,10 +95,28 @@ MODELS = {
             # become one position.
             min_length=163,
             parameters=51_993_051,
+            # Published is SGD with momentum: rate 1, batches of 16, kernel norms of at most .9
+            # (DeepSEA, 919 outputs); rate .01, batches of 64, 640,000 steps (Selene's DeepSEA of
+            # one factor). Early stopping ends such a fit before it begins to learn, hence Adam as
+            # for the other models, with the rate that tens of millions of parameters allow.
+            fitted_with={
+                "batch_size": 64,
+                "learning_rate": 1e-4,
+                "finetune_learning_rate": 5e-5,
+            },
+            fitted_as="batches as published for one factor (Selene, Chen et al. 2019); its SGD "
+            "replaced by Adam, with rates of our own",
         ),
         Listed(
             name=DNABERT2,
             description="DNABERT-2 with adapters; reads tokens, see docs/dnabert2.md",
+            fitted_with={
+                "batch_size": 32,
+                "epochs": 3,
+                "learning_rate": 3e-5,
+                "finetune_learning_rate": 3e-5,
+            },
+            fitted_as="as published for the human transcription factors of GUE (Zhou et al. 2024)",
         ),
     )
 }
@@ -112,13 +136,18 @@ def listed(name: str) -> Listed:
         No model has this name.
     """
     if name not in MODELS:
-        near = difflib.get_close_matches(name, MODELS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(
-            f"no model {name!r}; there are {', '.join(model_names())}{hint} (name a model of your "
-            "own as my_package.module:function)"
-        )
+        raise ConfigError(unknown_model(name))
     return MODELS[name]
+
+
+def unknown_model(name: str) -> str:
+    """Return the error for a name that no model has."""
+    near = difflib.get_close_matches(name, MODELS, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return (
+        f"no model {name!r}; there are {', '.join(model_names())}{hint} (name a model of your own "
+        "as my_package.module:function)"
+    )
 
 
 def check_models(names: Iterable[str]) -> None:

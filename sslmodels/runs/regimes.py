@@ -59,6 +59,7 @@ from sslmodels.models.model_builder import load_model
 from sslmodels.runs import training_rows
 from sslmodels.runs.committee_fit import fit_committee
 from sslmodels.runs.homologue_weights import homologue_weights
+from sslmodels.runs.kept_students import keep_file, student_entry, student_file, take_students
 from sslmodels.runs.regime_table import REGIME_TABLE, effective
 from sslmodels.runs.run import Run
 from sslmodels.runs.run_folder import RunFolder, complete_record, machine, run_lock, write_record
@@ -71,12 +72,12 @@ from sslmodels.runs.trackers import Description, tracked
 
 def _sl(run: Run) -> Any:
     model = run.new_model()
-    run.fit("train", model, run.labelled(), learning_rate=run.project.training.learning_rate)
+    run.fit("train", model, run.labelled(), learning_rate=run.settings.learning_rate)
     return model
 
 
 def _finetune(run: Run, model: Any, name: str = "fine-tune") -> None:
-    rate = run.project.training.finetune_learning_rate
+    rate = run.settings.finetune_learning_rate
     run.fit(name, model, run.labelled(), learning_rate=rate, originals=True)
 
 
@@ -92,7 +93,7 @@ def _two_stage(run: Run) -> Any:
         "first stage",
         model,
         run.labelled(),
-        learning_rate=training.learning_rate,
+        learning_rate=run.settings.learning_rate,
         steps_per_epoch=steps,
     )
     _finetune(run, model)
@@ -114,7 +115,7 @@ def _on_homologues(run: Run, name: str, mixture: Mixture, steps: int | None) -> 
         name,
         model,
         mixture,
-        learning_rate=training.learning_rate,
+        learning_rate=run.settings.learning_rate,
         weights=None if arrays is None else Weights(arrays=arrays),
         steps_per_epoch=steps,
     )
@@ -210,42 +211,54 @@ def _first_teacher(run: Run) -> Any:
     regime = REGIME_TABLE[run.regime].teacher
     assert regime is not None
     folder = _run_of(run, regime)
-    teacher = load_model(RunFolder(folder).model)
-    run.details["teacher"] = {"folder": str(folder), "weights": weights_digest(teacher)}
+    model = RunFolder(folder).model
+    teacher = load_model(model)
+    digest = weights_digest(teacher)
+    run.details["teacher"] = {"folder": str(folder), "weights": digest}
+    keep_file(run.folder, 0, model)
+    run.details["students"] = [student_entry(0, digest, last=False)]
     return teacher
 
 
 def _ssl_ns(run: Run) -> Any:
     options = run.project.training.noisy_student
     teacher = _first_teacher(run)
-    noise_seeds = []
-    for number in range(1, options.iterations + 1):
+    run.details["noise_seeds"] = [
+        training_rows.derived_seed(run.seed, "noise", number)
+        for number in range(1, options.iterations + 1)
+    ]
+    taken, file = take_students(run)
+    if file is not None:
+        teacher = load_model(file)
+    for number in range(taken + 1, options.iterations + 1):
         arrays = _teacher_weights(run, teacher, number)
-        noise_seeds.append(training_rows.derived_seed(run.seed, "noise", number))
         weights = Weights(
             arrays=arrays,
             noise_sd=options.noise_sd,
             clip=options.clip,
             redraw=options.redraw,
             on_negatives=options.noise_on_negatives,
-            seed=noise_seeds[-1],
+            seed=run.details["noise_seeds"][number - 1],
         )
-        # Each student has initial weights of its own; the first has those of sl and ssl.
+        # Each student has initial weights of its own; the first has those of sl and ssl. Nothing
+        # here depends on the number of iterations: runs of other numbers have the same students.
         student = run.new_model(number - 1)
         if options.student == "teacher":
             student.set_weights(teacher.get_weights())
-        rate = run.project.training.learning_rate
         run.fit(
             f"pre-train {number}",
             student,
             run.homologous(),
-            learning_rate=rate,
+            learning_rate=run.settings.learning_rate,
             weights=weights,
             steps_per_epoch=run.homologue_steps(),
         )
         _finetune(run, student, f"fine-tune {number}")
+        last = number == options.iterations
+        if not last:
+            save_model(student, student_file(run.folder, number))
+        run.details["students"].append(student_entry(number, weights_digest(student), last=last))
         teacher = student
-    run.details["noise_seeds"] = noise_seeds
     return teacher
 
 

@@ -31,6 +31,7 @@ from sslmodels.layers.sequence_model import SequenceModel
 from sslmodels.models.augmented_model import Augmented, augmentations
 from sslmodels.models.catalogue import DNABERT2
 from sslmodels.models.model_builder import build_model
+from sslmodels.models.model_settings import FitSettings, fit_settings
 from sslmodels.runs import sampling_rates, training_rows
 from sslmodels.runs.homologue_weights import Teacher
 from sslmodels.runs.run_folder import RunFolder
@@ -91,6 +92,11 @@ class Run:
     details: dict[str, Any] = field(default_factory=dict)
     # Not the models: each of several students may be half a gigabyte.
     _encoders: list[TokenEncoder] = field(default_factory=list, init=False)
+
+    @cached_property
+    def settings(self) -> FitSettings:
+        """How the phases of its model are fitted."""
+        return fit_settings(self.project.training, self.model)
 
     @cached_property
     def genomes(self) -> list[str]:
@@ -195,7 +201,7 @@ class Run:
         """
         every = self.project.training.sampling.model_copy(update={"one_per_locus": False})
         mixture = self.homologous(sampling=every, **options)
-        return mixture.steps(self.project.training.batch_size)
+        return mixture.steps(self.settings.batch_size)
 
     def fit(
         self,
@@ -227,8 +233,8 @@ class Run:
         originals
             Without augmentation, unless ``training.augment.finetuning`` is set.
         """
-        training = self.project.training
-        steps_per_epoch = steps_per_epoch or mixture.steps(training.batch_size)
+        training, settings = self.project.training, self.settings
+        steps_per_epoch = steps_per_epoch or mixture.steps(settings.batch_size)
         before = list(self.history)
         trained = self._augmented(name, model, originals=originals)
         with self.logs.phase(len(self.phases), name) as log:
@@ -244,10 +250,10 @@ class Run:
                 self.validation,
                 options=FitOptions(
                     learning_rate=learning_rate,
-                    epochs=training.epochs,
-                    patience=training.patience,
-                    plateau_patience=training.plateau_patience,
-                    monitor=training.monitor,
+                    epochs=settings.epochs,
+                    patience=settings.patience,
+                    plateau_patience=settings.plateau_patience,
+                    monitor=settings.monitor,
                     precision=training.precision,
                     jit_compile=training.jit_compile,
                 ),
@@ -306,7 +312,7 @@ class Run:
     def _batches(
         self, trained: keras.Model, mixture: Mixture, weights: Weights | None, steps_per_epoch: int
     ) -> Batches:
-        batch_size = self.project.training.batch_size
+        batch_size = self.settings.batch_size
         steps = mixture.steps(batch_size)
 
         @cache  # not needed for a phase taken from its checkpoint

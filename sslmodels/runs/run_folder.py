@@ -40,6 +40,7 @@ _NEEDED: dict[str, tuple[type, ...]] = {
 }
 _POSSIBLE: dict[str, tuple[type, ...]] = {
     "files": (dict,),
+    "students": (list,),
     "parameters": (int,),
     "steps": (int,),
     "wall_s": _NUMBER,
@@ -83,6 +84,11 @@ class RunFolder:
         return self.path / "weights.zarr"
 
     @property
+    def students(self) -> Path:
+        """The first teacher and the students before the last (ssl-ns)."""
+        return self.path / "students"
+
+    @property
     def logs(self) -> Path:
         """Event files of TensorBoard, and files of trackers."""
         return self.path / "logs"
@@ -121,7 +127,8 @@ class RunFolder:
 
     def checksums(self) -> dict[str, str]:
         """Return the sha256 of the files of a trained run, by their paths in the folder."""
-        files = [self.model, self.config, self.history, self.committee, *self.weights.rglob("*")]
+        files = [self.model, self.config, self.history, self.committee]
+        files += [file for part in (self.weights, self.students) for file in part.rglob("*")]
         return {
             file.relative_to(self.path).as_posix(): sha256_of(file)
             for file in sorted(files)
@@ -139,7 +146,7 @@ class RunFolder:
             return
         place = self.path / EARLIER / str(int(known[-1].name) + 1 if known else 1)
         temporary = place.with_name(f"{place.name}.partial")
-        shutil.copytree(self.path, temporary, ignore=_NOT_KEPT, copy_function=_link)
+        shutil.copytree(self.path, temporary, ignore=_NOT_KEPT, copy_function=link_or_copy)
         sync_tree(temporary)
         temporary.rename(place)
 
@@ -152,6 +159,7 @@ class RunFolder:
             path.unlink(missing_ok=True)
         for path in (
             self.weights,
+            self.students,
             self.evaluation,
             self.interpretation,
             self.logs,
@@ -169,7 +177,8 @@ def _digest_in(folder: Path) -> str | None:
         return None
 
 
-def _link(source: str, target: str) -> None:
+def link_or_copy(source: Path | str, target: Path | str) -> None:
+    """Make `target` the same file as `source`, or a copy of it."""
     try:
         os.link(source, target)
     except OSError:  # a file system without links

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -16,6 +16,9 @@ from ssldata.store.store import REFERENCE, Store, open_store
 from sslmodels.runs import training_rows
 from sslmodels.runs.regime_table import REGIME_TABLE, swept_regimes
 from sslmodels.runs.run_identity import run_folder, with_runs
+
+#: Keys of ``training.sweeps`` that are series of values.
+SWEEPS = ("nearest", "labelled_peaks", "iterations", "noise_sd")
 
 #: Columns of every table of results that identify the run.
 CELL = ("experiment", "model", "regime", "seed")
@@ -93,13 +96,39 @@ def sweeps(project: Project) -> Iterator[Cell]:
     Values that an experiment is too small for are left out: more genomes than its store holds,
     more labelled loci than it has.
     """
-    options = project.training.sweeps
-    for sweep in ("nearest", "labelled_peaks", "iterations", "noise_sd"):
-        for value in getattr(options, sweep):
-            yield from _series(project, sweep, value)
+    training = project.training
+    for sweep in SWEEPS:
+        of_model = {model: training.sweeps.values(sweep, model) for model in training.models}
+        for value in dict.fromkeys(value for values in of_model.values() for value in values):
+            models = [model for model, values in of_model.items() if value in values]
+            yield from _series(project, sweep, value, models)
 
 
-def _series(project: Project, sweep: str, value: float) -> Iterator[Cell]:
+def prerequisites(cells: Iterable[Cell]) -> dict[str, list[str]]:
+    """Return the names of cells in an order of training, each with those that it waits for.
+
+    A student waits for its teacher, and a run of k iterations for that of the next smaller number
+    among `cells`, whose students it takes.
+    """
+    ordered = sorted(cells, key=_rank)
+    by_folder = {cell.folder: cell.name for cell in ordered}
+    before: dict[tuple[Any, ...], str] = {}
+    found: dict[str, list[str]] = {}
+    for cell in ordered:
+        waits = [by_folder.get(cell.teacher_folder)] if cell.teacher_folder else []
+        if cell.teacher_folder is not None and cell.sweep in ("", "iterations"):
+            series = (cell.experiment, cell.model, cell.regime, cell.seed)
+            waits.append(before.get(series))
+            before[series] = cell.name
+        found[cell.name] = [name for name in waits if name is not None]
+    return found
+
+
+def _rank(cell: Cell) -> tuple[bool, int]:
+    return cell.teacher_folder is not None, cell.project.training.noisy_student.iterations
+
+
+def _series(project: Project, sweep: str, value: float, models: Sequence[str]) -> Iterator[Cell]:
     training = project.training
     student = training.noisy_student
     changes: dict[str, Any] = {"runs": training.runs / "sweeps" / f"{sweep}-{value:g}"}
@@ -108,7 +137,6 @@ def _series(project: Project, sweep: str, value: float) -> Iterator[Cell]:
     else:
         changes[sweep] = value
     varied = project.model_copy(update={"training": training.model_copy(update=changes)})
-    models = training.sweeps.models or training.models
     for seed, model, experiment, regime in product(
         training.seeds, models, project.cells(), swept_regimes(training, sweep)
     ):

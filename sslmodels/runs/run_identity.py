@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,14 @@ from ssldata.store.store import HOMOLOGUES, REFERENCE, Store
 from sslmodels.fit import devices
 from sslmodels.models import own_model
 from sslmodels.models.catalogue import DNABERT2, input_length
+from sslmodels.models.model_settings import fit_settings
 from sslmodels.runs import sampling_rates, training_rows
 from sslmodels.runs.regime_table import REGIME_TABLE, effective
 
 #: Increased when equal settings would give another result than in the release before.
 RUN_FORMAT = 3
 
-#: Settings of ``training`` that every run depends on.
+#: Settings of fits (:mod:`sslmodels.models.model_settings`) that every run depends on.
 _ALWAYS = (
     "batch_size",
     "epochs",
@@ -30,7 +32,6 @@ _ALWAYS = (
     "plateau_patience",
     "monitor",
     "learning_rate",
-    "validation_negatives",
 )
 #: Settings of ``training`` that are left out at their defaults: they came later, and runs made
 #: before them must keep their identity.
@@ -123,7 +124,7 @@ def run_identity(
             groups = list(dict.fromkeys([*groups, *seen]))
     outputs = project.outputs_of(experiment)
     options = {
-        **_training_identity(project.training, entry.settings),
+        **_training_identity(project.training, model, entry.settings),
         **_sampling_identity(project, genomes, on_homologues=entry.genome_rates),
         **(_weighting_identity(project, store, genomes, outputs) if entry.weighting else {}),
         **_model_identity(project, model, offline=offline),
@@ -193,16 +194,17 @@ def _settings_of(
     return {**identity, "content": None, "training": training}
 
 
-def _training_identity(training: Training, of_regime: Sequence[str]) -> dict[str, Any]:
-    """Return what counts of ``training`` whatever the store and the model are."""
-    usual = Training()
-    found = {key: getattr(training, key) for key in _ALWAYS}
+def _training_identity(training: Training, model: str, of_regime: Sequence[str]) -> dict[str, Any]:
+    """Return what counts of ``training`` whatever the store is."""
+    usual, fitted = Training(), asdict(fit_settings(training, model))
+    found = {key: fitted[key] for key in _ALWAYS}
+    found["validation_negatives"] = training.validation_negatives
     found |= {
         key: getattr(training, key)
         for key in _UNLESS_DEFAULT
         if getattr(training, key) != getattr(usual, key)
     }
-    found |= {key: _settings(training, key) for key in of_regime}
+    found |= {key: fitted[key] if key in fitted else _settings(training, key) for key in of_regime}
     if training.augment != Augment():
         found["augment"] = _settings(training, "augment")
     if devices.backend() != "tensorflow":

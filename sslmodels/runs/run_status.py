@@ -139,8 +139,9 @@ def claim(folder: RunFolder, *, identity: Mapping[str, Any], replace: bool) -> b
         The folder holds something else, a run of other settings or a damaged one, and `replace`
         is false.
     """
-    for leftover in folder.path.glob("*.partial*"):
-        leftover.unlink()  # of a writer that was killed: the lock is held
+    for place in (folder.path, folder.students):
+        for leftover in place.glob("*.partial*"):
+            leftover.unlink()  # of a writer that was killed: the lock is held
     for leftover in (folder.path / EARLIER).glob("*.partial"):
         shutil.rmtree(leftover)
     found = status_for(folder, lambda: identity)

@@ -13,7 +13,7 @@ import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import pytest
 import typer
@@ -313,7 +313,8 @@ def keys(model: type[BaseModel], prefix: str = "") -> dict[str, Any]:
             for candidate in (field.annotation, *getattr(field.annotation, "__args__", ()))
             if isinstance(candidate, type) and issubclass(candidate, BaseModel)
         ]
-        if inner:
+        # A mapping of sections is empty in the template, which cannot know the names.
+        if inner and get_origin(field.annotation) is not dict:
             found |= keys(inner[0], f"{prefix}{name}.")
         else:
             found[f"{prefix}{name}"] = field.get_default(call_default_factory=True)

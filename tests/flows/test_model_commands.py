@@ -26,7 +26,18 @@ def test_list_shows_every_model_with_its_parameters(capsys: pytest.CaptureFixtur
     found = {model["name"]: model["parameters"] for model in models}
     assert (found["cnn-27k"], found["deepsea"]) == (27_413, 51_993_051)
     assert main(["model", "list"]) == 0
-    assert "51,993,051" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "51,993,051" in out
+    fitted = {model["name"]: model["fitted_with"] for model in models}
+    assert fitted["dnabert2"] == {
+        "batch_size": 32,
+        "epochs": 3,
+        "learning_rate": 3e-5,
+        "finetune_learning_rate": 3e-5,
+    }
+    assert fitted["cnn-7k"] == {}
+    assert "dnabert2 by default: batch_size 32, epochs 3, learning_rate 3e-05" in out
+    assert "deepsea by default: batch_size 64" in out
 
 
 def test_list_checks_a_model_of_ones_own(

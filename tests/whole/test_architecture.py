@@ -50,7 +50,11 @@ OWNERS = {
     "pyBigWig": ("sslmodels.prediction.bigwig_file",),
     "pydantic": (
         *("ssldata.project.project_file", "ssldata.project.section"),
-        *("ssldata.project.training_section", "flows.prefect_flows.*"),
+        *(
+            "ssldata.project.sweeps_section",
+            "ssldata.project.training_section",
+            "flows.prefect_flows.*",
+        ),
     ),
     "pyfaidx": ("ssldata.genomes.fasta",),
     "pysam": ("sslmodels.variants.variant_rows",),

@@ -29,6 +29,7 @@ from ssldata.simulation.truth import World
 from ssldata.store.store import open_store
 from sslmodels.benchmark.compute_estimate import multiply_adds
 from sslmodels.models.model_builder import build_model
+from sslmodels.models.model_settings import GENERAL, fit_settings
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "paper-hg38"
 
@@ -169,7 +170,22 @@ def test_the_project_is_the_published_one() -> None:
     assert (project.liftover.mode, project.liftover.gap) == ("blocks", 20)
     assert project.training.seeds == [0, 1, 2]
     assert set(project.training.regimes) == {"sl", "ssl", "ssl-ns", "two-stage"}
-    assert project.training.sweeps.nearest == [5, 10, 15, 20, 22]
+    values = project.training.sweeps.values
+    of_models = {
+        (key, model): values(key, model)
+        for key in ("nearest", "labelled_peaks", "iterations", "noise_sd")
+        for model in project.training.models
+        if values(key, model)
+    }
+    assert of_models == {
+        ("nearest", "deepbind"): [5, 10, 15, 20, 22],
+        ("nearest", "dnabert2"): [5, 22],
+        ("iterations", "cnn-27k"): [1, 2, 3, 4, 5],
+        ("noise_sd", "cnn-27k"): [0, 0.05, 0.1, 0.2],
+    }
+    fitted = {model: fit_settings(project.training, model) for model in project.training.models}
+    assert (fitted["dnabert2"].learning_rate, fitted["dnabert2"].batch_size) == (3e-5, 32)
+    assert fitted["cnn-27k"] == GENERAL
     student = project.training.noisy_student
     assert (student.iterations, student.noise_sd) == (5, 0.1)
 
@@ -229,11 +245,13 @@ def test_plan_reckons_without_the_files(tmp_path: Path, capsys: pytest.CaptureFi
     assert lifted - reference["rows"] == pytest.approx(1_245_195, abs=11)
     assert all(s["assumed"] for s in value["steps"])
     assert len(value["assumptions"]) == 2
-    # 4 regimes × 11 experiments × 3 seeds, and for one model what the sweeps have beside them.
+    # 4 regimes × 11 experiments × 3 seeds, and what the sweeps have beside them.
     hours = {m["model"]: m for m in value["hours"]["models"]}
     assert {name: m["runs"] for name, m in hours.items()} == {
         **dict.fromkeys(hours, 132),
-        "cnn-27k": 132 + 33 * (4 + 4 + 3),
+        "deepbind": 132 + 33 * 4,
+        "dnabert2": 132 + 33 * 1,
+        "cnn-27k": 132 + 33 * (4 + 3),
     }
     epoch = 2 * (75_082 + 1_245_195)  # the rows of ssl for CTCF; a lower bound of all
     work = 6 * 3 * 20 * epoch * multiply_adds("deepsea", size=200, stored=1000)
@@ -243,7 +261,9 @@ def test_plan_reckons_without_the_files(tmp_path: Path, capsys: pytest.CaptureFi
     out, _ = capsys.readouterr()
     assert "22 genomes" in out
     assert "training positives as published (table_1_counts.csv)" in out
-    assert "epochs per phase" in out
+    assert "3 to 20 epochs per phase" in out
+    assert "dnabert2 is fitted with batch_size 32, epochs 3, learning_rate 3e-05" in out
+    assert value["settings"]["deepsea"]["from"]["learning_rate"] == "model"
     assert out.count("missing: ") == 3  # folders, not 56 files
     assert main(["plan", str(tmp_path / "paper"), "-v"]) == 2
     out, _ = capsys.readouterr()

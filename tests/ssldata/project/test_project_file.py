@@ -10,6 +10,7 @@ import yaml
 
 from ssldata.base.errors import ConfigError, MissingInputError
 from ssldata.project.project_file import dump_project, json_schema, load_project
+from ssldata.project.sweeps_section import Sweeps
 
 GOOD = """
 name: tiny
@@ -67,6 +68,18 @@ def test_resolved_text_reads_back_the_same(tmp_path: Path) -> None:
             "experiments: [{name: TF, peaks: a}, {name: tf, peaks: b}]",
             ["experiments", "'tf' is used twice"],
         ),
+        (
+            "training: {per_model: {cnn-7k: {epoch: 3}}}",
+            ["unknown key 'training.per_model.cnn-7k.epoch'", "did you mean 'epochs'?"],
+        ),
+        (
+            "training: {sweeps: {per_model: {cnn-27k: {nearest: [0]}}}}",
+            ["'training.sweeps.per_model.cnn-27k.nearest[0]'", "greater than or equal to 1"],
+        ),
+        (
+            "training: {sweeps: {per_model: {deepbind: {nearest: [1]}}}}",
+            ["training.sweeps.per_model: 'deepbind' is not in training.models"],
+        ),
         ("name: ../evil", ["'name'", "letters, digits"]),
     ],
 )
@@ -101,6 +114,8 @@ NESTED = "training: {ssl_plus: {weighting: {identity_power: VALUE}}}"
         ("training.seeds[1]", "training: {seeds: [0, VALUE]}"),
         ("training.nearest", "training: {nearest: VALUE}"),
         ("training.sweeps.noise_sd[0]", "training: {sweeps: {noise_sd: [VALUE]}}"),
+        ("training.per_model.cnn-7k.epochs", "training: {per_model: {cnn-7k: {epochs: VALUE}}}"),
+        ("training.learning_rate", "training: {learning_rate: VALUE}"),
         ("training.ssl_plus.weighting.identity_power", NESTED),
     ],
 )
@@ -246,6 +261,27 @@ def test_a_key_given_twice_is_refused_with_its_line(tmp_path: Path) -> None:
 def test_broken_yaml_names_its_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"line 3: not valid YAML"):
         load_project(write(tmp_path, "name: a\nsplit: [\n}"))
+
+
+def test_sweeps_of_a_model_replace_those_of_all() -> None:
+    settings = {
+        "models": ["cnn-7k"],
+        "nearest": [1, 2],
+        "noise_sd": [0.0, 0.3],
+        "per_model": {"deepbind": {"nearest": [3]}, "cnn-7k": {"noise_sd": []}},
+    }
+    sweeps = Sweeps.model_validate(settings)
+    found = {
+        model: [sweeps.values(key, model) for key in ("nearest", "noise_sd", "iterations")]
+        for model in ("cnn-7k", "deepbind", "cnn-27k")
+    }
+    assert found == {
+        "cnn-7k": [[1, 2], [], []],
+        "deepbind": [[3], [], []],  # not among `models`, so nothing but its own
+        "cnn-27k": [[], [], []],
+    }
+    for_all = Sweeps(nearest=[1, 2])
+    assert for_all.values("nearest", "anything") == [1, 2]
 
 
 def test_a_list_is_not_a_project(tmp_path: Path) -> None:

@@ -17,9 +17,11 @@ from scipy import stats
 
 from ssldata.base.errors import InputError, MissingInputError
 from ssldata.project.project_file import Project, load_project
+from ssldata.project.sweeps_section import SweepsOfModel
+from ssldata.project.training_section import PerModel
 from ssldata.store.store import open_store
 from sslmodels.benchmark import benchmark_figures as figures
-from sslmodels.benchmark import grid_results, paper_page, paper_tables
+from sslmodels.benchmark import compute_estimate, grid_results, paper_page, paper_tables
 from sslmodels.benchmark import statistics as tables
 from sslmodels.evaluation.evaluate import evaluate_run
 from sslmodels.runs import run_grid
@@ -111,6 +113,83 @@ def test_a_value_of_the_grid_is_a_run_of_the_grid(project):
     assert all(c.folder in folders for c in cells if c.value == genomes)
     # ssl-ns is not in this grid, so even its own noise is a run more.
     assert not any(c.folder in folders for c in cells if c.value in (1, 0.1))
+
+
+def test_each_series_can_have_models_and_values_of_its_own(project):
+    project = changed(project, "training", models=["deepbind", "cnn-7k"], seeds=[0])
+    own = {"deepbind": {"nearest": [1, 2]}, "cnn-7k": {"nearest": [1], "noise_sd": [0.3]}}
+    project = swept(project, per_model={k: SweepsOfModel(**v) for k, v in own.items()})
+    cells = [c for c in run_grid.sweeps(project) if c.experiment == "alpha"]
+    assert {(c.sweep, c.value, c.model) for c in cells} == {
+        ("nearest", 1, "deepbind"),
+        ("nearest", 2, "deepbind"),
+        ("nearest", 1, "cnn-7k"),
+        ("noise_sd", 0.3, "cnn-7k"),
+    }
+    assert len(cells) == 4
+
+
+def test_students_are_trained_after_teachers_and_shorter_runs(project):
+    project = changed(project, "training", seeds=[0], regimes=["ssl-ns", "sl"])
+    student = project.training.noisy_student.model_copy(update={"iterations": 2})
+    project = changed(project, "training", noisy_student=student)
+    project = swept(project, iterations=[3, 1, 2], noise_sd=[0.5])
+    cells = [*run_grid.grid(project), *run_grid.sweeps(project)]
+    cells = [c for c in {c.folder: c for c in reversed(cells)}.values() if c.experiment == "alpha"]
+    waits = run_grid.prerequisites(cells)
+    name = "alpha / deepbind / {} / seed 0".format
+    ns = name("ssl-ns")
+    assert waits == {
+        name("sl"): [],
+        f"{ns} / iterations 1": [name("sl")],
+        ns: [name("sl"), f"{ns} / iterations 1"],
+        f"{ns} / noise_sd 0.5": [name("sl")],
+        f"{ns} / iterations 3": [name("sl"), ns],
+    }
+    order = list(waits)
+    for later, earlier in waits.items():
+        assert all(order.index(one) < order.index(later) for one in earlier)
+
+
+# Estimate ---------------------------------------------------------------------------------------
+
+ROWS = {"alpha": compute_estimate.RowCounts(labelled=100, pseudo=1000, test=5000)}
+
+
+def effort(project: Project, model: str) -> compute_estimate.Effort:
+    (found,) = [e for e in compute_estimate.grid_effort(project, ROWS) if e.model == model]
+    return found
+
+
+def test_the_estimate_takes_the_epochs_of_each_model(project):
+    project = changed(project, "training", epochs=None, seeds=[0], regimes=["ssl"])
+    project = changed(project, "training", models=["cnn-7k", "deepbind", "dnabert2"])
+    project = changed(project, "training", per_model={"deepbind": PerModel(epochs=2)})
+    epoch = 2 * (100 + 1000)  # both classes of both phases
+    assert effort(project, "cnn-7k").rows == 20 * epoch
+    assert effort(project, "deepbind").rows == 2 * epoch
+    assert (effort(project, "dnabert2").rows, effort(project, "dnabert2").flop) == (3 * epoch, None)
+
+
+def test_the_estimate_of_a_series_over_iterations_is_that_of_its_longest_run(project):
+    project = changed(project, "training", seeds=[0], regimes=["sl", "ssl-ns"], epochs=1)
+    student = project.training.noisy_student.model_copy(update={"iterations": 2})
+    project = changed(project, "training", noisy_student=student)
+    base = effort(project, "deepbind")
+    longer = changed(
+        project, "training", noisy_student=student.model_copy(update={"iterations": 5})
+    )
+    series = effort(swept(project, iterations=[1, 2, 3, 4, 5]), "deepbind")
+    assert series.runs == base.runs + 4
+    assert series.rows == effort(longer, "deepbind").rows
+    shorter = effort(swept(project, iterations=[1, 2]), "deepbind")
+    assert (shorter.runs, shorter.rows) == (base.runs + 1, base.rows)
+    # Without ssl-ns in the grid, the series trains all students of its longest run.
+    without = changed(project, "training", regimes=["sl"])
+    alone = effort(swept(without, iterations=[1, 3]), "deepbind")
+    per_student = 2 * (100 + 1000)
+    assert alone.rows == effort(without, "deepbind").rows + 3 * per_student
+    assert base.rows == 2 * 100 + 2 * per_student
 
 
 def test_values_too_large_are_left_out(project):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from ssldata.project.training_section import HOMOLOGOUS, REGIMES, Sweeps, Training
+from ssldata.project.sweeps_section import Sweeps, SweepsOfModel
+from ssldata.project.training_section import HOMOLOGOUS, REGIMES, Training
 from sslmodels.runs.regime_table import REGIME_TABLE, WITH_TEACHER, swept_regimes
 from sslmodels.runs.regimes import REGIME_FUNCTIONS
+from sslmodels.runs.run_grid import SWEEPS
 
 
 def test_a_regime_is_a_name_an_entry_and_a_function() -> None:
@@ -23,7 +25,12 @@ def test_the_project_file_knows_which_regimes_need_homologues() -> None:
 def test_settings_and_sweeps_are_keys_of_the_project_file() -> None:
     for entry in REGIME_TABLE.values():
         assert set(entry.settings) <= Training.model_fields.keys()
-        assert set(entry.sweeps) <= Sweeps.model_fields.keys() - {"models"}
+        assert set(entry.sweeps) <= set(SWEEPS)
+
+
+def test_every_series_of_the_project_file_is_trained() -> None:
+    assert set(SWEEPS) == Sweeps.model_fields.keys() - {"models", "per_model"}
+    assert set(SWEEPS) == SweepsOfModel.model_fields.keys()
 
 
 def test_only_homologues_are_weighted_and_by_one_rule() -> None:
@@ -36,7 +43,7 @@ def test_curves_can_be_distinguished() -> None:
     assert len({entry.colour for entry in REGIME_TABLE.values()}) == len(REGIME_TABLE)
 
 
-@pytest.mark.parametrize("sweep", sorted(Sweeps.model_fields.keys() - {"models"}))
+@pytest.mark.parametrize("sweep", SWEEPS)
 def test_every_sweep_trains_something(sweep: str) -> None:
     training = Training(regimes=["sl", "ssl-ns"])
     regimes = swept_regimes(training, sweep)

@@ -19,6 +19,7 @@ from ssldata.store.store import REFERENCE, Store, open_store
 from sslmodels.evaluation.evaluate import evaluate_run
 from sslmodels.fit.fit_options import FitOptions
 from sslmodels.models.model_builder import load_model
+from sslmodels.models.model_settings import GENERAL
 from sslmodels.runs import regimes, run, training_rows
 from sslmodels.runs.homologue_weights import Teacher
 
@@ -227,10 +228,10 @@ def test_ssl_pretrains_then_finetunes_as_sl(project, sl_run, store):
     homologues = sum(np.diff(store.homologues(g).ranges["positive"])[0] for g in store.genomes)
     assert (pretrain["name"], finetune["name"]) == ("pre-train", "fine-tune")
     assert pretrain["positives"] == pretrain["negatives"] == homologues
-    assert pretrain["learning_rate"] == project.training.learning_rate
+    assert pretrain["learning_rate"] == GENERAL.learning_rate
     for key in ("positives", "negatives", "steps_per_epoch"):
         assert finetune[key] == sl[key]
-    assert finetune["learning_rate"] == project.training.finetune_learning_rate
+    assert finetune["learning_rate"] == GENERAL.finetune_learning_rate
 
 
 @pytest.mark.parametrize("steps", ["own", "ssl"])

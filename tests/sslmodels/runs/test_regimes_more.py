@@ -433,6 +433,7 @@ def test_dnabert2_trains_in_every_phase_of_ssl_ns(dnabert2):
     folder = train(dnabert2, "ssl-ns", model="dnabert2")
     record = record_of(folder)
     assert [phase["name"] for phase in record["phases"]] == ["pre-train 1", "fine-tune 1"]
+    assert [phase["learning_rate"] for phase in record["phases"]] == [3e-5, 3e-5]
     files = record["identity"]["training"]["dnabert2"]["files"]
     assert sorted(files) == ["config.json", "pytorch_model.bin", "tokenizer.json"]
     model = load_model(folder / "model.keras")
@@ -441,6 +442,25 @@ def test_dnabert2_trains_in_every_phase_of_ssl_ns(dnabert2):
     trained = [np.asarray(x.lora_b) for x in model.backbone.linears() if x.lora]
     assert all(np.abs(value).max() > 0 for value in trained)
     assert 0 < evaluate_run(folder)["aupr"] <= 1
+
+
+def test_dnabert2_takes_students_of_another_run(dnabert2):
+    runs = dnabert2.training.runs
+    first = train(dnabert2, "ssl-ns", model="dnabert2")
+    series = {}
+    for number in (2, 1):
+        student = dnabert2.training.noisy_student.model_copy(update={"iterations": number})
+        place = runs / "sweeps" / f"iterations-{number}"
+        varied = changed(dnabert2, "training", noisy_student=student, runs=place)
+        series[number] = train(varied, "ssl-ns", model="dnabert2", teachers=runs)
+    assert (series[1] / "model.keras").read_bytes() == (first / "model.keras").read_bytes()
+    records = {number: record_of(folder) for number, folder in series.items()}
+    assert ["taken_from" in s for s in records[2]["students"]] == [False, True, False]
+    assert ["taken_from" in s for s in records[1]["students"]] == [False, True]
+    described = record_of(first)["dnabert2"]
+    for record in records.values():
+        assert record["dnabert2"].keys() == described.keys()
+    assert 0 < evaluate_run(series[1])["aupr"] <= 1
 
 
 def test_dnabert2_has_no_other_strand(dnabert2):

@@ -18,7 +18,8 @@ from ssldata.store.published_weights import publish_weights
 from ssldata.store.store import open_store
 from sslmodels.runs.run_identity import run_identity
 
-#: Digests computed by release 0.9, and the identities of a project that changes every setting.
+#: Digests computed by release 0.9, and the identities of a project that changes every setting;
+#: later ones for "length", "dnabert2" and "dnabert2 options", whose models got own defaults.
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "run_identity.json"
 
 AUGMENT = {"mutation": 0.1, "shift": 3, "finetuning": True}
@@ -35,6 +36,8 @@ PLUS = {
     "validation_negatives": 7.0,
 }
 
+GENERAL_RATES = {"learning_rate": 1e-3, "finetune_learning_rate": 5e-4}
+
 #: Name → changed settings of the project, and of the cell.
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "defaults": ({}, {}),
@@ -46,6 +49,9 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"training": {"dnabert2": {"lora": None, "pooling": "mean", "tokens": 9}}},
         {"model": "dnabert2"},
     ),
+    # Rates of the releases before models had defaults of their own: identities as they were then.
+    "length, general rates": ({"training": GENERAL_RATES}, {"model": "deepsea"}),
+    "dnabert2, general rates": ({"training": GENERAL_RATES}, {"model": "dnabert2"}),
     "joint": ({}, {"experiment": "joint"}),
     "output of a joint store": ({}, {"experiment": "beta"}),
     "fit": (
