@@ -232,14 +232,15 @@ def aupr_summary(table: pd.DataFrame) -> str:
         seeds = part.pivot_table(index=["experiment", "seed"], columns="mode", values="aupr")
         spread = part.groupby(["experiment", "mode"])["aupr"].std().mean()
         means = cells.mean()
+        ratio = means[TRAINED[1]] / means[TRAINED[0]]
         paired = seeds.dropna()[TRAINED[1]] - seeds.dropna()[TRAINED[0]]
         p, p_seeds = wilcoxon(gain).pvalue, wilcoxon(paired).pvalue
         lines.append(
             f"{regime}: {part['seed'].nunique()} seeds\n"
             f"{cells.assign(difference=gain).round(4).to_string()}\n"
-            f"  means {means.round(4).to_dict()}, ratio {means[TRAINED[1]] / means[TRAINED[0]]:.3f}; "
+            f"  means {means.round(4).to_dict()}, ratio {ratio:.3f}; "
             f"{TRAINED[1]} better on {int((gain > 0).sum())} of {len(gain)} factors\n"
-            f"  SD of the differences {gain.std():.4f}; SD of seeds {spread:.4f}, mean of the cells\n"
+            f"  SD of the differences {gain.std():.4f}; of seeds {spread:.4f} (mean)\n"
             f"  Wilcoxon over factors p = {p:.3f}; over factors and seeds p = {p_seeds:.3f}"
         )
     return "\n".join(lines)
