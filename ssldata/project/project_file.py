@@ -103,7 +103,7 @@ class Windows(Section):
     partial_in_test: bool = Field(
         default=True,
         description="Keep bins that peaks cover too little to be positive as negatives of the "
-        "validation and test sets (they are never training negatives).",
+        "validation and test sets (as training negatives: negatives.half_covered).",
     )
 
     @property
@@ -184,6 +184,12 @@ class Negatives(Section):
         default="reference",
         description="Negatives of pre-training: from the reference (as in the paper), lifted to "
         "the target genomes, or half and half.",
+    )
+    half_covered: Literal["leave-out", "negative"] = Field(
+        default="leave-out",
+        description="Training bins that peaks cover too little to be positive: leave-out, neither "
+        "positive nor negative; negative, like any other bin that is not positive (as in the "
+        "paper).",
     )
     redraw: bool = Field(
         default=False, description="Draw new negatives every epoch instead of once per fit."

@@ -10,6 +10,7 @@ from ssldata.base.errors import StoreError
 from ssldata.project.project_file import Project
 from ssldata.project.section import Section
 from ssldata.project.training_section import Augment, Regime, Sampling, Training
+from ssldata.reading.known_labels import half_covered_are_negatives
 from ssldata.store.published_weights import entry_of, weights_digests
 from ssldata.store.store import HOMOLOGUES, REFERENCE, Store
 from sslmodels.fit import devices
@@ -115,6 +116,8 @@ def run_identity(
     negatives = {key: getattr(project.negatives, key) for key in ("ratio", "redraw", "seed")}
     if homologues:
         negatives["source"] = project.negatives.source
+    if half_covered_are_negatives(store):  # decides validation rows and known labels, too
+        negatives["half_covered"] = "negative"
     return {
         "format": RUN_FORMAT,
         "experiment": experiment,

@@ -120,6 +120,19 @@ def test_changed_settings_are_refused_then_replaced(world: Path) -> None:
     assert open_store(first_store(project)).attributes["windows"]["min_overlap"] == 0.25
 
 
+def test_half_covered_bins_are_part_of_a_digest_only_where_they_are_negatives(world: Path) -> None:
+    plain = open_inputs(load_project(world), "alpha")
+    assert set(plain.parts["negatives"]) == {"pool", "source"}
+    said = open_inputs(change(world, negatives={"half_covered": "leave-out"}), "alpha")
+    assert said.digest == plain.digest
+    build_project(load_project(world))
+    project = change(world, negatives={"half_covered": "negative"})
+    with pytest.raises(StoreError, match=r"\(negatives\.half_covered\).*--replace"):
+        build_project(project)
+    build_project(project, replace=True)
+    assert open_store(first_store(project)).attributes["negatives"]["half_covered"] == "negative"
+
+
 def test_a_replacement_that_is_refused_leaves_the_store(world: Path) -> None:
     project = load_project(world)
     build_project(project)
