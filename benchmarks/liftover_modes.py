@@ -7,10 +7,10 @@ Human peaks of two ENCODE regions (`--data`/mammals, five genomes with chains) a
 factors (`--data`/yeast, the project of ``benchmarks/yeast.py`` and three more genomes) are lifted
 in every mode with the code of a build. Writes ``<out>/liftover-modes.csv``, a row per experiment,
 genome and mode: peaks, those with a homologue, those whose homologue is more than twice as long
-(an insertion is inside), the mean share of identical aligned bases, pseudo-labelled rows,
-homologues that ``blocks`` does not keep (`added`), and for CTCF how many homologues hold its
-JASPAR motif (``motifs``), how many of the added ones do, and how many of `aside` places of the
-same lengths 2 kb further on. A minute.
+(an insertion is inside), the mean share of identical aligned bases, positive bins of the labelled
+genome and pseudo-labelled rows, homologues that ``blocks`` does not keep (`added`), and for CTCF
+how many homologues hold its JASPAR motif (``motifs``), how many of the added ones do, and how many
+of `aside` places of the same lengths 2 kb further on. A minute.
 
 ``--regimes`` also trains on yeast, the modes in turn, with the homologues of four *S. paradoxus*
 genomes. The mode of the project file is chosen from this, so the test contigs of the other
@@ -135,15 +135,20 @@ def with_site(sites: MotifSites, genome: Genome, places: list[tuple[int, int, in
 
 
 def kept_rows(
-    clade: str, mode: str, project: Project, sites: MotifSites, first: dict[tuple, np.ndarray]
-) -> Iterator[dict]:
+    clade: str,
+    mode: str,
+    project: Project,
+    sites: MotifSites,
+    first: dict[tuple[str, str], np.ndarray],
+) -> Iterator[dict[str, Any]]:
     """Lift every experiment to every genome; yield a row each.
 
     `first` remembers which peaks the first mode keeps.
     """
     for experiment in (e.name for e in project.experiments):
         inputs = open_inputs(project, experiment)
-        sources = reference_rows(project, [experiment], inputs.genome, inputs.peaks).sources
+        built = reference_rows(project, [experiment], inputs.genome, inputs.peaks)
+        sources = built.sources
         length = sources.intervals.end - sources.intervals.start
         for name in (g.name for g in project.genomes):
             target = open_target(project, name, reference=inputs.genome)
@@ -158,6 +163,7 @@ def kept_rows(
                 "genome": name,
                 "mode": mode,
                 "peaks": len(sources),
+                "positives": int(built.rows.positive.sum()),
                 "kept": int(mapped.sum()),
                 "added": int(added.sum()),
                 "longer_than_twice": int((ratio > 2).sum()),
@@ -191,8 +197,8 @@ def kept(data: Path, out: Path) -> pd.DataFrame:
         }
         for name in MORE_YEASTS
     ]
-    rows: list[dict] = []
-    first: dict[tuple, np.ndarray] = {}
+    rows: list[dict[str, Any]] = []
+    first: dict[tuple[str, str], np.ndarray] = {}
     for mode in MODES:
         for clade, text in (
             ("mammals", with_mode(mammals_text(data), mode)),
@@ -211,10 +217,11 @@ def kept(data: Path, out: Path) -> pd.DataFrame:
 def kept_summary(table: pd.DataFrame) -> str:
     """Return the share of peaks with a homologue over the genomes, and rows, as text."""
     groups = table.groupby(["clade", "experiment", "mode"], sort=False)
-    summed = ["peaks", "kept", "added", "longer_than_twice", "rows"]
+    summed = ["peaks", "positives", "kept", "added", "longer_than_twice", "rows"]
     summed += ["motif", "motif_added", "aside", "motif_aside"]
     sums = groups[summed].sum()
-    sums.insert(2, "share", (sums["kept"] / sums["peaks"]).round(3))
+    sums.insert(3, "share", (sums["kept"] / sums["peaks"]).round(3))
+    sums.insert(6, "rows_share", (sums["rows"] / sums["positives"]).round(3))
     by_genome = table.groupby(["clade", "genome", "mode"], sort=False)[["peaks", "kept"]].sum()
     shares = (by_genome["kept"] / by_genome["peaks"]).unstack("mode").round(3)
     return f"{sums.to_string()}\n\n{shares.to_string()}"

@@ -131,18 +131,23 @@ class Liftover(Section):
     """How intervals are lifted."""
 
     mode: Literal["blocks", "ucsc", "ucsc-multiple"] = Field(
-        default="blocks",
-        description="blocks: every aligned block, merged (as in the paper); ucsc, ucsc-multiple: "
-        "as the UCSC tool does.",
+        default="ucsc-multiple",
+        description="ucsc-multiple: every locus that the UCSC tool finds with -multiple, merged; "
+        "one must be left (as in the paper). blocks: the same of every aligned block. ucsc: the "
+        "one region that the tool finds without -multiple.",
     )
     gap: Annotated[int, Field(ge=1)] = Field(
-        default=20, description="Aligned pieces less than this many bases apart are merged."
+        default=20,
+        description="Loci, or aligned blocks, less than this many bases apart are merged.",
     )
     min_aligned: Fraction = Field(
-        default=0.0, description="Smallest fraction of the interval that must be aligned."
+        default=0.0,
+        description="blocks: smallest fraction of the interval that must be aligned.",
     )
     min_match: Annotated[float, Field(gt=0, le=1)] = Field(
-        default=0.1, description="UCSC -minMatch, for the ucsc modes."
+        default=0.1,
+        description="ucsc modes: smallest fraction of the interval that a chain must cover "
+        "(-minMatch).",
     )
     compat: Literal["v491", "v492"] = Field(
         default="v492", description="The UCSC release that ucsc-multiple reproduces."

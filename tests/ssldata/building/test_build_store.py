@@ -133,6 +133,32 @@ def test_half_covered_bins_are_part_of_a_digest_only_where_they_are_negatives(wo
     assert open_store(first_store(project)).attributes["negatives"]["half_covered"] == "negative"
 
 
+def test_a_store_of_the_former_default_of_liftover(
+    world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A project that does not name its mode was built with another one: one line says so."""
+    file, named = world / "project.yaml", "liftover: {mode: blocks}\n"
+    text = file.read_text()
+    assert named in text
+    project = load_project(world)
+    build_project(project)
+    before = tree_digest(first_store(project))
+    file.write_text(text.replace(named, ""))
+    assert load_project(world).liftover.mode == "ucsc-multiple"
+    assert main(["build", str(world)]) == 2
+    (said,) = [x for x in capsys.readouterr().err.splitlines() if "relative1" in x]
+    assert "other inputs or settings (liftover.mode)" in said
+    assert "set liftover.mode to blocks to keep its rows, or pass --replace" in said
+    assert tree_digest(first_store(project)) == before
+    file.write_text(text)
+    assert main(["build", str(world), "-q"]) == 0
+    assert tree_digest(first_store(project)) == before
+    # Other changes beside it are not those of a default.
+    change(world, liftover={"mode": "ucsc-multiple", "gap": 7})
+    with pytest.raises(StoreError, match=r"\(liftover\.gap, liftover\.mode\); pass --replace"):
+        build_project(load_project(world))
+
+
 def test_a_replacement_that_is_refused_leaves_the_store(world: Path) -> None:
     project = load_project(world)
     build_project(project)
