@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import shutil
 import struct
 import subprocess
@@ -193,6 +194,24 @@ def test_what_the_paper_decides_is_named_and_not_left_to_defaults() -> None:
     assert raw["liftover"] == {"mode": "ucsc-multiple", "min_match": 0.1, "gap": 20}
     assert raw["negatives"] == {"half_covered": "negative"}
     assert raw["windows"] == {"size": 200, "context": 1000, "mode": "rebin"}
+
+
+def test_no_text_calls_another_liftover_mode_the_papers() -> None:
+    root = EXAMPLE.parents[1]
+    files = [root / "README.md"]
+    for folder in ("docs", "examples", "ssldata", "sslmodels", "flows"):
+        files += [
+            path
+            for path in (root / folder).rglob("*")
+            if path.suffix in (".md", ".py", ".yaml", ".html")
+        ]
+    assert len(files) > 200
+    claim = re.compile(r"\bblocks\b[^.;|\n]{0,60}\((?:as in )?the paper", re.IGNORECASE)
+    found = [f"{f}: {x[0]}" for f in files for x in claim.finditer(f.read_text(encoding="utf-8"))]
+    assert found == []
+    assert claim.search("blocks                        # blocks (the paper), ucsc, ucsc-multiple")
+    template = (root / "ssldata" / "project" / "project.template.yaml").read_text(encoding="utf-8")
+    assert "ucsc-multiple (the paper)" in template
 
 
 def test_genomes_are_listed_by_growing_distance() -> None:
