@@ -146,6 +146,7 @@ def project_text(
                 }
                 for name, (_, distance) in APES.items()
             ],
+            "liftover": {"mode": "blocks"},
             "split": split,
             "training": training_section([model], seeds, 5),
         },

@@ -74,6 +74,8 @@ def project_text(
                 for name in GENOMES
             ],
             "windows": {"exclude": list(exclude)},
+            # What everything under docs/results was measured with.
+            "liftover": {"mode": "blocks"},
             "split": split,
             "training": training_section(models, seeds, iterations),
         },

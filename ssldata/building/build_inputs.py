@@ -132,6 +132,8 @@ class StoreInputs:
         negatives = project.negatives.model_dump(mode="json", include={"pool", "source"})
         if project.negatives.source != "reference":
             negatives["ratio"] = project.negatives.ratio  # how many negative sources there are
+        if project.negatives.half_covered != "leave-out":  # an option since: old digests stay
+            negatives["half_covered"] = project.negatives.half_covered
         return {
             "format": ROWS_VERSION,
             "reference sequence": self.genome.digest,

@@ -101,6 +101,14 @@ def _changed(entry: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
     return ", ".join(differences(entry.get("inputs"), inputs))
 
 
+def _former_default(entry: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
+    """Return how to keep rows that only the former default of ``liftover.mode`` sets apart."""
+    changed = differences(entry.get("inputs"), inputs)
+    if set(changed) != {"liftover.mode"} or changed["liftover.mode"][0] != "blocks":
+        return ""
+    return "'blocks' was the default: set liftover.mode to blocks to keep its rows, or "
+
+
 def build_reference(
     inputs: StoreInputs,
     *,
@@ -233,7 +241,8 @@ def build_genome(
             if not replace:
                 raise StoreError(
                     f"{path}: {genome_name} was built from other inputs or settings "
-                    f"({_changed(entry, inputs)}); pass --replace to rebuild it"
+                    f"({_changed(entry, inputs)}); {_former_default(entry, inputs)}pass --replace "
+                    "to rebuild it"
                 )
         sources = stored_sources(store)
         with progress.task(f"{path.stem}: liftover to {genome_name}", 1) as advance:

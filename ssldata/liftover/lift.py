@@ -9,7 +9,8 @@ Three modes behind one function (docs/liftover.md draws them):
     What the UCSC liftOver tool answers, exactly.
 ``ucsc-multiple``
     What it answers with ``-multiple``: every chain that covers enough gives a region; regions
-    merge by the same ``gap``, and exactly one locus left is the homologue.
+    merge by the same ``gap``, and exactly one locus left is the homologue. The default of a
+    project file; that of :func:`lift` is ``blocks``.
 
 A row never aborts the run: an interval that is wrong, unknown or lost has its own status.
 Coordinates are 0-based half-open, on the forward strand.

@@ -115,7 +115,7 @@ class Windows(Section):
     partial_in_test: bool = Field(
         default=True,
         description="Keep bins that peaks cover too little to be positive as negatives of the "
-        "validation and test sets (they are never training negatives).",
+        "validation and test sets (as training negatives: negatives.half_covered).",
     )
 
     @property
@@ -143,18 +143,23 @@ class Liftover(Section):
     """How intervals are lifted."""
 
     mode: Literal["blocks", "ucsc", "ucsc-multiple"] = Field(
-        default="blocks",
-        description="blocks: every aligned block, merged (as in the paper); ucsc, ucsc-multiple: "
-        "as the UCSC tool does.",
+        default="ucsc-multiple",
+        description="ucsc-multiple: every locus that the UCSC tool finds with -multiple, merged; "
+        "one must be left (as in the paper). blocks: the same of every aligned block. ucsc: the "
+        "one region that the tool finds without -multiple.",
     )
     gap: Annotated[int, Field(ge=1)] = Field(
-        default=20, description="Aligned pieces less than this many bases apart are merged."
+        default=20,
+        description="Loci, or aligned blocks, less than this many bases apart are merged.",
     )
     min_aligned: Fraction = Field(
-        default=0.0, description="Smallest fraction of the interval that must be aligned."
+        default=0.0,
+        description="blocks: smallest fraction of the interval that must be aligned.",
     )
     min_match: Annotated[float, Field(gt=0, le=1)] = Field(
-        default=0.1, description="UCSC -minMatch, for the ucsc modes."
+        default=0.1,
+        description="ucsc modes: smallest fraction of the interval that a chain must cover "
+        "(-minMatch).",
     )
     compat: Literal["v491", "v492"] = Field(
         default="v492", description="The UCSC release that ucsc-multiple reproduces."
@@ -196,6 +201,12 @@ class Negatives(Section):
         default="reference",
         description="Negatives of pre-training: from the reference (as in the paper), lifted to "
         "the target genomes, or half and half.",
+    )
+    half_covered: Literal["leave-out", "negative"] = Field(
+        default="leave-out",
+        description="Training bins that peaks cover too little to be positive: leave-out, neither "
+        "positive nor negative; negative, like any other bin that is not positive (as in the "
+        "paper).",
     )
     redraw: bool = Field(
         default=False, description="Draw new negatives every epoch instead of once per fit."

@@ -17,11 +17,21 @@ Columns = int | Sequence[int] | None
 _PART = 1_000_000
 
 
+def half_covered_are_negatives(store: Store) -> bool:
+    """Return whether bins that peaks cover too little are negatives (``negatives.half_covered``).
+
+    Stores of releases before that setting leave them out.
+    """
+    setting: str = store.attributes["negatives"].get("half_covered", "leave-out")
+    return setting == "negative"
+
+
 def known_labels(label: NDArray[np.uint8], coverage: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Return which labels are known, in the shape of both arrays.
 
     A bin that peaks cover in part, but too little to be positive, is neither a positive nor a
-    certain negative; in a store of one experiment it is never a training negative.
+    certain negative; in a store of one experiment it is no training negative, unless
+    ``negatives.half_covered`` makes it one. Then every label is known.
     """
     known: NDArray[np.bool_] = (label == 1) | (coverage == 0)
     return known
@@ -77,6 +87,8 @@ class RowLabels:
 
     def _known_of(self, name: str) -> NDArray[np.bool_]:
         group = self._store.group(name)
+        if half_covered_are_negatives(self._store):
+            return np.ones((group.rows, len(self.columns)), bool)
         known = np.empty((group.rows, len(self.columns)), bool)
         for first in range(0, group.rows, _PART):
             end = min(first + _PART, group.rows)

@@ -133,7 +133,14 @@ def reference_rows(
     partial = ~positive & touched.coverage.any(axis=1)
     whole = scan.reason == KEEP
     usable = whole & ~touched.mixed
-    stays = positive | ~partial | ((touched.split != TRAIN) & settings.partial_in_test)
+    stays = positive | ((touched.split != TRAIN) & settings.partial_in_test)
+    half = np.flatnonzero(usable & partial & (touched.split == TRAIN))
+    half = half[: len(half) if project.negatives.half_covered == "negative" else 0]
+    plain = len(scan.train)
+    pool = first_of_permutation(
+        plain + len(half), project.negatives.pool, "pool", project.store.seed
+    )
+    stays[half[pool[pool >= plain] - plain]] = True
     chosen = np.flatnonzero(usable & stays)
 
     sources = Sources(
@@ -158,7 +165,6 @@ def reference_rows(
         )
         source = np.full(len(touched.bins), -1, np.int64)
         source[bins] = np.arange(len(bins))
-    pool = first_of_permutation(len(scan.train), project.negatives.pool, "pool", project.store.seed)
     rows = Rows.concatenate(
         [
             Rows(
@@ -174,7 +180,7 @@ def reference_rows(
             ),
             *(
                 _plain_rows(grid, bins, project, genome, len(experiments))
-                for bins in (scan.train[pool], scan.held_out)
+                for bins in (scan.train[pool[pool < plain]], scan.held_out)
             ),
         ]
     )
@@ -184,8 +190,8 @@ def reference_rows(
     counts = {
         **scan.counts,
         "two_splits": int((whole & touched.mixed).sum()),
-        "partial_left_out": int((usable & ~stays).sum()),
-        "negatives_left_out": len(scan.train) - len(pool),
+        "partial_left_out": int((usable & ~stays).sum()) - int((~stays[half]).sum()),
+        "negatives_left_out": plain + len(half) - len(pool),
         "rows": len(rows),
         "sources": len(sources),
         "loci": len(loci),
@@ -304,9 +310,14 @@ def _plain_rows(
 def _with_negatives(
     project: Project, sources: Sources, rows: Rows, span: tuple[int, int]
 ) -> Sources:
-    """Append negative bins of the train split to the sources, in the order of the pool."""
+    """Append negative bins of the train split to the sources, in the order of the pool.
+
+    Bins that a peak covers in part are not among them: where the peak has no homologue, nothing
+    would say that theirs is no plain negative.
+    """
     wanted = int(np.ceil(sources.positives * project.negatives.ratio)) * _NEGATIVE_CANDIDATES
-    bins = rows.take(np.arange(span[0], min(span[1], span[0] + wanted)))
+    pool = np.arange(*span)
+    bins = rows.take(pool[~rows.coverage[pool].any(axis=1)][:wanted])
     return Sources(
         intervals=Intervals(
             np.concatenate([sources.intervals.contig, bins.contig]),

@@ -320,6 +320,7 @@ def _project_text(
                 "    aliases: {" + ", ".join(f'"{other}": {name}' for other, name in pairs) + "}"
             )
     lines += [
+        "liftover: {mode: blocks}",
         "split:",
         f"  test: [{', '.join(test)}]",
         f"  validation: [{', '.join(validation)}]",

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ssldata.base.errors import StoreError
-from ssldata.base.files import digest_of
 from ssldata.project.project_file import Project
 from ssldata.project.section import Section
 from ssldata.project.training_section import Augment, Regime, Sampling, Training
+from ssldata.reading.known_labels import half_covered_are_negatives
 from ssldata.store.published_weights import entry_of, weights_digests
 from ssldata.store.store import HOMOLOGUES, REFERENCE, Store
 from sslmodels.fit import devices
@@ -103,25 +103,14 @@ def run_identity(
         The files of DNABERT-2 cannot be found or downloaded.
     """
     entry = REGIME_TABLE[regime]
-    given, project = project, effective(project, regime)
+    # The network of a committee is all of it that is trained by these options.
+    project = effective(project, entry.network or regime)
     homologues = entry.counts_homologues(project.training)
     genomes = training_rows.nearest_genomes(project, store) if homologues else []
     groups = [REFERENCE, *(training_rows.homologue_groups(store, genomes) if homologues else [])]
-    network: dict[str, Any] = {}
-    if entry.network is not None:
-        of_network = run_identity(
-            given,
-            store,
-            experiment=experiment,
-            model=model,
-            regime=entry.network,
-            seed=seed,
-            offline=offline,
-        )
-        network = {"network": digest_of({**of_network, "content": None})}
-        if entry.homologues:
-            seen = training_rows.homologue_groups(store, scoring_genomes(project, store))
-            groups = list(dict.fromkeys([*groups, *seen]))
+    if entry.network is not None and entry.homologues:
+        seen = training_rows.homologue_groups(store, scoring_genomes(project, store))
+        groups = list(dict.fromkeys([*groups, *seen]))
     outputs = project.outputs_of(experiment)
     options = {
         **_training_identity(project.training, model, entry.settings),
@@ -132,6 +121,8 @@ def run_identity(
     negatives = {key: getattr(project.negatives, key) for key in ("ratio", "redraw", "seed")}
     if homologues:
         negatives["source"] = project.negatives.source
+    if half_covered_are_negatives(store):  # decides validation rows and known labels, too
+        negatives["half_covered"] = "negative"
     return {
         "format": RUN_FORMAT,
         "experiment": experiment,
@@ -142,7 +133,6 @@ def run_identity(
         ),
         "regime": regime,
         "seed": seed,
-        **network,
         "training": options,
         "negatives": negatives,
         "content": {name: store.ledger[name]["content"] for name in groups},

@@ -12,7 +12,7 @@ from ssldata.base.files import digest_of
 from ssldata.base.keyed_random import permutation
 from ssldata.project.project_file import Negatives, Project
 from ssldata.project.training_section import Sampling
-from ssldata.reading.known_labels import RowLabels
+from ssldata.reading.known_labels import RowLabels, half_covered_are_negatives
 from ssldata.reading.mixture import Mixture, Segment
 from ssldata.reading.read_window import take_rows
 from ssldata.store.store import HOMOLOGUES, REFERENCE, Store
@@ -340,7 +340,8 @@ def validation_row_numbers(
     """Return the validation rows of the reference: positives of any output, and drawn negatives.
 
     A bin that peaks cover in part, but too little to be positive, is not a certain negative and is
-    left out, unless it is positive for another output. The draw depends only on the rows and the
+    left out, unless it is positive for another output, or the store was built with
+    ``negatives.half_covered: negative``. The draw depends only on the rows and the
     seed, so all regimes of a seed are validated on the same rows.
 
     Parameters
@@ -367,8 +368,9 @@ def validation_row_numbers(
     start, stop = rows.ranges["validation"]
     label = (rows.column("label")[start:stop, columns] == 1).any(axis=1)
     covered = (rows.column("coverage")[start:stop, columns] > 0).any(axis=1)
+    left_out = covered & (not half_covered_are_negatives(store))
     positives = start + np.flatnonzero(label)
-    pool = start + np.flatnonzero(~label & ~covered)
+    pool = start + np.flatnonzero(~label & ~left_out)
     if not len(positives) or not len(pool):
         missing = "positive" if not len(positives) else "negative"
         raise StoreError(

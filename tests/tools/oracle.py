@@ -249,7 +249,9 @@ class Oracle:
                 label = self.label_of(coverage)
                 split = self.split_of(contig)
                 if not any(label) and any(coverage):
-                    keep = split != TRAIN and windows.partial_in_test
+                    keep = windows.partial_in_test
+                    if split == TRAIN:
+                        keep = self.project.negatives.half_covered == "negative"
                     if not keep:
                         expected.dropped["partial_left_out"] += 1
                         continue

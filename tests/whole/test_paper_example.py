@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import shutil
 import struct
 import subprocess
@@ -20,7 +21,7 @@ import pytest
 import yaml
 
 from flows.cli import main
-from ssldata.building.build_inputs import open_inputs
+from ssldata.building.build_inputs import open_inputs, open_target
 from ssldata.genomes.genome import open_genome
 from ssldata.project.project_file import Project, load_project
 from ssldata.project.source_table import read_sources
@@ -36,10 +37,12 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "paper-hg38"
 #: By growing distance from human, as the ablation takes them.
 GENOMES = [
     *("panTro6", "panPan2", "gorGor6", "ponAbe3", "nomLeu3"),
-    *("rheMac10", "macFas5", "papAnu4", "calJac3", "saiBol1", "micMur2", "otoGar3"),
-    *("equCab3", "felCat9", "canFam3", "musFur1", "susScr11", "bosTau9"),
-    *("oryCun2", "mm10", "rn7", "monDom5"),
+    *("macFas5", "papAnu4", "rheMac10", "saiBol1", "calJac3", "micMur2", "otoGar3"),
+    *("equCab3", "felCat9", "susScr11", "oryCun2", "canFam3", "musFur1", "bosTau9"),
+    *("mm10", "rn7", "monDom5"),
 ]
+#: Series in GEO that the paper names.
+SERIES = ("GSE31477", "GSE170139", "GSE104399", "GSE95899", "GSE170918")
 EXPERIMENTS = [
     *("ATF3", "ETS1", "ANDR", "REST", "MAX", "P300", "RAD21", "CTCF", "H3K4me3", "POL2", "ATAC"),
 ]
@@ -154,6 +157,14 @@ def override(folder: Path, experiments: list[str], **training: object) -> Projec
     return load_project(path)
 
 
+def override_section(folder: Path, section: str, **settings: object) -> None:
+    """Change settings of a section of the project file."""
+    path = folder / "project.yaml"
+    raw = yaml.safe_load(path.read_text())
+    raw[section] |= settings
+    path.write_text(yaml.safe_dump(raw, sort_keys=False))
+
+
 # What the folder says -----------------------------------------------------------------------------
 
 
@@ -167,7 +178,10 @@ def test_the_project_is_the_published_one() -> None:
         1000,
         "rebin",
     )
-    assert (project.liftover.mode, project.liftover.gap) == ("blocks", 20)
+    lifted = project.liftover
+    assert (lifted.mode, lifted.min_match, lifted.gap) == ("ucsc-multiple", 0.1, 20)
+    assert project.negatives.half_covered == "negative"
+    assert (project.negatives.source, project.negatives.ratio) == ("reference", 1.0)
     assert project.training.seeds == [0, 1, 2]
     assert set(project.training.regimes) == {"sl", "ssl", "ssl-ns", "two-stage"}
     values = project.training.sweeps.values
@@ -188,6 +202,78 @@ def test_the_project_is_the_published_one() -> None:
     assert fitted["cnn-27k"] == GENERAL
     student = project.training.noisy_student
     assert (student.iterations, student.noise_sd) == (5, 0.1)
+
+
+def test_what_the_paper_decides_is_named_and_not_left_to_defaults() -> None:
+    """Another default of a release must not change the paper's project."""
+    raw = yaml.safe_load((EXAMPLE / "project.yaml").read_text())
+    assert raw["liftover"] == {"mode": "ucsc-multiple", "min_match": 0.1, "gap": 20}
+    assert raw["negatives"] == {"half_covered": "negative"}
+    assert raw["windows"] == {"size": 200, "context": 1000, "mode": "rebin"}
+
+
+def test_no_text_calls_another_liftover_mode_the_papers() -> None:
+    root = EXAMPLE.parents[1]
+    files = [root / "README.md"]
+    for folder in ("docs", "examples", "ssldata", "sslmodels", "flows"):
+        files += [
+            path
+            for path in (root / folder).rglob("*")
+            if path.suffix in (".md", ".py", ".yaml", ".html")
+        ]
+    assert len(files) > 200
+    claim = re.compile(r"\bblocks\b[^.;|\n]{0,60}\((?:as in )?the paper", re.IGNORECASE)
+    found = [f"{f}: {x[0]}" for f in files for x in claim.finditer(f.read_text(encoding="utf-8"))]
+    assert found == []
+    assert claim.search("blocks                        # blocks (the paper), ucsc, ucsc-multiple")
+    template = (root / "ssldata" / "project" / "project.template.yaml").read_text(encoding="utf-8")
+    assert "ucsc-multiple (the paper)" in template
+
+
+def test_genomes_are_listed_by_growing_distance() -> None:
+    """The ablation takes the nearest ones: by distance, which must not contradict the list."""
+    project = load_project(EXAMPLE)
+    distances = [g.distance for g in project.genomes]
+    assert None not in distances
+    assert distances == sorted(distances)
+    nearest = {
+        count: {g.name for g in project.genomes[:count]}
+        for count in project.training.sweeps.nearest
+    }
+    apes = {"panTro6", "panPan2", "gorGor6", "ponAbe3", "nomLeu3"}
+    monkeys = {"macFas5", "papAnu4", "rheMac10", "saiBol1", "calJac3"}
+    assert (nearest[5], nearest[10]) == (apes, apes | monkeys)
+    assert set(GENOMES) - nearest[20] == {"rn7", "monDom5"}
+    by_name = {g.name: g.distance for g in project.genomes}
+    # Human and chimpanzee differ in one base of eighty; opossum is nearly saturated.
+    assert by_name["panTro6"] == pytest.approx(0.0125, abs=0.005)
+    assert 0.4 < by_name["mm10"] < 0.7 < by_name["monDom5"] < 1.1
+
+
+def test_the_series_of_the_paper_are_named() -> None:
+    for file in ("project.yaml", "README.md"):
+        text = (EXAMPLE / file).read_text(encoding="utf-8")
+        assert [s for s in SERIES if s not in text] == []
+        assert "macs3" in text
+        assert "hg38" in text
+
+
+def test_half_covered_bins_of_the_example_are_training_negatives(
+    example: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every kept bin of the training contigs is there: the paper leaves none out."""
+    assert main(["fetch", str(example), "-q"]) == 0
+    project = load_project(example)
+    rows = open_inputs(project, "CTCF").reference_rows()
+    first, end = rows.ranges["negative"]
+    covered = rows.rows.coverage[first:end].any(axis=1)
+    assert covered.any()
+    assert not rows.rows.label[first:end].any()
+    assert rows.counts["partial_left_out"] == rows.counts["negatives_left_out"] == 0
+    override_section(example, "negatives", half_covered="leave-out")
+    fewer = open_inputs(load_project(example), "CTCF").reference_rows()
+    assert len(rows.rows) - len(fewer.rows) == covered.sum() == fewer.counts["partial_left_out"]
+    capsys.readouterr()
 
 
 def test_published_tables_are_whole() -> None:
@@ -344,8 +430,15 @@ def test_fetch_and_plan(example: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert len(value["steps"]) == len(EXPERIMENTS) * (1 + len(GENOMES))
     rows = {(s["store"], s["group"].removeprefix("homologs/")): s["rows"] for s in value["steps"]}
     for experiment in EXPERIMENTS:
-        # Nearly all peaks have a homologue in chimpanzee, fewer in opossum.
-        assert rows[experiment, "panTro6"] > rows[experiment, "monDom5"] > 20
+        assert min(rows[experiment, name] for name in GENOMES) > 20
+    # Nearly all peaks have a homologue in chimpanzee, fewer in opossum.
+    inputs = open_inputs(project, "CTCF")
+    sources = inputs.reference_rows().sources
+    near, far = (
+        open_target(project, name, reference=inputs.genome).lift(sources)[0].mapped.mean()
+        for name in ("panTro6", "monDom5")
+    )
+    assert near > 0.9 > far
     assert value["hours"]["models"][0]["runs"] == 132
 
 

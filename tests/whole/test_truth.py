@@ -9,6 +9,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -229,6 +230,56 @@ def test_every_row_of_a_joint_store(built: Callable[..., tuple[Store, Oracle]], 
     labels = store.group("reference").column("label")
     assert labels.shape[1] == 2
     assert (labels.sum(axis=0) > 5).all()
+
+
+@pytest.mark.parametrize("joint", [False, True])
+@pytest.mark.parametrize("mode", ["rebin", "lift-bins"])
+def test_every_row_where_half_covered_bins_are_negatives(
+    built: Callable[..., tuple[Store, Oracle]], mode: str, joint: bool
+) -> None:
+    options = {"joint": joint, "windows": {"mode": mode}}
+    store, oracle = built(0, **options, negatives={"half_covered": "negative"})
+    check_store(store, oracle)
+    reference, usual = (x.group("reference") for x in (store, built(0, **options)[0]))
+    first, end = reference.ranges["negative"]
+    covered = reference.column("coverage")[first:end].any(axis=1)
+    assert covered.sum() == reference.rows - usual.rows > 0
+    assert store.ledger["reference"]["counts"]["partial_left_out"] == 0
+
+
+def test_half_covered_bins_are_drawn_for_the_pool_like_others(
+    built: Callable[..., tuple[Store, Oracle]],
+) -> None:
+    whole, _ = built(0, negatives={"half_covered": "negative"})
+    counts, pool = whole.ledger["reference"]["counts"], 150
+    first, end = whole.group("reference").ranges["negative"]
+    drawn, _ = built(0, negatives={"half_covered": "negative", "pool": pool})
+    group = drawn.group("reference")
+    assert np.diff(group.ranges["negative"]) == pool
+    left_out = drawn.ledger["reference"]["counts"]["negatives_left_out"]
+    assert left_out == end - first - pool > counts["negatives_left_out"] == 0
+    covered = group.column("coverage")[slice(*group.ranges["negative"])].any(axis=1).sum()
+    among = whole.group("reference").column("coverage")[first:end].any(axis=1).mean()
+    assert 0 < covered < 3 * among * pool
+
+
+@pytest.mark.parametrize("mode", ["rebin", "lift-bins"])
+def test_no_half_covered_bin_is_lifted_as_a_negative(
+    worlds: dict[int, World], tmp_path: Path, mode: str
+) -> None:
+    negatives = {"half_covered": "negative", "source": "both", "ratio": 100.0}
+    project = configured(
+        worlds[0], windows={"mode": mode}, negatives=negatives, store={"path": tmp_path}
+    )
+    build_project(project, experiments=["alpha"])
+    store = open_store(tmp_path / "alpha.zarr")
+    reference, sources = store.group("reference"), store.sources()
+    pool = slice(*reference.ranges["negative"])
+    plain = ~reference.column("coverage")[pool].any(axis=1)
+    assert 0 < plain.sum() < len(plain)
+    lifted = ~sources["label"].any(axis=1)
+    for name in ("contig", "start"):
+        np.testing.assert_array_equal(sources[name][lifted], reference.column(name)[pool][plain])
 
 
 @pytest.mark.parametrize("gap", [3, 100])

@@ -120,6 +120,45 @@ def test_changed_settings_are_refused_then_replaced(world: Path) -> None:
     assert open_store(first_store(project)).attributes["windows"]["min_overlap"] == 0.25
 
 
+def test_half_covered_bins_are_part_of_a_digest_only_where_they_are_negatives(world: Path) -> None:
+    plain = open_inputs(load_project(world), "alpha")
+    assert set(plain.parts["negatives"]) == {"pool", "source"}
+    said = open_inputs(change(world, negatives={"half_covered": "leave-out"}), "alpha")
+    assert said.digest == plain.digest
+    build_project(load_project(world))
+    project = change(world, negatives={"half_covered": "negative"})
+    with pytest.raises(StoreError, match=r"\(negatives\.half_covered\).*--replace"):
+        build_project(project)
+    build_project(project, replace=True)
+    assert open_store(first_store(project)).attributes["negatives"]["half_covered"] == "negative"
+
+
+def test_a_store_of_the_former_default_of_liftover(
+    world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A project that does not name its mode was built with another one: one line says so."""
+    file, named = world / "project.yaml", "liftover: {mode: blocks}\n"
+    text = file.read_text()
+    assert named in text
+    project = load_project(world)
+    build_project(project)
+    before = tree_digest(first_store(project))
+    file.write_text(text.replace(named, ""))
+    assert load_project(world).liftover.mode == "ucsc-multiple"
+    assert main(["build", str(world)]) == 2
+    (said,) = [x for x in capsys.readouterr().err.splitlines() if "relative1" in x]
+    assert "other inputs or settings (liftover.mode)" in said
+    assert "set liftover.mode to blocks to keep its rows, or pass --replace" in said
+    assert tree_digest(first_store(project)) == before
+    file.write_text(text)
+    assert main(["build", str(world), "-q"]) == 0
+    assert tree_digest(first_store(project)) == before
+    # Other changes beside it are not those of a default.
+    change(world, liftover={"mode": "ucsc-multiple", "gap": 7})
+    with pytest.raises(StoreError, match=r"\(liftover\.gap, liftover\.mode\); pass --replace"):
+        build_project(load_project(world))
+
+
 def test_a_replacement_that_is_refused_leaves_the_store(world: Path) -> None:
     project = load_project(world)
     build_project(project)

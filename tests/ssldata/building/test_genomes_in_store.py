@@ -325,7 +325,7 @@ def test_diff_reports_what_and_why(world: Path, built_world: Path) -> None:
     ours, theirs = (folder / "store" / "alpha.zarr" for folder in (world, built_world))
     assert diff_stores(open_store(ours), open_store(theirs))["same"]
     raw = yaml.safe_load((world / "project.yaml").read_text())
-    raw["liftover"] = {"gap": 5, "min_aligned": 0.9}
+    raw["liftover"] |= {"gap": 5, "min_aligned": 0.9}
     (world / "project.yaml").write_text(yaml.safe_dump(raw))
     project = load_project(world)
     files = genome_files(project)

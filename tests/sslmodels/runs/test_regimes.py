@@ -14,6 +14,7 @@ from run_tools import EXPERIMENT, MODEL, StopAfter, changed, record_of
 from ssldata.base.errors import ConfigError, MissingInputError, StoreError
 from ssldata.building.build_store import build_project
 from ssldata.project.project_file import Project, load_project
+from ssldata.reading.known_labels import RowLabels
 from ssldata.store.run_weights import read_weights
 from ssldata.store.store import REFERENCE, Store, open_store
 from sslmodels.evaluation.evaluate import evaluate_run
@@ -22,6 +23,7 @@ from sslmodels.models.model_builder import load_model
 from sslmodels.models.model_settings import GENERAL
 from sslmodels.runs import regimes, run, training_rows
 from sslmodels.runs.homologue_weights import Teacher
+from sslmodels.runs.run_identity import run_identity
 
 # Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -181,6 +183,27 @@ def test_validation_rows(project, store):
     np.testing.assert_array_equal(read.labels[:, 0], label[few])
     whole = reference.codes(0, reference.rows)
     np.testing.assert_array_equal(read.codes, whole[few][:, 50:150])
+
+
+def test_validation_rows_where_half_covered_bins_are_negatives(built, store, tmp_path):
+    project = changed(built, "negatives", half_covered="negative")
+    project = changed(project, "store", path=tmp_path)
+    build_project(project, experiments=[EXPERIMENT])
+    other = open_store(project.store_path(EXPERIMENT))
+    reference = other.group(REFERENCE)
+    label, coverage, split = (reference.column(name) for name in ("label", "coverage", "split"))
+    rows = training_rows.validation_row_numbers(
+        other, EXPERIMENT, negatives_per_positive=99, seed=0
+    )
+    np.testing.assert_array_equal(rows, np.flatnonzero(split == 1))
+    assert (coverage[rows][label[rows] == 0] > 0).any()
+    known = RowLabels(other, None).known(REFERENCE, np.arange(reference.rows))
+    assert known.all()
+    assert not RowLabels(store, None).known(REFERENCE, np.arange(store.group(REFERENCE).rows)).all()
+    options = {"experiment": EXPERIMENT, "model": MODEL, "regime": "sl", "seed": 0}
+    identity = run_identity(project, other, **options)
+    assert identity["negatives"].pop("half_covered") == "negative"
+    assert identity["negatives"] == run_identity(built, store, **options)["negatives"]
 
 
 def test_unknown_experiment_of_a_store(store):
