@@ -23,6 +23,8 @@ from sslmodels.runs.regime_table import REGIME_TABLE, effective
 
 #: Increased when equal settings would give another result than in the release before.
 RUN_FORMAT = 3
+#: The same for what a committee has beside its network.
+COMMITTEE_FORMAT = 1
 
 #: Settings of fits (:mod:`sslmodels.models.model_settings`) that every run depends on.
 _ALWAYS = (
@@ -108,6 +110,8 @@ def run_identity(
     homologues = entry.counts_homologues(project.training)
     genomes = training_rows.nearest_genomes(project, store) if homologues else []
     groups = [REFERENCE, *(training_rows.homologue_groups(store, genomes) if homologues else [])]
+    # Which genomes the network is trained on does not show in `content`, where others are too.
+    committee = {"committee": {"format": COMMITTEE_FORMAT, "trained_on": genomes}}
     if entry.network is not None and entry.homologues:
         seen = training_rows.homologue_groups(store, scoring_genomes(project, store))
         groups = list(dict.fromkeys([*groups, *seen]))
@@ -134,6 +138,7 @@ def run_identity(
         "regime": regime,
         "seed": seed,
         "training": options,
+        **(committee if entry.network is not None else {}),
         "negatives": negatives,
         "content": {name: store.ledger[name]["content"] for name in groups},
     }

@@ -110,13 +110,16 @@ def test_a_committee_is_trained_once(project, committee_run):
 
 def test_its_identity_is_its_networks_and_its_genomes(project):
     one, network = (identity_of(project, regime) for regime in ("ssl-committee", "ssl-plus"))
+    assert one.pop("committee")["trained_on"] == [genome.name for genome in project.genomes]
     assert {**one, "regime": "ssl-plus"} == network
     slower = changed(project, "training", finetune_learning_rate=1e-5)
     assert identity_of(slower, "ssl-committee") != one
     nearest = changed(project, "training", nearest=1)
     # A network of fewer genomes; the committee still looks at all.
     assert len(identity_of(nearest, "ssl-plus")["content"]) == 2
-    assert identity_of(nearest, "ssl-committee")["content"].keys() == one["content"].keys()
+    fewer = identity_of(nearest, "ssl-committee")
+    assert fewer["content"].keys() == one["content"].keys()
+    assert len(fewer["committee"]["trained_on"]) == 1
 
 
 def test_places_are_scored_the_same_wherever_they_are_named(project, committee_run, tmp_path):
