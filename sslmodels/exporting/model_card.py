@@ -11,6 +11,7 @@ from ssldata.base.errors import CrosslabelError
 from ssldata.base.versions import VERSION
 from ssldata.base.yaml_text import parse, read_text
 from ssldata.store.store import HOMOLOGUES, REFERENCE, open_store
+from sslmodels.evaluation.evaluation_status import read_metrics
 from sslmodels.runs.run_folder import RunFolder, complete_record, store_place
 from sslmodels.scores.metric_intervals import BLOCK
 from sslmodels.scores.metrics import by_experiment
@@ -88,6 +89,8 @@ def model_card(run: Path, files: Sequence[str], *, licence: str | None = None) -
     ------
     MissingInputError, ConfigError
         There is no run, or it is not complete.
+    InputError
+        Its evaluation is damaged.
     """
     record, folder = complete_record(run), RunFolder(run)
     config = parse(folder.config, read_text(folder.config))
@@ -132,10 +135,8 @@ def model_card(run: Path, files: Sequence[str], *, licence: str | None = None) -
 
 def _metrics(folder: RunFolder) -> Iterator[str]:
     """Yield the lines of the table of metrics."""
-    path = folder.evaluation / "metrics.json"
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    result = read_metrics(folder.path)
+    if result is None:
         yield "Not evaluated."
         return
     yield (

@@ -226,7 +226,7 @@ REGIME_TABLE: dict[Regime, RegimeEntry] = {
 
 #: Regimes that reports lead with, the first that was trained: its gains over its control, and over
 #: the best baseline.
-LEADING: tuple[Regime, ...] = ("ssl-committee", "ssl-plus", "ssl-ns", "ssl")
+LEADING: tuple[Regime, ...] = ("ssl-committee", "ssl-plus", "ssl", "ssl-ns")
 
 #: Regimes whose runs have teacher weights.
 WITH_TEACHER: tuple[Regime, ...] = tuple(

@@ -63,7 +63,19 @@ def blocks_of_bins(
 def drawn_blocks(
     number: int, resamples: int, *, seed: int = 0, at_once: int = RESAMPLES
 ) -> Iterator[NDArray[np.int32]]:
-    """Yield how often each block is drawn, (resamples, blocks) in parts of `at_once` resamples."""
+    """Yield how often each block is drawn, as arrays (resamples, blocks).
+
+    Parameters
+    ----------
+    number
+        Number of blocks; as many are drawn for every resample, with replacement.
+    resamples
+        Number of resamples.
+    seed
+        Of the draws.
+    at_once
+        Resamples of an array; the draws do not depend on it.
+    """
     rng = np.random.default_rng(seed)
     for start in range(0, resamples, at_once):
         size = min(at_once, resamples - start)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ssldata.project.sweeps_section import Sweeps, SweepsOfModel
-from ssldata.project.training_section import HOMOLOGOUS, REGIMES, Training
-from sslmodels.runs.regime_table import REGIME_TABLE, WITH_TEACHER, swept_regimes
+from ssldata.project.training_section import HOMOLOGOUS, REGIMES, Plus, Training
+from sslmodels.runs.regime_table import LEADING, REGIME_TABLE, WITH_TEACHER, swept_regimes
 from sslmodels.runs.regimes import REGIME_FUNCTIONS
 from sslmodels.runs.run_grid import SWEEPS
 
@@ -49,3 +49,18 @@ def test_every_sweep_trains_something(sweep: str) -> None:
     regimes = swept_regimes(training, sweep)
     expected = {"nearest": ("ssl",), "labelled_peaks": ("sl",)}
     assert regimes == expected.get(sweep, WITH_TEACHER)
+
+
+def test_a_control_reads_no_homologues_and_is_planned_like_its_regime() -> None:
+    controls = {name: entry.control for name, entry in REGIME_TABLE.items() if entry.control}
+    assert controls == {"ssl": "two-stage", "ssl-ns": "two-stage", "ssl-plus": "sl-plus"}
+    assert set(LEADING) <= controls.keys()
+    for control in controls.values():
+        assert not REGIME_TABLE[control].homologues
+    for changes in ({}, {"labelled": False}, {"finetune": False}):
+        training = Training(ssl_plus=Plus(**changes))
+        ours, theirs = (
+            REGIME_TABLE[name].rows_per_epoch(training, 10.0, 70.0)
+            for name in ("sl-plus", "ssl-plus")
+        )
+        assert ours == theirs
