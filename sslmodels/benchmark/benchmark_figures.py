@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
 from sslmodels.benchmark.figure_panels import (
@@ -56,8 +58,9 @@ def increase_bars(increases: pd.DataFrame, *, metric: str, over: str = BASELINE)
                 rows = part[part["regime"] == regime].set_index("experiment").reindex(experiments)
                 bar = 0.8 / len(regimes)
                 place = np.arange(len(experiments)) + (i - (len(regimes) - 1) / 2) * bar
+                known = rows["percent"].notna().to_numpy()
                 colour = style_of(regime)[0]
-                axes.bar(place, rows["percent"], width=0.92 * bar, color=colour, label=regime)
+                axes.bar(place[known], rows["percent"][known], width=0.92 * bar, color=colour)
                 _marks_on_bars(axes, place, rows, width=0.92 * bar)
             if increases[["percent", "published_percent"]].max().max() > WIDE:
                 axes.set_yscale("symlog", linthresh=20, linscale=0.5)
@@ -66,12 +69,13 @@ def increase_bars(increases: pd.DataFrame, *, metric: str, over: str = BASELINE)
             axes.grid(axis="x", visible=False)
             axes.set_ylabel(f"{NAMES[metric]} increase over {over} (%)")
             axes.set_title(model, loc="left", fontsize=9.5)
-        signs = []
+        signs: list[Artist] = [Patch(color=style_of(r)[0], label=r) for r in regimes]
         if increases["published_percent"].notna().any():
             signs.append(mark(panels[0], "_", "published"))
         if increases["base_collapsed"].any():
             signs.append(mark(panels[0], "x", f"{over} collapsed"))
         legend_above(figure, panels, *signs)
+        panels[-1].set_xlim(-0.6, len(experiments) - 0.4)
         below = [f"{label}\n{n:,}" for label, n in zip(labels, order["labelled"], strict=True)]
         panels[-1].set_xticks(range(len(experiments)), below)
         panels[-1].set_xlabel(f"experiment and its labelled positives (n = {len(experiments)})")

@@ -122,7 +122,9 @@ def log_axis(axes: Axes, which: str, values: np.ndarray) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
-    if span < 1.5 and len(values):
+    if not len(values):
+        getattr(axes, f"set_{which}lim")(1, 100)  # nothing to draw
+    elif span < 1.5:
         middle = float(np.sqrt(values.max() * values.min()))
         getattr(axes, f"set_{which}lim")(middle / 2.2, middle * 2.2)
 

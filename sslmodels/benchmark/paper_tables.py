@@ -29,7 +29,7 @@ from sslmodels.benchmark.table_text import (
     percent_text,
     ratio_texts,
     split_by_model,
-    tests_text,
+    text_of_tests,
     thousands,
 )
 from sslmodels.runs.regime_table import BASELINE
@@ -87,7 +87,7 @@ def _comparisons(name: str, metric: str, means: pd.DataFrame) -> Iterator[Table]
     yield Table(
         name,
         f"Methods compared across experiments, {metric}",
-        [("", tests_text(tests))],
+        [("", text_of_tests(tests))],
         tests,
         f"Regimes of a model, and models with homologues against "
         f"{tables.method_name(tables.LARGE)} if the grid has it. {_TEST_NOTE} "
@@ -113,7 +113,7 @@ def _against_baselines(means: pd.DataFrame) -> Iterator[Table]:
     yield Table(
         "tests_best_baseline",
         "Methods against the best baseline of each experiment, AUPR",
-        [("", tests_text(tests))],
+        [("", text_of_tests(tests))],
         tests,
         f"The baseline with the highest AUPR on the test bins themselves, which is kind to the "
         f"baselines. {_TEST_NOTE} {least_p_note(tests)}",
@@ -122,7 +122,7 @@ def _against_baselines(means: pd.DataFrame) -> Iterator[Table]:
     yield Table(
         "tests_each_baseline",
         "Methods against each baseline, AUPR",
-        [("", tests_text(tests))],
+        [("", text_of_tests(tests))],
         tests,
         f"{_TEST_NOTE} {least_p_note(tests)}",
         folded=True,

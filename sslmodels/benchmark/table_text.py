@@ -91,7 +91,7 @@ def least_p_note(tests: pd.DataFrame) -> str:
     )
 
 
-def tests_text(tests: pd.DataFrame) -> pd.DataFrame:
+def text_of_tests(tests: pd.DataFrame) -> pd.DataFrame:
     """Return paired tests as text."""
     rows = tests.to_dict("records")
     return pd.DataFrame(
