@@ -61,6 +61,7 @@ def paper_tables(project: Project, results: pd.DataFrame) -> Iterator[Table]:
             data = beside_chance(means, of_grid)
             parts = [(head, with_prevalence(shown, data)) for head, shown in parts]
             note += f" Prevalence: the AUPR of a random guess. {collapsed_note(of_grid)}"
+        data = data.assign(first_place=tables.is_first(data).astype(int))
         yield Table(name, title, parts, data, note)
         yield from _comparisons(name.replace("table", "tests"), metric.upper(), means)
         if metric == "aupr":

@@ -134,10 +134,14 @@ def first_places(table: pd.DataFrame) -> dict[Method, int]:
 
     Experiments that lack a method do not count. A tie counts for each of the tied.
     """
-    inside = table[table["experiment"].isin(common_experiments(table))]
-    best = inside[inside["mean"] == inside.groupby("experiment")["mean"].transform("max")]
-    first = best.groupby(["model", "regime"]).size()
+    first = table[is_first(table)].groupby(["model", "regime"]).size()
     return {method: int(first.get(method, 0)) for method in methods_of(table)}
+
+
+def is_first(table: pd.DataFrame) -> pd.Series:
+    """Return for every row whether it is a first place, as :func:`first_places` counts them."""
+    best = table.groupby("experiment")["mean"].transform("max")
+    return (table["mean"] == best) & table["experiment"].isin(common_experiments(table))
 
 
 def with_best_baseline(table: pd.DataFrame) -> pd.DataFrame:
