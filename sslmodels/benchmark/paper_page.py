@@ -74,13 +74,14 @@ def write_paper(folder: Path, *, project: Project, results: pd.DataFrame) -> Pat
         if figure.lines is not None:
             write_text_atomic(folder / f"{figure.name}_lines.csv", _csv(figure.lines))
     of_grid = results[results["sweep"] == ""]
+    trained = results[results["model"] != tables.BASELINE_MODEL]
     values: dict[str, Any] = {
         "title": project.name,
         "reference": project.reference.name,
         "genomes": [genome.name for genome in project.genomes],
         "test": project.split.test,
-        "runs": results["run"].nunique(),
-        "seeds": len(set(of_grid["seed"])),
+        "runs": trained["run"].nunique(),
+        "seeds": trained["seed"].nunique(),
         "tables": made_tables,
         "figures": made_figures,
         "regimes": regime_texts(of_grid["regime"]),
@@ -97,7 +98,8 @@ def _csv(table: pd.DataFrame) -> str:
 def _figures(project: Project, results: pd.DataFrame) -> Iterator[Figure]:
     yield from _count_figures(project)
     of_grid = results[results["sweep"] == ""]
-    seeds = f"means over seeds (n = {of_grid['seed'].nunique()})"
+    trained = of_grid[of_grid["model"] != tables.BASELINE_MODEL]
+    seeds = f"means over seeds (n = {trained['seed'].nunique()})"
     means = tables.means(of_grid, "aupr")
     published = read_published(project)
     if published is not None:

@@ -107,14 +107,23 @@ def wide(
     made = pd.DataFrame.from_dict(lines, orient="index", columns=titles)
     common = common_experiments(whole)
     if common:
-        inside = table[table["experiment"].isin(common)]
-        average = inside.groupby(["model", "regime"])["mean"].mean()
-        made.loc[f"mean of {len(common)}"] = [f"{average[c]:.{digits}f}" for c in columns]
+        made.loc[f"mean of {len(common)}"] = _averages(table, common, digits)
         if len(methods_of(whole)) > 1:
             first = first_places(whole)
             made.loc["first places"] = [str(first[column]) for column in columns]
     made.index.name = "experiment"
     return made
+
+
+def _averages(table: pd.DataFrame, experiments: list[str], digits: int) -> list[str]:
+    """Return the average of every method as text; a dash where it lacks one of the experiments."""
+    inside = table[table["experiment"].isin(experiments)]
+    values = inside.groupby(["model", "regime"])["mean"]
+    average, count = values.mean(), values.size()
+    return [
+        f"{average[method]:.{digits}f}" if count.get(method, 0) == len(experiments) else "–"
+        for method in methods_of(table)
+    ]
 
 
 def _mean_sd(mean: float, sd: float, digits: int) -> str:
@@ -123,16 +132,20 @@ def _mean_sd(mean: float, sd: float, digits: int) -> str:
 
 
 def common_experiments(table: pd.DataFrame) -> list[str]:
-    """Return the experiments with every method of the table."""
-    cells = table.groupby("experiment", sort=False).size()
-    most = len(methods_of(table))
-    return [str(name) for name, count in cells.items() if count == most]
+    """Return the experiments with every trained method of the table.
+
+    Baselines do not count, unless there is nothing else: one may fail, or lack its motif.
+    """
+    trained = trained_methods(table) or methods_of(table)
+    pairs = pd.Series(list(zip(table["model"], table["regime"], strict=True)), index=table.index)
+    cells = table[pairs.isin(trained)].groupby("experiment", sort=False).size()
+    return [str(name) for name, count in cells.items() if count == len(trained)]
 
 
 def first_places(table: pd.DataFrame) -> dict[Method, int]:
     """Return in how many experiments each method has the highest mean (last line of Table 2).
 
-    Experiments that lack a method do not count. A tie counts for each of the tied.
+    Experiments that lack a trained method do not count. A tie counts for each of the tied.
     """
     first = table[is_first(table)].groupby(["model", "regime"]).size()
     return {method: int(first.get(method, 0)) for method in methods_of(table)}

@@ -67,6 +67,25 @@ def test_first_places_are_among_all_methods_and_ties_count_for_each():
     assert part.loc["mean of 3", "m sl"] == "0.200"
 
 
+def test_a_baseline_that_is_missing_somewhere_takes_nothing_from_the_others():
+    results = results_of(
+        {
+            ("a", "m", "sl"): [0.1],
+            ("a", "n", "ssl"): [0.3],
+            ("a", "baseline", "pwm"): [0.4],
+            ("a", "baseline", "gkm"): [0.2],
+            ("b", "m", "sl"): [0.3],
+            ("b", "n", "ssl"): [0.5],  # no motif of b is known
+            ("b", "baseline", "gkm"): [0.1],
+        }
+    )
+    shown = tables.wide(tables.means(results, "aupr"))
+    assert list(shown.columns) == ["m sl", "n ssl", "baseline pwm", "baseline gkm"]
+    assert list(shown.loc["mean of 2"]) == ["0.200", "0.400", "–", "0.150"]
+    assert list(shown.loc["first places"]) == ["0", "1", "1", "0"]
+    assert list(shown.loc["b"]) == ["0.300", "0.500", "–", "0.100"]
+
+
 def test_increases():
     made = tables.increases(tables.means(world(2), "aupr"))
     assert list(made["regime"]) == ["ssl", "ssl"]
