@@ -38,14 +38,17 @@ def count_bars(counts: pd.DataFrame, published: pd.DataFrame | None = None) -> s
             (0.2, pseudo, "ssl", "pseudo-labelled (all genomes)", "pseudo_labelled"),
         ):
             heights = values.reindex(experiments).fillna(0)
-            bars = axes.bar(
-                place + shift, heights, width=0.36, color=style_of(regime)[0], label=name
-            )
-            axes.bar_label(bars, [_short(h) for h in heights], fontsize=7.5, padding=4)
+            tops = heights.to_numpy(float)
+            axes.bar(place + shift, tops, width=0.36, color=style_of(regime)[0], label=name)
             if published is not None:
-                marks = published[column].reindex(experiments)
+                marks = published[column].reindex(experiments).to_numpy(float)
                 label = "published" if column == "positives" else None
                 axes.plot(place + shift, marks, "_", color=ink, ms=15, mew=1.6, label=label)
+                # Above the mark too, which would strike the number through.
+                tops = np.fmax(tops, marks)
+            for x, top, count in zip(place + shift, tops, heights, strict=True):
+                above: dict[str, Any] = {"xytext": (0, 4), "textcoords": "offset points"}
+                axes.annotate(_short(count), (x, max(top, 1.0)), **above, ha="center", fontsize=7.5)
         axes.set_yscale("log")
         axes.set_ylim(bottom=max(1, 0.5 * min(labelled.min(), max(1, pseudo.min()))))
         highest = [labelled.max(), *pseudo]
