@@ -35,9 +35,20 @@ def open_panels(
     sharex: bool = False,
     sharey: bool = False,
 ) -> Iterator[tuple[Figure, list[tuple[Axes, pd.DataFrame]]]]:
-    """Open a figure with a panel for every (title, rows), two side by side.
+    """Open a figure with a panel for every part, two side by side.
 
-    A row of panels is `height` inches high, and the figure `more` than its rows.
+    Parameters
+    ----------
+    parts
+        Title and rows of each panel.
+    height
+        Of a row of panels, in inches.
+    salt
+        Text that no other figure on the page has.
+    more
+        How much higher the figure is than its rows, in inches.
+    sharex, sharey
+        Whether all panels have the same axis.
     """
     parts = list(parts)
     columns = 1 if len(parts) == 1 else 2
