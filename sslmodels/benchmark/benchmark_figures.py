@@ -64,7 +64,9 @@ def increase_bars(increases: pd.DataFrame, *, metric: str, over: str = BASELINE)
                 _marks_on_bars(axes, place, rows, width=0.92 * bar)
             if increases[["percent", "published_percent"]].max().max() > WIDE:
                 axes.set_yscale("symlog", linthresh=20, linscale=0.5)
-                axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,g}"))
+                axes.yaxis.set_major_formatter(
+                    FuncFormatter(lambda y, _: f"{y:,g}".replace("-", "−"))
+                )
             axes.axhline(0, color=axes.xaxis.label.get_color(), linewidth=0.8)
             axes.grid(axis="x", visible=False)
             axes.set_ylabel(f"{NAMES[metric]} increase over {over} (%)")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from sslmodels.benchmark.figure_panels import broken_names
+from sslmodels.benchmark.figure_panels import broken_names, legend_above
 from sslmodels.report.svg_figures import new_figure, page_svg, style_of
 
 
@@ -60,7 +60,7 @@ def count_bars(counts: pd.DataFrame, published: pd.DataFrame | None = None) -> s
         axes.grid(axis="x", visible=False)
         axes.set_xticks(place, labels)
         axes.set(ylabel="training positives (rows)", xlabel=f"experiment (n = {len(experiments)})")
-        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderaxespad=0.1)
+        legend_above(figure, [axes])
         return page_svg(figure)
 
 
