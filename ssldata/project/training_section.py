@@ -434,8 +434,8 @@ class Training(Section):
     )
     published: Path | None = Field(
         default=None,
-        description="CSV with columns experiment, model, regime, aupr that --report paper shows "
-        "beside your own results.",
+        description="CSV with columns experiment, model, regime, aupr and, if known, auroc that "
+        "--report paper shows beside your own results.",
     )
     published_counts: Path | None = Field(
         default=None,

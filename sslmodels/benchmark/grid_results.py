@@ -31,7 +31,8 @@ def collect(cells: Iterable[Cell]) -> pd.DataFrame:
     pandas.DataFrame
         Columns experiment, model, regime, seed, sweep, value, aupr, auroc, prevalence, lift,
         collapsed, positives (of the test), labelled and pseudo_labelled (training positives),
-        loci (labelled loci of all outputs), parameters, steps, wall_s, run.
+        genomes (whose homologues there are to train on), loci (labelled loci of all outputs),
+        parameters, steps, wall_s, run (its folder).
     """
     from sslmodels.evaluation.evaluate import evaluate_run  # loads TensorFlow
 
@@ -59,6 +60,8 @@ def collect(cells: Iterable[Cell]) -> pd.DataFrame:
 def training_positives(cell: Cell, experiment: str) -> dict[str, int]:
     """Return the labelled and the pseudo-labelled training positives of one output of a cell.
 
+    ``genomes`` counts the genomes of the pseudo-labelled ones.
+
     ``loci`` counts the labelled loci of all outputs of the cell, as ``training.labelled_peaks``
     does.
     """
@@ -67,7 +70,7 @@ def training_positives(cell: Cell, experiment: str) -> dict[str, int]:
     outputs, peaks = cell.project.outputs_of(cell.experiment), cell.project.training.labelled_peaks
     loci = training_rows.chosen_loci(store, outputs, peaks, seed=seed)
     labelled = training_rows.labelled_rows(store, experiment, negatives, seed=seed, loci=loci)
-    pseudo = 0
+    pseudo, genomes = 0, []
     if store.genomes:
         genomes = training_rows.nearest_genomes(cell.project, store)
         pseudo = training_rows.homologous_rows(
@@ -76,6 +79,7 @@ def training_positives(cell: Cell, experiment: str) -> dict[str, int]:
     return {
         "labelled": labelled.positive_rows,
         "pseudo_labelled": pseudo,
+        "genomes": len(genomes),
         "loci": peaks or labelled_loci(cell.project, store, cell.experiment),
     }
 

@@ -13,75 +13,17 @@ import pandas as pd
 from ssldata.base.files import write_text_atomic
 from ssldata.project.project_file import Project
 from sslmodels.benchmark import benchmark_figures as figures
-from sslmodels.benchmark import grid_results
+from sslmodels.benchmark import count_figures, grid_results, paired_tests, sweep_figures
 from sslmodels.benchmark import statistics as tables
-from sslmodels.benchmark.paper_tables import (
+from sslmodels.benchmark.paper_tables import own_increases, paper_tables, totals
+from sslmodels.benchmark.published_values import (
     beside_published,
-    paper_tables,
     published_counts,
-    totals,
+    read_published,
 )
 from sslmodels.report.report_page import regime_texts, render_page
 from sslmodels.report.svg_figures import file_svg
-from sslmodels.runs import run_grid
-
-
-@dataclass(frozen=True)
-class _Series:
-    """How a sweep is drawn: its key in ``training.sweeps``, title and axes."""
-
-    key: str
-    name: str
-    title: str
-    xlabel: str
-    by: str = "model"
-    metric: str = "aupr"
-    log: bool = False
-    note: str = ""
-
-
-_SERIES = (
-    _Series(
-        "labelled_peaks",
-        "figure_learning_curves",
-        "Learning curves: AUPR against the number of labelled peaks",
-        "labelled loci",
-        by="regime",
-        log=True,
-        note="The last point: all loci.",
-    ),
-    _Series(
-        "nearest",
-        "figure_s2_genomes",
-        "Number of genomes, AUPR of ssl (Figures S2, S4)",
-        "genomes, nearest first",
-        note="0 genomes: sl.",
-    ),
-    _Series(
-        "nearest",
-        "figure_s4_genomes_auroc",
-        "Number of genomes, AUROC of ssl (Figures S2, S4)",
-        "genomes, nearest first",
-        metric="auroc",
-        note="0 genomes: sl.",
-    ),
-    _Series(
-        "iterations",
-        "figure_s6_iterations",
-        "Iterations of the noisy student, AUPR of ssl-ns (Figure S6)",
-        "iterations k",
-        note="0 iterations: ssl.",
-    ),
-    _Series(
-        "noise_sd",
-        "figure_s6_noise",
-        "Noise on the weights, AUPR of ssl-ns (Figure S6)",
-        "SD of the noise",
-    ),
-)
-
-#: Regime of the grid that is the value 0 of a sweep.
-_ZERO = {"nearest": "sl", "iterations": "ssl"}
+from sslmodels.runs.regime_table import BASELINE
 
 
 @dataclass(frozen=True)
@@ -132,13 +74,14 @@ def write_paper(folder: Path, *, project: Project, results: pd.DataFrame) -> Pat
         if figure.lines is not None:
             write_text_atomic(folder / f"{figure.name}_lines.csv", _csv(figure.lines))
     of_grid = results[results["sweep"] == ""]
+    trained = results[results["model"] != tables.BASELINE_MODEL]
     values: dict[str, Any] = {
         "title": project.name,
         "reference": project.reference.name,
         "genomes": [genome.name for genome in project.genomes],
         "test": project.split.test,
-        "runs": len(results),
-        "seeds": len(set(of_grid["seed"])),
+        "runs": trained["run"].nunique(),
+        "seeds": trained["seed"].nunique(),
         "tables": made_tables,
         "figures": made_figures,
         "regimes": regime_texts(of_grid["regime"]),
@@ -153,28 +96,14 @@ def _csv(table: pd.DataFrame) -> str:
 
 
 def _figures(project: Project, results: pd.DataFrame) -> Iterator[Figure]:
-    counts = grid_results.counts(project)
-    published = published_counts(project)
-    total = totals(project, tables.counts_wide(counts))
-    yield Figure(
-        "figure_1_counts",
-        "Labelled and pseudo-labelled positives (Table 1)",
-        figures.count_bars(counts, published),
-        total,
-        "Logarithmic." if published is None else "Logarithmic; lines: as published.",
-    )
-    if counts["genome"].nunique() > 1:
-        yield Figure(
-            "figure_1_genomes",
-            "Pseudo-labelled rows per labelled row, by genome (Table S1)",
-            figures.count_map(counts),
-            counts,
-            "Training positives of a genome over those of the labelled genome.",
-        )
+    yield from _count_figures(project)
     of_grid = results[results["sweep"] == ""]
-    seeds = f"means over seeds (n = {of_grid['seed'].nunique()})"
-    if project.training.published is not None:
-        beside = beside_published(project.training.published, tables.means(of_grid, "aupr"))
+    trained = of_grid[of_grid["model"] != tables.BASELINE_MODEL]
+    seeds = f"means over seeds (n = {trained['seed'].nunique()})"
+    means = tables.means(of_grid, "aupr")
+    published = read_published(project)
+    if published is not None:
+        beside = beside_published(published, means, "aupr")
         if len(beside):
             yield Figure(
                 "figure_published",
@@ -183,72 +112,154 @@ def _figures(project: Project, results: pd.DataFrame) -> Iterator[Figure]:
                 beside,
                 f"One dot per experiment; own: {seeds}. Dotted: equal.",
             )
-    for metric, bars in (("aupr", "figure_2_aupr_increase"), ("auroc", "figure_s1_auroc_increase")):
-        increases = tables.increases(tables.means(of_grid, metric))
-        if not len(increases):
-            continue
-        number = "2" if metric == "aupr" else "S1"
-        yield Figure(
-            bars,
-            f"Increase of {metric.upper()} over sl (Figure {number})",
-            figures.increase_bars(increases, metric=metric),
-            increases,
-            f"Of the {seeds}."
-            + (
-                " The scale is logarithmic beyond 20 %."
-                if increases["percent"].max() > figures.WIDE
-                else ""
-            ),
-        )
-        if metric == "aupr":
-            yield Figure(
-                "figure_s3_gain",
-                "Gain against the number of labelled positives (Figure S3)",
-                figures.gain_by_positives(increases, metric=metric),
-                increases,
-                f"One dot per experiment, {seeds}; lines and r on the logarithms.",
-                tables.lines(increases, x="labelled", y="ratio", log=True),
-            )
-            yield Figure(
-                "figure_s5_scatter",
-                "AUPR against that of sl (Figure S5)",
-                figures.scatter(increases, metric=metric),
-                increases,
-                f"One dot per experiment, {seeds}; least squares, the p value is that of the "
-                "intercept.",
-                tables.lines(increases, x="base", y="mean", log=False),
-            )
-    yield from _sweep_figures(results)
+    for metric, name, number in (
+        ("aupr", "figure_2_aupr_increase", "2"),
+        ("auroc", "figure_s1_auroc_increase", "S1"),
+    ):
+        increases = own_increases(project, of_grid, metric)
+        if len(increases):
+            yield _increase_figure(increases, metric, name=name, number=number, seeds=seeds)
+        if len(increases) and metric == "aupr":
+            yield from _gain_figures(increases, seeds=seeds)
+    yield from _method_figures(means, seeds=seeds)
+    yield from _sweep_figures(project, results)
 
 
-def _sweep_figures(results: pd.DataFrame) -> Iterator[Figure]:
-    of_grid = results[results["sweep"] == ""]
-    for series in _SERIES:
-        runs = results[results["sweep"] == series.key]
-        if runs.empty:
-            continue
-        of_sweep = of_grid[
-            of_grid["model"].isin(runs["model"]) & of_grid["experiment"].isin(runs["experiment"])
-        ]
-        if series.key in _ZERO:
-            zero = of_sweep[of_sweep["regime"] == _ZERO[series.key]]
-            runs = pd.concat([runs, zero.assign(value=0.0)])
-        elif series.key == "labelled_peaks":
-            whole = of_sweep[of_sweep["regime"].isin(runs["regime"])]
-            whole = whole.assign(value=whole["loci"].astype(float))
-            # A value of the sweep may be that of the grid: the same run.
-            runs = pd.concat([runs, whole]).drop_duplicates([*run_grid.CELL, "value"])
+def _count_figures(project: Project) -> Iterator[Figure]:
+    counts = grid_results.counts(project)
+    published = published_counts(project)
+    total = totals(project, tables.counts_wide(counts))
+    yield Figure(
+        "figure_1_counts",
+        "Labelled and pseudo-labelled positives (Table 1)",
+        count_figures.count_bars(counts, published),
+        total,
+        "Logarithmic." if published is None else "Logarithmic; lines: as published.",
+    )
+    if counts["genome"].nunique() > 1:
         yield Figure(
-            series.name,
-            series.title,
-            figures.series(
-                runs,
-                metric=series.metric,
-                x="value",
-                xlabel=series.xlabel,
-                by=series.by,
-                log=series.log,
-            ),
-            runs[["experiment", "model", "regime", "seed", "value", "aupr", "auroc"]],
-            f"Mean over seeds, bars of one standard deviation. {series.note}".strip(),
+            "figure_1_genomes",
+            "Pseudo-labelled rows per labelled row, by genome (Table S1)",
+            count_figures.count_map(counts),
+            counts,
+            "Training positives of a genome over those of the labelled genome.",
         )
+
+
+def _increase_figure(
+    increases: pd.DataFrame, metric: str, *, name: str, number: str, seeds: str
+) -> Figure:
+    note = f"Of the {seeds}."
+    if increases["base_collapsed"].any():
+        note += f" Crosses: no increase over {BASELINE}, of which a run collapsed."
+    if increases["published_percent"].notna().any():
+        note += " Lines: from the published means, which are rounded."
+    if increases[["percent", "published_percent"]].max().max() > figures.WIDE:
+        note += " The scale is logarithmic beyond 20 %."
+    return Figure(
+        name,
+        f"Increase of {metric.upper()} over {BASELINE} (Figure {number})",
+        figures.increase_bars(increases, metric=metric),
+        increases,
+        note,
+    )
+
+
+def _gain_figures(increases: pd.DataFrame, *, seeds: str) -> Iterator[Figure]:
+    own = tables.lines(increases, x="labelled", y="percent", log=True)
+    theirs = tables.lines(increases, x="published_labelled", y="published_percent", log=True)
+    note = "" if theirs.empty else " Open circles, broken lines: from the published tables."
+    yield Figure(
+        "figure_s3_gain",
+        "AUPR increase against the number of labelled positives (Figure S3)",
+        figures.gain_by_positives(increases, metric="aupr"),
+        increases,
+        f"One dot per experiment, {seeds}; lines and Pearson's r on the logarithms, which only "
+        f"increases above 0 have.{note}",
+        pd.concat([own.assign(source="own"), theirs.assign(source="published")]),
+    )
+    sound = increases[increases["base_collapsed"] == 0]
+    yield Figure(
+        "figure_s5_scatter",
+        f"AUPR against that of {BASELINE} (Figure S5)",
+        figures.scatter(increases, metric="aupr"),
+        increases,
+        f"One dot per experiment, {seeds}; least squares, the p value is that of the intercept. "
+        "Dotted: equal.",
+        tables.lines(sound, x="base", y="mean", log=False),
+    )
+
+
+def _method_figures(means: pd.DataFrame, *, seeds: str) -> Iterator[Figure]:
+    """Yield scatter plots of the noisy student against ssl, and of both against the large model."""
+    trained = tables.trained_methods(means)
+    models = dict.fromkeys(model for model, _ in trained)
+    pairs = [((m, "ssl"), (m, "ssl-ns")) for m in models]
+    large = paired_tests.against_large(trained) if tables.LARGE in trained else []
+    for name, title, chosen in (
+        (
+            "figure_s5_noisy_student",
+            "AUPR of ssl-ns against that of ssl (Figure S5)",
+            [(a, b) for a, b in pairs if {a, b} <= {*trained}],
+        ),
+        (
+            "figure_s5_large",
+            f"AUPR against that of {tables.method_name(tables.LARGE)} (Figure S5)",
+            large,
+        ),
+    ):
+        values = paired_tests.method_pairs(means, chosen)
+        if len(values):
+            yield Figure(
+                name,
+                title,
+                figures.pair_scatter(
+                    values, paired_tests.paired_tests(means, chosen), metric="aupr", salt=name
+                ),
+                values,
+                f"One dot per experiment, {seeds}; higher: above the dotted line of equals; p: "
+                "Wilcoxon signed-rank test, two-sided, not corrected for the other comparisons.",
+            )
+
+
+def _sweep_figures(project: Project, results: pd.DataFrame) -> Iterator[Figure]:
+    columns = ["experiment", "model", "regime", "seed", "method", "value", "aupr", "auroc"]
+    for sweep in sweep_figures.SWEEPS:
+        rows = sweep_figures.sweep_rows(project, results, sweep.key)
+        if sweep.key == "nearest":
+            rows = rows[rows["model"] != tables.LARGE[0]]
+        if rows.empty:
+            continue
+        yield Figure(
+            sweep.name,
+            sweep.title,
+            sweep_figures.series(rows, sweep),
+            rows[columns],
+            f"Mean over seeds, bars of one standard deviation. {sweep.note}".strip(),
+        )
+    large = sweep_figures.of_large(sweep_figures.sweep_rows(project, results, "nearest"))
+    if len(large):
+        yield Figure(
+            "figure_s4_genomes",
+            f"{tables.LARGE[0]} with few and with all genomes, AUPR (Figure S4)",
+            sweep_figures.genome_bars(large, metric="aupr"),
+            large[[*columns, "genomes_used"]],
+            f"Mean over seeds, bars of one standard deviation. {_few_against_all(large)}",
+        )
+
+
+def _few_against_all(large: pd.DataFrame) -> str:
+    """Return a sentence on the fewest genomes of a sweep against all, across experiments."""
+    swept = large[large["value"] > 0]
+    fewest = min(set(swept["genomes_used"]) - {"all"}, key=float, default=None)
+    if fewest is None:
+        return ""
+    chosen = swept[swept["genomes_used"].isin([fewest, "all"])]
+    means = tables.means(chosen.assign(regime=chosen["genomes_used"]), "aupr")
+    few, every = ((tables.LARGE[0], name) for name in (fewest, "all"))
+    test = paired_tests.paired_tests(means, [(few, every)]).iloc[0]
+    p = "no p" if pd.isna(test["p"]) else f"p = {test['p']:.3g}"
+    return (
+        f"All genomes against {fewest}: higher in {test['wins_b']} of {test['n']} experiments, "
+        f"{p} (Wilcoxon signed-rank test, two-sided)."
+    )

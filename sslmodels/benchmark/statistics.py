@@ -1,17 +1,54 @@
-"""Statistics of the benchmark: means, increases, paired tests, lines. Data frames in and out."""
+"""Statistics of the benchmark: means, first places, increases, lines. Data frames in and out.
+
+What is compared are methods: a model trained in a regime, or a baseline. Both are named by the
+columns model and regime; the model of a baseline is :data:`BASELINE_MODEL`, its regime its name.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from sslmodels.runs.regime_table import BASELINE, REGIME_TABLE
+
 Floats = NDArray[np.float64]
+
+#: A method: model and regime, or :data:`BASELINE_MODEL` and the name of a baseline.
+Method = tuple[str, str]
+
+#: What baselines have in the column model.
+BASELINE_MODEL = "baseline"
+
+#: The baseline that is the best one of each experiment; see :func:`with_best_baseline`.
+BEST_BASELINE: Method = (BASELINE_MODEL, "best of each")
+
+#: The large model that small ones with homologues are compared with, and how it is trained: as
+#: published, without homologues.
+LARGE: Method = ("dnabert2", BASELINE)
+
+
+def methods_of(table: pd.DataFrame) -> list[Method]:
+    """Return the methods of a table in the order in which they first occur."""
+    return list(dict.fromkeys(zip(table["model"], table["regime"], strict=True)))
+
+
+def trained_methods(table: pd.DataFrame) -> list[Method]:
+    """Return the methods of a table that are no baselines."""
+    return [method for method in methods_of(table) if method[0] != BASELINE_MODEL]
+
+
+def method_name(method: Method) -> str:
+    """Return a method as a page shows it."""
+    return " ".join(method)
+
+
+def uses_homologues(method: Method) -> bool:
+    """Return whether a method is a regime that trains on homologues; unknown regimes do not."""
+    return any(name == method[1] and entry.homologues for name, entry in REGIME_TABLE.items())
 
 
 def means(results: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -27,8 +64,8 @@ def means(results: pd.DataFrame, metric: str) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns experiment, model, regime, labelled, mean, sd (n − 1; NaN with one seed), n; in the
-        order of `results`.
+        Columns experiment, model, regime, labelled, mean, sd (n − 1; NaN with one seed), n,
+        collapsed (number of the n runs); in the order of `results`.
     """
     grouped = results.groupby(["experiment", "model", "regime"], sort=False)
     table = grouped.agg(
@@ -36,13 +73,28 @@ def means(results: pd.DataFrame, metric: str) -> pd.DataFrame:
         mean=(metric, "mean"),
         sd=(metric, "std"),
         n=(metric, "size"),
+        collapsed=("collapsed", "sum"),
     )
-    return table.reset_index()
+    return table.astype({"collapsed": np.int64}).reset_index()
 
 
-def wide(table: pd.DataFrame, *, digits: int = 3) -> pd.DataFrame:
-    """Return experiments × (model, regime) as text, mean ± SD; the last line is the average."""
-    columns = list(dict.fromkeys(zip(table["model"], table["regime"], strict=True)))
+def wide(
+    table: pd.DataFrame, *, digits: int = 3, whole: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Return experiments × methods as text, mean ± SD; at the end averages and first places.
+
+    Parameters
+    ----------
+    table
+        Of :func:`means`.
+    digits
+        Decimals.
+    whole
+        The table that `table` is a part of: which experiments are averaged, and who is first in
+        them, is decided among all of its methods. Default: `table`.
+    """
+    whole = table if whole is None else whole
+    columns = methods_of(table)
     lines = {}
     for experiment, part in table.groupby("experiment", sort=False):
         names = zip(part["model"], part["regime"], strict=True)
@@ -51,107 +103,96 @@ def wide(table: pd.DataFrame, *, digits: int = 3) -> pd.DataFrame:
             name: _mean_sd(mean, sd, digits) for name, (mean, sd) in zip(names, values, strict=True)
         }
         lines[experiment] = [cells.get(column, "–") for column in columns]
-    made = pd.DataFrame.from_dict(
-        lines, orient="index", columns=[f"{model} {regime}" for model, regime in columns]
-    )
-    whole = common_experiments(table)
-    if whole:
-        inside = table[table["experiment"].isin(whole)]
-        average = inside.groupby(["model", "regime"])["mean"].mean()
-        made.loc[f"mean of {len(whole)}"] = [f"{average[c]:.{digits}f}" for c in columns]
+    titles = [method_name(column) for column in columns]
+    made = pd.DataFrame.from_dict(lines, orient="index", columns=titles)
+    common = common_experiments(whole)
+    if common:
+        made.loc[f"mean of {len(common)}"] = _averages(table, common, digits)
+        if len(methods_of(whole)) > 1:
+            first = first_places(whole)
+            made.loc["first places"] = [str(first[column]) for column in columns]
     made.index.name = "experiment"
     return made
 
 
+def _averages(table: pd.DataFrame, experiments: list[str], digits: int) -> list[str]:
+    """Return the average of every method as text; a dash where it lacks one of the experiments."""
+    inside = table[table["experiment"].isin(experiments)]
+    values = inside.groupby(["model", "regime"])["mean"]
+    average, count = values.mean(), values.size()
+    return [
+        f"{average[method]:.{digits}f}" if count.get(method, 0) == len(experiments) else "–"
+        for method in methods_of(table)
+    ]
+
+
 def _mean_sd(mean: float, sd: float, digits: int) -> str:
+    digits += abs(mean) < 10 ** (1 - digits)  # two digits that count
     return f"{mean:.{digits}f}" + ("" if np.isnan(sd) else f" ± {sd:.{digits}f}")
 
 
 def common_experiments(table: pd.DataFrame) -> list[str]:
-    """Return the experiments with every (model, regime) of the table."""
-    cells = table.groupby("experiment", sort=False).size()
-    most = len(set(zip(table["model"], table["regime"], strict=True)))
-    return [str(name) for name, count in cells.items() if count == most]
+    """Return the experiments with every trained method of the table.
+
+    Baselines do not count, unless there is nothing else: one may fail, or lack its motif.
+    """
+    trained = trained_methods(table) or methods_of(table)
+    pairs = pd.Series(list(zip(table["model"], table["regime"], strict=True)), index=table.index)
+    cells = table[pairs.isin(trained)].groupby("experiment", sort=False).size()
+    return [str(name) for name, count in cells.items() if count == len(trained)]
 
 
-def increases(table: pd.DataFrame, *, over: str = "sl") -> pd.DataFrame:
+def first_places(table: pd.DataFrame) -> dict[Method, int]:
+    """Return in how many experiments each method has the highest mean (last line of Table 2).
+
+    Experiments that lack a trained method do not count. A tie counts for each of the tied.
+    """
+    first = table[is_first(table)].groupby(["model", "regime"]).size()
+    return {method: int(first.get(method, 0)) for method in methods_of(table)}
+
+
+def is_first(table: pd.DataFrame) -> pd.Series:
+    """Return for every row whether it is a first place, as :func:`first_places` counts them."""
+    best = table.groupby("experiment")["mean"].transform("max")
+    return (table["mean"] == best) & table["experiment"].isin(common_experiments(table))
+
+
+def with_best_baseline(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with :data:`BEST_BASELINE`: in each experiment the highest of its baselines.
+
+    Which one is the best is decided by the values compared, so this is kind to the baselines.
+    """
+    baselines = table[table["model"] == BASELINE_MODEL]
+    best = baselines.loc[baselines.groupby("experiment", sort=False)["mean"].idxmax()]
+    return pd.concat([table, best.assign(regime=BEST_BASELINE[1])], ignore_index=True)
+
+
+def increases(table: pd.DataFrame, *, over: str = BASELINE) -> pd.DataFrame:
     """Return the increase of every regime over another, by experiment and model.
+
+    No increase is computed over a mean that a collapsed run is part of: it would measure the
+    failure of a run to train.
 
     Parameters
     ----------
     table
-        Of :func:`means`.
+        Of :func:`means`; baselines have no regime `over`, and so no increase.
     over
         The regime to compare with.
 
     Returns
     -------
     pandas.DataFrame
-        Columns experiment, model, regime, labelled, base, mean, percent (of `base`), ratio.
+        Columns experiment, model, regime, labelled, base, mean, base_collapsed (runs of `over`),
+        percent (of `base`) and ratio (both NaN where `base_collapsed` is not 0).
     """
-    base = table[table["regime"] == over][["experiment", "model", "mean"]]
-    base = base.rename(columns={"mean": "base"})
+    base = table[table["regime"] == over][["experiment", "model", "mean", "collapsed"]]
+    base = base.rename(columns={"mean": "base", "collapsed": "base_collapsed"})
     joined = table[table["regime"] != over].merge(base, on=["experiment", "model"])
-    joined["ratio"] = joined["mean"] / joined["base"]
+    joined["ratio"] = (joined["mean"] / joined["base"]).where(joined["base_collapsed"] == 0)
     joined["percent"] = 100 * (joined["ratio"] - 1)
-    return joined[
-        ["experiment", "model", "regime", "labelled", "base", "mean", "percent", "ratio"]
-    ].reset_index(drop=True)
-
-
-def holm(p_values: Sequence[float] | Floats) -> Floats:
-    """Return p values corrected for multiple tests by Holm's step-down method (1979).
-
-    NaN stays NaN and does not count as a test.
-    """
-    p = np.asarray(p_values, np.float64)
-    corrected = np.full(len(p), np.nan)
-    tested = np.flatnonzero(~np.isnan(p))
-    order = tested[np.argsort(p[tested], kind="stable")]
-    steps = p[order] * np.arange(len(order), 0, -1)
-    corrected[order] = np.minimum(np.maximum.accumulate(steps), 1.0) if len(order) else []
-    return corrected
-
-
-def paired_tests(table: pd.DataFrame) -> pd.DataFrame:
-    """Compare all pairs of regimes of every model across experiments.
-
-    Each experiment gives one pair of numbers, the means over its seeds, because seeds of one
-    experiment are not independent.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns model, regime_a, regime_b, n (experiments), wins_a, wins_b, difference (mean of
-        b − a), ratio (of the means, b over a), p (Wilcoxon signed-rank, two-sided, exact for
-        small n without ties; NaN when all differences are 0 or n is 0), p_holm (over the table).
-    """
-    rows = []
-    for model, part in table.groupby("model", sort=False):
-        cells = part.pivot(index="experiment", columns="regime", values="mean")
-        for a, b in combinations(dict.fromkeys(part["regime"]), 2):
-            pairs = cells[[a, b]].dropna()
-            difference = (pairs[b] - pairs[a]).to_numpy()
-            p = float("nan")
-            if np.any(difference != 0):
-                p = float(stats.wilcoxon(difference).pvalue)
-            rows.append(
-                {
-                    "model": model,
-                    "regime_a": a,
-                    "regime_b": b,
-                    "n": len(pairs),
-                    "wins_a": int((difference < 0).sum()),
-                    "wins_b": int((difference > 0).sum()),
-                    "difference": float(difference.mean()) if len(pairs) else float("nan"),
-                    "ratio": float(pairs[b].mean() / pairs[a].mean()) if len(pairs) else np.nan,
-                    "p": p,
-                }
-            )
-    columns = ["model", "regime_a", "regime_b", "n", "wins_a", "wins_b", "difference", "ratio", "p"]
-    made = pd.DataFrame(rows, columns=columns)
-    made["p_holm"] = holm(made["p"].to_numpy(float))
-    return made
+    columns = ["experiment", "model", "regime", "labelled", "base", "mean", "base_collapsed"]
+    return joined[[*columns, "percent", "ratio"]].reset_index(drop=True)
 
 
 @dataclass(frozen=True)
@@ -197,7 +238,7 @@ def lines(increases: pd.DataFrame, *, x: str, y: str, log: bool) -> pd.DataFrame
     x, y
         Columns.
     log
-        Fit the logarithms to base 10; points without a logarithm are left out.
+        Fit the logarithms to base 10; points without a logarithm are left out, as are unknown ones.
 
     Returns
     -------
@@ -205,6 +246,7 @@ def lines(increases: pd.DataFrame, *, x: str, y: str, log: bool) -> pd.DataFrame
         Columns model, regime and those of :class:`Line`; no row where no line can be fitted.
     """
     rows = []
+    increases = increases.dropna(subset=[x, y])
     if log:
         increases = increases[(increases[x] > 0) & (increases[y] > 0)]
     for (model, regime), part in increases.groupby(["model", "regime"], sort=False):

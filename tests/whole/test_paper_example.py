@@ -25,6 +25,7 @@ from ssldata.building.build_inputs import open_inputs, open_target
 from ssldata.genomes.genome import open_genome
 from ssldata.project.project_file import Project, load_project
 from ssldata.project.source_table import read_sources
+from ssldata.project.training_section import REGIMES
 from ssldata.simulation.clade import simulate_clade
 from ssldata.simulation.truth import World
 from ssldata.store.store import open_store
@@ -283,7 +284,9 @@ def test_published_tables_are_whole() -> None:
     assert list(dict.fromkeys(aupr["experiment"])) == EXPERIMENTS
     assert len(aupr) == 6 * len(EXPERIMENTS)
     assert not aupr.duplicated(["experiment", "model", "regime"]).any()
+    assert set(aupr["regime"]) <= set(REGIMES)
     best = aupr.set_index(["experiment", "model", "regime"])["aupr"]
+    assert best["CTCF", "dnabert2", "sl"] == 0.308
     assert best["CTCF", "cnn-27k", "ssl-ns"] == 0.4844
     assert project.training.published_counts is not None
     counts = pd.read_csv(project.training.published_counts, index_col="experiment")
@@ -508,7 +511,8 @@ def test_from_files_to_the_report(example: Path, capsys: pytest.CaptureFixture[s
         "figure_s1_auroc_increase",
         "figure_s2_genomes",
         "figure_s3_gain",
-        "figure_s4_genomes_auroc",
+        "figure_s2_genomes_auroc",
+        "figure_s5_noisy_student",
         "figure_s5_scatter",
         "figure_s6_iterations",
         "figure_s6_noise",
@@ -523,10 +527,13 @@ def test_from_files_to_the_report(example: Path, capsys: pytest.CaptureFixture[s
         "table_1_counts",
         "table_2_aupr",
         "table_ensembles",
+        "table_increase_aupr",
+        "table_increase_auroc",
         "table_published",
         "table_s1_counts",
         "table_s2_auroc",
         "tests_2_aupr",
+        "tests_published",
         "tests_s2_auroc",
     }
     assert drawn <= written

@@ -436,6 +436,7 @@ def test_names_are_text_in_the_pages_of_the_benchmark(name: str) -> None:
         increases = pd.DataFrame(
             {"experiment": [used], "model": [used], "regime": [used], "labelled": [5]}
             | {"ratio": [1.5], "percent": [50.0], "base": [0.1], "mean": [0.2]}
+            | {"base_collapsed": [0], "published_percent": [90.0], "published_labelled": [4.0]}
         )
         svg = benchmark_figures.increase_bars(increases, metric="aupr")
         assert ElementTree.fromstring(svg).tag.endswith("svg")
