@@ -45,7 +45,7 @@ _POSSIBLE: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("model", "reason"), (str,)),
     **dict.fromkeys(("settings", "rows", "versions"), (dict,)),
     "parameters": (int,),
-    "seconds": (int, float),
+    **dict.fromkeys(("seconds", "cpu_s"), (int, float)),
 }
 
 #: What each kind is, for the reader of a report.

@@ -104,7 +104,7 @@ def train_baseline(run: BaselineRun, *, replace: bool = False) -> None:
         run.model_file.unlink(missing_ok=True)
         shutil.rmtree(folder / "evaluation", ignore_errors=True)
         record: dict[str, Any] = {"experiment": run.experiment, "name": run.name}
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), time.process_time()
         try:
             store = open_store(run.project.store_path(run.experiment))
             identity = run.identity(store)
@@ -118,6 +118,7 @@ def train_baseline(run: BaselineRun, *, replace: bool = False) -> None:
             reason = str(exc) or type(exc).__name__
             record |= {"status": "failed", "reason": " ".join(reason.split())}
         record["seconds"] = round(time.perf_counter() - began, 3)
+        record["cpu_s"] = round(time.process_time() - cpu, 3)
         write_json_atomic(run.record_file, record)
 
 

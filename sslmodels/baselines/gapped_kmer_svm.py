@@ -29,7 +29,7 @@ Floats = NDArray[np.float64]
 #: Bases of a word, and those of them that a gapped word has.
 LENGTH, K = 8, 6
 #: Inverse strengths of the penalty that are tried.
-STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0)
 #: Steps of the optimiser.
 STEPS = 100
 

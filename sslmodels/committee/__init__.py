@@ -1,4 +1,4 @@
 """Several kinds of evidence for one bin: network, motif, gapped k-mers, conservation; one score.
 
-Imports: baselines, scores, ssldata.
+Imports: ssldata, baselines, scores.
 """

@@ -1,4 +1,4 @@
 """Test bins scored: metrics, curves, figures.
 
-Imports: ssldata, fit, models, runs, scores.
+Imports: ssldata, committee, fit, models, runs, scores.
 """

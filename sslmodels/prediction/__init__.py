@@ -1,4 +1,4 @@
 """Trained models used: scores of sequences, of rows and along genomes.
 
-Imports: ssldata, evaluation, fit, layers, models, runs, scores.
+Imports: ssldata, committee, evaluation, fit, layers, models, runs, scores.
 """
