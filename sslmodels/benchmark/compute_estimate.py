@@ -115,6 +115,12 @@ def trained_rows(
         scored += training.noisy_student.iterations * rows.pseudo
         if entry.teacher not in training.regimes:
             epoch += both * rows.labelled
+    if entry.network is not None and entry.network not in training.regimes:
+        network = effective(project, entry.network)
+        ratio = 1 + network.negatives.ratio
+        epoch += REGIME_TABLE[entry.network].rows_per_epoch(
+            training, ratio * rows.labelled, ratio * rows.pseudo
+        )
     return epoch * epochs_of_phase(training, model), scored
 
 

@@ -112,6 +112,11 @@ class RegimeEntry:
     effective: Callable[[Project], Project] = _unchanged
     rows_per_epoch: Callable[[Training, float, float], float]
 
+    @property
+    def first(self) -> Regime | None:
+        """The regime whose run of the same cell comes first: teacher or network; None: none."""
+        return self.teacher or self.network
+
     def counts_homologues(self, training: Training) -> bool:
         """Return whether the result depends on the homologous rows, if only on their number."""
         steps_of_ssl = "two_stage_steps" in self.settings and training.two_stage_steps == "ssl"
@@ -242,9 +247,9 @@ def effective(project: Project, regime: Regime) -> Project:
 def swept_regimes(training: Training, sweep: str) -> tuple[Regime, ...]:
     """Return the regimes that a key of ``training.sweeps`` trains.
 
-    ``labelled_peaks`` trains those of the grid, except those with a teacher; other keys train the
-    regimes that name them, whether the grid has these or not.
+    ``labelled_peaks`` trains those of the grid, except those with a teacher and committees; other
+    keys train the regimes that name them, whether the grid has these or not.
     """
     if sweep == "labelled_peaks":
-        return tuple(name for name in training.regimes if REGIME_TABLE[name].teacher is None)
+        return tuple(name for name in training.regimes if REGIME_TABLE[name].first is None)
     return tuple(name for name, entry in REGIME_TABLE.items() if sweep in entry.sweeps)

@@ -167,7 +167,7 @@ def _sl_plus(run: Run) -> Any:
         "first stage",
         model,
         run.labelled(),
-        learning_rate=training.learning_rate,
+        learning_rate=run.settings.learning_rate,
         steps_per_epoch=run.homologue_steps(labelled=training.ssl_plus.labelled),
     )
     if training.ssl_plus.finetune:

@@ -62,8 +62,8 @@ class Cell:
 
     @property
     def teacher_folder(self) -> Path | None:
-        """The run folder of the teacher; None: the regime has none."""
-        teacher = REGIME_TABLE[self.regime].teacher
+        """The run folder of the teacher, or of a committee's network; None: neither."""
+        teacher = REGIME_TABLE[self.regime].first
         if teacher is None:
             return None
         project = with_runs(self.project, self.teachers)
@@ -107,8 +107,8 @@ def sweeps(project: Project) -> Iterator[Cell]:
 def prerequisites(cells: Iterable[Cell]) -> dict[str, list[str]]:
     """Return the names of cells in an order of training, each with those that it waits for.
 
-    A student waits for its teacher, and a run of k iterations for that of the next smaller number
-    among `cells`, whose students it takes.
+    A student waits for its teacher, a committee for its network, and a run of k iterations for
+    that of the next smaller number among `cells`, whose students it takes.
     """
     ordered = sorted(cells, key=_rank)
     by_folder = {cell.folder: cell.name for cell in ordered}

@@ -74,7 +74,7 @@ def test_a_seed_gives_the_same_trees(rows):
 )
 def test_damaged_trees_are_refused(rows, name, change):
     arrays, settings = BoostedTrees.fit(*rows, seed=0).to_arrays()
-    with pytest.raises(ValueError, match="tree|feature"):
+    with pytest.raises(ValueError, match=r"tree|feature"):
         BoostedTrees.from_arrays({**arrays, name: change(arrays[name])}, settings)
 
 

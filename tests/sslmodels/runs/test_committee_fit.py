@@ -125,7 +125,7 @@ def test_its_identity_is_its_networks_and_its_genomes(project):
 def test_places_are_scored_the_same_wherever_they_are_named(project, committee_run, tmp_path):
     metrics = evaluate_run(committee_run)
     assert metrics["aupr"] > metrics["prevalence"]
-    label, score = read_scores(committee_run, EXPERIMENT)
+    _, score = read_scores(committee_run, EXPERIMENT)
     location = str(project.store_path(EXPERIMENT))
     out = tmp_path / "store.tsv"
     run_prediction(PredictionRequest(models=[committee_run], out=out, store=location, split="test"))
