@@ -313,7 +313,12 @@ def run(
     value = idle.run() if idle.is_done() else _flow(project, console, options)
     shown = [
         *build_tables(value["stores"]),
-        tables.metrics_table(value["runs"]),
+        tables.metrics_table([*value["runs"], *(b for b in value["baselines"] if "aupr" in b)]),
+        *(
+            f"{b['experiment']}: no baseline {b['baseline']}: {b['reason']}"
+            for b in value["baselines"]
+            if "reason" in b
+        ),
         f"report: {value['report']}",
         *([f"paper: {value['paper']}"] if "paper" in value else []),
     ]

@@ -411,9 +411,10 @@ def run(
 ) -> None:
     """Do everything: build, train and evaluate the grid of the project file, write a report.
 
-    Ends with the table of metrics and the path of report.html. With --report paper the runs of
-    `training.sweeps` follow, then RUNS/paper/index.html with the tables and figures of the paper
-    and a CSV beside each.
+    Models without a network come first (`training.baselines`), in seconds each; one that fails is
+    a line of the report. Ends with the table of metrics and the path of report.html. With
+    --report paper the runs of `training.sweeps` follow, then RUNS/paper/index.html with the tables
+    and figures of the paper and a CSV beside each.
 
     With --train-workers, or on a running Dask cluster, several runs are trained at once. A run
     that fails does not stop the others; the exit code is then 2. Work that remains to be done
@@ -446,7 +447,8 @@ def run(
         value["runs"], lines = run_view.runs(
             loaded, value["steps"], sweeps=report is not None, everything=everything
         )
-        console.result(value, *tables, *lines)
+        value["baselines"], more = run_view.baselines(loaded)
+        console.result(value, *tables, *lines, *more)
         run_checks.require_inputs(loaded)
         return
     value, tables = actions.run(loaded, console, options, publish_weights=publish_weights)

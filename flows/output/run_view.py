@@ -84,6 +84,23 @@ def runs(
     return value, shown
 
 
+def baselines(project: Project) -> tuple[list[dict[str, Any]], list[RenderableType]]:
+    """Return the status of every baseline, one JSON entry each, and what to print."""
+    from sslmodels.baseline_runs.baseline_status import baseline_runs, baseline_state
+
+    words = {"complete": "up to date", "failed": "failed", "missing": "to do"}
+    value: list[dict[str, Any]] = []
+    for run in baseline_runs(project):
+        status, more = baseline_state(run)
+        name = run.folder.relative_to(project.training.runs).as_posix()
+        reasons = [more["reason"]] if "reason" in more else []
+        value.append({"baseline": name, "status": status, "reasons": reasons})
+    count = Counter(words.get(one["status"], _WORDS["unknown"]) for one in value)
+    listed = ", ".join(f"{number} {word}" for word, number in count.items())
+    failed = [f"{one['baseline']}: {one['reasons'][0]}" for one in value if one["reasons"]]
+    return value, [f"baselines: {listed}", *failed] if value else []
+
+
 def _run(project: Project, cell: Cell, unsettled: set[str]) -> dict[str, Any]:
     from sslmodels.evaluation.evaluation_status import subject
     from sslmodels.runs.run_status import run_status

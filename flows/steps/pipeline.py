@@ -118,7 +118,7 @@ class Pipeline:
         if not is_built(self._inputs):
             return False
         cells = self._cells() + (self._sweeps() if self.options.report == "paper" else [])
-        return all(finished(cell) is not None for cell in cells)
+        return not self._baselines_left() and all(finished(cell) is not None for cell in cells)
 
     def run(self) -> dict[str, Any]:
         """Run all stages.
@@ -126,8 +126,9 @@ class Pipeline:
         Returns
         -------
         dict
-            ``stores`` (accounts, see :func:`ssldata.building.build_store.build_project`), ``runs``
-            (cell and metrics of each), ``report`` (path) and, if asked for, ``paper`` (path).
+            ``stores`` (accounts, see :func:`ssldata.building.build_store.build_project`),
+            ``baselines`` (metrics of each, or why it failed), ``runs`` (cell and metrics of each),
+            ``report`` (path) and, if asked for, ``paper`` (path).
 
         Raises
         ------
@@ -135,13 +136,14 @@ class Pipeline:
             Runs failed; all others are complete, and in the report.
         """
         stores = self._build()
+        baselines = self._baselines()
         cells = self._cells()
         paper = self.options.report == "paper"
         more = self._sweeps() if paper else []
         done, failures = self._train([*cells, *more])
         runs = [done[cell.folder] for cell in cells if cell.folder in done]
         page = self._report([cell.folder for cell in cells])
-        value = {"stores": stores, "runs": runs, "report": str(page)}
+        value = {"stores": stores, "baselines": baselines, "runs": runs, "report": str(page)}
         if failures:
             raise _failed(failures, runs=len(failures) + len(done))
         if paper:
@@ -181,6 +183,22 @@ class Pipeline:
             needed=memory_per_worker(self.project),
             **self.options.cluster,
         )
+
+    def _baselines_left(self) -> bool:
+        from sslmodels.baseline_runs.baseline_status import baselines_left
+
+        return bool(baselines_left(self.project, replace=self.options.replace))
+
+    def _baselines(self) -> list[dict[str, Any]]:
+        """Train the baselines, in seconds each; those that fail are lines of the report."""
+        from sslmodels.baseline_runs.baseline_status import baseline_results
+
+        if not self._baselines_left():
+            return baseline_results(self.project)
+        with self._tensorflow():
+            from sslmodels.baseline_runs.train_baselines import train_baselines
+        how = {"replace": self.options.replace, "progress": self.progress}
+        return self.step("baselines", self.project.name, train_baselines, self.project, **how)
 
     def _train(
         self, cells: Sequence[Cell]
@@ -279,9 +297,11 @@ class Pipeline:
 
     def _paper(self, cells: list[Cell]) -> Path:
         from sslmodels.benchmark import grid_results
+        from sslmodels.benchmark.baseline_rows import with_baselines
         from sslmodels.benchmark.paper_page import write_paper
 
         results = self.step("collect", self.project.name, grid_results.collect, cells)
+        results = with_baselines(self.project, results)
         return self.step(
             "paper",
             self.project.name,

@@ -44,6 +44,15 @@ class Reference(Section):
     )
 
 
+class MotifEntry(Section, title="Motif"):
+    """The known motif of an experiment, for the baseline pwm."""
+
+    file: Path = Field(description="MEME file, for example of JASPAR.")
+    name: Annotated[str, Field(min_length=1)] = Field(
+        description="Name of the motif in it, for example MA0363.1."
+    )
+
+
 class Experiment(Section):
     """One set of peaks measured in the labelled genome."""
 
@@ -53,6 +62,9 @@ class Experiment(Section):
         default=None,
         description="Replace every peak by this many bases around its summit (narrowPeak column "
         "10, else the middle of the interval). Needed when peaks are summits of 1 b.",
+    )
+    motif: MotifEntry | None = Field(
+        default=None, description="A known motif of the factor; the baseline pwm scans with it."
     )
 
 

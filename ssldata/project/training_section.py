@@ -50,6 +50,23 @@ def _no_doubtful_words(value: Any) -> Any:
     return value
 
 
+#: Models without a network that reports compare with; see docs/baselines.md.
+BaselineKind = Literal["pwm", "motif", "kmer", "gkm"]
+
+
+def _baselines(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """Replace pydantic's message for each member of the union by one sentence."""
+    try:
+        found = validate(value)
+    except ValidationError:
+        raise ValueError(
+            f"{value!r}; expected true, false or a list of {', '.join(get_args(BaselineKind))}"
+        ) from None
+    if isinstance(found, list) and len(set(found)) < len(found):
+        raise ValueError("the same name is listed twice")
+    return found
+
+
 #: Devices that share each batch.
 Devices = Annotated[
     Literal["one", "all"] | Annotated[int, Field(ge=1)], WrapValidator(_one_message)
@@ -384,6 +401,12 @@ class Training(Section):
     ssl_plus: Plus = Field(default_factory=Plus)
     dnabert2: Dnabert2 = Field(default_factory=Dnabert2)
     sweeps: Sweeps = Field(default_factory=Sweeps)
+    baselines: Annotated[bool | list[BaselineKind], WrapValidator(_baselines)] = Field(
+        default=True,
+        description="Models without a network, for reports to compare with. true: all; or a list. "
+        "pwm: scan with the motif of the experiment; motif: one found by EM; kmer: regression on "
+        "6-mers; gkm: gapped k-mer SVM. All but pwm also with homologues, as motif+hom.",
+    )
     published: Path | None = Field(
         default=None,
         description="CSV with columns experiment, model, regime, aupr that --report paper shows "

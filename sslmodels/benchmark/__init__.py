@@ -1,4 +1,4 @@
 """Results of a grid of runs: tables, statistics and figures of the paper.
 
-Imports: ssldata, evaluation, report, runs, scores.
+Imports: ssldata, baseline_runs, evaluation, report, runs, scores.
 """

@@ -74,7 +74,7 @@ def evaluate_run(run_folder: Path, *, progress: Progress | None = None) -> dict[
     rows = store.group(REFERENCE)
     start, stop = rows.ranges["test"]
     experiments = evaluated.outputs or [record["experiment"]]
-    labels = _test_labels(store, experiments)
+    labels = test_labels(store, experiments)
     cell = {key: record[key] for key in ("experiment", "model", "regime", "seed")}
     title = f"{cell['experiment']}, {cell['model']}, {cell['regime']}, seed {cell['seed']}"
     model = load_model(folder.model)
@@ -87,7 +87,7 @@ def evaluate_run(run_folder: Path, *, progress: Progress | None = None) -> dict[
         progress=progress,
         description=f"scoring {title}",
     )
-    numbers = _write_files(
+    numbers = write_files(
         folder.evaluation, rows, labels, scores, outputs=evaluated.outputs, title=title
     )
     calibrate_run(folder, model, store, experiments, title=title, progress=progress)
@@ -96,7 +96,7 @@ def evaluate_run(run_folder: Path, *, progress: Progress | None = None) -> dict[
     return result
 
 
-def _test_labels(store: Store, experiments: Sequence[str]) -> NDArray[np.int8]:
+def test_labels(store: Store, experiments: Sequence[str]) -> NDArray[np.int8]:
     """Return the labels (test bins, experiments); raise StoreError where one lacks a class."""
     rows = store.group(REFERENCE)
     start, stop = rows.ranges["test"]
@@ -196,7 +196,7 @@ def _curves_table(pr: metrics.Curve, roc: metrics.Curve) -> pd.DataFrame:
     )
 
 
-def _write_files(
+def write_files(
     folder: Path,
     rows: RowGroup,
     labels: NDArray[np.int8],
@@ -205,9 +205,20 @@ def _write_files(
     outputs: Sequence[str] | None,
     title: str,
 ) -> dict[str, Any]:
-    """Write all files but ``metrics.json``, and return the metrics.
+    """Write all files of an evaluation but ``metrics.json``, and return the metrics.
 
-    `labels` and `scores` are (test bins, outputs); `outputs` names them, None: there is one.
+    Parameters
+    ----------
+    folder
+        The folder ``evaluation``.
+    rows
+        The group whose test rows were scored.
+    labels, scores
+        (test bins, outputs).
+    outputs
+        Names of the outputs; None: there is one.
+    title
+        Of the figures.
     """
     columns: dict[str, NDArray[np.int8] | NDArray[np.float32]] = {}
     numbers: dict[str, dict[str, Any]] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -125,13 +125,15 @@ def checked_file(run_folder: Path, name: str) -> Path:
     return path
 
 
-def write_metrics(run_folder: Path, metrics: Mapping[str, Any]) -> None:
-    """Write ``metrics.json``, with checksums of the other files and of itself.
+def write_metrics(
+    run_folder: Path, metrics: Mapping[str, Any], *, files: Sequence[str] = FILES
+) -> None:
+    """Write ``metrics.json``, with checksums of the other `files` and of itself.
 
     Written last: its presence means that the other files are complete.
     """
     folder = RunFolder(run_folder).evaluation
-    value = {**metrics, "files": {name: sha256_of(folder / name) for name in FILES}}
+    value = {**metrics, "files": {name: sha256_of(folder / name) for name in files}}
     write_json_atomic(folder / METRICS, {**value, "checksum": digest_of(value)})
 
 

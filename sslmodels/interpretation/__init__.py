@@ -1,4 +1,4 @@
 """What a trained model has learnt: attributions, motifs and their effects.
 
-Imports: ssldata, evaluation, fit, layers, models, report, runs, scores.
+Imports: ssldata, baselines, evaluation, fit, layers, models, report, runs, scores.
 """

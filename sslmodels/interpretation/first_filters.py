@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from ssldata.genomes.onehot import N_CODE, one_hot, reverse_complement
-from sslmodels.interpretation.meme_text import SequenceMotif
+from sslmodels.baselines.meme_text import SequenceMotif
 from sslmodels.layers.sequence_model import SequenceModel
 
 #: Windows count that reach this share of a filter's largest activation (as in DeepBind and Basset).

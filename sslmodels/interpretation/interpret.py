@@ -25,6 +25,7 @@ from ssldata.base.progress import Progress
 from ssldata.genomes.onehot import decode
 from ssldata.reading.read_window import central
 from ssldata.store.store import REFERENCE, Store
+from sslmodels.baselines.meme_text import SequenceMotif, read_meme, write_meme
 from sslmodels.evaluation.evaluation_status import Subject, subject
 from sslmodels.fit.devices import make_deterministic
 from sslmodels.interpretation.attribution import Method, contributions
@@ -32,7 +33,6 @@ from sslmodels.interpretation.first_filters import FilterMotif, filter_motifs
 from sslmodels.interpretation.interpretation_page import interpretation_page
 from sslmodels.interpretation.logos import motif_logo, require_logomaker
 from sslmodels.interpretation.marginal_effects import marginal_effect, pair_effects
-from sslmodels.interpretation.meme_text import SequenceMotif, read_meme, write_meme
 from sslmodels.interpretation.motif_discovery import FoundMotif, find_motifs
 from sslmodels.interpretation.motif_match import Match, best_matches_of
 from sslmodels.layers.sequence_model import SequenceModel

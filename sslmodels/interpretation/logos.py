@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ssldata.base.errors import ConfigError
 from ssldata.genomes.onehot import one_hot
-from sslmodels.interpretation.meme_text import Matrix, information
+from sslmodels.baselines.meme_text import Matrix, information
 from sslmodels.report.svg_figures import new_figure, page_svg
 
 #: Readable on light and dark pages.

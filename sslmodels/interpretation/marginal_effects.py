@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssldata.genomes.onehot import reverse_complement
+from sslmodels.baselines.meme_text import SequenceMotif
 from sslmodels.interpretation.attribution import log_odds
-from sslmodels.interpretation.meme_text import SequenceMotif
 from sslmodels.layers.sequence_model import SequenceModel
 from sslmodels.scores.score_rows import score
 

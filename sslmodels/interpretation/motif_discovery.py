@@ -18,7 +18,7 @@ from scipy.spatial.distance import squareform
 from scipy.stats import false_discovery_control, fisher_exact
 
 from ssldata.genomes.onehot import N_CODE, one_hot
-from sslmodels.interpretation.meme_text import Matrix, SequenceMotif, information
+from sslmodels.baselines.meme_text import Matrix, SequenceMotif, information
 
 #: Bases whose contributions are summed to find a seqlet, and bases kept on either side.
 CORE, FLANK = 15, 8

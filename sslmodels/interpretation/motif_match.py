@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import false_discovery_control
 
-from sslmodels.interpretation.meme_text import Matrix, SequenceMotif
+from sslmodels.baselines.meme_text import Matrix, SequenceMotif
 
 #: Bins of the scores, as in TOMTOM.
 _BINS = 100

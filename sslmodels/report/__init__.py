@@ -1,4 +1,4 @@
 """The HTML report of a project.
 
-Imports: ssldata, evaluation, runs, scores.
+Imports: ssldata, baseline_runs, evaluation, runs, scores.
 """

@@ -22,6 +22,12 @@ from numpy.typing import NDArray
 from ssldata.base.errors import CrosslabelError, InputError, MissingInputError
 from ssldata.project.project_file import Project
 from ssldata.store.store import HOMOLOGUES, REFERENCE, RowGroup, open_store
+from sslmodels.baseline_runs.baseline_status import (
+    BASELINE_MODEL,
+    BASELINE_SEED,
+    baseline_runs,
+    baseline_state,
+)
 from sslmodels.evaluation.evaluation_status import checked_file, read_metrics
 from sslmodels.evaluation.resamples_file import read_resamples
 from sslmodels.report.svg_figures import History, SvgCurve
@@ -176,6 +182,29 @@ def with_resamples(runs: Iterable[RunSummary], problems: list[str]) -> list[RunS
                 problems.append(f"{run.name}: its interval cannot be read ({exc})")
         made.append(run if found is None else replace(run, resamples=found.aupr))
     return made
+
+
+def read_baselines(project: Project, problems: list[str]) -> list[RunSummary]:
+    """Return the baselines of a project that are up to date, as runs whose regime is their name.
+
+    One that failed, or was not trained, is a problem.
+    """
+    found, left = [], 0
+    for run in baseline_runs(project):
+        status, more = baseline_state(run)
+        summary = RunSummary(run.folder, run.experiment, BASELINE_MODEL, run.name, BASELINE_SEED)
+        if status == "complete":
+            found.append(replace(summary, metrics=more))
+        elif status == "failed":
+            problems.append(f"{run.title}: could not be trained ({more['reason']})")
+        else:
+            left += 1
+    if left:
+        problems.append(
+            f"{left} baseline{'s are' if left > 1 else ' is'} not trained; `crosslabel run` does "
+            "it, or training.baselines: false"
+        )
+    return found
 
 
 def read_curve(run: RunSummary, problems: list[str]) -> SvgCurve | None:

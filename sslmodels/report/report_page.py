@@ -17,6 +17,12 @@ from markupsafe import Markup
 
 from ssldata.base.files import write_text_atomic
 from ssldata.project.project_file import Project, dump_project
+from sslmodels.baseline_runs.baseline_status import (
+    BASELINE_MODEL,
+    baseline_runs,
+    baseline_texts,
+)
+from sslmodels.report.baseline_tests import against_baselines
 from sslmodels.report.report_data import (
     RowsChange,
     RunSummary,
@@ -24,6 +30,7 @@ from sslmodels.report.report_data import (
     TopMotif,
     by_output,
     mean_and_sd,
+    read_baselines,
     read_changes,
     read_curve,
     read_history,
@@ -96,7 +103,9 @@ def write_report(
     stores = read_stores(project, problems)
     shown = with_resamples(by_output(runs), problems)
     lines = summarise(shown)
-    gains = leading_gains(lines)
+    baselines = read_baselines(project, problems)
+    baseline_lines = summarise(with_resamples(baselines, problems))
+    gains = leading_gains(lines, baseline_lines)
     page = (
         _environment()
         .get_template("report.html.j2")
@@ -112,16 +121,20 @@ def write_report(
                 *_tiles(lines, stores, plain=not any(gain.mean for gain in gains)),
                 *(_motif_tile(top, path.parent) for top in read_top_motifs(shown, problems)),
             ],
-            lines=_result_lines(lines),
+            lines=_result_lines([*lines, *baseline_lines]),
             gains=gains,
-            any_interval=any(line["interval"] for line in lines),
+            any_interval=any(line["interval"] for line in [*lines, *baseline_lines]),
             block=BLOCK,
             many_seeds=any(line["n"] > 1 for line in lines),
-            any_collapsed=any(line["collapsed"] for line in lines),
+            any_collapsed=any(line["collapsed"] for line in [*lines, *baseline_lines]),
             collapsed_below=f"{COLLAPSED_BELOW:g}",
-            regimes=regime_texts(line["regime"] for line in lines),
+            regimes=[
+                *regime_texts(line["regime"] for line in lines),
+                *baseline_texts(line["regime"] for line in baseline_lines),
+            ],
+            baseline_tests=against_baselines(lines, baseline_lines),
             changes=_change_lines(read_changes(runs, problems)),
-            curves=_curve_figures(shown, problems),
+            curves=_curve_figures(shown, baselines, problems),
             stores=[_store_lines(store) for store in stores],
             **_training(runs, problems, path.parent),
             versions=[(name, _version(name)) for name in _PACKAGES],
@@ -156,6 +169,7 @@ def render_page(template: str, values: Mapping[str, Any]) -> str:
 def _newest(project: Project, runs: Sequence[RunSummary]) -> datetime:
     """Return when the newest store or run on the page was written; now if there are none."""
     files = [run.folder / name for run in runs for name in ("run.json", "evaluation/metrics.json")]
+    files += [run.record_file for run in baseline_runs(project)]
     files += [project.store_path(e.name) / "zarr.json" for e in project.experiments]
     times = [file.stat().st_mtime for file in files if file.is_file()]
     return datetime.fromtimestamp(max(times), UTC) if times else datetime.now(UTC)
@@ -271,11 +285,20 @@ def _motif_tile(top: TopMotif, folder: Path) -> dict[str, str]:
     return tile
 
 
-def _curve_figures(runs: Sequence[RunSummary], problems: list[str]) -> list[dict[str, Any]]:
-    """Draw one figure per experiment and model, all regimes and seeds in it."""
+def _curve_figures(
+    runs: Sequence[RunSummary], baselines: Sequence[RunSummary], problems: list[str]
+) -> list[dict[str, Any]]:
+    """Draw one figure per experiment and model, all regimes and seeds in it.
+
+    The best baseline of an experiment stands in each; all of them have a figure of their own.
+    """
     figures = []
-    for experiment, model in dict.fromkeys((run.experiment, run.model) for run in runs):
-        group = [run for run in runs if (run.experiment, run.model) == (experiment, model)]
+    best = {b.experiment: b for b in sorted(baselines, key=lambda b: (b.metrics or {})["aupr"])}
+    every = [*runs, *baselines]
+    for experiment, model in dict.fromkeys((run.experiment, run.model) for run in every):
+        group = [run for run in every if (run.experiment, run.model) == (experiment, model)]
+        if model != BASELINE_MODEL and experiment in best:
+            group.append(best[experiment])
         read = [(run, read_curve(run, problems)) for run in group]
         curves = [curve for _, curve in read if curve is not None]
         if not curves:

@@ -32,6 +32,15 @@ _INK, _GRID = "#010203", "#040506"
 #: Colour and dash of what is not in the table of regimes.
 _OTHER_STYLE = ("#5b4b49", ":")
 
+#: Colours of baselines, by kind; those without homologues are dotted.
+_BASELINE_COLOURS = {
+    "pwm": "#8d99a6",
+    "pwm-sum": "#56636f",
+    "motif": "#a5651f",
+    "kmer": "#3d7f88",
+    "gkm": "#86507f",
+}
+
 _RC: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -136,8 +145,11 @@ def file_svg(svg: str) -> str:
 
 
 def style_of(regime: str) -> tuple[str, str]:
-    """Return colour and dash of a regime, which may be unknown: a report reads any run folder."""
+    """Return colour and dash of a regime or baseline, which may be unknown to this release."""
     entry = REGIME_TABLE.get(cast("Regime", regime))
+    baseline = _BASELINE_COLOURS.get(regime.removesuffix("+hom"))
+    if baseline is not None:
+        return baseline, "-." if regime.endswith("+hom") else ":"
     return _OTHER_STYLE if entry is None else (entry.colour, entry.dash)
 
 

@@ -7,7 +7,7 @@ import pytest
 from motif_tools import matrix_of
 
 from ssldata.base.errors import InputError
-from sslmodels.interpretation.meme_text import SequenceMotif, information, read_meme, write_meme
+from sslmodels.baselines.meme_text import SequenceMotif, information, read_meme, write_meme
 from sslmodels.interpretation.motif_match import best_matches_of
 
 #: Of memelite 0.5.0, `tomtom(queries, known, n_target_bins=None)`: name, p value, offset and strand
