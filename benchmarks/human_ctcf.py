@@ -7,8 +7,9 @@ are those of ``benchmarks/yeast.py``; nothing was tuned here. Finished cells are
 
     python benchmarks/human_ctcf.py --data $CROSSLABEL_MIRROR --out /tmp/ctcf --labelled 0 300 100
 
-`--data` holds ``primates_chr22`` and ``human``. `--labelled`: numbers of labelled loci, 0 is all.
-Writes ``<out>/results.csv`` (one row per run) after every cell and prints means over seeds.
+`--data` holds ``primates_chr22`` and ``human``. `--labelled`: numbers of labelled loci, 0 is all;
+`--regimes`: some of `REGIMES` of ``yeast_project.py``. Writes ``<out>/results.csv`` (one row per
+run) after every cell, and prints means over seeds with intervals over the test bins, and ratios.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import yaml
 from yeast import ensemble_aupr, run_cell
 from yeast_project import (
     PAIRS,
-    REGIMES,  # all of them: a new regime is added there
+    REGIMES,
     built,
     command_line,
     compared_factors,

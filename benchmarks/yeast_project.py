@@ -30,6 +30,8 @@ from sslmodels.runs.run_identity import run_folder
 
 FACTORS = ("Reb1", "Abf1", "Fkh1", "Mcm1", "Rap1", "Ume6", "Swi4", "Ste12")
 GENOMES = ("CBS432", "N44", "YPS138", "UWOPS919171")
+#: What yeast.py and human_ctcf.py train. A new regime is added here, and to `PAIRS` with what it
+#: is compared with.
 REGIMES = ("sl", "two-stage", "ssl", "sl-plus", "ssl-plus", "ssl-ns")
 #: The peak files number their contigs; the genome uses Roman numerals.
 ROMAN = (
