@@ -62,8 +62,9 @@ def load_baseline(path: Path) -> Baseline:
         It is damaged, or no baseline.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        # Opened here, so that it is closed whatever is in it.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
         settings = json.loads(str(arrays.pop(_SETTINGS)))
         found: Baseline = KINDS[settings.pop("kind")].from_arrays(arrays, settings)
         found.score(np.zeros((1, 64), np.uint8))

@@ -20,6 +20,8 @@ _NEGLIGIBLE = -14.0
 def scan_rows(codes: ByteArray, log_odds: Floats, best: Floats, total: Floats) -> None:
     """Write the best log-odds of every row, and the log of the mean odds of its sites.
 
+    Sites of log-odds below -14 add nothing to the mean; where all of them are, only the best does.
+
     Parameters
     ----------
     codes

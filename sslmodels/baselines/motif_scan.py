@@ -56,7 +56,7 @@ def scan_scores(codes: ByteArray, log_odds: Matrix, statistic: Statistic) -> Flo
     Returns
     -------
     float64 (rows,)
-        A row in which every site holds an N has the lowest score that a site can have.
+        A row in which every site holds an N has the lowest score that a row can have.
 
     Raises
     ------
@@ -71,7 +71,10 @@ def scan_scores(codes: ByteArray, log_odds: Matrix, statistic: Statistic) -> Flo
     log_odds = np.ascontiguousarray(log_odds, np.float64)
     scan_rows(np.ascontiguousarray(codes), log_odds, best, total)
     found = best if statistic == "best" else total
-    return np.maximum(found, log_odds.min(axis=1).sum())
+    lowest = log_odds.min(axis=1).sum()
+    if statistic == "sum":
+        lowest -= np.log(2 * (codes.shape[1] - len(log_odds) + 1))
+    return np.where(np.isfinite(found), found, lowest)
 
 
 @dataclass(frozen=True)

@@ -46,8 +46,14 @@ def against_baselines(lines: Sequence[Line], baselines: Sequence[Line]) -> list[
             p = f"{stats.wilcoxon(own - other).pvalue:.2g}" if (own != other).any() else "–"
             found.append(
                 {
-                    "model": model, "regime": regime, "over": over, "first": first,
-                    "ratio": ratio, "p": p, "wins": int((own > other).sum()), "n": len(both),
+                    "model": model,
+                    "regime": regime,
+                    "over": over,
+                    "first": first,
+                    "ratio": ratio,
+                    "p": p,
+                    "wins": int((own > other).sum()),
+                    "n": len(both),
                 }
             )
             first = False

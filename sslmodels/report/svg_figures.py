@@ -170,11 +170,13 @@ def precision_recall(curves: Sequence[SvgCurve], *, prevalence: float | None, sa
     str
         As :func:`page_svg`.
     """
-    with new_figure(size=(5.0, 3.9), salt=salt) as figure:
+    by_regime: dict[str, list[SvgCurve]] = {}
+    for curve in curves:
+        by_regime.setdefault(curve.regime, []).append(curve)
+    # The legend stands below the axes in two columns, where it hides no curve.
+    lines = -(-(len(by_regime) + (prevalence is not None)) // 2)
+    with new_figure(size=(5.0, 3.4 + 0.21 * lines), salt=salt) as figure:
         axes = figure.subplots()
-        by_regime: dict[str, list[SvgCurve]] = {}
-        for curve in curves:
-            by_regime.setdefault(curve.regime, []).append(curve)
         for regime, group in by_regime.items():
             colour, dash = style_of(regime)
             mean = float(np.mean([curve.aupr for curve in group]))
@@ -194,7 +196,7 @@ def precision_recall(curves: Sequence[SvgCurve], *, prevalence: float | None, sa
             axes.axhline(prevalence, color=_INK, linewidth=1.0, linestyle=":", label=label)
         axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
         if by_regime:
-            axes.legend(loc="upper right")
+            figure.legend(loc="outside lower center", ncols=2)
         return page_svg(figure)
 
 

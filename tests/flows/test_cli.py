@@ -405,6 +405,8 @@ def test_plan_writes_nothing(untouched: Path, capsys: pytest.CaptureFixture[str]
         assert value["missing"] == []
     first = {"run": "alpha/cnn-7k/sl/seed-0", "status": "missing", "reasons": []}
     assert value["runs"][0] == first
+    of_alpha = {"baseline": "alpha/baselines/motif", "status": "unknown", "reasons": []}
+    assert value["baselines"][0] == of_alpha
     assert files_below(untouched) == before
 
 

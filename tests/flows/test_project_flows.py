@@ -179,6 +179,9 @@ def test_run_gives_the_bytes_of_the_single_steps(
         assert open_store(stores[0]).digest == open_store(stores[1]).digest
 
     assert len(result["runs"]) == 2
+    assert [b["baseline"] for b in result["baselines"] if "aupr" in b] == [
+        *("motif", "motif+hom", "kmer", "kmer+hom", "gkm", "gkm+hom")
+    ]
     old, new = records(by_steps), records(folder)
     assert list(old) == list(new)
     for run, record in old.items():
@@ -217,6 +220,7 @@ def test_running_again_does_nothing_and_starts_nothing_heavy(
     again = json.loads("\n".join(shown))
     assert {s["status"] for store in again["stores"] for s in store["steps"]} == {"unchanged"}
     assert again["runs"] == result["runs"]
+    assert again["baselines"] == result["baselines"]
     assert stamps() == before
     assert Path(again["report"]).read_bytes() == page
 
@@ -232,7 +236,7 @@ def test_a_task_is_a_genome_or_a_stage(by_run: tuple[Path, dict[str, Any]], back
         assert main(["run", str(folder), "-q"]) == 0
         # Task runs are recorded from events, a moment after the flow ends.
         deadline = time.monotonic() + 600
-        expected = 2 * (1 + 3 + 1) + 2 * 2 + 1
+        expected = 2 * (1 + 3 + 1) + 2 * 2 + 1 + 1  # genomes, runs, baselines, report
         while True:
             runs = [run for run in client.read_task_runs() if run.id not in before]
             if len(runs) >= expected or time.monotonic() > deadline:

@@ -18,9 +18,9 @@ from ssldata.base.errors import ConfigError, InputError, MissingInputError
 from ssldata.building.build_store import build_project
 from ssldata.project.project_file import load_project
 from ssldata.simulation.clade import CONSENSUS, simulate_clade
+from sslmodels.baselines.meme_text import SequenceMotif, read_meme, write_meme
 from sslmodels.evaluation.evaluate import evaluate_run
 from sslmodels.interpretation.interpret import InterpretOptions, interpret_run
-from sslmodels.baselines.meme_text import SequenceMotif, read_meme, write_meme
 from sslmodels.models.model_builder import build_model
 from sslmodels.report.report_page import write_report
 from sslmodels.runs import regimes

@@ -7,9 +7,9 @@ import pytest
 from motif_tools import matrix_of, motif_model
 from scipy.special import logit
 
+from sslmodels.baselines.meme_text import SequenceMotif, information
 from sslmodels.interpretation.first_filters import filter_motifs
 from sslmodels.interpretation.marginal_effects import inserted, marginal_effect, pair_effects
-from sslmodels.baselines.meme_text import SequenceMotif, information
 from sslmodels.models.model_builder import build_model
 from sslmodels.scores.score_rows import score
 

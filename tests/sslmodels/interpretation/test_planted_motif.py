@@ -19,8 +19,8 @@ from ssldata.project.fetch import fetch
 from ssldata.project.project_file import load_project
 from ssldata.simulation.clade import CONSENSUS, EXPERIMENTS, simulate_clade
 from ssldata.simulation.truth import World
-from sslmodels.interpretation.interpret import InterpretOptions, interpret_run
 from sslmodels.baselines.meme_text import SequenceMotif, write_meme
+from sslmodels.interpretation.interpret import InterpretOptions, interpret_run
 from sslmodels.runs import regimes
 
 # Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from run_tools import small_record
+from run_tools import changed, small_record
 
 from ssldata.base.files import digest_of
 from ssldata.building.build_store import build_project
@@ -138,7 +138,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def project(built: Path, tmp_path: Path) -> Project:
     shutil.copytree(built, tmp_path / "project")
-    return load_project(tmp_path / "project")
+    # Reports with baselines: tests/sslmodels/baseline_runs.
+    return changed(load_project(tmp_path / "project"), "training", baselines=False)
 
 
 def page_of(project: Project, folders: list[Path], **options: Any) -> Page:
