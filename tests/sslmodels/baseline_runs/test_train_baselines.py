@@ -42,10 +42,8 @@ def of_alpha(project: Project, **options: Any) -> Project:
     motif = options.pop("motif", "M1")
     file = Path(project.training.runs).parent / "motifs.meme"
     write_meme(file, [SequenceMotif("M1", matrix_of("TGACTCA"))])
-    named = [
-        e.model_copy(update={"motif": MotifEntry(file=file, name=motif)}) if motif else e
-        for e in project.experiments
-    ]
+    entry = MotifEntry(file=file, name=motif) if motif else None
+    named = [e.model_copy(update={"motif": entry}) for e in project.experiments]
     project = project.model_copy(update={"experiments": named})
     return changed(project, "training", experiments=["alpha"], **options)
 
