@@ -226,7 +226,7 @@ def test_it_leads_with_what_homologues_bring(project: Project) -> None:
 def test_gains_without_resamples_controls_or_anything_to_lead_with(project: Project) -> None:
     made = [make_run(project, "sl", 0, shift=0.0), make_run(project, "ssl-ns", 0, shift=2.0)]
     page = page_of(project, made)
-    assert "What homologues bring" not in page.text
+    assert "Nothing is compared with a collapsed run" not in page.text
     assert "over sl" not in page.text  # which collapsed
     made += [
         make_run(project, regime, 0, shift=shift, resamples=False)
