@@ -32,7 +32,10 @@ FACTORS = ("Reb1", "Abf1", "Fkh1", "Mcm1", "Rap1", "Ume6", "Swi4", "Ste12")
 GENOMES = ("CBS432", "N44", "YPS138", "UWOPS919171")
 #: What yeast.py and human_ctcf.py train. A new regime is added here, and to `PAIRS` with what it
 #: is compared with.
-REGIMES = ("sl", "two-stage", "ssl", "sl-plus", "ssl-plus", "ssl-ns")
+REGIMES = (
+    *("sl", "two-stage", "ssl", "sl-plus", "ssl-plus", "ssl-ns"),
+    *("sl-committee", "ssl-committee"),
+)
 #: The peak files number their contigs; the genome uses Roman numerals.
 ROMAN = (
     *("I", "II", "III", "IV", "V", "VI", "VII", "VIII"),
@@ -142,6 +145,8 @@ def built(out: Path, text: str, experiments: Sequence[str] | None = None) -> Pro
 
 #: What is compared in summaries, each with what.
 PAIRS = (
+    ("ssl-committee", "sl-committee"),
+    ("ssl-committee", "ssl-plus"),
     ("ssl-plus", "sl-plus"),
     ("ssl-plus", "ssl"),
     ("ssl", "two-stage"),
