@@ -1,4 +1,4 @@
-"""The benchmark on yeast: eight factors, eight regimes, homologues from four *S. paradoxus* genomes.
+"""The benchmark on yeast: eight factors, all regimes, homologues of four *S. paradoxus* genomes.
 
 The labelled genome is sacCer3; test contigs chrIV and chrXV, validation chrXII. Finished cells are
 not repeated: a killed benchmark continues, and more seeds, models or regimes add to what is there.

@@ -1,4 +1,4 @@
 """Trained models as files for other programs, with a model card.
 
-Imports: ssldata, evaluation, fit, layers, models, runs, scores.
+Imports: ssldata, baselines, committee, evaluation, fit, layers, models, runs, scores.
 """

@@ -13,10 +13,13 @@ import keras
 
 from ssldata.base.errors import ConfigError, InputError
 from ssldata.base.files import atomic_path, write_text_atomic
+from sslmodels.baselines.meme_text import write_meme
+from sslmodels.committee.committee_file import MOTIF, load_committee
 from sslmodels.exporting.model_card import model_card
 from sslmodels.fit.training_loop import save_model
 from sslmodels.layers.plain_model import other_layers, plain_model
 from sslmodels.layers.sequence_model import SequenceModel
+from sslmodels.models.catalogue import COMMITTEE_FILE
 from sslmodels.models.model_builder import load_model
 from sslmodels.runs.run_folder import RunFolder, complete_record
 
@@ -29,6 +32,8 @@ NAMES: dict[Format, str] = {
     "onnx": "model.onnx",
 }
 CARD = "README.md"
+#: The motif of a committee.
+MOTIF_FILE = "motif.meme"
 
 
 def export_model(
@@ -40,6 +45,9 @@ def export_model(
     replace: bool = False,
 ) -> list[Path]:
     """Write the model of a run in formats that need none of our code, and a model card.
+
+    Of a committee that is its network; the other members are written as ``committee.npz``, and its
+    motif as ``motif.meme``.
 
     All read one-hot float32 (B, length, 4) in the order A, C, G, T, with N as four zeros, and
     return probabilities (B, outputs); the mean over both strands, if the run has it, is inside.
@@ -86,7 +94,9 @@ def export_model(
     if (to.exists() and not to.is_dir()) or to.suffix in {".keras", ".onnx"}:
         raise InputError(f"{to}: expected a folder, which gets {', '.join(NAMES.values())}")
     paths = [to / NAMES[name] for name in formats]
-    present = [path for path in [*paths, to / CARD] if path.exists()]
+    committee = RunFolder(run).committee
+    parts = [to / COMMITTEE_FILE, to / MOTIF_FILE] if committee.is_file() else []
+    present = [path for path in [*paths, *parts, to / CARD] if path.exists()]
     if present and not replace:
         raise InputError(f"{present[0]}: exists; export with --replace, or to another folder")
     model = load_model(RunFolder(run).model)
@@ -111,8 +121,19 @@ def export_model(
             _save_folder(plain, path)
         else:
             _save_onnx(plain, path)
+    if parts:
+        _copy_committee(committee, *parts)
     write_text_atomic(to / CARD, model_card(run, [path.name for path in paths], licence=licence))
-    return [*paths, to / CARD]
+    return [*paths, *(path for path in parts if path.exists()), to / CARD]
+
+
+def _copy_committee(committee: Path, copy: Path, motifs: Path) -> None:
+    """Write the file of a committee, and its motif as MEME text."""
+    motif = load_committee(committee).members.get(MOTIF)
+    with atomic_path(copy) as temporary:
+        shutil.copyfile(committee, temporary)
+    if motif is not None:
+        write_meme(motifs, [motif.motif])
 
 
 def _save_folder(model: keras.Model, path: Path) -> None:

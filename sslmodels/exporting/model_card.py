@@ -29,7 +29,7 @@ One output per experiment: {outputs}.
 ## Use
 
 {use}
-
+{committee}
 Input: one-hot float32 (batch, {length}, 4), channels A, C, G, T; N is four zeros. Output: float32
 (batch, {count}).{strands}
 
@@ -58,6 +58,12 @@ in {reference} and genomes like it, for research. Not for decisions about patien
 {digests}
 
 Licence: {licence}
+"""
+
+_COMMITTEE = """
+**These files are the network alone**, one member of a committee. The metrics below are those of the
+whole: motif, gapped k-mers and conservation are in `committee.npz` (NumPy arrays, and settings as
+JSON), and scoring places with their homologues needs crosslabel and the genomes.
 """
 
 _USE = {
@@ -114,6 +120,7 @@ def model_card(run: Path, files: Sequence[str], *, licence: str | None = None) -
         outputs=", ".join(outputs),
         count=len(outputs),
         use="\n\n".join(f"```python\n{_USE[name]}\n```" for name in files),
+        committee=_COMMITTEE if folder.committee.is_file() else "",
         strands=" A sequence and its reverse complement are averaged inside the model."
         if both
         else "",

@@ -14,8 +14,10 @@ from ssldata.base.errors import ConfigError, InputError
 from ssldata.conservation import conserved_windows, homologue_windows
 from ssldata.project.project_file import Project, load_project
 from ssldata.store.store import REFERENCE, open_store
+from sslmodels.baselines.meme_text import read_meme
 from sslmodels.committee.committee_file import load_committee
 from sslmodels.evaluation.evaluate import evaluate_run, read_scores
+from sslmodels.exporting.export_model import export_model
 from sslmodels.prediction.prediction_request import PredictionRequest, run_prediction
 from sslmodels.prediction.trained_model import load_model
 from sslmodels.runs import committee_fit, regimes
@@ -156,6 +158,18 @@ def test_a_sequence_alone_is_scored_by_what_reads_sequences(project, committee_r
     }
     expected = committee.alone.log_odds(scores)
     np.testing.assert_allclose(model.log_odds(codes)[:, 0], expected, atol=1e-3)
+
+
+def test_a_committee_is_exported_in_parts(committee_run, tmp_path):
+    written = export_model(committee_run, tmp_path / "out", ["keras"])
+    names = {path.name for path in written}
+    assert names == {"model.keras", "committee.npz", "motif.meme", "README.md"}
+    again = load_committee(tmp_path / "out" / "committee.npz")
+    found = read_meme(tmp_path / "out" / "motif.meme")
+    np.testing.assert_allclose(found[0].matrix, again.members["motif"].matrix, atol=1e-5)
+    assert "network alone" in (tmp_path / "out" / "README.md").read_text()
+    with pytest.raises(InputError, match="--replace"):
+        export_model(committee_run, tmp_path / "out", ["keras"])
 
 
 def test_homologues_twice_are_refused(project, committee_run, tmp_path):
