@@ -57,7 +57,7 @@ from sslmodels.fit import devices
 from sslmodels.fit.training_loop import save_model, weights_digest
 from sslmodels.models.model_builder import load_model
 from sslmodels.runs import training_rows
-from sslmodels.runs.committee_fit import fit_committee
+from sslmodels.runs.committee_fit import check_one_output, fit_committee
 from sslmodels.runs.homologue_weights import homologue_weights
 from sslmodels.runs.kept_students import keep_file, student_entry, student_file, take_students
 from sslmodels.runs.regime_table import REGIME_TABLE, effective
@@ -264,6 +264,7 @@ def _ssl_ns(run: Run) -> Any:
 
 def _committee(run: Run) -> Any:
     """Fit the committee around the network of another run, which is trained unless it is."""
+    check_one_output(run)
     regime = REGIME_TABLE[run.regime].network
     assert regime is not None
     folder = RunFolder(_run_of(run, regime))

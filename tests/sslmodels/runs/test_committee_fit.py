@@ -11,6 +11,7 @@ import pytest
 from run_tools import EXPERIMENT, MODEL, changed, identity_of, record_of
 
 from ssldata.base.errors import ConfigError, InputError
+from ssldata.building.build_store import build_project
 from ssldata.conservation import conserved_windows, homologue_windows
 from ssldata.project.project_file import Project, load_project
 from ssldata.store.store import REFERENCE, open_store
@@ -84,7 +85,8 @@ def test_no_test_row_is_read(project, monkeypatch, tmp_path):
 
     committee_fit_take = committee_fit.take_rows
     monkeypatch.setattr(committee_fit, "take_rows", take)
-    monkeypatch.setattr(committee_fit, "_where", _recorded(committee_fit._where, read))
+    where = committee_fit._Fitting._where
+    monkeypatch.setattr(committee_fit._Fitting, "_where", _recorded(where, read))
     runs = tmp_path / "runs"
     shutil.copytree(
         regimes.run_folder(project, experiment=EXPERIMENT, model=MODEL, regime="ssl-plus", seed=0),
@@ -97,11 +99,51 @@ def test_no_test_row_is_read(project, monkeypatch, tmp_path):
 
 
 def _recorded(function, read):
-    def recorded(rows, numbers):
+    def recorded(self, numbers):
         read.append(numbers)
-        return function(rows, numbers)
+        return function(self, numbers)
 
     return recorded
+
+
+def test_members_are_weighed_on_bins_they_were_not_fitted_to(project, monkeypatch, tmp_path):
+    """Each half is scored by members of the other, and homologues go with their sources."""
+    fitted, crossed = [], []
+    monkeypatch.setattr(committee_fit, "STRETCH", 400)
+
+    class Watched(committee_fit._Fitting):
+        def _fit(self, of, half, *, homologues):
+            if half is not None:
+                store = self.run.store
+                sources = store.sources()
+                names = store.source_contigs()["contigs"]
+                for group, numbers in self._lifted(half):
+                    source = store.group(group).column("source")[numbers]
+                    contig = [self.rows.contigs.index(names[c]) for c in sources["contig"][source]]
+                    assert set((contig + sources["start"][source] // 400) % 2) <= {half}
+            fitted.append((half, set(self._labelled(half).tolist())))
+            return super()._fit(of, half, homologues=homologues)
+
+        def _crossed(self, half, *, learns):
+            found = super()._crossed(half, learns=learns)
+            crossed.append((half, set(self._labelled(half).tolist()), found))
+            return found
+
+    monkeypatch.setattr(committee_fit, "_Fitting", Watched)
+    runs = tmp_path / "runs"
+    cell = {"experiment": EXPERIMENT, "model": MODEL, "regime": "ssl-plus", "seed": 0}
+    shutil.copytree(
+        regimes.run_folder(project, **cell), runs / EXPERIMENT / MODEL / "ssl-plus" / "seed-0"
+    )
+    train(changed(project, "training", runs=runs), "ssl-committee")
+    assert [half for half, _, _ in crossed] == [0, 1]
+    for half, rows, found in crossed:
+        assert found is not None
+        assert set(found.combined) == {"motif", "gkm", "conservation"}
+        learnt = [of for other, of in fitted if other == 1 - half]
+        assert learnt
+        assert not any(rows & of for of in learnt)
+    assert not crossed[0][1] & crossed[1][1]
 
 
 def test_a_committee_is_trained_once(project, committee_run):
@@ -193,13 +235,9 @@ def test_a_damaged_committee_is_one_line(committee_run, tmp_path):
 
 
 def test_several_outputs_are_refused(small_world, tmp_path):
-    from ssldata.building.build_store import build_project
-
     project = load_project(small_world)
     project = changed(project, "store", joint=True, path=tmp_path / "stores")
     build_project(project)
-    project = changed(
-        project, "training", outputs="joint", runs=tmp_path / "runs", epochs=1, batch_size=16
-    )
+    project = changed(project, "training", outputs="joint", experiments=[], runs=tmp_path / "runs")
     with pytest.raises(ConfigError, match="predicts one experiment"):
         regimes.train(project, experiment="joint", model=MODEL, regime="ssl-committee", seed=0)
