@@ -31,7 +31,6 @@ import numpy as np
 import pandas as pd
 import yaml
 from scipy.stats import wilcoxon
-from sslmodels.interpretation.meme_text import read_meme
 from yeast_project import (
     FACTORS,
     REGIMES,
@@ -49,6 +48,7 @@ from ssldata.genomes.genome import Genome
 from ssldata.project.project_file import Project, load_project
 from ssldata.rows.homologue_rows import homologue_rows
 from ssldata.rows.reference_rows import reference_rows
+from sslmodels.baselines.meme_text import read_meme
 
 MODES = {
     "blocks": {"mode": "blocks"},

@@ -18,7 +18,13 @@ _CELL, _METRICS = ["experiment", "model", "regime"], ("aupr", "auroc")
 
 
 def read_published(project: Project) -> pd.DataFrame | None:
-    """Return the published results of a project, or None if it names none.
+    """Return the published results of a project, or None; see :func:`published_results`."""
+    path = project.training.published
+    return None if path is None else published_results(path)
+
+
+def published_results(path: Path) -> pd.DataFrame:
+    """Return the published results of a file.
 
     Returns
     -------
@@ -33,9 +39,6 @@ def read_published(project: Project) -> pd.DataFrame | None:
         A column is missing, a value is no number from 0 to 1, a regime is unknown, or a cell
         occurs twice.
     """
-    path = project.training.published
-    if path is None:
-        return None
     rows = table_rows(path, separator=",", missing="no such file; see training.published")
     _, header = next(rows, (1, []))
     if not {*_CELL, "aupr"} <= set(header):

@@ -313,11 +313,13 @@ def keys(model: type[BaseModel], prefix: str = "") -> dict[str, Any]:
             for candidate in (field.annotation, *getattr(field.annotation, "__args__", ()))
             if isinstance(candidate, type) and issubclass(candidate, BaseModel)
         ]
-        # A mapping of sections is empty in the template, which cannot know the names.
-        if inner and get_origin(field.annotation) is not dict:
+        default = field.get_default(call_default_factory=True)
+        # A mapping of sections is empty in the template, which cannot know the names, and a
+        # section that may be left out is null.
+        if inner and get_origin(field.annotation) is not dict and default is not None:
             found |= keys(inner[0], f"{prefix}{name}.")
         else:
-            found[f"{prefix}{name}"] = field.get_default(call_default_factory=True)
+            found[f"{prefix}{name}"] = default
     return found
 
 

@@ -239,7 +239,7 @@ def test_genomes_are_listed_by_growing_distance() -> None:
     assert distances == sorted(distances)
     nearest = {
         count: {g.name for g in project.genomes[:count]}
-        for count in project.training.sweeps.nearest
+        for count in project.training.sweeps.values("nearest", "deepbind")
     }
     apes = {"panTro6", "panPan2", "gorGor6", "ponAbe3", "nomLeu3"}
     monkeys = {"macFas5", "papAnu4", "rheMac10", "saiBol1", "calJac3"}

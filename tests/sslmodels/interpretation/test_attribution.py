@@ -34,7 +34,9 @@ def test_mutagenesis_compares_with_the_mean_of_the_other_bases(model) -> None:
     expected = z[own] - np.delete(z, own).mean()
     assert found[0, place] == pytest.approx(expected, abs=2e-5)
     assert np.all(found[CODES == 4] == 0)
-    assert np.all(contributions(model, CODES[2:], output=1) == found[2:])
+    # Batches of another size are rounded otherwise on some processors.
+    alone = contributions(model, CODES[2:], output=1)
+    np.testing.assert_allclose(alone, found[2:], atol=1e-6)
 
 
 def test_integrated_gradients_add_up_to_the_difference_of_log_odds(model) -> None:

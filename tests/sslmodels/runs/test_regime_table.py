@@ -54,7 +54,9 @@ def test_every_sweep_trains_something(sweep: str) -> None:
 def test_a_control_reads_no_homologues_and_is_planned_like_its_regime() -> None:
     controls = {name: entry.control for name, entry in REGIME_TABLE.items() if entry.control}
     assert controls == {
-        **{"ssl": "two-stage", "ssl-ns": "two-stage", "ssl-plus": "sl-plus"},
+        "ssl": "two-stage",
+        "ssl-ns": "two-stage",
+        "ssl-plus": "sl-plus",
         "ssl-committee": "sl-committee",
     }
     assert set(LEADING) <= controls.keys()

@@ -453,7 +453,8 @@ def test_dnabert2_takes_students_of_another_run(dnabert2):
         place = runs / "sweeps" / f"iterations-{number}"
         varied = changed(dnabert2, "training", noisy_student=student, runs=place)
         series[number] = train(varied, "ssl-ns", model="dnabert2", teachers=runs)
-    assert (series[1] / "model.keras").read_bytes() == (first / "model.keras").read_bytes()
+    digests = {record_of(folder)["weights_sha256"] for folder in (series[1], first)}
+    assert len(digests) == 1
     records = {number: record_of(folder) for number, folder in series.items()}
     assert ["taken_from" in s for s in records[2]["students"]] == [False, True, False]
     assert ["taken_from" in s for s in records[1]["students"]] == [False, True]

@@ -18,6 +18,7 @@ from ssldata.reading.epoch_order import EpochOrder
 from ssldata.reading.mixture import Mixture
 from ssldata.store.store import REFERENCE, Store, open_store
 from sslmodels.runs import regimes, run, sampling_rates, training_rows
+from sslmodels.runs.regime_table import REGIME_TABLE
 
 # Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -222,7 +223,9 @@ def test_only_what_a_regime_uses_is_part_of_its_identity(project: Project) -> No
     for regime in regimes.REGIMES:
         assert options(regime) == options(regime, halving=0.1) == {}
         assert options(regime, balance="none") == {"balance": "none"}
-        rated = {"genomes": "genomes"} if regime in RATED else {}
+        rated = (
+            {"genomes": "genomes"} if {regime, REGIME_TABLE[regime].network} & set(RATED) else {}
+        )
         assert options(regime, genomes="genomes") == rated
     distances = {genome.name: genome.distance for genome in project.genomes}
     assert options("ssl", genomes="distance") == {
