@@ -1,4 +1,4 @@
 """Which rows in which order, and their batches as tf.data.
 
-Imports: base, genomes, store.
+Imports: base, genomes, project, store.
 """

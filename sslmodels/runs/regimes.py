@@ -49,6 +49,7 @@ from ssldata.project.project_file import Project, dump_project
 from ssldata.project.training_section import REGIMES, Regime, Sampling
 from ssldata.reading.mixture import Mixture
 from ssldata.reading.reader import Weights
+from ssldata.reading.sampling_rates import weighting_distances
 from ssldata.store.remote_stores import is_url
 from ssldata.store.run_weights import Arrays, kept_weights, write_weights
 from ssldata.store.store import Store, open_store
@@ -66,7 +67,6 @@ from sslmodels.runs.run_folder import RunFolder, complete_record, machine, run_l
 from sslmodels.runs.run_identity import run_folder, run_identity, scoring_genomes, with_runs
 from sslmodels.runs.run_logs import RunLogs
 from sslmodels.runs.run_status import claim
-from sslmodels.runs.sampling_rates import weighting_distances
 from sslmodels.runs.trackers import Description, tracked
 
 

@@ -18,6 +18,7 @@ from ssldata.base.files import digest_of
 from ssldata.base.progress import Progress
 from ssldata.project.project_file import Project
 from ssldata.project.training_section import Regime, Sampling
+from ssldata.reading import sampling_rates
 from ssldata.reading.known_labels import RowLabels
 from ssldata.reading.mixture import Mixture
 from ssldata.reading.reader import TrainingReader, Weights
@@ -32,7 +33,7 @@ from sslmodels.models.augmented_model import Augmented, augmentations
 from sslmodels.models.catalogue import DNABERT2
 from sslmodels.models.model_builder import build_model
 from sslmodels.models.model_settings import FitSettings, fit_settings
-from sslmodels.runs import sampling_rates, training_rows
+from sslmodels.runs import training_rows
 from sslmodels.runs.homologue_weights import Teacher
 from sslmodels.runs.run_folder import RunFolder
 from sslmodels.runs.run_logs import RunLogs, write_history

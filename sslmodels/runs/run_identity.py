@@ -11,6 +11,7 @@ from ssldata.base.errors import StoreError
 from ssldata.project.project_file import Project
 from ssldata.project.section import Section
 from ssldata.project.training_section import Augment, Regime, Sampling, Training
+from ssldata.reading import sampling_rates
 from ssldata.reading.known_labels import half_covered_are_negatives
 from ssldata.store.published_weights import entry_of, weights_digests
 from ssldata.store.store import HOMOLOGUES, REFERENCE, Store
@@ -18,7 +19,7 @@ from sslmodels.fit import devices
 from sslmodels.models import own_model
 from sslmodels.models.catalogue import DNABERT2, input_length
 from sslmodels.models.model_settings import fit_settings
-from sslmodels.runs import sampling_rates, training_rows
+from sslmodels.runs import training_rows
 from sslmodels.runs.regime_table import REGIME_TABLE, effective
 
 #: Increased when equal settings would give another result than in the release before.

@@ -12,12 +12,12 @@ from ssldata.base.files import digest_of
 from ssldata.base.keyed_random import permutation
 from ssldata.project.project_file import Negatives, Project
 from ssldata.project.training_section import Sampling
+from ssldata.reading import sampling_rates
 from ssldata.reading.known_labels import RowLabels, half_covered_are_negatives
 from ssldata.reading.mixture import Mixture, Segment
 from ssldata.reading.read_window import take_rows
 from ssldata.store.store import HOMOLOGUES, REFERENCE, Store
 from sslmodels.fit.fit_options import Validation
-from sslmodels.runs import sampling_rates
 
 #: The experiment of a run of one output, or those of a run of several, in their order.
 Outputs = str | Sequence[str]

@@ -14,10 +14,11 @@ from small_store import write_store
 from ssldata.base.errors import ConfigError
 from ssldata.project.project_file import Negatives, Project, load_project
 from ssldata.project.training_section import Plus, Sampling, Training
+from ssldata.reading import sampling_rates
 from ssldata.reading.epoch_order import EpochOrder
 from ssldata.reading.mixture import Mixture
 from ssldata.store.store import REFERENCE, Store, open_store
-from sslmodels.runs import regimes, run, sampling_rates, training_rows
+from sslmodels.runs import regimes, run, training_rows
 from sslmodels.runs.regime_table import REGIME_TABLE
 
 # Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.
