@@ -7,7 +7,8 @@ are those of ``benchmarks/yeast.py``; nothing was tuned here. Finished cells are
 
     python benchmarks/human_ctcf.py --data $CROSSLABEL_MIRROR --out /tmp/ctcf --labelled 0 300 100
 
-`--data` holds ``primates_chr22`` and ``human``. `--labelled`: numbers of labelled loci, 0 is all;
+The baselines learn from all labelled loci. `--data` holds ``primates_chr22``, ``human`` and
+``motifs``. `--labelled`: numbers of labelled loci, 0 is all;
 `--regimes`: some of `REGIMES` of ``yeast_project.py``. Writes ``<out>/results.csv`` (one row per
 run) after every cell, and prints means over seeds with intervals over the test bins, and ratios.
 """
@@ -37,6 +38,7 @@ from yeast_project import (
     training_section,
     with_folders,
 )
+from yeast_recipe import RECIPE, baseline_lines, over_best
 
 from ssldata.base.files import write_text_atomic
 from ssldata.project.project_file import Project
@@ -56,6 +58,8 @@ SEQUENCES = {
     "orang": "orang_blocks.fa.gz",
 }
 EXPERIMENT = "CTCF"
+#: The matrix of CTCF in JASPAR 2024, CORE, vertebrates.
+MATRIX = "MA0139.2"
 
 
 def pieces(length: int) -> list[tuple[str, int, int]]:
@@ -136,6 +140,10 @@ def project_text(
                     "name": EXPERIMENT,
                     "peaks": str(inputs.resolve() / "CTCF.narrowPeak"),
                     "width": 200,
+                    "motif": {
+                        "file": str(data.resolve() / "motifs/JASPAR2024_CORE_vertebrates.meme"),
+                        "name": MATRIX,
+                    },
                 }
             ],
             "genomes": [
@@ -165,7 +173,7 @@ def with_labelled(project: Project, loci: int) -> Project:
     return project.model_copy(update={"training": training.model_copy(update=changes)})
 
 
-def summary(project: Project, results: pd.DataFrame) -> str:
+def summary(project: Project, results: pd.DataFrame, baselines: pd.DataFrame) -> str:
     """Return mean ± SD over seeds, its interval over test bins, and the AUPR of the ensemble."""
     lines = [f"test positives {results['positives'].iloc[0]}, {results['prevalence'].iloc[0]:.5f}"]
     for loci, part in results.groupby("loci", sort=False):
@@ -182,6 +190,9 @@ def summary(project: Project, results: pd.DataFrame) -> str:
                 f"{ensemble:.4f}  {runs['cpu_s'].mean():.0f} CPU s  ({len(runs)} seeds)"
             )
         lines += comparison_lines(compared_factors(found, resamples, PAIRS))
+        if not loci and RECIPE in set(part["regime"]):
+            both = pd.concat([found, baselines])
+            lines += over_best(both, resamples_of(both))
     return "\n".join(lines)
 
 
@@ -206,7 +217,12 @@ def main() -> None:
         )
         for seed, loci, regime in cells
     )
-    print(summary(project, run_cells(args.out / "results.csv", named)))
+    results = run_cells(args.out / "results.csv", named)
+    baselines = pd.DataFrame(baseline_lines(project, EXPERIMENT))
+    shown = baselines.drop(columns="run")
+    write_text_atomic(args.out / "baselines.csv", shown.to_csv(index=False))
+    print(shown.to_string())
+    print(summary(project, results, baselines))
 
 
 if __name__ == "__main__":

@@ -25,10 +25,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import yaml
-from baselines import MATRICES, rows_of
+from baselines import MATRICES
 from yeast_ablation import DEVELOPMENT, EXCLUDED
 from yeast_project import (
     FACTORS,
+    PAIRS,
+    REGIMES,
     built,
     command_line,
     compared_factors,
@@ -43,21 +45,26 @@ from yeast_project import (
 
 from ssldata.base.files import write_text_atomic
 from ssldata.project.project_file import Project
+from sslmodels.baseline_runs.baseline_status import (
+    BASELINE_MODEL,
+    BASELINE_SEED,
+    baseline_results,
+)
 from sslmodels.baseline_runs.train_baselines import train_baselines
-from sslmodels.benchmark.result_intervals import resamples_of
+from sslmodels.benchmark.result_intervals import ExperimentCell, comparisons, resamples_of
 
 MODEL = "cnn-27k"
-REGIMES = ("sl-plus", "sl-committee", "ssl-plus", "ssl-committee")
 RECIPE = "ssl-committee"
-PAIRS = ((RECIPE, "sl-committee"), (RECIPE, "ssl-plus"), ("ssl-plus", "sl-plus"))
-#: Blocks of the factors that the interval over the best baseline is drawn from.
+#: Of ssl-ns, as in ``benchmarks/yeast.py``.
+ITERATIONS = 5
+#: Draws of factors for the interval over the best baseline.
 _DRAWS = 2000
 
 
 def text_of(data: Path, factors: list[str], seeds: int, *, tuning: bool) -> str:
     """Return the project file."""
     split = {"split": DEVELOPMENT, "exclude": EXCLUDED} if tuning else {}
-    project = yaml.safe_load(project_text(data, [MODEL], seeds, 1, **split))
+    project = yaml.safe_load(project_text(data, [MODEL], seeds, ITERATIONS, **split))
     folder = data.resolve() / "yeast"
     matrices = data.resolve() / "motifs/JASPAR2024_CORE_fungi.meme"
     project["experiments"] = [_experiment(folder, matrices, name) for name in factors]
@@ -80,22 +87,21 @@ def _experiment(folder: Path, matrices: Path, name: str) -> dict[str, Any]:
 
 
 def baseline_lines(project: Project, factor: str) -> list[dict[str, Any]]:
-    """Train the baselines of a factor; return a row for each."""
+    """Train the baselines of a factor; return a row for each, as for runs."""
     training = project.training.model_copy(update={"experiments": [factor]})
     one = project.model_copy(update={"training": training})
     train_baselines(one)
     return [
         {
             "experiment": factor,
-            "model": "baseline",
-            "regime": row["baseline"],
-            "seed": 0,
-            "aupr": row["aupr"],
-            "auroc": row["auroc"],
-            "positives": row["test_positives"],
+            "model": BASELINE_MODEL,
+            "regime": found["baseline"],
+            "seed": BASELINE_SEED,
+            "run": str(found["folder"]),
+            **numbers_of(found),
         }
-        for row in rows_of(one)
-        if row["aupr"] is not None
+        for found in baseline_results(one)
+        if found.get("aupr") is not None
     ]
 
 
@@ -111,28 +117,41 @@ def run_line(project: Project, cell: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def over_best(results: pd.DataFrame) -> str:
-    """Return the recipe over the best baseline of every factor, with an interval over factors."""
-    means = results.groupby(["experiment", "model", "regime"], sort=False)["aupr"].mean()
-    table = means.reset_index()
-    ours = table[table["regime"] == RECIPE].set_index("experiment")["aupr"]
-    rows = table[table["model"] == "baseline"]
+def over_best(results: pd.DataFrame, resamples: dict[ExperimentCell, Any]) -> list[str]:
+    """Return lines on the recipe over every baseline, and over the best one of each factor."""
+    baselines = results[results["model"] == BASELINE_MODEL]
+    names = list(dict.fromkeys(baselines["regime"]))
+    lines = comparison_lines(compared_factors(results, resamples, [(RECIPE, b) for b in names]))
+    cells = results.groupby(["experiment", "model", "regime"], sort=False)["aupr"]
+    means = cells.mean().reset_index()
+    ours = means[means["regime"] == RECIPE].set_index("experiment")
+    rows = means[means["model"] == BASELINE_MODEL]
     best = rows.loc[rows.groupby("experiment")["aupr"].idxmax()].set_index("experiment")
     shared = [name for name in ours.index if name in best.index]
     if not shared:
-        return "no baselines"
-    a, b = ours[shared].to_numpy(), best.loc[shared, "aupr"].to_numpy()
-    rng = np.random.default_rng(0)
-    draws = rng.integers(0, len(a), (_DRAWS, len(a)))
-    low, high = np.quantile(a[draws].mean(axis=1) / b[draws].mean(axis=1), [0.025, 0.975])
-    each = ", ".join(
-        f"{name} {x:.3f} against {y:.3f} ({best.loc[name, 'regime']})"
+        return [*lines, "no baselines"]
+    # The best baseline of each factor as one method, so that it is compared like the others.
+    chosen = [
+        {"experiment": name, "model": BASELINE_MODEL, "regime": "best", "mean": best.aupr[name]}
+        for name in shared
+    ]
+    kept = {
+        (name, BASELINE_MODEL, "best"): resamples.get((name, BASELINE_MODEL, best.regime[name]))
+        for name in shared
+    }
+    known = {**resamples, **{cell: found for cell, found in kept.items() if found is not None}}
+    table = pd.concat([means.rename(columns={"aupr": "mean"}), pd.DataFrame(chosen)])
+    pair = ((ours["model"].iloc[0], RECIPE), (BASELINE_MODEL, "best"))
+    lines += comparison_lines(comparisons(table, known, [pair]))
+    a, b = ours.loc[shared, "aupr"].to_numpy(), best.loc[shared, "aupr"].to_numpy()
+    if len(shared) > 1:
+        draws = np.random.default_rng(0).integers(0, len(a), (_DRAWS, len(a)))
+        low, high = np.quantile(a[draws].mean(axis=1) / b[draws].mean(axis=1), [0.025, 0.975])
+        lines.append(f"  the same over factors drawn at random: [{low:.2f}, {high:.2f}]")
+    return lines + [
+        f"  {name} {x:.3f} against {y:.3f} ({best.regime[name]})"
         for name, x, y in zip(shared, a, b, strict=True)
-    )
-    return (
-        f"{RECIPE} / best baseline = {a.mean():.3f} / {b.mean():.3f} = {a.mean() / b.mean():.2f} "
-        f"[{low:.2f}, {high:.2f}], n = {len(a)}, higher in {(a > b).sum()}: {each}"
-    )
+    ]
 
 
 def main() -> None:
@@ -142,18 +161,22 @@ def main() -> None:
     parser.add_argument("--tuning", action="store_true", help="without the test contigs")
     args = parsed(parser)
     project = built(args.out, text_of(args.data, args.factors, args.seeds, tuning=args.tuning))
-    rows = [row for factor in args.factors for row in baseline_lines(project, factor)]
+    baselines = pd.DataFrame(
+        [row for factor in args.factors for row in baseline_lines(project, factor)]
+    )
+    rows: list[dict[str, Any]] = []
     for seed, factor, regime in product(range(args.seeds), args.factors, args.regimes):
         cell = {"experiment": factor, "model": MODEL, "regime": regime, "seed": seed}
         rows.append(run_line(project, cell))
         print(f"{factor} {regime} {seed}: AUPR {rows[-1]['aupr']:.3f}", file=sys.stderr, flush=True)
-        write_text_atomic(args.out / "results.csv", pd.DataFrame(rows).to_csv(index=False))
-    results = pd.DataFrame(rows)
-    runs = with_folders(project, results[results["model"] == MODEL])
-    resamples = resamples_of(runs)
+        results = pd.concat([pd.DataFrame(rows), baselines.drop(columns="run")])
+        write_text_atomic(args.out / "results.csv", results.to_csv(index=False))
+    runs = with_folders(project, pd.DataFrame(rows))
+    results = pd.concat([runs, baselines])
+    resamples = resamples_of(results)
     print(factor_table(results, resamples).to_string())
     print("\n".join(comparison_lines(compared_factors(runs, resamples, PAIRS))))
-    print(over_best(results))
+    print("\n".join(over_best(results, resamples)))
 
 
 if __name__ == "__main__":
