@@ -1,0 +1,106 @@
+"""Sei from a checkpoint, as a model that reads base codes or one-hot and averages both strands."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from sslmodels.layers.sequence_model import SequenceModel
+from sslmodels.sei.licence_notice import note_licence
+from sslmodels.sei.sei_checkpoint import HeadChoice, read_sei
+from sslmodels.sei.sei_network import layer_name, sei_network
+from sslmodels.sei.sei_tensors import SeiSizes
+
+_LOG = logging.getLogger(__name__)
+
+#: Bases the published model reads.
+PUBLISHED_LENGTH = 4096
+
+#: Positions computed at once outside training: 8 sequences of 4,096 bases.
+_POSITIONS = 32_768
+
+
+def load_sei(
+    path: Path | str | Sequence[Path | str],
+    *,
+    length: int = PUBLISHED_LENGTH,
+    head: HeadChoice = "auto",
+    profiles: int | None = None,
+    sizes: SeiSizes | None = None,
+) -> SequenceModel:
+    """Build Sei and load its weights, strictly; the terms of the weights are logged once.
+
+    Parameters
+    ----------
+    path
+        A checkpoint file, several that belong together (trunk and head), or their folder; see
+        :func:`sslmodels.sei.sei_checkpoint.sei_files`.
+    length
+        Bases the model reads, 32 or more; the splines adapt to it.
+    head
+        ``auto``: the head that the files hold, or none; ``none``: the trunk alone; ``full`` or
+        ``low-rank``: a head that the files must hold.
+    profiles
+        Outputs the head must have, for example 21907; None: as many as it has.
+    sizes
+        Sizes of the trunk; the published ones by default.
+
+    Returns
+    -------
+    SequenceModel
+        Reads base codes, integer (B, length) with N = 4, or one-hot (B, length, 4) whose N is four
+        zeros or four quarters. Returns probabilities (B, profiles), or features of the trunk
+        (B, 15360), averaged over both strands; ``model.body`` reads one strand, as one-hot. It is
+        not trainable.
+
+    Raises
+    ------
+    MissingInputError
+        No such file.
+    InputError
+        A tensor is missing, unexpected, of another shape, transposed, truncated or not finite; the
+        message names it and its file. No code of a file is run.
+    ConfigError
+        `length` is too short.
+
+    Examples
+    --------
+    >>> model = load_sei("sei.pth", length=600)
+    >>> profiles = profiles_of(model, codes)  # float32 (n, 21907)
+    """
+    tensors = read_sei(path, head=head, profiles=profiles, sizes=sizes)
+    body = sei_network(length, sizes=sizes, head=tensors.head)
+    assign_tensors(body, tensors.values)
+    body.trainable = False
+    note_licence()
+    _LOG.info("%s", tensors.report)
+    model = SequenceModel(body, both_strands=True, name="sei")
+    model.score_batch = max(1, _POSITIONS // length)
+    return model
+
+
+def assign_tensors(network: keras.Model, values: Mapping[str, NDArray[Any]]) -> None:
+    """Give layers their tensors, which are in PyTorch's layout and fit.
+
+    Parameters
+    ----------
+    network
+        A model that has, for every tensor, a layer named as in
+        :func:`sslmodels.sei.sei_network.layer_name`.
+    values
+        Name in the checkpoint → array.
+    """
+    for name, value in values.items():
+        layer, _, part = name.rpartition(".")
+        found = network.get_layer(layer_name(layer))
+        if part == "bias":
+            found.bias.assign(np.asarray(value, np.float32))
+        else:
+            # (out, in, width) → (width, in, out), (out, in) → (in, out).
+            found.kernel.assign(np.asarray(value.T, np.float32))
