@@ -2,5 +2,5 @@
 
 ``load_sei.load_sei`` builds the model from a checkpoint; ``profiles.profiles_of`` applies it.
 
-Imports: ssldata, checkpoints, layers, scores.
+Imports: ssldata, checkpoints, layers.
 """

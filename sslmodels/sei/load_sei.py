@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import keras
-import numpy as np
-from numpy.typing import NDArray
 
 from sslmodels.layers.sequence_model import SequenceModel
 from sslmodels.sei.licence_notice import note_licence
 from sslmodels.sei.sei_checkpoint import HeadChoice, read_sei
-from sslmodels.sei.sei_network import layer_name, sei_network
+from sslmodels.sei.sei_network import assign_tensors, sei_network
 from sslmodels.sei.sei_tensors import SeiSizes
 
 _LOG = logging.getLogger(__name__)
 
 #: Bases the published model reads.
 PUBLISHED_LENGTH = 4096
-
-#: Positions computed at once outside training: 8 sequences of 4,096 bases.
-_POSITIONS = 32_768
 
 
 def load_sei(
@@ -80,27 +72,4 @@ def load_sei(
     body.trainable = False
     note_licence()
     _LOG.info("%s", tensors.report)
-    model = SequenceModel(body, both_strands=True, name="sei")
-    model.score_batch = max(1, _POSITIONS // length)
-    return model
-
-
-def assign_tensors(network: keras.Model, values: Mapping[str, NDArray[Any]]) -> None:
-    """Give layers their tensors, which are in PyTorch's layout and fit.
-
-    Parameters
-    ----------
-    network
-        A model that has, for every tensor, a layer named as in
-        :func:`sslmodels.sei.sei_network.layer_name`.
-    values
-        Name in the checkpoint → array.
-    """
-    for name, value in values.items():
-        layer, _, part = name.rpartition(".")
-        found = network.get_layer(layer_name(layer))
-        if part == "bias":
-            found.bias.assign(np.asarray(value, np.float32))
-        else:
-            # (out, in, width) → (width, in, out), (out, in) → (in, out).
-            found.kernel.assign(np.asarray(value.T, np.float32))
+    return SequenceModel(body, both_strands=True, name="sei")

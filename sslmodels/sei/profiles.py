@@ -13,6 +13,9 @@ from ssldata.base.errors import InputError
 #: Both strands, averaged, as published for Sei; or the given one, as in some uses of its profiles.
 Strands = Literal["both", "forward"]
 
+#: Positions computed at once: 8 sequences of 4,096 bases; larger batches are no faster.
+_POSITIONS = 32_768
+
 
 def profiles_of(
     model: keras.Model,
@@ -40,7 +43,7 @@ def profiles_of(
         Sequences of another length, or neither codes nor one-hot.
     """
     rows = _checked(np.asarray(sequences), model.length)
-    batch = batch_size or model.score_batch
+    batch = batch_size or max(1, _POSITIONS // model.length)
     parts = [
         _outputs(model, rows[first : first + batch], strands)
         for first in range(0, len(rows), batch)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from ssldata.base.errors import ConfigError
 from sslmodels.layers.sequence_model import CHANNELS
@@ -36,8 +38,9 @@ class TrunkBuilder:
         Sizes; the published ones by default.
     seeds
         Stream of seeds of initial weights and dropout; None: zeros, for weights that are loaded.
-    dropout
-        Include the dropout of training; without it a trunk gives the same in training as outside.
+    frozen
+        Nothing of it is trained, and its dropout is left out, so that it gives the same in training
+        as outside.
     """
 
     def __init__(
@@ -45,11 +48,11 @@ class TrunkBuilder:
         sizes: SeiSizes | None = None,
         *,
         seeds: Iterator[int] | None = None,
-        dropout: bool = True,
+        frozen: bool = False,
     ) -> None:
         self.sizes = sizes or SeiSizes()
         self._seeds = seeds
-        self._dropout = dropout
+        self._frozen = frozen
 
     def __call__(self, one_hot: Any) -> Any:
         """Return the output of the trunk, (B, L // 16, channels), for one-hot (B, L, 4)."""
@@ -82,11 +85,12 @@ class TrunkBuilder:
             dilation_rate=one.dilation,
             activation=activation,
             kernel_initializer=_initial(self._seeds),
+            trainable=not self._frozen,
             name=layer_name(one.name),
         )(inputs)
 
     def _dropped(self, inputs: Any, rate: float, name: str) -> Any:
-        if not self._dropout:
+        if self._frozen:
             return inputs
         seed = next(self._seeds) if self._seeds is not None else 0
         return keras.layers.Dropout(rate, seed=seed, name=name)(inputs)
@@ -162,3 +166,32 @@ def sei_network(
             name=layer_name(one.name),
         )(hidden)
     return keras.Model(sequence, hidden, name="body")
+
+
+def assign_tensors(network: keras.Model, values: Mapping[str, NDArray[Any]]) -> None:
+    """Give layers their tensors, which are in PyTorch's layout and fit.
+
+    Parameters
+    ----------
+    network
+        A model that has, for every tensor, a layer named as :func:`layer_name` names it.
+    values
+        Name in the checkpoint → array.
+    """
+    for name, value in values.items():
+        layer, _, part = name.rpartition(".")
+        found = network.get_layer(layer_name(layer))
+        if part == "bias":
+            found.bias.assign(np.asarray(value, np.float32))
+        else:
+            # (out, in, width) → (width, in, out), (out, in) → (in, out).
+            found.kernel.assign(np.asarray(value.T, np.float32))
+
+
+def sizes_of(network: keras.Model) -> SeiSizes:
+    """Return the sizes of the trunk within a network; whatever follows the trunk is its own."""
+    one, two, three = (
+        int(network.get_layer(layer_name(name)).filters)
+        for name in ("lconv1.0", "lconv2.2", "lconv3.2")
+    )
+    return SeiSizes(channels=(one, two, three))
