@@ -13,7 +13,6 @@ from sslmodels.models import model_settings
 from sslmodels.models.catalogue import MODELS
 from sslmodels.models.model_settings import GENERAL, KEYS, fit_settings, in_words, origins
 
-
 #: Models of Daoud & Ben-Hur (2025), fitted as there.
 TRANSFER = {"attention-conv": 5e-4, "basenji-like": 5e-4, "basset-like": 1e-3, "fsei": 1e-4}
 
