@@ -134,8 +134,8 @@ class Run:
             **training.model_options.get(self.model, {}),
         )
         if self.model == FSEI:
-            options = SeiOptions(**training.sei.model_dump())
-            self.details["sei"] = load_pretrained_trunk(model.body, options)
+            weights = SeiOptions(**training.sei.model_dump())
+            self.details["sei"] = load_pretrained_trunk(model.body, weights)
         return model
 
     def _refuse_what_tokens_lack(self) -> None:
