@@ -83,7 +83,9 @@ def read_safetensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str
                 name: opened.get_tensor(name) for name, kind in kinds.items() if kind != "BF16"
             }
     except (safetensors.SafetensorError, OSError) as exc:
-        raise InputError(f"{path}: damaged safetensors file ({exc}); download it again") from exc
+        raise InputError(
+            f"{path}: damaged safetensors file ({exc}{_first_cut(path)}); download it again"
+        ) from exc
     except AttributeError as exc:  # raised by the library for types that NumPy lacks
         raise InputError(
             f"{path}: holds {', '.join(sorted(set(kinds.values())))}; save it as F32, F16 or BF16"
@@ -92,6 +94,22 @@ def read_safetensors(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, str
     if wide:
         tensors.update(_read_bfloat16(path, wide))
     return {name: tensors[name] for name in kinds}, metadata
+
+
+def _first_cut(path: Path) -> str:
+    """Return in words within which tensor a truncated file ends; "" if it is not truncated."""
+    size = path.stat().st_size
+    with path.open("rb") as handle:
+        (length,) = struct.unpack("<Q", handle.read(8))
+        if length > size:
+            return ""
+        try:
+            header = json.loads(handle.read(length))
+            ends = {n: int(v["data_offsets"][1]) for n, v in header.items() if n[:2] != "__"}
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return ""
+    cut = [name for name, end in ends.items() if end > size - 8 - length]
+    return f"; it ends within tensor {min(cut, key=ends.__getitem__)!r}" if cut else ""
 
 
 def _read_bfloat16(path: Path, names: Iterable[str]) -> dict[str, NDArray[np.float32]]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -358,6 +361,40 @@ def test_truncated_and_flipped_data_are_named(tmp_path: Path):
     cut.write_bytes(whole.read_bytes()[:-1000])
     with pytest.raises(InputError, match=r"cut\.pth: not a zip checkpoint"):
         read_sei(cut, sizes=TINY)
+
+
+def test_a_truncated_safetensors_file_names_the_tensor(tmp_path: Path):
+    weights = tensors()
+    path = tmp_path / "sei.safetensors"
+    write_safetensors(path, weights, {})
+    path.write_bytes(path.read_bytes()[: -weights["classifier.2.bias"].nbytes - 4])
+    with pytest.raises(InputError, match=r"it ends within tensor 'classifier\.2\.weight'"):
+        read_sei(path, sizes=TINY)
+
+
+def scores_on_another_backend(folder: str) -> None:
+    """What the subprocess does: JSON on stdout."""
+    model = load_sei(Path(folder) / "sei.pth", length=79, sizes=TINY)
+    found = {"backend": keras.backend.backend(), "scores": profiles_of(model, rows(79)).tolist()}
+    print(json.dumps(found))
+
+
+def test_jax_gives_the_same(tmp_path: Path):
+    model = load_sei(write_bin(tmp_path / "sei.pth", tensors()), length=79, sizes=TINY)
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        f"import test_load_sei\ntest_load_sei.scores_on_another_backend({str(tmp_path)!r})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+    )
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["backend"] == "jax"
+    np.testing.assert_allclose(found["scores"], profiles_of(model, rows(79)), atol=1e-5)
 
 
 class Attack:
