@@ -126,4 +126,8 @@ def _tensor(body: keras.Model, layer: str) -> tuple[Any, str]:
             f"known; name one with --layer: {names}"
         )
     before = dense[-1].input
-    return before, before._keras_history.operation.name
+    made_by = before._keras_history.operation
+    while isinstance(made_by, keras.layers.Dropout):  # which does nothing outside training
+        before = made_by.input
+        made_by = before._keras_history.operation
+    return before, made_by.name

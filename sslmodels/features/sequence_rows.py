@@ -140,12 +140,8 @@ def _of_store(location: str, length: int | None, group: str, split: str | None) 
 
     label = rows.column("label")
     experiments = store.experiments
-    labels = {
-        "label" if len(experiments) == 1 else f"label:{name}": label[numbers, column].astype(
-            np.int8
-        )
-        for column, name in enumerate(experiments)
-    }
+    keys = ["label"] if len(experiments) == 1 else [f"label:{name}" for name in experiments]
+    labels = {key: label[numbers, i].astype(np.int8) for i, key in enumerate(keys)}
     coordinates = {
         "contig": rows.contig_names(0, rows.rows)[numbers],
         "start": rows.column("start")[numbers],
@@ -267,8 +263,8 @@ def _one_length(where: str, lengths: Counter[int], length: int | None) -> int:
     if len(lengths) > 1 or (length is not None and common != length):
         other = next(one for one in lengths if one != (length or common))
         raise InputError(
-            f"{where}: {lengths[other]} sequences of {other} b; expected {length or common} b each; "
-            "cut or extend them, or give their places as BED with --genome and --length"
+            f"{where}: {lengths[other]} sequences of {other} b; expected {length or common} b "
+            "each; cut or extend them, or give their places as BED with --genome and --length"
         )
     return common
 
