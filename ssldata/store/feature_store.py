@@ -356,7 +356,7 @@ class FeatureStore:
                 f"{', '.join(self.coordinates) or 'none'}"
             )
         values = np.asarray(self._group[name][:])
-        return values if values.dtype.kind in "iufb" else values.astype(str).astype(object)
+        return values if values.dtype.kind in "iufb" else values.astype(object)
 
     def read(self, first: int, last: int, columns: NDArray[np.int64] | None = None) -> NDArray[Any]:
         """Return the rows [first, last), of all columns or of some by number, in the stored type.
