@@ -17,6 +17,7 @@ from flows.commands import (
     predict_command,
     reader_commands,
     store_commands,
+    transfer_command,
     variants_command,
     weights_commands,
 )
@@ -458,6 +459,7 @@ def run(
 
 
 variants_command.register(app)
+transfer_command.register(app)
 
 
 @app.command(

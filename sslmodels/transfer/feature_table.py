@@ -6,6 +6,7 @@ order: the limit decides what is kept between passes, never a bit of a result.
 
 from __future__ import annotations
 
+import re
 import resource
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,20 @@ Residual = Callable[[int, int, Floats], Floats]
 
 #: Bytes that a pass needs beside what is kept.
 _WORK = 48_000_000
+
+
+def parse_memory(text: str) -> int:
+    """Return the bytes that a size stands for: 400MB, 4GB.
+
+    Raises
+    ------
+    ConfigError
+        It is no such size.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) *([kMGT]?)i?B", text.strip())
+    if found is None:
+        raise ConfigError(f"--memory {text}: not a size; write 2GB or 1500MB")
+    return int(float(found[1]) * 1000 ** ("kMGT".index(found[2]) + 1 if found[2] else 0))
 
 
 def free_memory(limit: int) -> int:

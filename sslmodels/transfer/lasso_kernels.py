@@ -14,8 +14,8 @@ Floats = NDArray[np.float64]
 
 #: Curvature that a row has at least, so that certain rows cannot make steps without end.
 _LEAST_CURVATURE = 1e-5
-#: Newton steps, and passes of coordinate descent in each.
-_STEPS, _EPOCHS = 100, 60
+#: Passes of coordinate descent in each Newton step.
+_EPOCHS = 60
 
 
 @numba.njit(cache=True, nogil=True)
@@ -37,6 +37,7 @@ def lasso_step(
     tolerance: float,
     beta: Floats,
     z: Floats,
+    steps: int,
 ) -> float:
     """Minimise Σ weight · loss + strength · ‖beta‖₁ from where `beta` and `z` are.
 
@@ -54,6 +55,8 @@ def lasso_step(
         (columns + 1,), the intercept last, which is not penalised; written.
     z
         Log-odds (rows,); written.
+    steps
+        Newton steps at most.
 
     Returns
     -------
@@ -69,7 +72,7 @@ def lasso_step(
     active = np.empty(len(use), np.int64)
     second = np.empty(len(use))
     worst = 0.0
-    for _ in range(_STEPS):
+    for _ in range(steps):
         bend, slope0 = 0.0, 0.0
         for i in range(rows):
             p = 1.0 / (1.0 + math.exp(-z[i])) if z[i] >= 0 else 1.0 - 1.0 / (1.0 + math.exp(z[i]))

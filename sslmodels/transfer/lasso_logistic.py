@@ -4,8 +4,11 @@
 may be used are held in memory, by the sequential strong rule (Tibshirani et al. 2012); there the
 proximal Newton method finds the optimum. One pass over the store then checks the conditions of
 optimality of all other columns: one that breaks them is fetched, and the fit goes on. The result is
-thus the optimum over all columns, not over those held. λ is chosen by the loss of the validation
-loci.
+thus the optimum over all columns, not over those held.
+
+The penalty that ranks best by its loss shrinks, and so keeps many columns that do nothing. Each
+choice of columns is therefore fitted again without the penalty (the relaxed lasso, Meinshausen
+2007). λ, and which of the two fits, are chosen by the loss of the validation loci.
 """
 
 from __future__ import annotations
@@ -33,6 +36,10 @@ Floats = NDArray[np.float64]
 PENALTIES, LAST = 50, 0.005
 #: Fits without a better validation loss after which the path ends.
 _PATIENCE = 6
+#: Newton steps of a fit, and of one without a penalty, which has no optimum where the columns
+#: separate the classes; columns of such a fit at most, also as a share of the training rows.
+_STEPS, _RELAXED_STEPS = 100, 12
+_RELAXED_MOST, _RELAXED_SHARE = 300, 0.1
 #: Violation of the conditions of optimality that is accepted, as a share of the first λ.
 _TOLERANCE = 1e-5
 
@@ -83,6 +90,7 @@ def fit_lasso(
     resamples: int,
     room: int,
     progress: Progress,
+    relax: bool = True,
 ) -> LinearModel:
     """Fit the path to the training rows; λ is chosen on the validation rows.
 
@@ -98,6 +106,8 @@ def fit_lasso(
         Bytes that columns in memory may take; where they need more, the path ends.
     progress
         Progress reporter, advanced by the penalties.
+    relax
+        Try fits without the penalty, too.
     """
     training, validation = rows.of("train"), rows.of("validation")
     labels = rows.labels.astype(np.float64)
@@ -111,7 +121,7 @@ def fit_lasso(
     )[:, 0]
     first = float(np.abs(slopes).max())
     held = _Held(table, training, validation, room)
-    best: tuple[float, float, Floats, float] | None = None
+    best: tuple[float, float, Floats, float, bool] | None = None
     path, since, notes = [], 0, []
     before = first
     z = np.full(len(y), intercept)
@@ -143,24 +153,35 @@ def fit_lasso(
                 break
             before = strength
             loss = _held_loss(held, rows, validation, beta, intercept)
-            used = int(np.count_nonzero(beta))
-            path.append({"lambda": float(strength), "validation_loss": loss, "features": used})
+            used = np.flatnonzero(beta)
+            entry = {"lambda": float(strength), "validation_loss": loss, "features": len(used)}
+            tried = [(loss, beta.copy(), intercept, False)]
+            if relax and 0 < len(used) <= min(_RELAXED_MOST, _RELAXED_SHARE * len(y)):
+                free = _fit_held(
+                    held, beta, intercept, z, y, weight, used, 0.0, first, steps=_RELAXED_STEPS
+                )
+                entry["relaxed_loss"] = _held_loss(held, rows, validation, free[0], free[1])
+                tried.append((entry["relaxed_loss"], free[0], free[1], True))
+            path.append(entry)
             advance(1)
             since += 1
-            if best is None or loss < best[0]:
-                best, since = (loss, float(strength), beta.copy(), intercept), 0
-            elif since >= _PATIENCE:
+            for value, of, at, free_of_penalty in tried:
+                if best is None or value < best[0]:
+                    best, since = (value, float(strength), of, at, free_of_penalty), 0
+            if since >= _PATIENCE:
                 break
     if best is None:
-        best = (float("nan"), first, np.zeros(table.count), start_of_path(labels, training))
-    _, strength, beta, intercept = best
+        best = (np.nan, first, np.zeros(table.count), start_of_path(labels, training), False)
+    _, strength, beta, intercept, relaxed = best
     replicates = np.empty((0, 0))
     if resamples and len(held.columns):
         needed = np.flatnonzero(beta)
         if not np.isin(needed, held.columns).all():
             held.fetch(needed, slopes, needed)
         weights = resampled_weights(rows, resamples, seed)
-        replicates = _replicates(held, beta, intercept, y, weights, strength, first, progress)
+        replicates = _replicates(
+            held, beta, intercept, y, weights, strength, first, relaxed=relaxed, progress=progress
+        )
     elif resamples:
         replicates = np.zeros((resamples, 0))
     if len(path) and path[-1]["lambda"] == strength and since == 0 and len(path) == PENALTIES:
@@ -174,6 +195,7 @@ def fit_lasso(
         path=path,
         replicates=replicates,
         replicated=held.columns,
+        relaxed=relaxed,
         notes=notes,
     )
 
@@ -188,12 +210,13 @@ def _fit_held(
     wanted: Int64Array,
     strength: float,
     first: float,
+    steps: int = _STEPS,
 ) -> tuple[Floats, float, Floats]:
     """Return coefficients of all columns, intercept and log-odds, with only `wanted` free."""
     local = np.append(beta[held.columns], intercept)
     z = z.copy()
     use = held.places(wanted)
-    lasso_step(held.train, y, weight, use, strength, 0.1 * _TOLERANCE * first, local, z)
+    lasso_step(held.train, y, weight, use, strength, 0.1 * _TOLERANCE * first, local, z, steps)
     out = np.zeros(len(beta))
     out[held.columns] = local[:-1]
     return out, float(local[-1]), z
@@ -216,6 +239,8 @@ def _replicates(
     weights: Floats,
     strength: float,
     first: float,
+    *,
+    relaxed: bool,
     progress: Progress,
 ) -> Floats:
     """Return the coefficients of resamples, fitted to the columns in memory."""
@@ -228,7 +253,11 @@ def _replicates(
         for number in range(weights.shape[1]):
             local, here = np.append(begin, intercept), z.copy()
             counted = np.ascontiguousarray(weights[:, number])
-            lasso_step(held.train, y, counted, use, strength, _TOLERANCE * first, local, here)
+            accepted = _TOLERANCE * first
+            lasso_step(held.train, y, counted, use, strength, accepted, local, here, _STEPS)
+            if relaxed:
+                free = np.flatnonzero(local[:-1])
+                lasso_step(held.train, y, counted, free, 0.0, accepted, local, here, _RELAXED_STEPS)
             out[number] = local[:-1]
             advance(1)
     return out

@@ -29,11 +29,14 @@ class LinearModel:
     strength
         The penalty λ that was chosen.
     path
-        One entry per λ tried: ``lambda``, ``validation_loss``, ``features`` (not 0).
+        One entry per λ tried: ``lambda``, ``validation_loss``, ``features`` (not 0); of L1 also
+        ``relaxed_loss``.
     replicates
         Coefficients of resamples of the training loci (resamples, columns of `replicated`).
     replicated
         Numbers of the columns that were fitted again.
+    relaxed
+        Of L1: whether the chosen features were fitted again without the penalty.
     notes
         What the user should know of the fit.
     """
@@ -44,6 +47,7 @@ class LinearModel:
     path: Sequence[Mapping[str, Any]]
     replicates: Floats
     replicated: Int64Array
+    relaxed: bool = False
     notes: Sequence[str] = ()
 
 
