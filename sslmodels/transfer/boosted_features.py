@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -93,6 +94,10 @@ def require_lightgbm() -> Any:
             f"LightGBM cannot be loaded ({exc}): pip install 'crosslabel[transfer]', or leave "
             "lightgbm out of --models"
         ) from exc
+    # It prints to stdout, where results go.
+    silent = logging.getLogger("lightgbm")
+    silent.setLevel(logging.CRITICAL)
+    lightgbm.register_logger(silent)
     return lightgbm
 
 

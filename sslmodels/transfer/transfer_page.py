@@ -45,7 +45,8 @@ def transfer_page(
         Model → labels and scores of the test loci.
     """
     models = [_model(name, record, tables[name]) for name in record["models"]]
-    best = max(models, key=lambda model: model["test"]["auroc"])
+    # Of the validation loci: the best of several on the test loci would be a choice on them.
+    best = max(models, key=lambda model: model["validation"]["auroc"])
     test = record["rows"]["test"]
     return render_page(
         "transfer.html.j2",
@@ -56,12 +57,12 @@ def transfer_page(
             "curves": Markup(_curves(curves, test["positives"] / test["loci"])),
             "tiles": [
                 {
-                    "label": "Best AUROC",
+                    "label": "AUROC",
                     "value": f"{best['test']['auroc']:.3f}",
-                    "note": f"{best['title']}{_interval(best['test'], 'auroc')}",
+                    "note": f"{best['title']}, best in validation;{_interval(best['test'], 'auroc')}",
                 },
                 {
-                    "label": "Its AUPR",
+                    "label": "AUPR",
                     "value": f"{best['test']['aupr']:.3f}",
                     "note": f"guessing reaches {best['test']['prevalence']:.3f}",
                 },
@@ -155,6 +156,7 @@ def top_figure(name: str, table: pd.DataFrame, *, file: bool = False) -> str:
         known = np.isfinite(low) & np.isfinite(high)
         axes.hlines(places[known], low[known], high[known], color="#7b8794", linewidth=1.4)
         axes.set_yticks(places, [_shown(str(one)) for one in top["feature"]], fontsize=7.5)
+        axes.set_ylim(len(top) - max(len(top), 3) - 0.6, len(top) - 0.4)
         axes.grid(visible=False, axis="y")
         axes.set(xlabel="splits" if key == "splits" else "log-odds for one standard deviation")
         if not len(top):
