@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 import resource
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +25,10 @@ Floats = NDArray[np.float64]
 #: (first row, last row, products of them) → residuals of these rows.
 Residual = Callable[[int, int, Floats], Floats]
 
-#: Bytes that a pass needs beside what is kept.
-_WORK = 48_000_000
+#: Bytes for what is loaded and compiled while models are fitted, and the least to work with.
+_LATER, _LEAST = 40_000_000, 8_000_000
+#: Numbers of a piece of a tile that are computed with at a time, and its fewest rows.
+_PIECE, _PIECE_ROWS = 2**20, 64
 
 
 def parse_memory(text: str) -> int:
@@ -41,22 +45,44 @@ def parse_memory(text: str) -> int:
     return int(float(found[1]) * 1000 ** ("kMGT".index(found[2]) + 1 if found[2] else 0))
 
 
-def free_memory(limit: int) -> int:
-    """Return the bytes of a limit that are left, by the largest size that the process has had.
+def peak_bytes() -> int:
+    """Return the largest size that this process has had, in bytes.
+
+    Not ``ru_maxrss`` where there is /proc: it begins with the size of the process that started us.
+    """
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        found = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
+    except OSError:
+        found = None
+    if found is not None:
+        return int(found[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def free_memory(limit: int, tile: int) -> int:
+    """Return the bytes of a limit that are left for what is kept between passes.
+
+    Parameters
+    ----------
+    limit
+        Bytes that the process may reach.
+    tile
+        Bytes of a tile: a pass holds two of them.
 
     Raises
     ------
     ConfigError
         Too few to work with.
     """
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    left = limit - used
-    if left < _WORK:
+    needed = peak_bytes() + _LATER + 2 * tile
+    if limit - needed < _LEAST:
         raise ConfigError(
-            f"--memory {limit / 1e6:.0f}MB: the program itself takes {used / 1e6:.0f} MB; give at "
-            f"least {(used + 2 * _WORK) / 1e6:.0f}MB"
+            f"--memory {limit / 1e6:.0f}MB: the program and a block of these features take "
+            f"{needed / 1e6:.0f} MB; give at least {(needed + _LEAST) / 1e6 + 1:.0f}MB"
         )
-    return left
+    return limit - needed
 
 
 @dataclass(frozen=True)
@@ -117,6 +143,13 @@ class FeatureTable:
                     self._room -= tile.nbytes
             yield first, tile
 
+    def _pieces(self) -> Iterator[tuple[int, Floats]]:
+        """Yield tiles as float64, some rows at a time; how many depends on the columns alone."""
+        step = max(_PIECE_ROWS, _PIECE // max(self.count, 1))
+        for first, tile in self._tiles():
+            for start in range(0, len(tile), step):
+                yield first + start, tile[start : start + step].astype(np.float64)
+
     def release(self, memory: int) -> None:
         """Forget kept tiles until `memory` more bytes are free."""
         self._room -= memory
@@ -135,7 +168,7 @@ class FeatureTable:
         count = 0
         mean, squares = np.zeros(self.count), np.zeros(self.count)
         low, high = np.full(self.count, np.inf), np.full(self.count, -np.inf)
-        for first, tile in self._tiles():
+        for first, tile in self._pieces():
             if not np.isfinite(tile).all():
                 row, column = (int(place) for place in np.argwhere(~np.isfinite(tile))[0])
                 raise InputError(
@@ -143,7 +176,7 @@ class FeatureTable:
                     f"{tile[row, column]}; expected a finite number: leave the column out "
                     "(--features), or compute the features again"
                 )
-            part = tile[training[first : first + len(tile)]].astype(np.float64)
+            part = tile[training[first : first + len(tile)]]
             if not len(part):
                 continue
             # Chan, Golub & LeVeque (1979): stable where the mean is far from 0.
@@ -171,15 +204,15 @@ class FeatureTable:
         """Return X · w (rows, n) of standardised columns, for weights (columns, n)."""
         raw, shift = self._weights(weights)
         out = np.empty((self.rows, weights.shape[1]))
-        for first, tile in self._tiles():
-            out[first : first + len(tile)] = tile.astype(np.float64) @ raw - shift
+        for first, values in self._pieces():
+            out[first : first + len(values)] = values @ raw - shift
         return out
 
     def transposed(self, values: Floats) -> Floats:
         """Return Xᵀ · r (columns, n), for values (rows, n)."""
         total = np.zeros((self.count, values.shape[1]))
-        for first, tile in self._tiles():
-            total += tile.astype(np.float64).T @ values[first : first + len(tile)]
+        for first, piece in self._pieces():
+            total += piece.T @ values[first : first + len(piece)]
         return self._standardised(total, values.sum(axis=0))
 
     def _standardised(self, total: Floats, sums: Floats) -> Floats:
@@ -200,9 +233,8 @@ class FeatureTable:
         raw, shift = self._weights(weights)
         out = np.empty((self.rows, weights.shape[1]))
         total, sums = np.zeros_like(weights), np.zeros(weights.shape[1])
-        for first, tile in self._tiles():
-            values = tile.astype(np.float64)
-            last = first + len(tile)
+        for first, values in self._pieces():
+            last = first + len(values)
             out[first:last] = values @ raw - shift
             residual = of(first, last, out[first:last])
             total += values.T @ residual
@@ -218,10 +250,10 @@ class FeatureTable:
         mean, scale = self.moments.mean[columns], self.moments.scale[columns]
         scale = np.where(scale > 0, scale, 1.0)
         at = [0, 0]
-        for first, tile in self._tiles():
+        for first, piece in self._pieces():
             for number, rows in enumerate(sets):
-                part = tile[np.flatnonzero(rows[first : first + len(tile)])][:, columns]
+                part = piece[np.ix_(np.flatnonzero(rows[first : first + len(piece)]), columns)]
                 end = at[number] + len(part)
-                found[number][:, at[number] : end] = ((part.astype(np.float64) - mean) / scale).T
+                found[number][:, at[number] : end] = ((part - mean) / scale).T
                 at[number] = end
         return found[0], found[1]

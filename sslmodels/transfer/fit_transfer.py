@@ -41,8 +41,9 @@ MODELS: tuple[ModelName, ...] = ("logistic", "l1", "lightgbm")
 
 #: Incremented when a release would give other numbers from the same features.
 TRANSFER_FORMAT = 1
-#: Share of the memory for columns held by the L1 path, and for tiles kept between passes.
-_HELD, _KEPT = 0.45, 0.35
+#: Shares of the memory for columns held by the L1 path, or the resamples of L2, and for tiles kept
+#: between passes.
+_HELD, _KEPT = 0.5, 0.4
 #: Fits of LightGBM for intervals of its importances, at most.
 _BOOSTED_RESAMPLES = 20
 RECORD = "transfer.json"
@@ -175,8 +176,9 @@ def _fit(
     rows: LabelledRows,
     progress: Progress,
 ) -> _Fitted:
-    free = free_memory(request.memory)
-    held = int(_HELD * free) if "l1" in request.models else 0
+    tile = 4 * min(store.chunk_rows, store.rows) * len(columns)
+    free = free_memory(request.memory, tile)
+    held = int(_HELD * free)
     table = FeatureTable(store, columns, names, keep=int(_KEPT * free))
     with progress.task("mean and deviation of the features"):
         table.standardise(rows.of("train"))
@@ -192,7 +194,7 @@ def _fit(
                 seed=request.seed,
                 search=request.search,
                 resamples=min(request.resamples, _BOOSTED_RESAMPLES),
-                memory=free_memory(request.memory) if held else free,
+                memory=free,
                 progress=progress,
             )
             models[name], scores[name] = boosted, boosted.scores
@@ -200,13 +202,11 @@ def _fit(
         common: dict[str, Any] = {
             "seed": request.seed,
             "resamples": request.resamples,
+            "room": held,
             "progress": progress,
         }
-        linear = (
-            fit_lasso(table, rows, room=held, **common)
-            if name == "l1"
-            else fit_ridge(table, rows, **common)
-        )
+        fit = fit_lasso if name == "l1" else fit_ridge
+        linear = fit(table, rows, **common)
         models[name] = linear
         z = table.products(linear.coefficients[:, None])[:, 0] + linear.intercept
         scores[name] = sigmoid(z)

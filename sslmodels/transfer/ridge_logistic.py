@@ -8,7 +8,6 @@ and the systems of all resamples are solved together by conjugate gradients, one
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,6 +84,7 @@ def fit_ridge(
     *,
     seed: int,
     resamples: int,
+    room: int,
     progress: Progress,
 ) -> LinearModel:
     """Fit to the training rows; λ is chosen on the validation rows.
@@ -97,6 +97,8 @@ def fit_ridge(
         Labels and splits.
     seed, resamples
         Of the bootstrap of the coefficients, and its number; 0: none.
+    room
+        Bytes that the resamples may take; as many are computed at a time as fit.
     progress
         Progress reporter, advanced by the penalties.
     """
@@ -122,12 +124,16 @@ def fit_ridge(
     _, strength, point, z = best
     replicates = np.empty((0, table.count))
     if resamples:
-        with progress.task("resamples of the coefficients", _CG_STEPS) as advance:
-            weights = resampled_weights(rows, resamples, seed)
-            moves = _newton_moves(
-                problem, rows, strength, point, z, weights=weights, advance=advance
-            )
-        replicates = point[:-1] + moves.T
+        weights = resampled_weights(rows, resamples, seed)
+        # Vectors of columns and of rows that the steps of one resample hold.
+        at_once = max(1, room // (8 * (8 * table.count + 5 * table.rows)))
+        parts = []
+        with progress.task("resamples of the coefficients", resamples) as advance:
+            for first in range(0, resamples, at_once):
+                some = weights[:, first : first + at_once]
+                parts.append(_newton_moves(problem, rows, strength, point, z, weights=some))
+                advance(some.shape[1])
+        replicates = point[:-1] + np.concatenate([part.T for part in parts])
     return LinearModel(
         coefficients=point[:-1],
         intercept=float(point[-1]),
@@ -146,7 +152,6 @@ def _newton_moves(
     z: Floats,
     *,
     weights: Floats,
-    advance: Callable[[float], None],
 ) -> Floats:
     """Return how far one Newton step moves the coefficients in each resample (columns, n).
 
@@ -184,5 +189,4 @@ def _newton_moves(
         before, norm = norm, (residual**2).sum(axis=0)
         ratio = np.divide(norm, before, out=np.zeros_like(norm), where=before > 0)
         direction = residual + ratio * direction
-        advance(1)
     return move

@@ -59,7 +59,7 @@ def transfer_page(
                 {
                     "label": "AUROC",
                     "value": f"{best['test']['auroc']:.3f}",
-                    "note": f"{best['title']}, best in validation;{_interval(best['test'], 'auroc')}",
+                    "note": f"{best['title']}, the best in validation;{best['auroc_interval']}",
                 },
                 {
                     "label": "AUPR",

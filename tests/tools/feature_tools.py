@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -93,6 +92,7 @@ def write_large_planted(path: str, rows: int, columns: int) -> list[int]:
 
 def fit_in_own_process(features: str, out: str, memory: int, models: Sequence[str]) -> None:
     """Fit, and print the largest size of the process and the columns that L1 uses, as JSON."""
+    from sslmodels.transfer.feature_table import peak_bytes
     from sslmodels.transfer.fit_transfer import TransferRequest, fit_transfer
 
     request = TransferRequest(
@@ -101,8 +101,7 @@ def fit_in_own_process(features: str, out: str, memory: int, models: Sequence[st
     record = fit_transfer(request)
     with np.load(Path(out) / "l1.npz") as file:
         used = np.flatnonzero(file["coefficients"]).tolist()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"peak": peak, "used": used, "models": record["models"]}))
+    print(json.dumps({"peak": peak_bytes(), "used": used, "models": record["models"]}))
 
 
 if __name__ == "__main__":
