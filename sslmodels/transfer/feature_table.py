@@ -26,9 +26,9 @@ Floats = NDArray[np.float64]
 Residual = Callable[[int, int, Floats], Floats]
 
 #: Bytes for what is loaded and compiled while models are fitted, and the least to work with.
-_LATER, _LEAST = 40_000_000, 8_000_000
+_LATER, _LEAST = 60_000_000, 8_000_000
 #: Numbers of a piece of a tile that are computed with at a time, and its fewest rows.
-_PIECE, _PIECE_ROWS = 2**20, 64
+_PIECE, _PIECE_ROWS = 2**19, 16
 
 
 def parse_memory(text: str) -> int:
@@ -69,14 +69,14 @@ def free_memory(limit: int, tile: int) -> int:
     limit
         Bytes that the process may reach.
     tile
-        Bytes of a tile: a pass holds two of them.
+        Bytes of a tile, of which a pass holds one, and half of one for its sums.
 
     Raises
     ------
     ConfigError
         Too few to work with.
     """
-    needed = peak_bytes() + _LATER + 2 * tile
+    needed = peak_bytes() + _LATER + 3 * tile // 2
     if limit - needed < _LEAST:
         raise ConfigError(
             f"--memory {limit / 1e6:.0f}MB: the program and a block of these features take "
@@ -133,14 +133,19 @@ class FeatureTable:
         """Yield the first row and the values of every tile, in the stored type."""
         self.passes += 1
         step = self._store.chunk_rows
+        columns = None if self._whole else self._columns
+        buffer = None  # one for all tiles that are not kept
         for first in range(0, self.rows, step):
             tile = self._kept.get(first)
             if tile is None:
                 last = min(first + step, self.rows)
-                tile = self._store.read(first, last, None if self._whole else self._columns)
-                if tile.nbytes <= self._room:
+                here = None if buffer is None else buffer[: last - first]
+                tile = self._store.read(first, last, columns, out=here)
+                if buffer is None and tile.nbytes <= self._room:
                     self._kept[first] = tile
                     self._room -= tile.nbytes
+                else:
+                    buffer = tile if buffer is None else buffer
             yield first, tile
 
     def _pieces(self) -> Iterator[tuple[int, Floats]]:

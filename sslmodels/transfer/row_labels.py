@@ -229,3 +229,16 @@ def _blocks(store: FeatureStore, present: set[str], locus: Int64Array) -> Int64A
         # Both strands of a locus begin at the same base, so they share their block.
         return blocks_of_bins(store.coordinate("contig"), store.coordinate("start"))
     return np.unique(locus, return_inverse=True)[1].astype(np.int64)
+
+
+def row_counts(rows: LabelledRows) -> dict[str, dict[str, int]]:
+    """Return rows, loci and positives of every split."""
+    found = {}
+    for name in SPLITS:
+        labels, _, _ = rows.per_locus(name, np.zeros(len(rows.labels)))
+        found[name] = {
+            "rows": int(rows.of(name).sum()),
+            "loci": len(labels),
+            "positives": int(labels.sum()),
+        }
+    return found

@@ -98,7 +98,7 @@ def test_damage_is_an_error_and_a_lost_chunk_no_zeros(tmp_path: Path) -> None:
     chunk = chunk if chunk.is_file() else chunk / "0"
     data = chunk.read_bytes()
     chunk.write_bytes(data[:40] + bytes([data[40] ^ 1]) + data[41:])
-    with pytest.raises(StoreError, match=r"rows 0-300 cannot be read"):
+    with pytest.raises(StoreError, match="its checksum or size is another"):
         open_features(path).read(0, 300)
     chunk.unlink()
     assert np.isnan(open_features(path).read(0, 300)).all()
