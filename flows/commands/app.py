@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from flows.commands import (
+    features_command,
     model_commands,
     predict_command,
     reader_commands,
     store_commands,
+    transfer_command,
     variants_command,
     weights_commands,
 )
@@ -52,6 +54,7 @@ app = typer.Typer(
 app.add_typer(store_commands.app, name="store")
 reader_commands.register(store_commands.app)
 app.add_typer(model_commands.app, name="model")
+features_command.register(model_commands.app)
 app.add_typer(weights_commands.app, name="weights")
 
 Seed = Annotated[int, typer.Option(min=0, help="Seed.")]
@@ -456,6 +459,7 @@ def run(
 
 
 variants_command.register(app)
+transfer_command.register(app)
 
 
 @app.command(

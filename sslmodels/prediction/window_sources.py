@@ -308,10 +308,14 @@ class BedWindows(WindowSource):
                 f"{self.path}: gzip data damaged or truncated ({exc}); fetch the file again"
             ) from exc
 
-    def score(self, block: WindowBlock, scorer: Scored) -> tuple[Scores, int]:
-        """Score a block; a line of the minus strand is read in its direction."""
+    def codes(self, block: WindowBlock) -> ByteArray:
+        """Return the base codes of a block; a line of the minus strand is read in its direction."""
         first = _first_base(block.start, block.end, self.length)
-        codes = self.genome.gather(block.contig, first, self.length, block.strand)
+        return self.genome.gather(block.contig, first, self.length, block.strand)
+
+    def score(self, block: WindowBlock, scorer: Scored) -> tuple[Scores, int]:
+        """Score a block."""
+        codes = self.codes(block)
         return scorer.rows(codes), _with_n(codes)
 
 

@@ -37,6 +37,7 @@ OWNERS = {
     "huggingface_hub": ("sslmodels.dnabert2.hub_download",),
     "icechunk": ("ssldata.store.icechunk_repository",),
     "jinja2": ("sslmodels.report.report_page",),
+    "lightgbm": ("sslmodels.transfer.boosted_features",),
     "logomaker": ("sslmodels.interpretation.logos",),
     "llvmlite": ("ssldata.genomes.prefetch",),
     "mlflow": ("sslmodels.runs.trackers",),
@@ -71,7 +72,7 @@ OWNERS = {
     "zarr": (
         *("ssldata.store.store", "ssldata.store.store_writer", "ssldata.store.remote_stores"),
         *("ssldata.store.checked_store", "ssldata.sharing.publish_icechunk"),
-        "sslmodels.prediction.score_files",
+        *("sslmodels.prediction.score_files", "ssldata.store.feature_store"),
     ),
 }
 
