@@ -234,6 +234,7 @@ def _class_json(choice: Choice, here: NDArray[np.bool_], spots: HotSpots) -> dic
         "apart": choice.apart,
         "sequences": len(choice.chosen),
         "hot_spots": int(own.sum()),
+        "hot_bases": int((spots.stop - spots.start)[own].sum()),
         "with_hot_spots": len(np.unique(spots.sequence[own])),
     }
 

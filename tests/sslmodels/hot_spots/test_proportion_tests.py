@@ -104,5 +104,5 @@ def test_the_level_holds_where_classes_do_not_differ(count_1: int, count_0: int)
         rate = float((made["p"] < level).mean())
         assert level / 4 < rate < at_most, (level, rate)
     assert (made["bonferroni"] < 0.05).sum() <= 1
-    inside = (made["low"] <= 0) & (0 <= made["high"])
+    inside = (made["low"] <= 0) & (made["high"] >= 0)
     assert 0.94 < inside.mean() < 0.985
