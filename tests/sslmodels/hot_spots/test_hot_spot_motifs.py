@@ -59,7 +59,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build_project(loaded)
     cell = {"experiment": "joint", "model": "deepbind", "regime": "sl", "seed": 0}
     run = regimes.train(loaded, **cell)
-    model = motif_model(*CONSENSUS, length=200)
+    model = motif_model(*CONSENSUS, length=200, sure=True)
     put_model(run, model)
     known = [*other_motifs(60), SequenceMotif("planted", matrix_of(CONSENSUS[0]), NAME, 100)]
     write_meme(folder / "known.meme", known)
@@ -184,9 +184,9 @@ def scanned() -> tuple[np.ndarray, np.ndarray, list[SequenceMotif]]:
     codes = rng.integers(0, 4, (300, 200)).astype(np.uint8)
     site = encode(CONSENSUS[0].translate(str.maketrans("RYSWKMN", "ACCATCG")))
     for row in range(100):
-        start = int(rng.integers(0, 200 - len(site)))
+        start = int(rng.integers(20, 160))
         codes[row, start : start + len(site)] = site if row % 2 else reverse_complement(site)
-    model = motif_model(CONSENSUS[0], length=200)
+    model = motif_model(CONSENSUS[0], length=200, sure=True)
     motifs = [*other_motifs(60), SequenceMotif("planted", matrix_of(CONSENSUS[0]), sites=100)]
     return codes, hits_of(model, codes, motifs), motifs
 
@@ -233,7 +233,7 @@ def test_shuffled_labels_find_nothing_beyond_the_level(scanned) -> None:
 def test_both_strands_are_found_equally(scanned) -> None:
     codes, hits, motifs = scanned
     assert hits[:100, -1].all()  # half of them on the other strand
-    model = motif_model(CONSENSUS[0], length=200)
+    model = motif_model(CONSENSUS[0], length=200, sure=True)
     rows = slice(60, 140)
     other = hits_of(model, reverse_complement(codes[rows]), motifs)
     np.testing.assert_array_equal(other[:, -1], hits[rows, -1])
@@ -263,7 +263,7 @@ def test_too_few_sequences_are_said_in_words(project: Path, run: Path, tmp_path:
 
 def test_a_file_asks_about_the_rows_of_a_store(project: Path, tmp_path: Path) -> None:
     file = tmp_path / "mine.keras"
-    save_model(motif_model(CONSENSUS[0], length=200), file)
+    save_model(motif_model(CONSENSUS[0], length=200, sure=True), file)
     store = str(project / "stores/joint.zarr")
     with pytest.raises(ConfigError, match=r"mine\.keras: a model without its run has no rows"):
         open_model_rows(file)
@@ -275,7 +275,7 @@ def test_a_file_asks_about_the_rows_of_a_store(project: Path, tmp_path: Path) ->
     assert found["motifs"][0]["name"] == "planted"
     assert found["options"]["windows"] == "single"
     several = tmp_path / "several.keras"
-    save_model(motif_model(*CONSENSUS, length=200), several)
+    save_model(motif_model(*CONSENSUS, length=200, sure=True), several)
     with pytest.raises(ConfigError, match="has 2 outputs, whose names its run knows"):
         hot_spot_motifs(several, options, store=store, folder=tmp_path / "other")
 
