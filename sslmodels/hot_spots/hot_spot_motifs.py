@@ -124,6 +124,10 @@ def hot_spot_motifs(
         match=options.match,
     )
     completeness = _completeness(path_attribution)
+    classes = {
+        str(value): _class_json(choice, sequences.labels == bool(value), spots)
+        for value, choice in choices.items()
+    }
     result = {
         "title": opened.title,
         "output": experiment,
@@ -131,11 +135,8 @@ def hot_spot_motifs(
         "digest": digest,
         "background": [round(float(value), 6) for value in background],
         "completeness": completeness,
-        "classes": {
-            str(value): _class_json(choice, sequences.labels == bool(value), spots)
-            for value, choice in choices.items()
-        },
-        "notes": _notes(choices, completeness, options),
+        "classes": classes,
+        "notes": _notes(choices, classes, completeness, options),
         "motifs": [values for values, _ in tested],
     }
     (folder / _RESULT).unlink(missing_ok=True)
@@ -240,7 +241,10 @@ def _class_json(choice: Choice, here: NDArray[np.bool_], spots: HotSpots) -> dic
 
 
 def _notes(
-    choices: Mapping[int, Choice], completeness: Mapping[str, float | None], options: HotSpotOptions
+    choices: Mapping[int, Choice],
+    classes: Mapping[str, Mapping[str, int]],
+    completeness: Mapping[str, float | None],
+    options: HotSpotOptions,
 ) -> list[str]:
     """Return, in words, what a reader must know before the numbers."""
     notes = []
@@ -258,6 +262,13 @@ def _notes(
             notes.append(
                 f"{asked}, and {count} that do not overlap are looked at: only large differences "
                 "can be found; lower --confidence or take other --rows"
+            )
+    for name, found in classes.items():
+        count, without = found["sequences"], found["sequences"] - found["with_hot_spots"]
+        if 2 * without > count:
+            notes.append(
+                f"of class {name}, {without} of {count} sequences have no hot spot, and so no "
+                "motif: differences show that as well; --towards positive may find more"
             )
     share = completeness["median_share"]
     if share is not None and share > _INCOMPLETE:
