@@ -128,7 +128,7 @@ def hot_spot_motifs(
         str(value): _class_json(choice, sequences.labels == bool(value), spots)
         for value, choice in choices.items()
     }
-    result = {
+    result: dict[str, Any] = {
         "title": opened.title,
         "output": experiment,
         "options": options.as_json(),
