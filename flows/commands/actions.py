@@ -243,6 +243,56 @@ def interpret(paths: Sequence[Path], console: Console, options: Mapping[str, Any
     return values, [tables.motifs_table(values), *pages]
 
 
+def hot_spots(
+    paths: Sequence[Path],
+    console: Console,
+    options: Mapping[str, Any],
+    *,
+    store: str | None = None,
+    folder: Path | None = None,
+) -> Shown:
+    """Test known motifs in the hot spots of models.
+
+    Parameters
+    ----------
+    paths
+        Model files and runs, as of :func:`models_of`.
+    console
+        Where progress is reported.
+    options
+        Those of :class:`sslmodels.hot_spots.hot_spot_options.HotSpotOptions`, the background as
+        text.
+    store, folder
+        See :func:`sslmodels.hot_spots.hot_spot_motifs.hot_spot_motifs`.
+
+    Raises
+    ------
+    ConfigError
+        One folder for the results of several models.
+    """
+    from sslmodels.hot_spots.hot_spot_options import HotSpotOptions, background_of
+
+    asked = HotSpotOptions(**{**options, "background": background_of(options["background"])})
+    models = models_of(paths)
+    if folder is not None and len(models) > 1:
+        raise ConfigError(
+            f"--to {folder}: one folder for {len(models)} models; name one model, or leave out --to"
+        )
+    with muted_import(announce=console.draws):
+        from sslmodels.hot_spots.hot_spot_motifs import hot_spot_motifs
+    from sslmodels.runs.run_folder import RunFolder
+
+    values = []
+    for path in models:
+        found = hot_spot_motifs(path, asked, store=store, folder=folder, progress=console)
+        run = path if path.is_dir() else path.parent
+        page = (folder or RunFolder(run).hot_spots) / "index.html"
+        values.append({"model": str(path), "page": str(page), **found})
+    notes = [f"{value['title']}: {note}" for value in values for note in value["notes"]]
+    pages = [f"page: {value['page']}" for value in values]
+    return values, [tables.hot_spots_table(values), *notes, *pages]
+
+
 def run_folders(paths: Sequence[Path]) -> list[Path]:
     """Return the run folders that paths name: runs, folders of runs, projects.
 

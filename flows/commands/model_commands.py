@@ -153,3 +153,116 @@ def interpret(
     options = {"rows": rows, "count": count, "seed": seed, "method": method, "known": known}
     value, tables = actions.interpret(runs, console, options)
     console.result(value, *tables)
+
+
+@command(app, "hot-spots")
+def hot_spots(
+    console: Console,
+    models: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="MODEL...",
+            help="Run folders, folders of them, a project, or .keras files (with --store).",
+        ),
+    ],
+    *,
+    known: Annotated[
+        Path, typer.Option("--motifs", metavar="FILE", help="MEME file of the motifs.")
+    ],
+    rows: Annotated[
+        Literal["test", "validation"], typer.Option(help="Split whose rows are read.")
+    ] = "test",
+    output: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Experiment, where a model has several outputs."),
+    ] = None,
+    confidence: Annotated[
+        float,
+        typer.Option(
+            metavar="P",
+            help="Rows count that are predicted correctly, with a probability above this.",
+        ),
+    ] = 0.8,
+    count: Annotated[int, typer.Option(min=1, help="Rows of each class at most.")] = 1000,
+    steps: Annotated[int, typer.Option(min=1, help="Points of integrated gradients.")] = 20,
+    towards: Annotated[
+        Literal["own", "positive"],
+        typer.Option(
+            help="Attributions of each row's own class, or of class 1 in all rows: in class 0 the "
+            "bases that speak against class 1, or for it."
+        ),
+    ] = "own",
+    hot: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE",
+            help="Positions are hot above this share of the row's largest attribution.",
+        ),
+    ] = 0.7,
+    width: Annotated[
+        int, typer.Option(min=1, help="Bases of the window around a hot position.")
+    ] = 32,
+    windows: Annotated[
+        Literal["merged", "single"],
+        typer.Option(
+            help="Windows that overlap or touch become one hot spot, or each hot position has its "
+            "own, as published."
+        ),
+    ] = "merged",
+    match: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE", help="Sites count from this share of their motif's largest score on."
+        ),
+    ] = 0.8,
+    background: Annotated[
+        str,
+        typer.Option(
+            metavar="A,C,G,T",
+            help="Base frequencies that motifs are scored over: measured (in the rows that are "
+            "read), uniform, or four numbers.",
+        ),
+    ] = "measured",
+    store: Annotated[
+        str | None,
+        typer.Option(metavar="STORE", help="Labelled rows for a .keras file outside a run."),
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder to write to; default: hot-spots in the run."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the rows that are drawn.")] = 0,
+) -> None:
+    """Test which known motifs matter to a model more often in one class than in the other.
+
+    Hot spots are the windows of a sequence whose bases have the largest integrated gradients. They
+    are scanned with the motifs on both strands, and the shares of sequences with a motif are
+    compared between rows of class 1 and 0 that the model predicts correctly and confidently
+    (two-proportion tests, Bonferroni and Benjamini-Hochberg). The defaults are those of Daoud and
+    Ben-Hur 2025. Where `model interpret` finds motifs and names them, this asks about every motif
+    of a file, both ways.
+
+    Writes a page, all tests as TSV and JSON, and the hot spots as BED, TSV and NumPy arrays.
+
+    Example: `crosslabel model hot-spots my-project/runs/Reb1/cnn-27k/ssl/seed-0 --motifs
+    JASPAR2024_CORE_fungi.meme`
+    """
+    from flows.commands import actions
+
+    options = {
+        "known": known,
+        "rows": rows,
+        "output": output,
+        "confidence": confidence,
+        "count": count,
+        "seed": seed,
+        "steps": steps,
+        "towards": towards,
+        "hot": hot,
+        "width": width,
+        "windows": windows,
+        "match": match,
+        "background": background,
+    }
+    value, tables = actions.hot_spots(models, console, options, store=store, folder=to)
+    console.result(value, *tables)

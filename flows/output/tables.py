@@ -124,6 +124,33 @@ def motifs_table(runs: Sequence[Mapping[str, Any]]) -> Table:
     return table("Motifs", [*columns, "effect", "best match", "its q"], lines)
 
 
+def hot_spots_table(models: Sequence[Mapping[str, Any]], *, count: int = 5) -> Table:
+    """Return a table of the motifs in hot spots: the leading `count` of each class and model."""
+    lines = []
+    for model in models:
+        tested = [one for one in model["motifs"] if one["difference"] is not None]
+        more = [one for one in tested if one["difference"] > 0][:count]
+        less = [one for one in tested if one["difference"] < 0][-count:]
+        for one in [*more, *less]:
+            lines.append(
+                (
+                    model["title"],
+                    one["label"] or one["name"],
+                    one["rank"],
+                    f"{one['share_1']:.1%}",
+                    f"{one['share_0']:.1%}",
+                    f"{one['difference']:+.3f}",
+                    f"{one['low']:+.3f} to {one['high']:+.3f}",
+                    f"{one['p']:.1e}",
+                    f"{one['bonferroni']:.1e}",
+                    f"{one['bh']:.1e}",
+                )
+            )
+    columns = ["model", "motif", "rank", "class 1", "class 0", "difference", "95 %", "p"]
+    title = "Motifs in hot spots: shares of sequences, the leading ones of each class"
+    return table(title, [*columns, "Bonferroni", "BH"], lines, numbers=8)
+
+
 def _mean_line(run: Mapping[str, Any]) -> dict[str, Any]:
     return {**run, "experiment": f"mean of {len(run['outputs'])}", "model": f"{run['model']} joint"}
 

@@ -104,6 +104,11 @@ class RunFolder:
         return self.path / "interpretation"
 
     @property
+    def hot_spots(self) -> Path:
+        """Folder of the known motifs in hot spots: tests between classes, and a page."""
+        return self.path / "hot-spots"
+
+    @property
     def work(self) -> Path:
         """Checkpoints; removed when the run is complete."""
         return self.path / "work"
@@ -116,7 +121,7 @@ class RunFolder:
 
     def others(self) -> list[str]:
         """Return the names of files that do not belong in a folder without a record."""
-        known = {"evaluation", "interpretation", ".lock", EARLIER}
+        known = {"evaluation", "interpretation", "hot-spots", ".lock", EARLIER}
         found = self.path.iterdir() if self.path.is_dir() else ()
         # Partial files were left by a writer that was killed.
         return sorted(p.name for p in found if p.name not in known and ".partial" not in p.name)
@@ -162,6 +167,7 @@ class RunFolder:
             self.students,
             self.evaluation,
             self.interpretation,
+            self.hot_spots,
             self.logs,
             self.work,
         ):

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 from scipy.special import logit
 
 from ssldata.base.errors import ConfigError
 from ssldata.genomes.onehot import one_hot
-from sslmodels.interpretation.attribution import Method, contributions, log_odds
+from sslmodels.interpretation.attribution import (
+    Method,
+    contributions,
+    integrated_gradients,
+    log_odds,
+)
+from sslmodels.layers.sequence_model import SequenceModel
 from sslmodels.models.model_builder import build_model
 from sslmodels.scores.score_rows import score
 
@@ -49,6 +56,38 @@ def test_integrated_gradients_add_up_to_the_difference_of_log_odds(model) -> Non
     np.testing.assert_allclose(
         found.sum(axis=1), own - start, atol=0.02 * np.abs(own - start).max()
     )
+
+
+def test_attributions_of_a_linear_model_are_exact_with_any_number_of_steps() -> None:
+    inputs = keras.Input((60, 4))
+    last = keras.layers.Dense(2, activation="sigmoid")
+    linear = SequenceModel(keras.Model(inputs, last(keras.layers.Flatten()(inputs))))
+    kernel = last.kernel.numpy().reshape(60, 4, 2)[..., 1]
+    for steps in (1, 20):
+        found = integrated_gradients(linear, CODES, output=1, steps=steps)
+        expected = (one_hot(CODES).astype(np.float32) - np.float32(0.25)) * kernel
+        expected[CODES == 4] = 0
+        np.testing.assert_allclose(found.matrix, expected, atol=1e-6)
+        np.testing.assert_allclose(found.gap, 0, atol=1e-5)
+    # Of a sequence without N, the other end is .25 in every channel.
+    np.testing.assert_allclose(found.baseline[[0, 2, 3]], kernel.sum() / 4, atol=1e-5)
+    np.testing.assert_allclose(found.score, log_odds(score(linear, CODES)[:, 1]), atol=1e-5)
+
+
+def test_more_steps_make_attributions_complete(model) -> None:
+    """Of a network with ReLUs; where rows hold N, too."""
+    gaps = []
+    for steps in (1, 20, 100):
+        found = integrated_gradients(model, CODES, output=1, steps=steps)
+        np.testing.assert_allclose(found.score, log_odds(score(model, CODES)[:, 1]), atol=1e-4)
+        assert np.all(found.matrix[CODES == 4] == 0)
+        gaps.append(float(np.abs(found.gap).max()))
+    difference = float(np.abs(found.score - found.baseline).max())
+    assert gaps[1] < 0.02 * difference
+    assert gaps[2] < 0.25 * gaps[0]
+    summed = integrated_gradients(model, CODES[2:], output=1, steps=32).matrix.sum(axis=2)
+    known = contributions(model, CODES[2:], method="integrated", output=1)
+    np.testing.assert_allclose(summed, known, atol=1e-5)
 
 
 def test_gradients_are_slopes_of_the_log_odds(model) -> None:
