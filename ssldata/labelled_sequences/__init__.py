@@ -1,4 +1,4 @@
-"""Tables of sequences with labels: read, freed of duplicates, split, and laid out as rows.
+"""Tables of sequences with labels: read, freed of duplicates, split, laid out as rows.
 
 Imports: base, genomes, project, rows.
 """

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from ssldata.base.array_types import ByteArray, Int64Array
 from ssldata.base.errors import InputError
 from ssldata.base.text_file import shown, streamed_lines
 from ssldata.genomes.onehot import IS_BASE_LETTER, N_CODE, encode
+from ssldata.project.sequences_section import Fit
 
 #: Labels as they are written.
 _LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}
@@ -36,9 +36,6 @@ BAD_ROWS = {
 }
 #: After this many rows, and at the end, most must be good.
 _EARLY = 1000
-
-#: What is done with a sequence of another length.
-Fit = Literal["exact", "crop", "pad", "crop-or-pad"]
 
 
 @dataclass(frozen=True, kw_only=True)
