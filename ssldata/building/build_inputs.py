@@ -9,7 +9,6 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,9 +25,9 @@ from ssldata.building.store_inputs import (
 )
 from ssldata.chains.chain_index import ChainIndex, load_chain
 from ssldata.genomes.genome import Genome, open_genome
+from ssldata.labelled_sequences.sequence_rows import open_table
 from ssldata.liftover.lift import lift
 from ssldata.liftover.lift_result import LiftOptions, LiftResult
-from ssldata.labelled_sequences.sequence_rows import open_table
 from ssldata.project.project_file import GenomeEntry, Project
 from ssldata.rows.intervals import read_peaks
 from ssldata.rows.row_table import Sources

@@ -198,7 +198,9 @@ def plan_project(project: Project, *, verify_cache: bool = False) -> Plan:
     for name in store_names(project):
         ledger = (read_root_attributes(path_of_store(project, name)) or {"ledger": {}})["ledger"]
         labels = {
-            path for e in experiments_of(project, name) for path in _labels_of(project.experiment(e))
+            path
+            for e in experiments_of(project, name)
+            for path in _labels_of(project.experiment(e))
         }
         built = inputs = digest = None
         if (reference is not None or project.of_sequences) and not labels & gone:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ssldata.base.array_types import BoolArray, ByteArray, Int64Array
 from ssldata.genomes.onehot import reverse_complement
@@ -41,7 +42,7 @@ def conflicting(group: Int64Array, labels: ByteArray) -> BoolArray:
     return wrong[group]
 
 
-def not_repeated(group: Int64Array, split: np.ndarray) -> BoolArray:
+def not_repeated(group: Int64Array, split: NDArray[np.int8]) -> BoolArray:
     """Return which sequences stay when duplicates are dropped.
 
     The test keeps all of its own, each a place that is scored. Validation loses those that are in
@@ -64,7 +65,7 @@ def not_repeated(group: Int64Array, split: np.ndarray) -> BoolArray:
 
 
 def duplicate_counts(
-    codes: ByteArray, group: Int64Array, split: np.ndarray
+    codes: ByteArray, group: Int64Array, split: NDArray[np.int8]
 ) -> dict[str, int]:
     """Return the number of sequences that equal an earlier one, in all and across splits."""
     repeats = group != np.arange(len(group))

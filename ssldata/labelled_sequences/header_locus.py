@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ssldata.base.array_types import Int64Array
 from ssldata.labelled_sequences.sequence_table import SequenceBatch
@@ -13,7 +14,9 @@ from ssldata.rows.intervals import Intervals
 
 #: As ``bedtools getfasta -s`` writes them (with ``-name``: ``peak7::chr21:…``). ``samtools faidx``
 #: writes ``chr21:43226276-43226875``, counted from 1 and with the last base.
-_LOCUS = re.compile(r"(?:.*::)?(?P<contig>[^\s:]+):(?P<start>\d+)-(?P<end>\d+)(?:\((?P<strand>[+.-])\))?")
+_LOCUS = re.compile(
+    r"(?:.*::)?(?P<contig>[^\s:]+):(?P<start>\d+)-(?P<end>\d+)(?:\((?P<strand>[+.-])\))?"
+)
 #: The only contig of sequences whose names say nothing.
 SYNTHETIC = "sequences"
 
@@ -36,7 +39,7 @@ class Loci:
 
     contigs: tuple[str, ...]
     intervals: Intervals
-    strand: np.ndarray
+    strand: NDArray[np.int8]
     note: str = ""
 
     @property
@@ -77,7 +80,7 @@ def loci_of(batch: SequenceBatch) -> Loci:
     length = batch.codes.shape[1]
     cut = batch.width - length
     before = np.where(cut >= 0, cut // 2, -(-cut // 2))
-    start = np.where(strand > 0, start + before, end_of(start, batch.width) - before - length)
+    start = np.where(strand > 0, start + before, start + batch.width - before - length)
     if len(start) and start.min() < 0:
         return _synthetic(batch, "padding reaches beyond the beginning of a contig")
     names = tuple(dict.fromkeys(match["contig"] for match in matches))
@@ -87,11 +90,6 @@ def loci_of(batch: SequenceBatch) -> Loci:
     if len(np.unique(places, axis=0)) < len(places):
         return _synthetic(batch, "two sequences lie at one place")
     return Loci(names, Intervals(contig, start, start + length), strand)
-
-
-def end_of(start: Int64Array, width: Int64Array) -> Int64Array:
-    """Return where intervals end."""
-    return start + width
 
 
 def _synthetic(batch: SequenceBatch, note: str) -> Loci:

@@ -207,16 +207,14 @@ def sequence_rows(project: Project, table: LabelledTable) -> ReferenceRows:
         loci.intervals.start + windows.padding,
         loci.intervals.end - windows.padding,
     )
-    positive = table.labels.any(axis=1)
+    positive = np.asarray(table.labels.any(axis=1), bool)
     order = np.lexsort((loci.strand, bins.start, bins.contig))
     source = np.full(len(positive), -1, np.int64)
     of_source = order[positive[order]]
     source[of_source] = np.arange(len(of_source))
     coverage = table.labels.astype(np.int32) * windows.size
     plain = np.flatnonzero(~positive & (table.split == TRAIN))
-    pool = first_of_permutation(
-        len(plain), project.negatives.pool, "pool", project.store.seed
-    )
+    pool = first_of_permutation(len(plain), project.negatives.pool, "pool", project.store.seed)
     stays = np.ones(len(positive), bool)
     stays[plain] = False
     stays[plain[pool]] = True
@@ -230,7 +228,7 @@ def sequence_rows(project: Project, table: LabelledTable) -> ReferenceRows:
         split=table.split,
         source=source,
         locus=source,
-    ).take(stays)
+    ).take(np.flatnonzero(stays))
     rows, ranges = ordered(rows, seed=project.store.seed, group="reference")
     sources = Sources(
         intervals=bins.take(of_source),

@@ -134,9 +134,7 @@ def read_numbers(path: Path, rows: int = 2**40) -> Int64Array:
     return np.fromiter(found, np.int64, len(found))
 
 
-def _listed(
-    file: Path, rule: SequenceSplits, number: Int64Array, rows: int
-) -> NDArray[np.int8]:
+def _listed(file: Path, rule: SequenceSplits, number: Int64Array, rows: int) -> NDArray[np.int8]:
     """Return the splits that files of numbers list."""
     every = np.full(rows, NOWHERE if rule.train is not None else TRAIN, np.int8)
     named = np.zeros(rows, bool)

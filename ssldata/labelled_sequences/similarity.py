@@ -94,26 +94,22 @@ def similar_clusters(codes: ByteArray, share: float) -> Int64Array:
             members[row] = frozenset(hashes[bounds[row] : bounds[row + 1]].tolist())
         return members[row]
 
-    for pairs in _candidates(hashes, owner, n):
-        for pair in pairs.tolist():
-            a, b = divmod(pair, n)
-            if joined.root(a) == joined.root(b):
-                continue
-            one, two = sketch(a), sketch(b)
-            both = len(one & two)
-            if both > share * (len(one) + len(two) - both):
-                joined.join(a, b)
+    for pair in _candidates(hashes, owner, n).tolist():
+        a, b = divmod(pair, n)
+        if joined.root(a) == joined.root(b):
+            continue
+        one, two = sketch(a), sketch(b)
+        both = len(one & two)
+        if both > share * (len(one) + len(two) - both):
+            joined.join(a, b)
     return np.array([joined.root(row) for row in range(n)], np.int64)
 
 
-def _candidates(
-    hashes: NDArray[np.uint64], owner: Int64Array, n: int
-) -> list[Int64Array]:
-    """Return the pairs to compare, a · n + b with a < b, in groups without repeats."""
+def _candidates(hashes: NDArray[np.uint64], owner: Int64Array, n: int) -> Int64Array:
+    """Return the pairs to compare, a · n + b with a < b, each once."""
     order = np.lexsort((owner, hashes))
     hashes, owner = hashes[order], owner[order]
-    edge = np.flatnonzero(np.append(True, hashes[1:] != hashes[:-1])) if len(hashes) else []
-    first = np.asarray(edge, np.int64)
+    first = np.flatnonzero(np.diff(hashes, prepend=hashes[:1] + np.uint64(1)))
     size = np.diff(np.append(first, len(hashes)))
     found = [np.empty(0, np.int64)]
     for count in np.unique(size[(size > 1) & (size <= MANY)]).tolist():
@@ -123,7 +119,7 @@ def _candidates(
     for start, count in zip(first[size > MANY], size[size > MANY], strict=True):
         rows = owner[start : start + count]
         found.append(rows[:-1] * n + rows[1:])
-    return [np.unique(np.concatenate(found))]
+    return np.unique(np.concatenate(found))
 
 
 class _Union:

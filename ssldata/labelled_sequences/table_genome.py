@@ -47,7 +47,7 @@ class TableGenome(Genome):
         return self._loci.contigs
 
     @cached_property
-    def sizes(self) -> Int64Array:  # type: ignore[override]
+    def sizes(self) -> Int64Array:
         """How far sequences reach on each contig, int64."""
         return self._loci.sizes
 
@@ -60,16 +60,12 @@ class TableGenome(Genome):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
-    def _key(
-        self, contig: NDArray[Any], start: NDArray[Any], strand: NDArray[Any]
-    ) -> Int64Array:
+    def _key(self, contig: NDArray[Any], start: NDArray[Any], strand: NDArray[Any]) -> Int64Array:
         """Return a number for each window of the length of the sequences."""
         offset = np.cumsum(self.sizes) - self.sizes
         return (offset[contig] + start) * 2 + (strand < 0)
 
-    def gather(
-        self, contig: Any, start: Any, length: int, strand: Any | None = None
-    ) -> ByteArray:
+    def gather(self, contig: Any, start: Any, length: int, strand: Any | None = None) -> ByteArray:
         """Return windows of the table; see :meth:`ssldata.genomes.genome.Genome.gather`.
 
         Raises

@@ -55,6 +55,7 @@ _SETTINGS: dict[str, Any] = {
     "name": str,
     "reference": {"name": str, "digest": str},
     "peaks": {"*": {"sha256": str, "counts": dict}},
+    "sequences?": {"sha256": str, "file": str, "splits": {"by": str}, "counts": dict},
     "windows": {"size": int, "min_overlap": (int, float), "mode": str, "n_policy": str},
     "split": {"test": [str], "validation": [str]},
     "negatives": {"source": str},
