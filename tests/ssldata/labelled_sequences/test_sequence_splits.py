@@ -15,7 +15,13 @@ from ssldata.rows.splits import TEST, TRAIN, VALIDATION
 
 @pytest.mark.parametrize(
     "text",
-    ["3\n0\n5\n", "3,0,5", "3 0 5\r\n", "3.000000000000000000e+00\n0.0e+00\n5.0e+00\n", "3\n\n0\n5"],
+    [
+        "3\n0\n5\n",
+        "3,0,5",
+        "3 0 5\r\n",
+        "3.000000000000000000e+00\n0.0e+00\n5.0e+00\n",
+        "3\n\n0\n5",
+    ],
 )
 def test_numbers_in_every_way_they_are_written(tmp_path: Path, text: str) -> None:
     path = tmp_path / "i.txt"
@@ -59,7 +65,7 @@ def test_files_list_rows_of_the_file_with_those_left_out(tmp_path: Path) -> None
 
 def test_a_sequence_in_two_files_is_refused(tmp_path: Path) -> None:
     rule = files(tmp_path, validation="1\n2\n", test="2\n")
-    with pytest.raises(ConfigError, match="sequence 2 .* in another split, too"):
+    with pytest.raises(ConfigError, match=r"sequence 2 .* in another split, too"):
         _listed(tmp_path / "t.csv", rule, np.arange(6), 6)
 
 
