@@ -8,7 +8,7 @@ Relative paths are relative to the folder of the file.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
@@ -318,18 +318,8 @@ class Project(Section):
             raise ValueError("split.test: names no contig; one at least is held out for the test")
         if not self.of_sequences:
             return
-        homologous = [r for r in self.training.regimes if r in HOMOLOGOUS - WITHOUT_HOMOLOGUES]
-        if homologous:
-            allowed = ", ".join(r for r in REGIMES if r not in HOMOLOGOUS - WITHOUT_HOMOLOGUES)
-            raise ValueError(
-                f"training.regimes: {', '.join(homologous)} need homologues, which sequences do "
-                f"not have; choose among {allowed}"
-            )
-        if "two-stage" in self.training.regimes and self.training.two_stage_steps == "ssl":
-            raise ValueError(
-                "training.two_stage_steps: 'ssl' counts homologues, which sequences do not have; "
-                "set it to own"
-            )
+        if reason := self.refused_regimes(self.training.regimes):
+            raise ValueError(f"training.regimes: {reason}")
         if self.training.sweeps.iterations or self.training.sweeps.noise_sd:
             raise ValueError(
                 "training.sweeps: iterations and noise_sd are of ssl-ns, which needs homologues; "
@@ -408,6 +398,23 @@ class Project(Section):
                     "under 'genomes'"
                 )
         return self
+
+    def refused_regimes(self, regimes: Sequence[str]) -> str:
+        """Return why regimes cannot be trained on sequences; empty: they can."""
+        if not self.of_sequences:
+            return ""
+        refused = HOMOLOGOUS - WITHOUT_HOMOLOGUES
+        if homologous := [name for name in regimes if name in refused]:
+            return (
+                f"{', '.join(homologous)} need homologues, which sequences do not have; choose "
+                f"among {', '.join(name for name in REGIMES if name not in refused)}"
+            )
+        if "two-stage" in regimes and self.training.two_stage_steps == "ssl":
+            return (
+                "two-stage counts homologues, which sequences do not have, unless "
+                "training.two_stage_steps is own"
+            )
+        return ""
 
     def experiment(self, name: str) -> Experiment:
         """Return one experiment by name, or raise a :class:`ConfigError` that lists them."""
