@@ -175,6 +175,8 @@ def train(
     project.outputs_of(cell["experiment"])
     if cell["regime"] not in REGIMES:
         raise ConfigError(f"--regime {regime}: no such regime; there are {', '.join(REGIMES)}")
+    if reason := project.refused_regimes([cell["regime"]]):
+        raise ConfigError(f"--regime {regime}: {reason}")
     with muted_import():  # a model of one's own imports Keras
         training = project.training
         check_models([cell["model"], *training.model_options, *training.per_model])

@@ -121,6 +121,14 @@ def init(
         bool,
         typer.Option("--simulated", help="Write a small simulated project, data included."),
     ] = False,
+    sequences: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TABLE",
+            help="Write a project of this table of labelled sequences (CSV with the columns "
+            "header, sequence, label).",
+        ),
+    ] = None,
     seed: Seed = 0,
 ) -> None:
     """Write a new project: a commented project.yaml, or a simulated one that runs at once.
@@ -131,12 +139,21 @@ def init(
     With --simulated the folder gets genomes evolved along a tree, their exact chains, planted
     peaks and a project file: all that `crosslabel run` needs, without any download.
 
+    With --sequences the project is of a table of sequences with labels, which needs no genome.
+
     Example: `crosslabel init my-project`
     """
+    from ssldata.base.errors import ConfigError, InputError
     from ssldata.project.project_template import write_template
 
-    if simulated:
-        from ssldata.base.errors import InputError
+    if simulated and sequences is not None:
+        raise ConfigError("--simulated and --sequences: choose one; each writes a project")
+    if sequences is not None:
+        from ssldata.labelled_sequences.table_project import write_table_project
+
+        path = write_table_project(directory, sequences)
+        then = f"crosslabel plan {directory}"
+    elif simulated:
         from ssldata.simulation.clade import simulate_clade
 
         if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):

@@ -41,6 +41,8 @@ _UNREADABLE = {
     b"\xff\xfe": "is UTF-16 text; save it as UTF-8",
     b"\xfe\xff": "is UTF-16 text; save it as UTF-8",
 }
+#: What is wrong with a text that has a NUL byte.
+_NUL = "not a text file (a NUL byte); UTF-16 must be saved as UTF-8"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 #: Lines of BED files that are not rows. A contig may be called track1.
@@ -256,9 +258,7 @@ def text_of(data: bytes, *, where: str) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError as exc:
         line = _line_at(data, exc.start)
-        raise InputError(
-            f"{where}, line {line}: not a text file (byte {data[exc.start]:#04x} is not UTF-8)"
-        ) from None
+        raise InputError(f"{where}, line {line}: {_not_utf8(data[exc.start])}") from None
 
 
 def plain_bytes(data: bytes, *, where: str) -> bytes:
@@ -272,11 +272,12 @@ def plain_bytes(data: bytes, *, where: str) -> bytes:
     refuse_unreadable(data[:8], where=where)
     at = data.find(b"\0")
     if at >= 0:
-        raise InputError(
-            f"{where}, line {_line_at(data, at)}: not a text file (a NUL byte); UTF-16 must be "
-            "saved as UTF-8"
-        )
+        raise InputError(f"{where}, line {_line_at(data, at)}: {_NUL}")
     return data[3:] if data.startswith(BYTE_ORDER_MARK) else data
+
+
+def _not_utf8(byte: int) -> str:
+    return f"not a text file (byte {byte:#04x} is not UTF-8)"
 
 
 def _line_at(data: bytes, at: int) -> int:
@@ -294,6 +295,86 @@ def text_lines(text: str) -> list[str]:
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     return text.split("\n")
+
+
+def streamed_lines(path: str | Path, *, missing: str = "no such file") -> Iterator[tuple[int, str]]:
+    """Yield the number and the text of every line of a file, which may be packed.
+
+    The rules are those of :func:`read_text` and :func:`text_lines`, in memory for a piece of the
+    file at a time; a line that the file ends with is left out where it is empty.
+
+    Parameters
+    ----------
+    path
+        The file, or a pipe.
+    missing
+        What to say when it does not exist.
+
+    Raises
+    ------
+    MissingInputError
+        No such file.
+    InputError
+        It cannot be read, is cut short or damaged, or is no text.
+    """
+    where = str(path)
+    number, rest = 1, b""
+    for piece in _plain_pieces(path, missing=missing):
+        data = rest + piece
+        # What follows the last end of a line waits; so does a CR, which a LF may follow.
+        kept = len(data) - data.endswith(b"\r")
+        end = max(data.rfind(b"\n", 0, kept), data.rfind(b"\r", 0, kept)) + 1
+        if not end:
+            rest = data
+            continue
+        if data[end - 1 : end + 1] == b"\r\n":
+            end += 1
+        whole, rest = data[:end], data[end:]
+        for line in text_lines(_decoded(whole, number, where))[:-1]:
+            yield number, line
+            number += 1
+    if rest:
+        last = text_lines(_decoded(rest, number, where))
+        yield from enumerate(last if last[-1] else last[:-1], start=number)
+
+
+def _plain_pieces(path: str | Path, *, missing: str) -> Iterator[bytes]:
+    """Yield the content of a file, unpacked and without a byte order mark."""
+    where = str(path)
+    try:
+        with Path(path).open("rb") as handle:
+            start = handle.peek(8)[:8]
+            refuse_unreadable(start, where=where)
+            pieces = (
+                unpacked(handle, where=where)
+                if is_packed(start)
+                else iter(lambda: handle.read(_PIECE), b"")
+            )
+            first = b""
+            for piece in pieces:
+                first += piece
+                if len(first) >= 8:
+                    break
+            refuse_unreadable(first[:8], where=where)
+            yield first[3:] if first.startswith(BYTE_ORDER_MARK) else first
+            yield from pieces
+    except FileNotFoundError:
+        raise MissingInputError(f"{where}: {missing}") from None
+    except OSError as exc:
+        raise InputError(f"{where}: cannot be read ({exc.strerror or exc})") from None
+
+
+def _decoded(data: bytes, number: int, where: str) -> str:
+    """Return lines as text; the first has `number`."""
+    at = data.find(b"\0")
+    if at >= 0:
+        line = number - 1 + _line_at(data, at)
+        raise InputError(f"{where}, line {line}: {_NUL}")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        line = number - 1 + _line_at(data, exc.start)
+        raise InputError(f"{where}, line {line}: {_not_utf8(data[exc.start])}") from None
 
 
 def bed_rows(text: str, *, where: str) -> Iterator[tuple[int, list[str]]]:

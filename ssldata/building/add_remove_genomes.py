@@ -12,11 +12,12 @@ from typing import Any
 
 from ssldata.base.errors import ConfigError, InputError, MissingInputError, StoreError
 from ssldata.base.progress import Progress
-from ssldata.building.build_inputs import open_target, path_of_store
+from ssldata.building.build_inputs import open_target
 from ssldata.building.build_plan import memory_for
 from ssldata.building.build_store import build_genome
 from ssldata.building.dask_pool import Pool
 from ssldata.building.locate import Place, find_place, stores_of
+from ssldata.building.store_inputs import path_of_store
 from ssldata.chains.chain_index import load_chain
 from ssldata.genomes.genome import open_genome
 from ssldata.project.genome_list import enter_genome, strike_genome

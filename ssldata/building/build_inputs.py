@@ -6,11 +6,9 @@ Every mistake of a user is found here, before anything is written.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,162 +17,44 @@ from numpy.typing import NDArray
 from ssldata.base.errors import ConfigError
 from ssldata.base.files import digest_of
 from ssldata.building.fitting_chains import LeftOutChains, fitting_chains
+from ssldata.building.store_inputs import (
+    SequenceInputs,
+    StoreInputs,
+    experiments_of,
+    store_names,
+)
 from ssldata.chains.chain_index import ChainIndex, load_chain
 from ssldata.genomes.genome import Genome, open_genome
+from ssldata.labelled_sequences.sequence_rows import open_table
 from ssldata.liftover.lift import lift
 from ssldata.liftover.lift_result import LiftOptions, LiftResult
-from ssldata.project.project_file import JOINT, GenomeEntry, Project
-from ssldata.rows.intervals import Peaks, read_peaks
-from ssldata.rows.reference_rows import ReferenceRows, reference_rows
+from ssldata.project.project_file import GenomeEntry, Project
+from ssldata.rows.intervals import read_peaks
 from ssldata.rows.row_table import Sources
 from ssldata.rows.sequence_identity import identical_share
 from ssldata.rows.splits import check_contigs
-from ssldata.rows.trainable import check_splits
 from ssldata.store.root_metadata import ROWS_VERSION
 
 
-def store_names(project: Project) -> list[str]:
-    """Return the stores of a project: its experiments, or ``joint``."""
-    return [JOINT] if project.store.joint else [e.name for e in project.experiments]
-
-
-def path_of_store(project: Project, store_name: str) -> Path:
-    """Return where a store of a project is, or will be."""
-    return project.store.path / f"{store_name}.zarr"
-
-
-def experiments_of(project: Project, store_name: str) -> list[str]:
-    """Return the label columns of a store.
+def open_labelled(project: Project, *, verify: bool = False) -> Genome:
+    """Open the labelled genome of a project; `verify` as in :func:`open_genome`.
 
     Raises
     ------
-    ConfigError
-        The project has no such store.
+    CrosslabelError
+        The file is missing or wrong, or the project is one of sequences.
     """
-    if store_name not in store_names(project):
-        raise ConfigError(
-            f"{project.file or 'project'}: no store {store_name!r}; "
-            f"there are {', '.join(store_names(project))}"
-        )
-    return [e.name for e in project.experiments] if project.store.joint else [store_name]
-
-
-def row_settings(project: Project) -> dict[str, Any]:
-    """Return the sections of the project file that a store repeats in its root attributes."""
-    return {
-        "windows": project.windows.model_dump(mode="json"),
-        "split": project.split.model_dump(mode="json"),
-        "negatives": project.negatives.model_dump(mode="json"),
-        "liftover": project.liftover.model_dump(mode="json"),
-    }
-
-
-def _peaks_digest(peaks: Peaks) -> str:
-    digest = hashlib.sha256()
-    for array in (*dataclasses.astuple(peaks.intervals), peaks.score):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
-
-
-@dataclass(frozen=True)
-class StoreInputs:
-    """The labelled genome and the peaks of one store, opened and checked."""
-
-    project: Project
-    name: str
-    experiments: list[str]
-    genome: Genome
-    peaks: Mapping[str, Peaks]
-
-    @property
-    def path(self) -> Path:
-        """Where the store is."""
-        return path_of_store(self.project, self.name)
-
-    def reference_rows(self) -> ReferenceRows:
-        """Return the rows of the labelled genome.
-
-        Raises
-        ------
-        InputError
-            A split of an experiment has no positives or no negatives.
-        """
-        built = reference_rows(self.project, self.experiments, self.genome, self.peaks)
-        check_splits(self.project, self.experiments, self.peaks, built)
-        return built
-
-    def notes(self) -> list[str]:
-        """Return a line for every kind of peaks that are left out, clipped or without a summit."""
-        lines = []
-        for experiment, peaks in self.peaks.items():
-            of = f"of {peaks.counts['lines']} peaks"
-            if peaks.unknown:
-                names = ", ".join(list(peaks.unknown)[:5])
-                lines.append(
-                    f"{experiment}: {peaks.counts['unknown_contig']} {of} lie on contigs the "
-                    f"genome does not have ({names}); left out"
-                )
-            if beyond := peaks.counts["beyond_contig"]:
-                lines.append(
-                    f"{experiment}: {beyond} {of} reach past an end of their contig; clipped"
-                )
-            if peaks.middles:
-                lines.append(
-                    f"{experiment}: {peaks.middles} {of} have no summit (column 10 of narrowPeak); "
-                    "'width' is set around their middle"
-                )
-        return lines
-
-    @cached_property
-    def parts(self) -> dict[str, Any]:
-        """Everything that decides the bytes of the reference rows and the sources."""
-        project = self.project
-        negatives = project.negatives.model_dump(mode="json", include={"pool", "source"})
-        if project.negatives.source != "reference":
-            negatives["ratio"] = project.negatives.ratio  # how many negative sources there are
-        if project.negatives.half_covered != "leave-out":  # an option since: old digests stay
-            negatives["half_covered"] = project.negatives.half_covered
-        return {
-            "format": ROWS_VERSION,
-            "reference sequence": self.genome.digest,
-            "contig order": digest_of(list(self.genome.names)),
-            "windows": project.windows.model_dump(mode="json", exclude={"exclude_target"}),
-            "split": project.split.model_dump(mode="json"),
-            "negatives": negatives,
-            "store": project.store.model_dump(mode="json", include={"seed", "codes"}),
-            **{f"peaks of {e}": _peaks_digest(p) for e, p in self.peaks.items()},
-        }
-
-    @cached_property
-    def digest(self) -> str:
-        """Identity of the reference rows."""
-        return digest_of(self.parts)
-
-    def root_attributes(self) -> dict[str, Any]:
-        """Return the settings a reader of the store may want."""
-        project = self.project
-        return {
-            "name": project.name,
-            "experiments": self.experiments,
-            "reference": {"name": project.reference.name, "digest": self.genome.digest},
-            **row_settings(project),
-            "seed": project.store.seed,
-            "codes": project.store.codes,
-            "peaks": {
-                e: {"sha256": _peaks_digest(p), "counts": dict(p.counts)}
-                for e, p in self.peaks.items()
-            },
-        }
-
-
-def open_labelled(project: Project, *, verify: bool = False) -> Genome:
-    """Open the labelled genome of a project; `verify` as in :func:`open_genome`."""
     reference = project.reference
+    if project.of_sequences:
+        raise ConfigError(
+            f"{project.file or 'project'}: its experiments are tables of sequences, so that there "
+            "is no labelled genome; this needs one"
+        )
     return open_genome(reference.sequence, aliases=reference.aliases, verify=verify)
 
 
 def open_inputs(project: Project, store_name: str, *, genome: Genome | None = None) -> StoreInputs:
-    """Open the labelled genome, unless it is given, and read the peaks of one store.
+    """Open the labelled genome, unless it is given, and read the peaks or sequences of one store.
 
     Raises
     ------
@@ -182,11 +62,15 @@ def open_inputs(project: Project, store_name: str, *, genome: Genome | None = No
         A file is missing or wrong, or a split names a contig the genome does not have.
     """
     experiments = experiments_of(project, store_name)
+    if project.of_sequences:
+        table = open_table(project, experiments)
+        return SequenceInputs(project, store_name, experiments, table.genome, {}, table)
     genome = genome or open_labelled(project)
     check_contigs(project.split, genome.names, str(project.file or "project"))
     peaks = {}
     for name in experiments:
         settings = project.experiment(name)
+        assert settings.peaks is not None
         peaks[name] = read_peaks(
             settings.peaks,
             names=genome.names,
@@ -363,7 +247,7 @@ def open_project(
     CrosslabelError
         See :func:`open_inputs` and :func:`open_target`.
     """
-    labelled = open_labelled(project, verify=verify)
+    labelled = None if project.of_sequences else open_labelled(project, verify=verify)
     return ProjectInputs(
         {
             name: open_inputs(project, name, genome=labelled)

@@ -9,18 +9,11 @@ from typing import Any
 import numpy as np
 
 from ssldata.base.errors import MissingInputError
-from ssldata.building.build_inputs import (
-    TargetInputs,
-    experiments_of,
-    open_inputs,
-    open_labelled,
-    open_target,
-    path_of_store,
-    store_names,
-)
+from ssldata.building.build_inputs import TargetInputs, open_inputs, open_labelled, open_target
 from ssldata.building.rough_plan import assumptions, expected_rows
+from ssldata.building.store_inputs import experiments_of, path_of_store, store_names
 from ssldata.liftover.lift_result import Status
-from ssldata.project.project_file import Project
+from ssldata.project.project_file import Experiment, Project
 from ssldata.rows.reference_rows import ReferenceRows
 from ssldata.rows.splits import TRAIN
 from ssldata.store.store import COMPLETE, HOMOLOGUES, REFERENCE, YANKED, read_root_attributes
@@ -106,11 +99,22 @@ def memory_for(length: int) -> int:
 def missing_inputs(project: Project) -> list[Path]:
     """Return the input files of the project that do not exist."""
     named = [
-        project.reference.sequence,
-        *(experiment.peaks for experiment in project.experiments),
+        *([] if project.of_sequences else [project.reference.sequence]),
+        *(path for experiment in project.experiments for path in _labels_of(experiment)),
         *(path for genome in project.genomes for path in (genome.sequence, genome.chain)),
     ]
     return [path for path in dict.fromkeys(named) if not path.is_file()]
+
+
+def _labels_of(experiment: Experiment) -> list[Path]:
+    """Return the files that give the labels of an experiment, and its own splits."""
+    if experiment.peaks is not None:
+        return [experiment.peaks]
+    table = experiment.sequences
+    assert table is not None
+    splits = table.splits
+    named = [table.file, table.labels, splits.train, splits.validation, splits.test]
+    return [path for path in named if path is not None]
 
 
 def require_inputs(project: Project) -> None:
@@ -182,7 +186,7 @@ def plan_project(project: Project, *, verify_cache: bool = False) -> Plan:
     steps: list[Step] = []
     gone = set(missing)
     reference = None
-    if project.reference.sequence not in gone:
+    if not project.of_sequences and project.reference.sequence not in gone:
         reference = open_labelled(project, verify=verify_cache)
     targets = {
         genome.name: open_target(project, genome.name, reference=reference, verify=verify_cache)
@@ -193,9 +197,13 @@ def plan_project(project: Project, *, verify_cache: bool = False) -> Plan:
     estimated = expected_rows(project, reference) if missing else {}
     for name in store_names(project):
         ledger = (read_root_attributes(path_of_store(project, name)) or {"ledger": {}})["ledger"]
-        peaks = {project.experiment(e).peaks for e in experiments_of(project, name)}
+        labels = {
+            path
+            for e in experiments_of(project, name)
+            for path in _labels_of(project.experiment(e))
+        }
         built = inputs = digest = None
-        if reference is not None and not peaks & gone:
+        if (reference is not None or project.of_sequences) and not labels & gone:
             inputs = open_inputs(project, name, genome=reference)
             notes += inputs.notes()
             built = inputs.reference_rows()

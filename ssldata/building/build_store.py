@@ -22,15 +22,12 @@ from ssldata.base.progress import NoProgress, Progress
 from ssldata.base.versions import library_versions
 from ssldata.building.build_inputs import (
     ProjectInputs,
-    StoreInputs,
     TargetInputs,
     open_project,
-    path_of_store,
-    row_settings,
-    store_names,
 )
 from ssldata.building.build_plan import memory_per_worker, require_inputs
 from ssldata.building.dask_pool import Pool, SerialPool, open_pool
+from ssldata.building.store_inputs import StoreInputs, path_of_store, row_settings, store_names
 from ssldata.building.up_to_date import has_reference
 from ssldata.building.write_group import (
     status_counts,

@@ -10,8 +10,9 @@ import numpy as np
 
 from ssldata.base.errors import InputError
 from ssldata.base.text_file import count_in, table_rows
-from ssldata.building.build_inputs import experiments_of, store_names
+from ssldata.building.store_inputs import experiments_of, store_names
 from ssldata.genomes.genome import Genome
+from ssldata.labelled_sequences.sequence_splits import read_numbers
 from ssldata.project.project_file import Project
 from ssldata.rows.windows import kept_contigs
 
@@ -104,7 +105,8 @@ def expected_rows(project: Project, reference: Genome | None) -> dict[str, Expec
     Parameters
     ----------
     project
-        With ``training.published_counts``, and ``reference.sizes`` unless the sequence exists.
+        With ``training.published_counts``, and ``reference.sizes`` unless the sequence exists;
+        for sequences with the files of their splits.
     reference
         The labelled genome, if its sequence exists.
 
@@ -113,6 +115,8 @@ def expected_rows(project: Project, reference: Genome | None) -> dict[str, Expec
     dict
         Store → rows; stores of which nothing is known are left out.
     """
+    if project.of_sequences:
+        return _expected_of_tables(project)
     sizes = _sizes(project, reference)
     if project.training.published_counts is None or not sizes:
         return {}
@@ -140,6 +144,30 @@ def expected_rows(project: Project, reference: Genome | None) -> dict[str, Expec
     return made
 
 
+def _expected_of_tables(project: Project) -> dict[str, Expected]:
+    """Return the rows of the tables whose splits are listed in files that exist."""
+    if project.training.published_counts is None:
+        return {}
+    counts = read_counts(project.training.published_counts)
+    made = {}
+    for store in store_names(project):
+        members = experiments_of(project, store)
+        table = project.experiment(members[0]).sequences
+        assert table is not None
+        files = [table.splits.train, table.splits.validation, table.splits.test]
+        listed = [len(read_numbers(path)) for path in files if path is not None and path.is_file()]
+        if len(listed) == len(files) and all(name in counts for name in members):
+            positives = sum(counts[name][0] for name in members)
+            made[store] = Expected(
+                positives=positives,
+                pseudo=0,
+                held_out=listed[1] + listed[2],
+                test=listed[2],
+                pool=min(project.negatives.pool, max(listed[0] - positives, 0)),
+            )
+    return made
+
+
 def _sizes(project: Project, reference: Genome | None) -> Mapping[str, int]:
     if reference is not None:
         lengths = np.asarray(reference.sizes).tolist()
@@ -152,6 +180,11 @@ def assumptions(project: Project) -> list[str]:
     held_out = ", ".join([*project.split.test, *project.split.validation])
     counts = project.training.published_counts
     name = counts.name if counts else "unknown"
+    if project.of_sequences:
+        return [
+            f"training positives as published ({name})",
+            "every sequence that the files of the splits list is stored",
+        ]
     return [
         (
             f"training positives as published ({name}), those of the "

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ssldata.building.build_inputs import ProjectInputs, StoreInputs
+from ssldata.building.build_inputs import ProjectInputs
+from ssldata.building.store_inputs import StoreInputs
 from ssldata.store.store import COMPLETE, HOMOLOGUES, REFERENCE, YANKED, read_root_attributes
 
 

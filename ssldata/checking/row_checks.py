@@ -73,6 +73,11 @@ class Group:
     length: int
 
     @property
+    def is_table(self) -> bool:
+        """Whether these are rows of a table of sequences, which may lie on either strand."""
+        return "sequences" in self.settings
+
+    @property
     def is_reference(self) -> bool:
         """Whether these are rows of the labelled genome."""
         return self.name == REFERENCE
@@ -192,8 +197,9 @@ def check_values(group: Group) -> Iterator[Found]:
             outside = ~((value >= 0) & (value <= 1))
             yield from offending(check, outside, f"{name} is not in [0, 1]")
     strand = columns["strand"]
-    wrong = strand != 1 if group.is_reference else (strand != 1) & (strand != -1)
-    yield from offending("values", wrong, f"strand is not {'+1' if group.is_reference else '±1'}")
+    forward = group.is_reference and not group.is_table
+    wrong = strand != 1 if forward else (strand != 1) & (strand != -1)
+    yield from offending("values", wrong, f"strand is not {'+1' if forward else '±1'}")
 
 
 def check_coordinates(group: Group) -> Iterator[Found]:
@@ -211,9 +217,12 @@ def check_coordinates(group: Group) -> Iterator[Found]:
     outside = ~unknown & ((start < pad) | (start - pad + group.length > limit))
     yield from offending("coordinates", outside, "stored window leaves its contig")
     if group.is_reference:
-        order = np.lexsort((start, contig))
+        # Two sequences of a table may be the two strands of one place.
+        strand = group.columns["strand"] if group.is_table else np.zeros_like(start)
+        order = np.lexsort((strand, start, contig))
         twice = np.zeros(len(start), bool)
-        twice[order[1:]] = (np.diff(start[order]) == 0) & (np.diff(contig[order]) == 0)
+        same = [np.diff(column[order]) == 0 for column in (start, contig, strand)]
+        twice[order[1:]] = np.logical_and.reduce(same)
         yield from offending("coordinates", twice, "bin occurs twice")
 
 
@@ -234,6 +243,12 @@ def split_by_contig(
     return split, (split == TEST) | bool(rule["validation"])
 
 
+def is_split_by_contig(settings: Mapping[str, Any]) -> bool:
+    """Return whether contigs decide the splits of a store, as they do but for some tables."""
+    splits = settings.get("sequences", {}).get("splits", {})
+    return bool(splits.get("by", "chromosomes") == "chromosomes")
+
+
 def check_splits(group: Group, sources: Mapping[str, Any]) -> Iterator[Found]:
     """Check that every row has the split of its source interval in the labelled genome."""
     columns, rule = group.columns, group.settings["split"]
@@ -249,12 +264,13 @@ def check_splits(group: Group, sources: Mapping[str, Any]) -> Iterator[Found]:
     origin = np.where(has, sources["contig"][source], -1)
     if group.is_reference:
         origin = columns["contig"]
-    expected, certain = split_by_contig(origin, names, rule)
-    wrong = certain & (split != expected)
-    what = "split is not the one of its contig" if group.is_reference else "source is held out"
-    yield from offending("splits", wrong, f"{what} (leak)")
-    uncertain_test = ~certain & (split == TEST)
-    yield from offending("splits", uncertain_test, "test row that no held-out contig explains")
+    if is_split_by_contig(group.settings):
+        expected, certain = split_by_contig(origin, names, rule)
+        wrong = certain & (split != expected)
+        what = "split is not the one of its contig" if group.is_reference else "source is held out"
+        yield from offending("splits", wrong, f"{what} (leak)")
+        uncertain_test = ~certain & (split == TEST)
+        yield from offending("splits", uncertain_test, "test row that no held-out contig explains")
     for key in ("split", "locus"):
         differs = has & (columns[key] != sources[key][source])
         check = "splits" if key == "split" else "sources"
@@ -298,10 +314,11 @@ def check_sources(sources: Mapping[str, Any], settings: Mapping[str, Any]) -> It
     )
     if unknown.any():
         return
-    split, certain = split_by_contig(contig, list(sources["contigs"]), settings["split"])
-    yield from offending(
-        "splits", certain & (sources["split"] != split), "source is of another split"
-    )
+    if is_split_by_contig(settings):
+        split, certain = split_by_contig(contig, list(sources["contigs"]), settings["split"])
+        yield from offending(
+            "splits", certain & (sources["split"] != split), "source is of another split"
+        )
     yield from offending("labels", sources["label"] > 1, "label is neither 0 nor 1")
 
 

@@ -14,6 +14,7 @@ _SETTINGS = (
     "experiments",
     "reference",
     "peaks",
+    "sequences",
     "windows",
     "split",
     "negatives",

@@ -257,7 +257,7 @@ def _genome_of(
     project: Project | None, name: str, store: Store
 ) -> tuple[Genome | None, Found | None]:
     """Open the genome of a group, if the project has the one the group was built from."""
-    if project is None:
+    if project is None or project.of_sequences:  # checksums cover the sequences of a table
         return None, None
     inputs = store.ledger[name].get("inputs", {})
     if name == REFERENCE:

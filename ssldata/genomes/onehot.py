@@ -28,6 +28,10 @@ def _table(default: int, keys: bytes | range, values: bytes | tuple[int, ...]) -
 
 #: uint8[256]: ASCII byte → code.
 CODE_OF_BYTE = _table(N_CODE, b"ACGTacgt", 2 * (0, 1, 2, 3))
+#: Bases and the IUPAC codes of several, which count as N.
+_IUPAC = b"ACGTNRYSWKMBDHV"
+#: bool[256]: ASCII byte → whether it is a base or an IUPAC code, in either case.
+IS_BASE_LETTER = _table(0, _IUPAC + _IUPAC.lower(), 2 * len(_IUPAC) * (1,)).astype(bool)
 #: uint8[256]: code → ASCII byte. Any value above 3 is "not a base", so a stray one prints as N.
 BYTE_OF_CODE = _table(LETTERS[N_CODE], range(N_CODE), LETTERS[:N_CODE])
 _COMPLEMENT = _table(N_CODE, range(N_CODE), (3, 2, 1, 0))

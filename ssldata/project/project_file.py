@@ -8,7 +8,7 @@ Relative paths are relative to the folder of the file.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
@@ -19,7 +19,13 @@ from ssldata.base.files import expanded, real_path
 from ssldata.base.yaml_text import dump, line_of, parse, read_text
 from ssldata.project.genome_list import read_registry
 from ssldata.project.section import Fraction, Name, Section
-from ssldata.project.training_section import HOMOLOGOUS, Training
+from ssldata.project.sequences_section import LabelledSequences
+from ssldata.project.training_section import (
+    HOMOLOGOUS,
+    REGIMES,
+    WITHOUT_HOMOLOGUES,
+    Training,
+)
 
 S = TypeVar("S", bound=Section)
 
@@ -54,10 +60,15 @@ class MotifEntry(Section, title="Motif"):
 
 
 class Experiment(Section):
-    """One set of peaks measured in the labelled genome."""
+    """One set of peaks measured in the labelled genome, or one table of labelled sequences."""
 
     name: Name = Field(description="For example the transcription factor.")
-    peaks: Path = Field(description="BED or narrowPeak, plain or packed.")
+    peaks: Path | None = Field(
+        default=None, description="BED or narrowPeak, plain or packed. Or `sequences`."
+    )
+    sequences: LabelledSequences | None = Field(
+        default=None, description="A table of sequences with labels, in place of `peaks`."
+    )
     width: Annotated[int, Field(gt=0)] | None = Field(
         default=None,
         description="Replace every peak by this many bases around its summit (narrowPeak column "
@@ -66,6 +77,17 @@ class Experiment(Section):
     motif: MotifEntry | None = Field(
         default=None, description="A known motif of the factor; the baseline pwm scans with it."
     )
+
+    @model_validator(mode="after")
+    def _one_kind_of_labels(self) -> Experiment:
+        if (self.peaks is None) == (self.sequences is None):
+            raise ValueError(
+                "an experiment has 'peaks' or 'sequences'"
+                + ("; the key 'peaks' is missing" if self.peaks is None else ", not both")
+            )
+        if self.sequences is not None and self.width is not None:
+            raise ValueError("'width' goes with 'peaks'; sequences have windows.size bases")
+        return self
 
 
 class GenomeEntry(Section, title="Genome"):
@@ -170,7 +192,7 @@ class Split(Section):
     """Which source intervals are for training, validation and test."""
 
     test: list[str] = Field(
-        min_length=1, description="Contigs of the reference held out for the test."
+        description="Contigs of the reference held out for the test; one at least."
     )
     validation: list[str] = Field(
         default_factory=list, description="Contigs for validation; empty: a fraction of the loci."
@@ -234,7 +256,7 @@ class Project(Section):
     """The project file."""
 
     name: Name = Field(description="Name of the project, for reports and stores.")
-    reference: Reference
+    reference: Reference = Field(description="Not needed where experiments are sequences.")
     experiments: list[Experiment] = Field(min_length=1)
     genomes: list[GenomeEntry] = Field(
         default_factory=list,
@@ -246,7 +268,9 @@ class Project(Section):
     )
     windows: Windows = Field(default_factory=Windows)
     liftover: Liftover = Field(default_factory=Liftover)
-    split: Split
+    split: Split = Field(
+        description="Where experiments are sequences, only with `splits: {by: chromosomes}`."
+    )
     negatives: Negatives = Field(default_factory=Negatives)
     store: StoreSection = Field(default_factory=StoreSection)
     training: Training = Field(default_factory=Training)
@@ -264,8 +288,69 @@ class Project(Section):
         """The file that lists the genomes: the registry, or the project file itself."""
         return self._genomes_file
 
+    @property
+    def of_sequences(self) -> bool:
+        """Whether its experiments are tables of sequences, not peaks in a genome."""
+        return self.experiments[0].sequences is not None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sequences_need_no_genome(cls, value: Any) -> Any:
+        """Fill in what a project of sequences may leave out."""
+        if tables := _tables_of(value):
+            genome = {"name": "sequences", "sequence": tables[0]}
+            value = {"reference": genome, "split": {"test": []}, **value}
+            training = value.get("training") or {}
+            if isinstance(training, dict):
+                value["training"] = {"regimes": ["sl"], **training}
+        return value
+
+    def _check_sequences(self) -> None:
+        """Refuse what sequences cannot have."""
+        if any((e.sequences is not None) != self.of_sequences for e in self.experiments):
+            raise ValueError("experiments: all have 'peaks', or all have 'sequences'")
+        by_contig = [
+            e
+            for e in self.experiments
+            if e.sequences is None or e.sequences.splits.by == "chromosomes"
+        ]
+        if by_contig and not self.split.test:
+            raise ValueError("split.test: names no contig; one at least is held out for the test")
+        if not self.of_sequences:
+            return
+        if reason := self.refused_regimes(self.training.regimes):
+            raise ValueError(f"training.regimes: {reason}")
+        if self.training.sweeps.iterations or self.training.sweeps.noise_sd:
+            raise ValueError(
+                "training.sweeps: iterations and noise_sd are of ssl-ns, which needs homologues; "
+                "sequences have none"
+            )
+        if self.genomes:
+            raise ValueError(
+                "genomes: sequences are lifted to no other genome; remove them, or give the "
+                "experiments as peaks"
+            )
+        for experiment in self.experiments:
+            table = experiment.sequences
+            if table is not None and "pad" in table.fit and self.windows.n_policy == "drop":
+                raise ValueError(
+                    f"experiments: {experiment.name!r} is padded with N (fit: {table.fit}), which "
+                    "needs windows.n_policy keep"
+                )
+        first = self.experiments[0].sequences
+        same = first.model_dump(exclude={"label"}) if first is not None else {}
+        if self.store.joint and any(
+            e.sequences is None or e.sequences.model_dump(exclude={"label"}) != same
+            for e in self.experiments
+        ):
+            raise ValueError(
+                "store.joint: in a joint store of sequences all experiments have the same "
+                "'sequences' but for 'label'"
+            )
+
     @model_validator(mode="after")
     def _consistent(self) -> Project:
+        self._check_sequences()
         for what, names in (
             ("experiments", [e.name for e in self.experiments]),
             ("genomes", [g.name for g in self.genomes]),
@@ -305,7 +390,7 @@ class Project(Section):
                 f"training.sampling.genomes: 'distance' needs the distance of every genome; "
                 f"missing: {', '.join(far)}"
             )
-        if not self.genomes:
+        if not self.genomes and not self.of_sequences:
             homologous = [r for r in self.training.regimes if r in HOMOLOGOUS]
             if homologous:
                 raise ValueError(
@@ -313,6 +398,23 @@ class Project(Section):
                     "under 'genomes'"
                 )
         return self
+
+    def refused_regimes(self, regimes: Sequence[str]) -> str:
+        """Return why regimes cannot be trained on sequences; empty: they can."""
+        if not self.of_sequences:
+            return ""
+        refused = HOMOLOGOUS - WITHOUT_HOMOLOGUES
+        if homologous := [name for name in regimes if name in refused]:
+            return (
+                f"{', '.join(homologous)} need homologues, which sequences do not have; choose "
+                f"among {', '.join(name for name in REGIMES if name not in refused)}"
+            )
+        if "two-stage" in regimes and self.training.two_stage_steps == "ssl":
+            return (
+                "two-stage counts homologues, which sequences do not have, unless "
+                "training.two_stage_steps is own"
+            )
+        return ""
 
     def experiment(self, name: str) -> Experiment:
         """Return one experiment by name, or raise a :class:`ConfigError` that lists them."""
@@ -353,6 +455,16 @@ class Project(Section):
         """Return the path of the store that holds an experiment, or all outputs of a run."""
         self.outputs_of(experiment)
         return self.store.path / f"{JOINT if self.store.joint else experiment}.zarr"
+
+
+def _tables_of(value: Any) -> list[Any]:
+    """Return the files of an unchecked project whose experiments are all sequences; else []."""
+    experiments = value.get("experiments") if isinstance(value, dict) else None
+    if not isinstance(experiments, list):
+        return []
+    sections = [e.get("sequences") if isinstance(e, dict) else None for e in experiments]
+    files = [s.get("file") for s in sections if isinstance(s, dict)]
+    return files if len(files) == len(experiments) and all(files) else []
 
 
 def _absolute(project: Project, path: Path) -> Project:

@@ -53,8 +53,8 @@ def template_text(name: str = _FALLBACK_NAME) -> str:
     return text.replace("{name}", name, 1)
 
 
-def write_template(directory: Path) -> Path:
-    """Write ``project.yaml`` into a folder, created if missing, and return its path.
+def new_project_file(directory: Path) -> tuple[Path, str]:
+    """Return the path of a project file that is not there yet, and a name for the project.
 
     Raises
     ------
@@ -67,7 +67,19 @@ def write_template(directory: Path) -> Path:
     if path.exists():
         raise InputError(f"{path}: exists already and is not overwritten; name a new folder")
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", directory.resolve().name).strip("-._")[:100]
-    write_text_atomic(path, template_text(name or _FALLBACK_NAME))
+    return path, name or _FALLBACK_NAME
+
+
+def write_template(directory: Path) -> Path:
+    """Write ``project.yaml`` into a folder, created if missing, and return its path.
+
+    Raises
+    ------
+    InputError
+        As :func:`new_project_file`.
+    """
+    path, name = new_project_file(directory)
+    write_text_atomic(path, template_text(name))
     return path
 
 

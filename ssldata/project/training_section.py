@@ -88,6 +88,8 @@ Tracker = Literal["mlflow", "wandb"]
 
 #: Regimes that need homologues, if only their number.
 HOMOLOGOUS: frozenset[str] = frozenset(REGIMES) - {"sl", "two-stage"}
+#: Of these, those that only count homologues, and without any make a pass over the labelled rows.
+WITHOUT_HOMOLOGUES: frozenset[str] = frozenset({"sl-plus", "sl-committee"})
 
 
 class Weighting(Section):

@@ -35,16 +35,16 @@ def check_splits(
         With the numbers of every split. Where peaks are too narrow for any bin to be positive, it
         names ``width``.
     """
-    rows, windows = built.rows, project.windows
+    table, windows = built.rows, project.windows
     for column, experiment in enumerate(experiments):
         if experiment not in project.trained_experiments():
             continue
-        positive = rows.label[:, column] > 0
+        positive = table.label[:, column] > 0
         # A training negative is one of every experiment; those of a joint store share them.
         negative = ~positive
         negative[slice(*built.ranges["positive"])] = False
         counts = {
-            name: [int((kind & (rows.split == split)).sum()) for kind in (positive, negative)]
+            name: [int((kind & (table.split == split)).sum()) for kind in (positive, negative)]
             for split, name in enumerate(SPLIT_NAMES)
         }
         lacking = [
@@ -55,16 +55,27 @@ def check_splits(
         if not lacking:
             continue
         numbers = ", ".join(f"{name} {p} and {n}" for name, (p, n) in counts.items())
+        rows = f"bins of {windows.size} b" if experiment in peaks else "sequences"
         advice = "change 'split' or the peaks"
-        intervals, needed = peaks[experiment].intervals, windows.min_overlap * windows.size
-        median = float(np.median(intervals.end - intervals.start))
-        if not all(p for p, _ in counts.values()) and median <= needed:
-            advice = (
-                f"half of its peaks have at most {median:g} b, and a bin is positive when more "
-                f"than {needed:g} b are covered: set the experiment's 'width', or "
-                "'windows.min_overlap'"
-            )
+        if experiment not in peaks:
+            advice = "change 'sequences.splits' or the table"
+        elif not all(p for p, _ in counts.values()):
+            advice = _advice_on_width(peaks[experiment], project) or advice
         raise InputError(
             f"{project.file or 'project'}: experiment {experiment!r} has {' and '.join(lacking)} "
-            f"(positive and negative bins of {windows.size} b: {numbers}); {advice}"
+            f"(positive and negative {rows}: {numbers}); {advice}"
         )
+
+
+def _advice_on_width(peaks: Peaks, project: Project) -> str:
+    """Return what to do about peaks that are too narrow for any bin; empty: they are not."""
+    windows = project.windows
+    needed = windows.min_overlap * windows.size
+    median = float(np.median(peaks.intervals.end - peaks.intervals.start))
+    if median > needed:
+        return ""
+    return (
+        f"half of its peaks have at most {median:g} b, and a bin is positive when more "
+        f"than {needed:g} b are covered: set the experiment's 'width', or "
+        "'windows.min_overlap'"
+    )

@@ -39,15 +39,7 @@ _README = """\
 |---|---|---|---|---|
 {rows}
 
-## How it was made
-
-- Bins of {size} b, {length} b stored around each; positive when more than {overlap} is covered by
-  peaks; {mode}.
-- Negatives of pre-training: {negatives}.
-- Split by the source interval in {reference}: {held}. A homologue of a held-out peak is never a
-  training row.
-- Liftover ({liftover}), positive sources with one homologue:
-{lifted}
+{made}
 
 ## Read it
 
@@ -70,6 +62,25 @@ the crosslabel store format {format}.
 Digest of all rows: `{digest}`
 
 {digests}
+"""
+
+_OF_PEAKS = """\
+## How it was made
+
+- Bins of {size} b, {length} b stored around each; positive when more than {overlap} is covered by
+  peaks; {mode}.
+- Negatives of pre-training: {negatives}.
+- Split by the source interval in {reference}: {held}. A homologue of a held-out peak is never a
+  training row.
+- Liftover ({liftover}), positive sources with one homologue:
+{lifted}
+"""
+
+_OF_SEQUENCES = """\
+## How it was made
+
+- Labelled sequences of {length} b from `{file}`; {used} of its {rows} are here.
+- Split: {by}.
 """
 
 _CONTEXT: dict[str, Any] = {
@@ -271,6 +282,8 @@ def _name(store: Store) -> str:
 
 def _description(store: Store) -> str:
     length = store.group(REFERENCE).length
+    if "sequences" in store.attributes:
+        return f"DNA sequences of {length} b labelled for {', '.join(store.experiments)}."
     genomes = len(store.genomes)
     return (
         f"DNA windows of {length} b labelled with peaks of {', '.join(store.experiments)} in "
@@ -282,7 +295,7 @@ def _description(store: Store) -> str:
 def readme(store: Store, *, licence: str | None = None) -> str:
     """Return the dataset card, in Markdown with YAML front matter."""
     settings, ledger = store.attributes, store.ledger
-    windows, reference = settings["windows"], settings["reference"]
+    reference, tables = settings["reference"], settings.get("sequences")
     targets = [f"{HOMOLOGUES}/{genome}" for genome in store.genomes]
     groups = [REFERENCE, *targets]
     front = {
@@ -296,15 +309,7 @@ def readme(store: Store, *, licence: str | None = None) -> str:
         name=markdown_text(_name(store)),
         description=markdown_text(_description(store)),
         rows="\n".join(_row(store, name) for name in groups),
-        size=windows["size"],
-        length=store.group(REFERENCE).length,
-        overlap=f"{windows['min_overlap']:.0%}",
-        mode=_MODES.get(windows["mode"], "?"),
-        liftover=markdown_text(settings["liftover"]["mode"]),
-        lifted="\n".join(_lifted(store, name) for name in targets),
-        reference=markdown_text(reference["name"]),
-        held=markdown_text(_held_out(settings["split"])),
-        negatives=markdown_text(settings["negatives"]["source"]),
+        made=_made(store, targets).rstrip(),
         format=markdown_text(settings["format_version"]),
         digest=store.digest,
         digests="\n".join(
@@ -312,9 +317,40 @@ def readme(store: Store, *, licence: str | None = None) -> str:
             for what, value in (
                 (f"sequence of {reference['name']}", reference["digest"]),
                 *((f"peaks of {e}", p["sha256"]) for e, p in settings["peaks"].items()),
+                *(
+                    [("sequences", settings["sequences"]["sha256"])]
+                    if "sequences" in settings
+                    else []
+                ),
                 *((f"rows of {name}", ledger[name]["content"]) for name in groups),
             )
         ),
+    )
+
+
+def _made(store: Store, targets: list[str]) -> str:
+    """Return what the card says about how the rows were made."""
+    settings = store.attributes
+    length = store.group(REFERENCE).length
+    if table := settings.get("sequences"):
+        return _OF_SEQUENCES.format(
+            length=length,
+            file=table["file"].replace("`", "'"),
+            used=f"{store.ledger[REFERENCE]['rows']:,}",
+            rows=f"{table['counts'].get('sequences', 0):,}",
+            by=markdown_text(table["splits"]["by"]),
+        )
+    windows = settings["windows"]
+    return _OF_PEAKS.format(
+        size=windows["size"],
+        length=length,
+        overlap=f"{windows['min_overlap']:.0%}",
+        mode=_MODES.get(windows["mode"], "?"),
+        liftover=markdown_text(settings["liftover"]["mode"]),
+        lifted="\n".join(_lifted(store, name) for name in targets),
+        reference=markdown_text(settings["reference"]["name"]),
+        held=markdown_text(_held_out(settings["split"])),
+        negatives=markdown_text(settings["negatives"]["source"]),
     )
 
 

@@ -19,6 +19,8 @@ from ssldata.base.files import digest_of
 
 #: MAJOR.MINOR; readers refuse another MAJOR. Raise MAJOR only when old readers would misread.
 FORMAT_VERSION = "1.1"
+#: Of stores of labelled sequences, which say more; other stores keep the number above.
+SEQUENCES_VERSION = "1.2"
 #: What digests of inputs and of stores contain in its place. 1.1 says how rows are kept, not what
 #: they are: stores and runs of 1.0 stay up to date.
 ROWS_VERSION = "1.0"
@@ -53,6 +55,7 @@ _SETTINGS: dict[str, Any] = {
     "name": str,
     "reference": {"name": str, "digest": str},
     "peaks": {"*": {"sha256": str, "counts": dict}},
+    "sequences?": {"sha256": str, "file": str, "splits": {"by": str}, "counts": dict},
     "windows": {"size": int, "min_overlap": (int, float), "mode": str, "n_policy": str},
     "split": {"test": [str], "validation": [str]},
     "negatives": {"source": str},

@@ -6,13 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ssldata.base.errors import InputError
-from ssldata.genomes.onehot import N_CODE, encode
+from ssldata.genomes.onehot import IS_BASE_LETTER, N_CODE, encode
 from sslmodels.layers.sequence_model import CHANNELS
-
-#: Bases and the IUPAC codes of several, which count as N.
-_LETTERS = b"ACGTNRYSWKMBDHV"
-_IS_LETTER = np.zeros(256, bool)
-_IS_LETTER[list(_LETTERS + _LETTERS.lower())] = True
 
 
 def as_codes(sequences: ArrayLike, length: int) -> NDArray[np.uint8]:
@@ -64,7 +59,7 @@ def _from_strings(array: NDArray, length: int) -> NDArray[np.uint8]:
                 f"sequence {number}: {len(letters)} bases, the model reads {length}; cut or extend "
                 "it (`crosslabel predict --fasta` scans longer ones)"
             )
-        known = _IS_LETTER[np.frombuffer(letters, np.uint8)]
+        known = IS_BASE_LETTER[np.frombuffer(letters, np.uint8)]
         if not known.all():
             at = int(np.argmin(known))
             raise InputError(

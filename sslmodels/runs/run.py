@@ -201,11 +201,14 @@ class Run:
             **options,
         )
 
-    def homologue_steps(self, **options: Any) -> int:
+    def homologue_steps(self, **options: Any) -> int | None:
         """Return the steps of a pass over all homologues, after which validation is scored.
 
         With one row per locus a pass is shorter; validation is scored as often as without.
+        Sequences have no homologues: None, a pass over the labelled rows.
         """
+        if self.project.of_sequences:
+            return None
         every = self.project.training.sampling.model_copy(update={"one_per_locus": False})
         mixture = self.homologous(sampling=every, **options)
         return mixture.steps(self.settings.batch_size)

@@ -109,7 +109,7 @@ def run_identity(
     entry = REGIME_TABLE[regime]
     # The network of a committee is all of it that is trained by these options.
     project = effective(project, entry.network or regime)
-    homologues = entry.counts_homologues(project.training)
+    homologues = not project.of_sequences and entry.counts_homologues(project.training)
     genomes = training_rows.nearest_genomes(project, store) if homologues else []
     groups = [REFERENCE, *(training_rows.homologue_groups(store, genomes) if homologues else [])]
     # Which genomes the network is trained on does not show in `content`, where others are too.

@@ -52,6 +52,7 @@ OWNERS = {
     "pydantic": (
         *("ssldata.project.project_file", "ssldata.project.section"),
         *(
+            "ssldata.project.sequences_section",
             "ssldata.project.sweeps_section",
             "ssldata.project.training_section",
             "flows.prefect_flows.*",

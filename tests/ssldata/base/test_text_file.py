@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import itertools
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -118,3 +119,29 @@ def test_members_may_begin_anywhere_in_what_is_read(
             list(unpacked(io.BytesIO(whole[:size]), where="f"))
     with pytest.raises(InputError, match="follows the packed data"):
         list(unpacked(io.BytesIO(whole + b"rest"), where="f"))
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 7, 4096])
+@pytest.mark.parametrize("packed", [False, True])
+def test_streamed_lines_are_those_of_the_whole_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int, packed: bool
+) -> None:
+    monkeypatch.setattr(text_file, "_PIECE", piece)
+    path = tmp_path / "t"
+    for text in ("a\nb\r\nc\rd\r\r\n\n\ré\n", "\ufeffone", "x\r", "", "\n", "a\r\n\r\nb"):
+        data = text.encode()
+        path.write_bytes(gzip.compress(data) if packed else data)
+        expected = text_file.text_lines(text.lstrip("\ufeff"))
+        expected = expected if expected[-1] else expected[:-1]
+        assert list(text_file.streamed_lines(path)) == list(enumerate(expected, start=1))
+
+
+def test_streamed_lines_name_the_line_of_what_is_no_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_file, "_PIECE", 3)
+    path = tmp_path / "t"
+    for data in (b"a\nb\nc\xff\nd\n", b"a\nb\nc\0\nd\n"):
+        path.write_bytes(data)
+        with pytest.raises(InputError, match="line 3: not a text file"):
+            list(text_file.streamed_lines(path))
