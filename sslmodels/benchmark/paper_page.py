@@ -43,6 +43,11 @@ class Figure:
         found = re.search(r'viewBox="0 0 ([0-9.]+)', self.svg)
         return 820 if found is None else round(1.3 * float(found[1]))
 
+    @property
+    def least_width(self) -> int:
+        """Width in pixels below which it is scrolled, because its text could not be read."""
+        return round(0.6 * self.width)
+
 
 def write_paper(folder: Path, *, project: Project, results: pd.DataFrame) -> Path:
     """Write the benchmark's page, and every table and figure as files.

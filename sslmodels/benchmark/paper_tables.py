@@ -107,7 +107,7 @@ def _comparisons(name: str, metric: str, means: pd.DataFrame) -> Iterator[Table]
 _TEST_NOTE = (
     "Paired by experiment, means over seeds: Wilcoxon signed-rank test, two-sided, with Holm's "
     "correction over all lines. The ratio of means, with its 95 % bootstrap interval over "
-    "experiments (from three on), leaves out experiments in which a run of the method compared with "
+    "experiments (from three on), leaves out those in which a run of the method compared with "
     "collapsed."
 )
 

@@ -102,7 +102,7 @@ FIGURES: dict[str, tuple[tuple[str, ...], int]] = {
     "figure_s5_large": (("AUPR of dnabert2 sl", "AUPR of deepbind"), E * (M - 1) * 2),
     "figure_s6_iterations": (("iterations k", "AUPR", "cnn-27k"), E * 3),
     "figure_s6_noise": (("SD of the noise", "AUPR", "cnn-27k"), E * 2),
-    "figure_learning_curves": (("labelled loci", "AUPR"), E * 2 * 2),
+    "figure_learning_curves": (("labelled loci", "AUPR", "few, deepbind"), E * 2 * 2),
 }
 
 #: Table → title on the page, and rows of its CSV with one seed.
@@ -244,20 +244,36 @@ def saved_results(project: Project, *, seeds: int = 1) -> pd.DataFrame:
         known = next((row for row in rows.values() if row["run"] == str(cell.folder)), {})
         rows[cell.folder, cell.sweep] = {
             **cell.arguments,
-            **{"aupr": aupr, "auroc": 0.5 + aupr / 2, "prevalence": 0.1, "lift": aupr / 0.1},
-            **{"collapsed": collapsed, "positives": 20, "labelled": labelled[cell.experiment]},
-            **{"pseudo_labelled": 400, "genomes": 6, "loci": 50, "parameters": 2129, "steps": 9},
-            **{"wall_s": 1.0, "run": str(cell.folder)},
+            "aupr": aupr,
+            "auroc": 0.5 + aupr / 2,
+            "prevalence": 0.1,
+            "lift": aupr / 0.1,
+            "collapsed": collapsed,
+            "positives": 20,
+            "labelled": labelled[cell.experiment],
+            "pseudo_labelled": 400,
+            "genomes": 6,
+            "loci": 50,
+            "parameters": 2129,
+            "steps": 9,
+            "wall_s": 1.0,
+            "run": str(cell.folder),
             **known,
-            **{"sweep": cell.sweep, "value": cell.value},
+            "sweep": cell.sweep,
+            "value": cell.value,
         }
     for name, baseline in product(EXPERIMENTS, ("kmer", "kmer+hom")):
         folder = project.training.runs / "baselines" / name / baseline
         aupr = 0.3 + rng.normal(0, 0.03)
         rows[folder, ""] = {
             **next(row for row in rows.values() if row["experiment"] == name),
-            **{"model": BASELINE_MODEL, "regime": baseline, "seed": 0, "collapsed": False},
-            **{"aupr": aupr, "auroc": 0.5 + aupr / 2, "run": str(folder)},
+            "model": BASELINE_MODEL,
+            "regime": baseline,
+            "seed": 0,
+            "collapsed": False,
+            "aupr": aupr,
+            "auroc": 0.5 + aupr / 2,
+            "run": str(folder),
         }
     for row in rows.values():
         evaluation = RunFolder(Path(row["run"])).evaluation
@@ -314,7 +330,9 @@ def tiny_project(folder: Path, **training: Any) -> Project:
     (folder / "published-counts.csv").write_text(PUBLISHED_COUNTS)
     small = folder / "small-dnabert2"
     small.mkdir()
-    (small / "config.json").write_text(json.dumps(replace(SMALL, vocab_size=320, num_hidden_layers=1).as_dict()))
+    (small / "config.json").write_text(
+        json.dumps(replace(SMALL, vocab_size=320, num_hidden_layers=1).as_dict())
+    )
     (small / "tokenizer.json").write_text(tokenizer_of_words())
     world.project_file.write_text(yaml.safe_dump(raw, sort_keys=False))
     return load_project(folder)
