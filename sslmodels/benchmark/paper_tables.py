@@ -175,8 +175,10 @@ def _increases(project: Project, of_grid: pd.DataFrame) -> Iterator[Table]:
             f"Increase of {metric.upper()} over {BASELINE}, % (Figure {number})",
             crossed(
                 increases,
-                lambda r: beside_text(r.percent, r.published_percent, percent_text)
-                + percent_span_text(r.percent_low, r.percent_high),
+                lambda r: (
+                    beside_text(r.percent, r.published_percent, percent_text)
+                    + percent_span_text(r.percent_low, r.percent_high)
+                ),
             ),
             increases,
             note,
