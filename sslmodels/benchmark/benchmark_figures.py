@@ -91,7 +91,9 @@ def _marks_on_bars(axes: Axes, place: np.ndarray, rows: pd.DataFrame, *, width: 
             ends = [x - 0.5 * width, x + 0.5 * width]
             axes.plot(ends, [y, y], color=ink, linewidth=1.6)
     crossed = place[rows["base_collapsed"].to_numpy(float) > 0]
-    axes.plot(crossed, np.zeros(len(crossed)), "x", color=ink, markersize=4.5)
+    if len(crossed):  # without points, what is not clipped would upset the layout
+        # Not clipped: where nothing is below 0, the axis begins there and would cut them in half.
+        axes.plot(crossed, np.zeros(len(crossed)), "x", color=ink, markersize=4.5, clip_on=False)
 
 
 def gain_by_positives(increases: pd.DataFrame, *, metric: str, over: str = BASELINE) -> str:

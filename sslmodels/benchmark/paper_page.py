@@ -43,6 +43,11 @@ class Figure:
         found = re.search(r'viewBox="0 0 ([0-9.]+)', self.svg)
         return 820 if found is None else round(1.3 * float(found[1]))
 
+    @property
+    def least_width(self) -> int:
+        """Width in pixels below which it is scrolled, because its text could not be read."""
+        return round(0.6 * self.width)
+
 
 def write_paper(folder: Path, *, project: Project, results: pd.DataFrame) -> Path:
     """Write the benchmark's page, and every table and figure as files.
@@ -235,7 +240,7 @@ def _sweep_figures(project: Project, results: pd.DataFrame) -> Iterator[Figure]:
             sweep.title,
             sweep_figures.series(rows, sweep),
             rows[columns],
-            f"Mean over seeds, bars of one standard deviation. {sweep.note}".strip(),
+            f"{_points_note(rows)} {sweep.note}".strip(),
         )
     large = sweep_figures.of_large(sweep_figures.sweep_rows(project, results, "nearest"))
     if len(large):
@@ -244,8 +249,16 @@ def _sweep_figures(project: Project, results: pd.DataFrame) -> Iterator[Figure]:
             f"{tables.LARGE[0]} with few and with all genomes, AUPR (Figure S4)",
             sweep_figures.genome_bars(large, metric="aupr"),
             large[[*columns, "genomes_used"]],
-            f"Mean over seeds, bars of one standard deviation. {_few_against_all(large)}",
+            f"{_points_note(large)} {_few_against_all(large)}".strip(),
         )
+
+
+def _points_note(rows: pd.DataFrame) -> str:
+    """Return what the points of a sweep are."""
+    seeds = rows["seed"].nunique()
+    if seeds == 1:
+        return "One run for each point (1 seed)."
+    return f"Means over {seeds} seeds, bars of one standard deviation over them."
 
 
 def _few_against_all(large: pd.DataFrame) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ssldata.project.project_file import Project
-from sslmodels.benchmark import grid_results, paired_tests
+from sslmodels.benchmark import grid_results, paired_tests, result_intervals
 from sslmodels.benchmark import statistics as tables
 from sslmodels.benchmark.published_values import (
     beside_published,
@@ -26,6 +27,7 @@ from sslmodels.benchmark.table_text import (
     least_p_note,
     p_texts,
     pair_names,
+    percent_span_text,
     percent_text,
     ratio_texts,
     split_by_model,
@@ -51,17 +53,23 @@ def paper_tables(project: Project, results: pd.DataFrame) -> Iterator[Table]:
         ("aupr", "table_2_aupr", "AUPR (Table 2)"),
         ("auroc", "table_s2_auroc", "AUROC (Table S2)"),
     ):
+        resamples = result_intervals.resamples_of(of_grid, metric)
         means = tables.means(of_grid, metric)
+        data = result_intervals.with_intervals(means, resamples)
+        spans = result_intervals.average_intervals(
+            tables.common_experiments(means), tables.methods_of(means), resamples
+        )
         note = (
-            "Mean ± standard deviation over seeds; the test set is every bin. First places: "
+            f"{means_note(of_grid, resamples)} The test set is every bin. First places: "
             "experiments in which a column is the best of all."
         )
-        parts, data = split_by_model(means), means
+        parts = split_by_model(data, spans)
         if metric == "aupr":
-            data = beside_chance(means, of_grid)
+            data = beside_chance(data, of_grid)
             parts = [(head, with_prevalence(shown, data)) for head, shown in parts]
             note += f" Prevalence: the AUPR of a random guess. {collapsed_note(of_grid)}"
         data = data.assign(first_place=tables.is_first(data).astype(int))
+        data = data.rename(columns={"n": "seeds", "sd": "sd_over_seeds"})
         yield Table(name, title, parts, data, note)
         yield from _comparisons(name.replace("table", "tests"), metric.upper(), means)
         if metric == "aupr":
@@ -99,7 +107,8 @@ def _comparisons(name: str, metric: str, means: pd.DataFrame) -> Iterator[Table]
 _TEST_NOTE = (
     "Paired by experiment, means over seeds: Wilcoxon signed-rank test, two-sided, with Holm's "
     "correction over all lines. The ratio of means, with its 95 % bootstrap interval over "
-    "experiments, leaves out experiments in which a run of the method compared with collapsed."
+    "experiments (from three on), leaves out those in which a run of the method compared with "
+    "collapsed."
 )
 
 
@@ -132,7 +141,11 @@ def _against_baselines(means: pd.DataFrame) -> Iterator[Table]:
 
 def own_increases(project: Project, of_grid: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return the increases over sl of the grid, with the published ones beside them."""
-    increases = tables.increases(tables.means(of_grid, metric))
+    increases = result_intervals.increase_intervals(
+        tables.increases(tables.means(of_grid, metric)),
+        result_intervals.resamples_of(of_grid, metric),
+        over=BASELINE,
+    )
     return with_published_increases(
         increases, read_published(project), metric, positives=published_positives(project)
     )
@@ -150,6 +163,8 @@ def _increases(project: Project, of_grid: pd.DataFrame) -> Iterator[Table]:
         note = (
             f"Of the means over seeds. –: a run of {BASELINE} collapsed, so there is no increase."
         )
+        if increases["percent_low"].notna().any():
+            note += " In brackets: 95 % interval over blocks of test bins."
         if published:
             note += (
                 " Own / published where there is a published value; published percentages are "
@@ -158,7 +173,13 @@ def _increases(project: Project, of_grid: pd.DataFrame) -> Iterator[Table]:
         yield Table(
             name,
             f"Increase of {metric.upper()} over {BASELINE}, % (Figure {number})",
-            crossed(increases, lambda r: beside_text(r.percent, r.published_percent, percent_text)),
+            crossed(
+                increases,
+                lambda r: (
+                    beside_text(r.percent, r.published_percent, percent_text)
+                    + percent_span_text(r.percent_low, r.percent_high)
+                ),
+            ),
             increases,
             note,
         )
@@ -263,6 +284,22 @@ def _counts(project: Project) -> Iterator[Table]:
         counts,
         "Rows with label 1 of the training split; the labelled genome comes first.",
     )
+
+
+def means_note(of_grid: pd.DataFrame, resamples: Mapping[Any, Any]) -> str:
+    """Return what the numbers of a table of means are: of which seeds, with which intervals."""
+    seeds = sorted(set(of_grid.loc[of_grid["model"] != tables.BASELINE_MODEL, "seed"]))
+    named = ", ".join(str(seed) for seed in seeds)
+    if len(seeds) == 1:
+        note = f"One run of every cell (seed {named}), so there is no standard deviation."
+    else:
+        note = f"Mean ± standard deviation over {len(seeds)} seeds ({named})."
+    if resamples:
+        note += (
+            " In brackets: 95 % interval of the mean, from a bootstrap over blocks of test bins; "
+            "it does not cover the chance of training."
+        )
+    return note
 
 
 def beside_chance(means: pd.DataFrame, of_grid: pd.DataFrame) -> pd.DataFrame:

@@ -23,28 +23,30 @@ ExperimentCell = tuple[str, str, str]
 Compared = tuple[str, str]
 
 
-def resamples_of(results: pd.DataFrame) -> dict[ExperimentCell, Floats]:
-    """Return the AUPR of the resamples of every cell, the mean over its seeds.
+def resamples_of(results: pd.DataFrame, metric: str = "aupr") -> dict[ExperimentCell, Floats]:
+    """Return a metric of the resamples of every cell, the mean over its seeds.
 
     Parameters
     ----------
     results
         One row per run, with columns experiment, model, regime, and run (the folder). Cells with
         an evaluation of a release before resamples are left out.
+    metric
+        ``aupr`` or ``auroc``.
     """
     made: dict[ExperimentCell, Floats] = {}
     for (experiment, model, regime), part in results.groupby(
         ["experiment", "model", "regime"], sort=False
     ):
         read = [read_resamples(Path(run), str(experiment)) for run in part["run"]]
-        arrays = [found.aupr for found in read if found is not None]
+        arrays = [getattr(found, metric) for found in read if found is not None]
         if len(arrays) == len(part):
             made[str(experiment), str(model), str(regime)] = np.mean(arrays, axis=0)
     return made
 
 
 def mean_interval(arrays: Iterable[Floats | None]) -> tuple[float, float]:
-    """Return the interval of the mean of several AUPRs; NaN where one is unknown."""
+    """Return the interval of the mean of several cells; NaN where one is unknown."""
     known = list(arrays)
     if not known or any(array is None for array in known):
         return np.nan, np.nan
@@ -64,6 +66,57 @@ def with_intervals(table: pd.DataFrame, resamples: Mapping[ExperimentCell, Float
     cells = zip(table["experiment"], table["model"], table["regime"], strict=True)
     spans = [mean_interval([resamples.get(cell)]) for cell in cells]
     return table.assign(low=[low for low, _ in spans], high=[high for _, high in spans])
+
+
+def average_intervals(
+    experiments: Sequence[str],
+    methods: Iterable[Compared],
+    resamples: Mapping[ExperimentCell, Floats],
+) -> dict[Compared, tuple[float, float]]:
+    """Return the interval of the mean of each method over experiments.
+
+    Parameters
+    ----------
+    experiments
+        What is averaged.
+    methods
+        Models and regimes.
+    resamples
+        Of :func:`resamples_of`.
+    """
+    return {
+        method: mean_interval(resamples.get((name, *method)) for name in experiments)
+        for method in methods
+    }
+
+
+def increase_intervals(
+    increases: pd.DataFrame, resamples: Mapping[ExperimentCell, Floats], *, over: str
+) -> pd.DataFrame:
+    """Return increases over a regime with the columns percent_low and percent_high.
+
+    Parameters
+    ----------
+    increases
+        Of :func:`sslmodels.benchmark.statistics.increases`; where there is no increase there is
+        no interval.
+    resamples
+        Of :func:`resamples_of`.
+    over
+        The regime that is compared with.
+    """
+    spans = []
+    for row in increases.itertuples():
+        above = resamples.get((str(row.experiment), str(row.model), str(row.regime)))
+        below = resamples.get((str(row.experiment), str(row.model), over))
+        span = (np.nan, np.nan)
+        if above is not None and below is not None and np.isfinite(float(str(row.percent))):
+            with np.errstate(divide="ignore", invalid="ignore"):
+                span = interval(100 * (above / below - 1)) or span
+        spans.append(span)
+    return increases.assign(
+        percent_low=[low for low, _ in spans], percent_high=[high for _, high in spans]
+    )
 
 
 def comparisons(

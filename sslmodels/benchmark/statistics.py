@@ -6,6 +6,7 @@ columns model and regime; the model of a baseline is :data:`BASELINE_MODEL`, its
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 
 import numpy as np
@@ -79,35 +80,50 @@ def means(results: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def wide(
-    table: pd.DataFrame, *, digits: int = 3, whole: pd.DataFrame | None = None
+    table: pd.DataFrame,
+    *,
+    digits: int = 3,
+    whole: pd.DataFrame | None = None,
+    spans: Mapping[Method, tuple[float, float]] | None = None,
 ) -> pd.DataFrame:
     """Return experiments × methods as text, mean ± SD; at the end averages and first places.
+
+    A second line of a cell is its interval.
 
     Parameters
     ----------
     table
-        Of :func:`means`.
+        Of :func:`means`; with columns low and high the cells have their interval.
     digits
         Decimals.
     whole
         The table that `table` is a part of: which experiments are averaged, and who is first in
         them, is decided among all of its methods. Default: `table`.
+    spans
+        The interval of the average of every method, if known.
     """
     whole = table if whole is None else whole
     columns = methods_of(table)
     lines = {}
+    known = table.reindex(columns=["mean", "sd", "low", "high"]).astype(float)
     for experiment, part in table.groupby("experiment", sort=False):
         names = zip(part["model"], part["regime"], strict=True)
-        values = zip(part["mean"].to_numpy(float), part["sd"].to_numpy(float), strict=True)
+        values = known.loc[part.index].to_numpy()
         cells = {
-            name: _mean_sd(mean, sd, digits) for name, (mean, sd) in zip(names, values, strict=True)
+            name: _mean_sd(mean, sd, digits) + span_text((low, high), digits)
+            for name, (mean, sd, low, high) in zip(names, values, strict=True)
         }
         lines[experiment] = [cells.get(column, "–") for column in columns]
     titles = [method_name(column) for column in columns]
     made = pd.DataFrame.from_dict(lines, orient="index", columns=titles)
     common = common_experiments(whole)
     if common:
-        made.loc[f"mean of {len(common)}"] = _averages(table, common, digits)
+        averages = _averages(table, common, digits)
+        ends = [(spans or {}).get(column, (np.nan, np.nan)) for column in columns]
+        made.loc[f"mean of {len(common)}"] = [
+            text if text == "–" else text + span_text(pair, digits)
+            for text, pair in zip(averages, ends, strict=True)
+        ]
         if len(methods_of(whole)) > 1:
             first = first_places(whole)
             made.loc["first places"] = [str(first[column]) for column in columns]
@@ -124,6 +140,15 @@ def _averages(table: pd.DataFrame, experiments: list[str], digits: int) -> list[
         f"{average[method]:.{digits}f}" if count.get(method, 0) == len(experiments) else "–"
         for method in methods_of(table)
     ]
+
+
+def span_text(span: tuple[float, float], digits: int) -> str:
+    """Return an interval as the second line of a cell; "" where it is unknown."""
+    low, high = span
+    if np.isnan(low):
+        return ""
+    digits += abs(high) < 10 ** (1 - digits)
+    return f"\n[{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def _mean_sd(mean: float, sd: float, digits: int) -> str:

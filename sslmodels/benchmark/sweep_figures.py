@@ -146,7 +146,7 @@ def series(rows: pd.DataFrame, sweep: Sweep) -> str:
     regimes = rows.groupby("method")["regime"].last().nunique()
     column = "regime" if by == "regime" else "method"
     panels_by = ["experiment"]
-    if by == "regime" and rows["model"].nunique() > 1:
+    if by == "regime":
         panels_by.append("model")
     parts = []
     for names, part in rows.groupby(panels_by, sort=False):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,17 +31,26 @@ class Table:
     folded: bool = False
 
 
-def split_by_model(means: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+def split_by_model(
+    means: pd.DataFrame, spans: Mapping[tables.Method, tuple[float, float]] | None = None
+) -> list[tuple[str, pd.DataFrame]]:
     """Return experiments × methods as one table, or one per model when it is wide.
 
     Averages and first places are of all methods, whatever their table.
+
+    Parameters
+    ----------
+    means
+        Of :func:`sslmodels.benchmark.statistics.means`, with columns low and high if known.
+    spans
+        Intervals of the averages, if known.
     """
-    whole = tables.wide(means).reset_index()
+    whole = tables.wide(means, spans=spans).reset_index()
     if len(whole.columns) <= WIDE:
         return [("", whole)]
     made = []
     for model, part in means.groupby("model", sort=False):
-        shown = tables.wide(part, whole=means).reset_index()
+        shown = tables.wide(part, whole=means, spans=spans).reset_index()
         shown.columns = [column.removeprefix(f"{model} ") for column in shown.columns]
         made.append((str(model), shown))
     return made
@@ -51,6 +60,11 @@ def percent_text(value: float) -> str:
     """Return a percentage with its sign: one decimal below ten."""
     digits = 1 if abs(value) < 10 else 0
     return f"{value:+,.{digits}f}".replace("-", "−")
+
+
+def percent_span_text(low: float, high: float) -> str:
+    """Return the interval of a percentage as the second line of a cell; "" where it is unknown."""
+    return "" if np.isnan(low) else f"\n[{percent_text(low)}, {percent_text(high)}]"
 
 
 def beside_text(own: float, published: float, text: Callable[[float], str]) -> str:

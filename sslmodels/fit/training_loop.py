@@ -140,8 +140,10 @@ def fit(
             # "auto" means false in deterministic TensorFlow, and true in JAX, which needs it.
             jit_compile=options.jit_compile or "auto",
         )
-        if found is not None:
+        if model.built:
+            # Otherwise the first step creates variables, and TensorFlow traces the step twice.
             model.optimizer.build(model.trainable_variables)
+        if found is not None:
             _assign(model.variables, start.variables)
             _assign(model.optimizer.variables, start.optimizer)
         devices.different_draws(model)

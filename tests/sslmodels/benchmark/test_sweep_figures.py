@@ -80,7 +80,8 @@ def test_a_sweep_that_was_not_run_has_no_rows(project):
 def test_series_have_a_panel_per_experiment_and_name_their_lines(project, sweep):
     rows = sweep_figures.sweep_rows(project, results(), sweep.key)
     svg = sweep_figures.series(rows, sweep)
-    assert [name for name in "ab" if f"{name}, n = 2 seeds" in svg] == ["a", "b"]
+    of_model = ", deepbind" if sweep.by == "regime" else ""
+    assert [name for name in "ab" if f">{name}{of_model}, n = 2 seeds" in svg] == ["a", "b"]
     assert sweep.xlabel in svg
     if sweep.by == "regime":
         assert ">ssl<" in svg

@@ -52,6 +52,22 @@ def test_same_seed_same_bits(whole):
     assert result.history == whole[1].history
 
 
+def test_the_step_is_traced_once(monkeypatch):
+    """A graph costs seconds, more than training on few rows; one is enough for a fit."""
+    model = build_model("cnn-7k", length=LENGTH, seed=3)
+    traced = []
+    step = model.train_step
+
+    def counted(data):
+        traced.append(data)
+        return step(data)
+
+    monkeypatch.setattr(model, "train_step", counted)
+    options = dataclasses.replace(OPTIONS, epochs=2)
+    training_loop.fit(model, batches(), validation(), options=options)
+    assert len(traced) == 1
+
+
 def test_it_learns(whole):
     history = whole[1].history
     assert history[-1]["loss"] < history[0]["loss"]
