@@ -79,7 +79,13 @@ class _Parts:
         scores = keras.layers.Dense(
             width, use_bias=False, kernel_initializer="identity", name="attention"
         )(inputs)
-        weights = keras.layers.Softmax(axis=1, name="attention_weights")(scores)
+        # Of a single position the weight is one, which Keras' softmax would warn of.
+        name = "attention_weights"
+        weights = (
+            keras.layers.Softmax(axis=1, name=name)(scores)
+            if positions > 1
+            else keras.layers.Rescaling(0.0, 1.0, name=name)(scores)
+        )
         weighted = keras.layers.Multiply(name="weighted")([weights, inputs])
         mean = keras.layers.GlobalAveragePooling1D(name="weighted_mean")(weighted)
         return keras.layers.Rescaling(float(positions), name="weighted_sum")(mean)

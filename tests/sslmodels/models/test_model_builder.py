@@ -79,10 +79,12 @@ def test_codes_and_one_hot_score_alike(name):
     from_codes = model.predict(rows, verbose=0)
     assert from_codes.shape == (6, 3)
     assert ((from_codes > 0) & (from_codes < 1)).all()
-    np.testing.assert_array_equal(from_codes, model.predict(expand(rows), verbose=0))
-    np.testing.assert_array_equal(
-        from_codes, model.predict(expand(rows).astype("float32"), verbose=0)
-    )
+    # TensorFlow may fuse the layers of large networks otherwise for the second kind of input.
+    tolerance = 1e-6 if name in TRANSFER else 0
+    for one_hot in (expand(rows), expand(rows).astype("float32")):
+        np.testing.assert_allclose(
+            model.predict(one_hot, verbose=0), from_codes, rtol=0, atol=tolerance
+        )
 
 
 def test_dilations_padding_and_head():
