@@ -243,7 +243,7 @@ def test_a_full_disk_leaves_nothing_half_visible(
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", full)
-        assert main(command) == 1
+        assert main(command) == 2
     error = capsys.readouterr().err
     assert "No space left on device" in error
     assert "the same command continues" in error
