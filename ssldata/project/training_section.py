@@ -247,6 +247,18 @@ class Dnabert2(Section):
     )
 
 
+class Sei(Section):
+    """The weights that the model fsei begins with; see docs/sei.md."""
+
+    folder: Path | None = Field(
+        default=None, description="Folder with sei.pth or sei_trunk.pth, or one of these files."
+    )
+    pretrained: bool = Field(default=True, description="False: start at random.")
+    sha256: dict[str, str] = Field(
+        default_factory=dict, description="File name: expected checksum."
+    )
+
+
 class Sampling(Section):
     """How often rows are used in training; see docs/reading.md."""
 
@@ -425,6 +437,7 @@ class Training(Section):
     homolog_sampling: HomologSampling = Field(default_factory=HomologSampling)
     ssl_plus: Plus = Field(default_factory=Plus)
     dnabert2: Dnabert2 = Field(default_factory=Dnabert2)
+    sei: Sei = Field(default_factory=Sei)
     sweeps: Sweeps = Field(default_factory=Sweeps)
     baselines: Annotated[bool | list[BaselineKind], WrapValidator(_baselines)] = Field(
         default=True,

@@ -1,4 +1,4 @@
 """DNABERT-2: architecture, tokens, checkpoints, LoRA.
 
-Imports: ssldata, layers.
+Imports: ssldata, checkpoints, layers.
 """

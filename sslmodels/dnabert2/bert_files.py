@@ -23,7 +23,7 @@ from ssldata.base.errors import ConfigError, FetchError, MissingInputError, Unre
 from ssldata.base.files import write_json_atomic
 from ssldata.base.locks import one_at_a_time
 from ssldata.base.progress import NoProgress, Progress
-from sslmodels.dnabert2.checkpoint_shards import INDEX, is_index, tensors_of_shards
+from sslmodels.checkpoints.checkpoint_shards import INDEX, is_index, tensors_of_shards
 
 #: The published model (Apache-2.0; weights of 468 MB) and its page.
 REPOSITORY = "zhihan1996/DNABERT-2-117M"

@@ -16,15 +16,11 @@ from keras import ops
 
 from ssldata.base.errors import ConfigError, InputError, MissingInputError
 from ssldata.base.files import write_json_atomic
+from sslmodels.checkpoints.tensor_files import read_safetensors, write_safetensors
 from sslmodels.dnabert2.bert_config import LoraOptions
 from sslmodels.dnabert2.bert_layers import Linear, Tensor
 from sslmodels.dnabert2.bert_model import Dnabert, DnabertClassifier, backbone_of
-from sslmodels.dnabert2.bert_weights import (
-    base_digest,
-    checkpoint_tensors,
-    read_safetensors,
-    write_safetensors,
-)
+from sslmodels.dnabert2.bert_weights import base_digest, checkpoint_tensors
 
 ADAPTER_FILE = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"

@@ -8,11 +8,12 @@ from typing import Any
 from ssldata.base.progress import Progress
 from ssldata.reading.reader import Encoding
 from ssldata.reading.tokens import TokenEncoder, read_tokenizer
+from sslmodels.checkpoints.load_report import LoadReport
 from sslmodels.dnabert2.bert_config import read_config
 from sslmodels.dnabert2.bert_files import DnabertFiles, find_dnabert2
 from sslmodels.dnabert2.bert_model import DnabertClassifier
 from sslmodels.dnabert2.bert_options import DnabertOptions
-from sslmodels.dnabert2.bert_weights import LoadReport, load_checkpoint
+from sslmodels.dnabert2.bert_weights import load_checkpoint
 
 
 def encoding_of(model: Any) -> Encoding:

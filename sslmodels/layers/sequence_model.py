@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -12,6 +13,9 @@ PACKAGE = "crosslabel"
 
 #: One-hot channels, in the order A, C, G, T.
 CHANNELS = 4
+
+#: Rows scored at once, unless the largest output of a layer would have more numbers than this.
+_SCORE_BATCH, _SCORE_NUMBERS = 1024, 350_000_000
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -95,6 +99,17 @@ class SequenceModel(keras.Model):
     def length(self) -> int:
         """Bases the model reads."""
         return int(self.body.input_shape[1])
+
+    @property
+    def score_batch(self) -> int:
+        """Rows to score at once: enough to keep the cores busy, within some GB of memory."""
+        shapes = [
+            tensor.shape[1:]
+            for layer in self.body.layers
+            for tensor in keras.tree.flatten(layer.output)
+        ]
+        largest = max((math.prod(shape) for shape in shapes if None not in shape), default=1)
+        return max(1, min(_SCORE_BATCH, _SCORE_NUMBERS // max(largest, 1)))
 
     def build(self, input_shape: Any) -> None:
         """Mark as built: the body is built already, and the encoder has no weights."""

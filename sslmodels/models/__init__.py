@@ -1,4 +1,4 @@
 """The catalogue of models, their builders, and saved models.
 
-Imports: ssldata, dnabert2, layers.
+Imports: ssldata, dnabert2, layers, sei.
 """

@@ -21,6 +21,14 @@ Reads = Literal["bin", "context"]
 #: Reads tokens; built by :mod:`sslmodels.dnabert2.pretrained`, with options of the project file.
 DNABERT2 = "dnabert2"
 
+#: Begins with the trunk of Sei, whose weights are a file of the user: ``training.sei``.
+FSEI = "fsei"
+
+_PUBLISHED = (
+    "batches, epochs, patience and rate as published (Daoud & Ben-Hur 2025); its cosine schedule, "
+    "warm-up and weight decay replaced by a rate that is constant"
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Listed:
@@ -117,6 +125,65 @@ MODELS = {
                 "finetune_learning_rate": 3e-5,
             },
             fitted_as="as published for the human transcription factors of GUE (Zhou et al. 2024)",
+        ),
+        Listed(
+            name=FSEI,
+            description="trunk of Sei, attention over its splines; weights by training.sei, see "
+            "docs/sei.md",
+            min_length=32,
+            parameters=75_570_041,
+            fitted_with={
+                "batch_size": 512,
+                "epochs": 50,
+                "patience": 10,
+                "learning_rate": 1e-4,
+                "finetune_learning_rate": 5e-5,
+            },
+            fitted_as="batches, epochs and patience as published (Daoud & Ben-Hur 2025); its SGD "
+            "replaced by Adam, with rates of our own",
+        ),
+        Listed(
+            name="basset-like",
+            description="like Basset: three convolutions, dense 800 and 300; parameters at 600 b",
+            # Pooling by six and by two must leave one position.
+            min_length=12,
+            parameters=2_393_201,
+            fitted_with={
+                "batch_size": 512,
+                "patience": 10,
+                "learning_rate": 1e-3,
+                "finetune_learning_rate": 5e-4,
+            },
+            fitted_as=_PUBLISHED,
+        ),
+        Listed(
+            name="basenji-like",
+            description="like Basenji: seven convolutions, three dilated residual blocks, "
+            "attention pooling",
+            # Poolings of 16, 8 and 4 positions, every 8, 4 and 2.
+            min_length=168,
+            parameters=57_995_809,
+            fitted_with={
+                "batch_size": 512,
+                "patience": 10,
+                "learning_rate": 5e-4,
+                "finetune_learning_rate": 2.5e-4,
+            },
+            fitted_as=_PUBLISHED,
+        ),
+        Listed(
+            name="attention-conv",
+            description="three convolutions, attention of 10 heads over positions, their maximum",
+            # Pooling by seven and by two must leave one position.
+            min_length=14,
+            parameters=10_136_849,
+            fitted_with={
+                "batch_size": 512,
+                "patience": 10,
+                "learning_rate": 5e-4,
+                "finetune_learning_rate": 2.5e-4,
+            },
+            fitted_as=_PUBLISHED,
         ),
     )
 }

@@ -21,6 +21,7 @@ from sslmodels.layers.sequence_model import CHANNELS, SequenceModel
 from sslmodels.models import (
     architectures,  # noqa: F401 - they register their builders
     own_model,
+    transfer_architectures,  # noqa: F401 - the same
 )
 from sslmodels.models.catalogue import DNABERT2, MODEL_FILE, Listed, listed
 from sslmodels.models.registry import BUILDERS, Builder, Seeds

@@ -110,8 +110,9 @@ def take_students(run: Run) -> tuple[int, Path | None]:
         described = student_entry(number, digest, last=number == wanted)
         run.details["students"].append({**described, "taken_from": source})
     _take_phases(run, lender, count)
-    if "dnabert2" in lender.record:
-        run.details["dnabert2"] = lender.record["dnabert2"]
+    for made_of in ("dnabert2", "sei"):
+        if made_of in lender.record:
+            run.details[made_of] = lender.record[made_of]
     _LOG.info("%s: %d students taken from %s", run.folder.path, count, lender.folder.path)
     return count, lender.file(count)
 

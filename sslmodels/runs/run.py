@@ -30,13 +30,15 @@ from sslmodels.fit.fit_options import Batches, FitOptions, Validation
 from sslmodels.fit.training_loop import fit
 from sslmodels.layers.sequence_model import SequenceModel
 from sslmodels.models.augmented_model import Augmented, augmentations
-from sslmodels.models.catalogue import DNABERT2
+from sslmodels.models.catalogue import DNABERT2, FSEI
 from sslmodels.models.model_builder import build_model
 from sslmodels.models.model_settings import FitSettings, fit_settings
 from sslmodels.runs import training_rows
 from sslmodels.runs.homologue_weights import Teacher
 from sslmodels.runs.run_folder import RunFolder
 from sslmodels.runs.run_logs import RunLogs, write_history
+from sslmodels.sei.pretrained_trunk import load_pretrained_trunk
+from sslmodels.sei.sei_options import SeiOptions
 
 _LOG = logging.getLogger(__name__)
 
@@ -123,7 +125,7 @@ class Run:
             self.details["dnabert2"] = built.as_dict()
             self._encoders.append(built.encoder)
             return built.model
-        return build_model(
+        model = build_model(
             self.model,
             length=self.length,
             outputs=len(self.outputs),
@@ -131,6 +133,10 @@ class Run:
             both_strands=training.both_strands,
             **training.model_options.get(self.model, {}),
         )
+        if self.model == FSEI:
+            weights = SeiOptions(**training.sei.model_dump())
+            self.details["sei"] = load_pretrained_trunk(model.body, weights)
+        return model
 
     def _refuse_what_tokens_lack(self) -> None:
         training = self.project.training

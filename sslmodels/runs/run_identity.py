@@ -17,10 +17,11 @@ from ssldata.store.published_weights import entry_of, weights_digests
 from ssldata.store.store import HOMOLOGUES, REFERENCE, Store
 from sslmodels.fit import devices
 from sslmodels.models import own_model
-from sslmodels.models.catalogue import DNABERT2, input_length
+from sslmodels.models.catalogue import DNABERT2, FSEI, input_length
 from sslmodels.models.model_settings import fit_settings
 from sslmodels.runs import training_rows
 from sslmodels.runs.regime_table import REGIME_TABLE, effective
+from sslmodels.sei.sei_options import SeiOptions
 
 #: Increased when equal settings would give another result than in the release before.
 RUN_FORMAT = 3
@@ -283,4 +284,6 @@ def _model_identity(project: Project, model: str, *, offline: bool) -> dict[str,
 
         options = options_from(project.training.dnabert2.model_dump())
         found["dnabert2"] = options.identity(offline=offline)
+    if model == FSEI:
+        found["sei"] = SeiOptions(**project.training.sei.model_dump()).identity()
     return found

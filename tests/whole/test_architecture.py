@@ -61,7 +61,7 @@ OWNERS = {
     "pysam": ("sslmodels.variants.variant_rows",),
     "pyranges": ("ssldata.rows.intervals",),
     "rich": ("flows.output.*", "flows.commands.actions"),
-    "safetensors": ("sslmodels.dnabert2.bert_weights",),
+    "safetensors": ("sslmodels.checkpoints.tensor_files",),
     "starlette": ("ssldata.sharing.range_server",),
     "tensorflow": ("sslmodels.*", "ssldata.reading.reader", "ssldata.sharing.export"),
     "keras": ("sslmodels.*",),

@@ -10,10 +10,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
 import yaml
 from chain_tools import CHAINS
+from checkpoint_tools import write_bin
 from dnabert2_tools import SMALL, write_model
 
 import ssldata
@@ -23,6 +25,7 @@ from ssldata.building.build_store import build_project
 from ssldata.project.project_file import Project, load_project
 from ssldata.simulation.clade import small_clade
 from ssldata.ucsc_tool.ucsc_command import parse_arguments
+from sslmodels.sei.sei_tensors import SeiHead, sei_tensors
 
 # Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -77,11 +80,20 @@ def dnabert2_page(folder: Path) -> dict[str, Any]:
     return {}
 
 
+def sei_page(folder: Path) -> dict[str, Any]:
+    (folder / "sei").mkdir()
+    shapes = sei_tensors(head=SeiHead(profiles=50))  # the layout of the real one, fewer profiles
+    empty = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    write_bin(folder / "sei" / "sei.pth", empty)
+    return {}
+
+
 #: Page → files that its blocks read beside the project, and names that its reader is assumed to
 #: have. Every other page must run with the project alone.
 CONTEXTS: Mapping[str, Callable[[Path], dict[str, Any]]] = {
     "docs/liftover.md": liftover_page,
     "docs/dnabert2.md": dnabert2_page,
+    "docs/sei.md": sei_page,
 }
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dnabert2_tools import SMALL, backbone_parameters, noise, tokenizer_text, write_bin
+from checkpoint_tools import write_bin
+from dnabert2_tools import SMALL, backbone_parameters, noise, tokenizer_text
 from huggingface_hub import constants, file_download
 
 from ssldata.base.errors import (

@@ -9,19 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dnabert2_tools import SMALL, backbone_parameters, fill, masked_lm_parameters, noise, write_bin
+from checkpoint_tools import write_bin
+from dnabert2_tools import SMALL, backbone_parameters, fill, masked_lm_parameters, noise
 from safetensors.numpy import load_file, save_file
 
 from ssldata.base.errors import InputError, MissingInputError
+from sslmodels.checkpoints.tensor_files import read_tensors, write_safetensors
 from sslmodels.dnabert2.bert_config import LoraOptions
 from sslmodels.dnabert2.bert_model import DnabertBackbone, DnabertClassifier, DnabertMaskedLm
-from sslmodels.dnabert2.bert_weights import (
-    checkpoint_tensors,
-    load_checkpoint,
-    read_tensors,
-    save_checkpoint,
-    write_safetensors,
-)
+from sslmodels.dnabert2.bert_weights import checkpoint_tensors, load_checkpoint, save_checkpoint
 
 # Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

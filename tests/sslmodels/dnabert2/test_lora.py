@@ -19,6 +19,7 @@ from dnabert2_tools import (
 )
 
 from ssldata.base.errors import ConfigError, InputError, MissingInputError
+from sslmodels.checkpoints.tensor_files import write_safetensors
 from sslmodels.dnabert2.bert_config import LORA_TARGETS, DnabertConfig, LoraOptions
 from sslmodels.dnabert2.bert_model import DnabertClassifier
 from sslmodels.dnabert2.bert_weights import (
@@ -26,7 +27,6 @@ from sslmodels.dnabert2.bert_weights import (
     checkpoint_tensors,
     load_checkpoint,
     save_checkpoint,
-    write_safetensors,
 )
 from sslmodels.dnabert2.lora import (
     ADAPTER_CONFIG,

@@ -23,7 +23,7 @@ from sslmodels.scores.score_rows import score
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 #: Millions of parameters or wide convolutions on 1 kb: minutes of training.
-LARGE = ("deep-cnn-256", "deepsea")
+LARGE = ("deep-cnn-256", "deepsea", "attention-conv", "basenji-like", "fsei")
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +42,7 @@ def project(small_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Proj
                     "batch_size": 16,
                     # At 1e-3 the ten units of deep-cnn-256's head may all die in a few steps.
                     "learning_rate": 1e-4,
+                    "sei": project.training.sei.model_copy(update={"pretrained": False}),
                     "dnabert2": project.training.dnabert2.model_copy(
                         update={"folder": write_model(folder / "dnabert2", SMALL), "tokens": 96}
                     ),

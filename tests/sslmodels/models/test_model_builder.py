@@ -32,6 +32,7 @@ PARAMETERS = {
 }
 #: Models that read bases, all but dnabert2.
 BASES = [name for name in model_names() if name != DNABERT2]
+TRANSFER = ("attention-conv", "basenji-like", "basset-like", "fsei")
 
 
 def codes(rows: int = 6, length: int = 60, seed: int = 0) -> np.ndarray:
@@ -57,7 +58,11 @@ def test_deepsea_has_its_parameters_at_1_kb():
 
 def test_the_catalogue_lists_the_exact_counts():
     listed = {name: entry(name).parameters for name in BASES}
-    assert listed == {**PARAMETERS, "deepsea": 51_993_051}
+    assert listed == {
+        **PARAMETERS,
+        "deepsea": 51_993_051,
+        **{name: build_model(name, length=600, seed=0).count_params() for name in TRANSFER},
+    }
 
 
 def test_shortest_input_of_deepsea():
@@ -68,16 +73,18 @@ def test_shortest_input_of_deepsea():
 
 @pytest.mark.parametrize("name", BASES)
 def test_codes_and_one_hot_score_alike(name):
-    length = 60 if name != "deepsea" else 163
+    length = max(60, entry(name).min_length)
     model = build_model(name, length=length, outputs=3, seed=1)
     rows = codes(length=length)
     from_codes = model.predict(rows, verbose=0)
     assert from_codes.shape == (6, 3)
     assert ((from_codes > 0) & (from_codes < 1)).all()
-    np.testing.assert_array_equal(from_codes, model.predict(expand(rows), verbose=0))
-    np.testing.assert_array_equal(
-        from_codes, model.predict(expand(rows).astype("float32"), verbose=0)
-    )
+    # TensorFlow may fuse the layers of large networks otherwise for the second kind of input.
+    tolerance = 1e-6 if name in TRANSFER else 0
+    for one_hot in (expand(rows), expand(rows).astype("float32")):
+        np.testing.assert_allclose(
+            model.predict(one_hot, verbose=0), from_codes, rtol=0, atol=tolerance
+        )
 
 
 def test_dilations_padding_and_head():

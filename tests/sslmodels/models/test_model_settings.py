@@ -13,6 +13,9 @@ from sslmodels.models import model_settings
 from sslmodels.models.catalogue import MODELS
 from sslmodels.models.model_settings import GENERAL, KEYS, fit_settings, in_words, origins
 
+#: Models of Daoud & Ben-Hur (2025), fitted as there.
+TRANSFER = {"attention-conv": 5e-4, "basenji-like": 5e-4, "basset-like": 1e-3, "fsei": 1e-4}
+
 
 def test_general_defaults_are_those_of_a_fit() -> None:
     options = FitOptions()
@@ -20,7 +23,7 @@ def test_general_defaults_are_those_of_a_fit() -> None:
         assert getattr(GENERAL, key) == getattr(options, key)
 
 
-@pytest.mark.parametrize("model", sorted(MODELS.keys() - {"dnabert2", "deepsea"}))
+@pytest.mark.parametrize("model", sorted(MODELS.keys() - {"dnabert2", "deepsea", *TRANSFER}))
 def test_most_models_have_general_defaults(model: str) -> None:
     assert fit_settings(Training(), model) == GENERAL
     assert in_words(Training(), model) == ""
@@ -40,6 +43,15 @@ def test_deepsea_has_defaults_of_its_own() -> None:
     assert (found.batch_size, found.learning_rate) == (64, 1e-4)
     assert found.finetune_learning_rate == 5e-5
     assert (found.epochs, found.patience) == (GENERAL.epochs, GENERAL.patience)
+
+
+@pytest.mark.parametrize("model", TRANSFER)
+def test_models_of_transfer_learning_are_fitted_as_published(model: str) -> None:
+    found = fit_settings(Training(), model)
+    assert (found.batch_size, found.patience) == (512, 10)
+    assert found.epochs == (50 if model == "fsei" else 100)
+    assert found.learning_rate == TRANSFER[model]
+    assert found.finetune_learning_rate == TRANSFER[model] / 2
 
 
 def test_own_defaults_are_settings_with_a_source() -> None:

@@ -328,7 +328,15 @@ def read_pytorch(path: Path) -> dict[str, NDArray[Any]]:
             "you trust"
         ) from exc
     storages: dict[str, tuple[_Storage, NDArray[Any]]] = {}
-    return {name: _array(path, archive, storages, name, tensor) for name, tensor in tensors.items()}
+    found = {}
+    for name, tensor in tensors.items():
+        try:
+            found[name] = _array(path, archive, storages, name, tensor)
+        except InputError as exc:
+            if repr(name) in str(exc):
+                raise
+            raise InputError(f"{exc} (tensor {name!r})") from exc
+    return found
 
 
 def _described(program: bytes) -> dict[str, _Tensor]:

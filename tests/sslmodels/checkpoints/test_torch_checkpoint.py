@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dnabert2_tools import dict_program, integers, tensor_program, text, write_zip
+from checkpoint_tools import dict_program, integers, tensor_program, text, write_zip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssldata.base.errors import InputError, MissingInputError
-from sslmodels.dnabert2.torch_checkpoint import read_pytorch
+from sslmodels.checkpoints.torch_checkpoint import read_pytorch
 
 # A file written by torch.save of PyTorch 2.15: an ordered mapping with a transposed view, a view
 # into another tensor's storage, half precision, bfloat16, integers, flags, a Parameter, a tied

@@ -1,0 +1,4 @@
+"""Files of tensors that other programs wrote, read without running any code of theirs.
+
+Imports: ssldata.
+"""
