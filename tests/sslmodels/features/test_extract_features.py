@@ -146,7 +146,7 @@ def test_profiles_of_sei(
     tmp_path: Path, table: Path, codes: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights = weights_of(sei_tensors(TINY, SeiHead(profiles=7)))
-    write_safetensors(tmp_path / "sei.safetensors", weights)
+    write_safetensors(tmp_path / "sei.safetensors", weights, {})
     loaded = partial(load_sei, sizes=TINY)
     monkeypatch.setattr(sei_module, "load_sei", loaded)
     model = f"sei:{tmp_path}"
