@@ -22,7 +22,8 @@ def features(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="A run folder, a .keras or .meme file, or a model of `crosslabel model list`.",
+            help="A run folder, a .keras or .meme file, sei:PATH, or a model of "
+            "`crosslabel model list`.",
         ),
     ],
     sequences: Annotated[

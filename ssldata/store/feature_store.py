@@ -332,7 +332,11 @@ class FeatureStore:
     @cached_property
     def columns(self) -> tuple[str, ...]:
         """Names of the features."""
-        return tuple(map(str, self._group[_NAMES][:]))
+        return tuple(map(str, self._values(_NAMES)))
+
+    def _values(self, name: str) -> NDArray[Any]:
+        array: Any = self._group[name]
+        return np.asarray(array[:])
 
     @property
     def chunk_rows(self) -> int:
@@ -361,7 +365,7 @@ class FeatureStore:
                 f"{self.path}: no coordinate {name!r}; there are "
                 f"{', '.join(self.coordinates) or 'none'}"
             )
-        values = np.asarray(self._group[name][:])
+        values = self._values(name)
         return values if values.dtype.kind in "iufb" else values.astype(object)
 
     def read(

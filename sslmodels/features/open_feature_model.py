@@ -24,6 +24,7 @@ from sslmodels.features.network_layers import (
     LayerFeatures,
     OutputFeatures,
 )
+from sslmodels.features.sei_profiles import sei_profiles
 from sslmodels.features.token_embeddings import TokenEmbeddings
 from sslmodels.layers.sequence_model import SequenceModel
 from sslmodels.models import own_model
@@ -63,11 +64,15 @@ class FeatureModelOptions:
 
 #: Prefix of a model that is named as PREFIX:PATH → what opens it. This is where a kind of model
 #: with files of its own is added.
-SCHEMES: dict[str, Callable[[str, FeatureModelOptions], FeatureModel]] = {}
+SCHEMES: dict[str, Callable[[str, FeatureModelOptions], FeatureModel]] = {
+    "sei": lambda path, options: sei_profiles(path, options.length),
+}
 
 
 def needs_length(name: str) -> bool:
     """Return whether a model is built for the sequences, and so must know their length first."""
+    if name.partition(":")[0] in SCHEMES:
+        return True
     return not Path(name).exists() and (name in model_names() or own_model.is_own(name))
 
 
@@ -90,7 +95,7 @@ def open_feature_model(name: str, options: FeatureModelOptions) -> FeatureModel:
     scheme, found, rest = name.partition(":")
     path = Path(name)
     if found and scheme in SCHEMES:
-        _refuse(name, weights=options.weights)
+        _refuse(name, layer=options.layer, weights=options.weights)
         return SCHEMES[scheme](rest, options)
     if path.name.endswith(_MEME):
         _refuse(name, layer=options.layer, weights=options.weights)

@@ -236,7 +236,8 @@ def _drawn(count: int, seed: int) -> list[dict[str, Any]]:
         settings: dict[str, Any] = {}
         for name, (low, high) in RANGES.items():
             whole = isinstance(PUBLISHED[name], int)
-            settings[name] = int(rng.integers(low, high + 1)) if whole else rng.uniform(low, high)
+            drawn = rng.integers(int(low), int(high) + 1) if whole else rng.uniform(low, high)
+            settings[name] = drawn.item() if whole else float(drawn)
         found.append(settings)
     return found
 
@@ -248,7 +249,7 @@ def _seed(seed: int, what: str) -> int:
 def _rows_of(lightgbm: Any, store: FeatureStore, columns: Int64Array, rows: Int64Array) -> Any:
     """Return some rows as LightGBM reads them, a piece at a time."""
 
-    class Rows(lightgbm.Sequence):  # type: ignore[misc, name-defined]
+    class Rows(lightgbm.Sequence):
         """Rows of a feature store; the last tile that was read is kept."""
 
         batch_size = store.chunk_rows

@@ -38,7 +38,7 @@ _TOLERANCE, _ITERATIONS, _CG_STEPS = 1e-6, 500, 40
 
 
 @dataclass
-class _Problem:
+class _RidgeProblem:
     """The mean loss of some rows, counted by weights, plus the penalty."""
 
     table: FeatureTable
@@ -104,7 +104,7 @@ def fit_ridge(
     """
     training = rows.of("train")
     labels = rows.labels.astype(np.float64)
-    problem = _Problem(table, labels, training_weight(training))
+    problem = _RidgeProblem(table, labels, training_weight(training))
     point = np.append(np.zeros(table.count), start_of_path(labels, training))
     best: tuple[float, float, Floats, Floats] | None = None
     path, since = [], 0
@@ -145,7 +145,7 @@ def fit_ridge(
 
 
 def _newton_moves(
-    problem: _Problem,
+    problem: _RidgeProblem,
     rows: LabelledRows,
     strength: float,
     point: Floats,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from dnabert2_tools import SMALL, write_model
 from prediction_tools import network, run_folder
+from sei_tools import TINY, weights_of
 
 from flows.cli import main
 from ssldata.base.errors import ConfigError, InputError, MissingInputError
@@ -19,12 +21,17 @@ from ssldata.store import feature_store
 from ssldata.store.feature_store import open_features
 from sslmodels.baselines.meme_text import SequenceMotif, write_meme
 from sslmodels.baselines.motif_scan import log_odds_of, scan_scores
+from sslmodels.checkpoints.tensor_files import write_safetensors
 from sslmodels.dnabert2.bert_model import embed
 from sslmodels.dnabert2.bert_options import DnabertOptions
 from sslmodels.dnabert2.pretrained import build_dnabert2
 from sslmodels.features import extract_features as extraction
+from sslmodels.features import sei_profiles as sei_module
 from sslmodels.features.extract_features import FeatureRequest, extract_features
 from sslmodels.models.model_builder import build_model
+from sslmodels.sei.load_sei import load_sei
+from sslmodels.sei.profiles import profiles_of
+from sslmodels.sei.sei_tensors import SeiHead, sei_tensors
 
 # Keras copies TensorFlow variables with np.array, which NumPy 2 comments on.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -135,6 +142,24 @@ def test_embeddings_of_dnabert2(tmp_path: Path, table: Path, codes: np.ndarray) 
     np.testing.assert_allclose(found, embed(built.model, built.encoder(codes)), atol=1e-6)
 
 
+def test_profiles_of_sei(
+    tmp_path: Path, table: Path, codes: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = weights_of(sei_tensors(TINY, SeiHead(profiles=7)))
+    write_safetensors(tmp_path / "sei.safetensors", weights, {})
+    loaded = partial(load_sei, sizes=TINY)
+    monkeypatch.setattr(sei_module, "load_sei", loaded)
+    model = f"sei:{tmp_path}"
+    found = extracted(model, table, tmp_path / "f.zarr")
+    expected = profiles_of(loaded(tmp_path, length=LENGTH), codes)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    store = open_features(tmp_path / "f.zarr")
+    assert store.columns[0] == "profile_0"
+    assert set(store.attributes["identity"]["model"]["files"]) == {"sei.safetensors"}
+    with pytest.raises(ConfigError, match="--layer has no meaning"):
+        extracted(model, table, tmp_path / "g.zarr", layer="output")
+
+
 def test_motifs_score_as_the_scan_does(tmp_path: Path, table: Path, codes: np.ndarray) -> None:
     rng = np.random.default_rng(1)
     motifs = [
@@ -243,7 +268,7 @@ def test_a_full_disk_leaves_nothing_half_visible(
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", full)
-        assert main(command) == 1
+        assert main(command) == 2
     error = capsys.readouterr().err
     assert "No space left on device" in error
     assert "the same command continues" in error

@@ -177,8 +177,9 @@ def check_out_of_core(folder: Path, rows: int, columns: int, *, memory: int, mod
     assert recall >= 0.9
 
 
+@pytest.mark.slow
 def test_a_store_larger_than_the_memory(tmp_path: Path) -> None:
-    check_out_of_core(tmp_path, rows=2800, columns=32_000, memory=320_000_000, models="l1")
+    check_out_of_core(tmp_path, rows=3000, columns=32_000, memory=320_000_000, models="l1")
 
 
 @pytest.mark.slow
