@@ -1,4 +1,5 @@
 """Plan and build: the one build loop, Dask workers, genomes in and out of a store.
 
-Imports: base, chains, checking, genomes, labelled_sequences, liftover, project, rows, sharing, store.
+Imports: base, chains, checking, genomes, labelled_sequences, liftover, project, rows, sharing,
+store.
 """

@@ -14,6 +14,7 @@ from ssldata.building.store_inputs import experiments_of, store_names
 from ssldata.genomes.genome import Genome
 from ssldata.labelled_sequences.sequence_splits import read_numbers
 from ssldata.project.project_file import Project
+from ssldata.project.sequences_section import SequenceSplits
 from ssldata.rows.windows import kept_contigs
 
 #: Columns of a table of published counts.
@@ -106,7 +107,7 @@ def expected_rows(project: Project, reference: Genome | None) -> dict[str, Expec
     ----------
     project
         With ``training.published_counts``, and ``reference.sizes`` unless the sequence exists;
-        for sequences with the files of their splits.
+        for sequences with the files of their splits, or ``splits.expected``.
     reference
         The labelled genome, if its sequence exists.
 
@@ -145,7 +146,7 @@ def expected_rows(project: Project, reference: Genome | None) -> dict[str, Expec
 
 
 def _expected_of_tables(project: Project) -> dict[str, Expected]:
-    """Return the rows of the tables whose splits are listed in files that exist."""
+    """Return the rows of the tables whose splits have known sizes."""
     if project.training.published_counts is None:
         return {}
     counts = read_counts(project.training.published_counts)
@@ -154,18 +155,24 @@ def _expected_of_tables(project: Project) -> dict[str, Expected]:
         members = experiments_of(project, store)
         table = project.experiment(members[0]).sequences
         assert table is not None
-        files = [table.splits.train, table.splits.validation, table.splits.test]
-        listed = [len(read_numbers(path)) for path in files if path is not None and path.is_file()]
-        if len(listed) == len(files) and all(name in counts for name in members):
+        sizes = _sizes_of_splits(table.splits)
+        if sizes and all(name in counts for name in members):
             positives = sum(counts[name][0] for name in members)
             made[store] = Expected(
                 positives=positives,
                 pseudo=0,
-                held_out=listed[1] + listed[2],
-                test=listed[2],
-                pool=min(project.negatives.pool, max(listed[0] - positives, 0)),
+                held_out=sizes[1] + sizes[2],
+                test=sizes[2],
+                pool=min(project.negatives.pool, max(sizes[0] - positives, 0)),
             )
     return made
+
+
+def _sizes_of_splits(splits: SequenceSplits) -> list[int]:
+    """Return the sequences for training, validation and test, by files or as expected; else []."""
+    files = [splits.train, splits.validation, splits.test]
+    named = [path for path in files if path is not None and path.is_file()]
+    return [len(read_numbers(path)) for path in named] if len(named) == 3 else splits.expected or []
 
 
 def _sizes(project: Project, reference: Genome | None) -> Mapping[str, int]:
@@ -183,7 +190,7 @@ def assumptions(project: Project) -> list[str]:
     if project.of_sequences:
         return [
             f"training positives as published ({name})",
-            "every sequence that the files of the splits list is stored",
+            "every sequence of the splits is stored, as their files or `expected` number them",
         ]
     return [
         (

@@ -190,7 +190,7 @@ class SequenceInputs(StoreInputs):
             "sequences": {
                 "file": section.file.name,
                 "splits": section.splits.model_dump(
-                    mode="json", exclude={"train", "validation", "test"}
+                    mode="json", exclude={"train", "validation", "test", "expected"}
                 ),
                 "sha256": self.table.digest,
                 "counts": self.table.counts,

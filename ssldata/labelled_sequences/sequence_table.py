@@ -239,7 +239,7 @@ class SequenceStream:
             yield self._batch(rows)
 
     def _records(self) -> Iterator[_Record]:
-        lines = (item for item in streamed_lines(self.path) if item[1].strip())
+        lines = _rows_of(self.path)
         first = next(lines, None)
         if first is None:
             raise InputError(f"{self.path}: is empty; expected sequences (CSV, TSV or FASTA)")
@@ -256,7 +256,7 @@ class SequenceStream:
                 f"{self.path}: is a table, and its labels are columns of it; a file of labels, or "
                 "labels in headers, go with FASTA"
             )
-        separator = "\t" if "\t" in first[1] else ","
+        separator = _separator(first[1])
         header = _columns(first[1], separator)
         place = {name: number for number, name in reversed(list(enumerate(header)))}
         wanted = [options.sequence, *options.labels]
@@ -269,7 +269,7 @@ class SequenceStream:
         name_at = place.get(options.header)
         label_at = [place[name] for name in options.labels]
         for number, line in lines:
-            row = _columns(line, separator)
+            row = _columns(line, separator, most=len(header))
             if len(row) != len(header):
                 yield _Record(number, None, "", None, columns=len(row))
                 continue
@@ -432,12 +432,12 @@ class _Labels(dict[str, list[str]]):
 def _read_labels(path: Path, options: TableOptions) -> _Labels:
     """Read a file of labels."""
     found = _Labels()
-    lines = ((n, line) for n, line in streamed_lines(path) if line.strip())
+    lines = _rows_of(path)
     separator, at, width = ",", [1], 2
     for row_number, (number, line) in enumerate(lines):
         if not row_number:
-            separator = "\t" if "\t" in line else ","
-        row = _columns(line, separator)
+            separator = _separator(line)
+        row = _columns(line, separator, most=width if row_number else 1)
         if not row_number:
             width = len(row)
             found.by_order = width == 1
@@ -479,13 +479,27 @@ def _label_places(path: Path, row: list[str], options: TableOptions, by_order: b
     return [row.index(name) for name in wanted]
 
 
-def _columns(line: str, separator: str) -> list[str]:
-    if separator == "\t" or '"' not in line:
-        return [value.strip() for value in line.split(separator)]
-    try:
-        return [value.strip() for value in next(csv.reader([line], strict=True))]
-    except csv.Error:
-        return []
+def _rows_of(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines that are not empty; in a table ``#`` begins a comment."""
+    return (item for item in streamed_lines(path) if item[1].strip() and item[1][0] != "#")
+
+
+def _separator(first: str) -> str:
+    return "\t" if "\t" in first.rstrip() else ","
+
+
+def _columns(line: str, separator: str, *, most: int = 1) -> list[str]:
+    """Return the values of a line, without empty ones at its end beyond the first `most`."""
+    row = line.split(separator)
+    if separator == "," and '"' in line:
+        try:
+            row = next(csv.reader([line], strict=True))
+        except csv.Error:
+            return []
+    row = [value.strip() for value in row]
+    while len(row) > most and not row[-1]:
+        row.pop()
+    return row
 
 
 def _label_values(labels: list[str] | None) -> list[int]:

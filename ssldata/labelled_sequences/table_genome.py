@@ -68,6 +68,11 @@ class TableGenome(Genome):
     def gather(self, contig: Any, start: Any, length: int, strand: Any | None = None) -> ByteArray:
         """Return windows of the table; see :meth:`ssldata.genomes.genome.Genome.gather`.
 
+        Parameters
+        ----------
+        contig, start, length, strand
+            As there; the strand of a sequence is that of its name.
+
         Raises
         ------
         InputError

@@ -42,6 +42,11 @@ class SequenceSplits(Section, title="Splits"):
         "16-mers (Jaccard index; either strand). 0.2: an overlap of a third, or 93 % identity.",
     )
     seed: int = Field(default=0, description="similarity, random: seed of the draw.")
+    expected: list[Annotated[int, Field(ge=0)]] | None = Field(
+        default=None,
+        description="Numbers of sequences for training, validation and test: for the estimates of "
+        "`plan` while files are missing.",
+    )
 
     @model_validator(mode="after")
     def _files_are_named(self) -> SequenceSplits:
@@ -52,6 +57,8 @@ class SequenceSplits(Section, title="Splits"):
             raise ValueError(f"{named[0]!r} goes with 'by: files', not {self.by!r}")
         if self.validation_fraction + self.test_fraction >= 1:
             raise ValueError("validation_fraction and test_fraction leave nothing for training")
+        if self.expected is not None and len(self.expected) != 3:
+            raise ValueError("expected has three numbers: training, validation and test")
         return self
 
 

@@ -317,11 +317,7 @@ def readme(store: Store, *, licence: str | None = None) -> str:
             for what, value in (
                 (f"sequence of {reference['name']}", reference["digest"]),
                 *((f"peaks of {e}", p["sha256"]) for e, p in settings["peaks"].items()),
-                *(
-                    [("sequences", settings["sequences"]["sha256"])]
-                    if "sequences" in settings
-                    else []
-                ),
+                *([("labelled sequences", tables["sha256"])] if tables else []),
                 *((f"rows of {name}", ledger[name]["content"]) for name in groups),
             )
         ),

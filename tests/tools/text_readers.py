@@ -16,6 +16,7 @@ from ssldata.base.errors import MissingInputError
 from ssldata.building.rough_plan import read_counts, read_sizes
 from ssldata.chains.chain_index import load_chain
 from ssldata.genomes.genome import open_genome
+from ssldata.labelled_sequences.sequence_table import TableOptions, read_whole
 from ssldata.project.genome_list import read_registry
 from ssldata.project.project_file import load_project
 from ssldata.project.source_table import COLUMNS, lock_file, read_sources
@@ -72,6 +73,11 @@ def published(path: Path) -> Any:
     return published_results(path).to_dict("records")
 
 
+def sequences(path: Path) -> Any:
+    batch, _ = read_whole(path, TableOptions(labels=("label",)))
+    return batch.names, batch.codes.tolist(), batch.labels.tolist()
+
+
 @dataclass(frozen=True)
 class Reader:
     """A reader, a small text for it with a NUMBER that must be whole, and what it can do."""
@@ -124,6 +130,9 @@ READERS = {
     ),
     "sizes": Reader(read_sizes, "c1\tNUMBER\nc2\t5\n"),
     "counts": Reader(read_counts, "experiment,positives,pseudo_labelled\nA,NUMBER,5\n"),
+    "sequences": Reader(
+        sequences, "header\tsequence\tlabel\nc1:5-9(+)\tACGT\t1\nb\tACNT\t0\nc\tttga\t1\n"
+    ),
     "published": Reader(published, "experiment,model,regime,aupr\nA,m,sl,0.25\nB,m,sl,0.5\n"),
 }
 

@@ -215,6 +215,7 @@ def test_the_windows_of_a_table_pickle_and_refuse_other_places(tmp_path: Path) -
         (", fit: pad", "", "needs windows.n_policy keep"),
         (", splits: {by: chromosomes}", "", "split.test: names no contig"),
         (", splits: {by: files}", "", "by files needs 'validation' and 'test'"),
+        (", splits: {expected: [1, 2]}", "", "expected has three numbers"),
         (", splits: {test: a.txt}", "", "'test' goes with 'by: files'"),
         (", splits: {test_fraction: 0.6, validation_fraction: 0.5}", "", "leave nothing"),
         (", labels: a.txt, label_in_header: true", "", "not in both"),
@@ -277,6 +278,6 @@ def test_a_plan_names_what_is_missing_and_estimates_the_rest(tmp_path: Path) -> 
     assert (step.rows, step.positives, step.test, step.assumed) == (75, 20, 7, True)
     assert step.bytes is not None
     assert step.bytes > 1000
-    assert plan.assumptions[1] == "every sequence that the files of the splits list is stored"
+    assert plan.assumptions[1].startswith("every sequence of the splits is stored")
     with pytest.raises(MissingInputError, match=r"table\.csv"):
         build_project(project)
