@@ -533,6 +533,8 @@ def test_from_files_to_the_report(example: Path, capsys: pytest.CaptureFixture[s
         "table_s1_counts",
         "table_s2_auroc",
         "tests_2_aupr",
+        "tests_best_baseline",
+        "tests_each_baseline",
         "tests_published",
         "tests_s2_auroc",
     }
