@@ -66,6 +66,7 @@ OWNERS = {
     "starlette": ("ssldata.sharing.range_server",),
     "tensorflow": ("sslmodels.*", "ssldata.reading.reader", "ssldata.sharing.export"),
     "keras": ("sslmodels.*",),
+    "threadpoolctl": ("ssldata.base.blas_threads",),
     "tokenizers": ("ssldata.reading.tokens",),
     "typer": ("flows.commands.*",),
     "uvicorn": ("ssldata.sharing.range_server",),
