@@ -21,7 +21,7 @@ from scipy.sparse import csr_array
 from sklearn.metrics import average_precision_score
 
 from ssldata.base.array_types import ByteArray
-from ssldata.base.blas_threads import one_blas_thread
+from ssldata.base.one_thread import one_thread
 from sslmodels.baselines.word_features import gapped_words, merged_words, word_counts
 from sslmodels.baselines.word_kernels import feature_norms, sum_words
 
@@ -138,7 +138,7 @@ class _Problem:
     def solved(self, strength: float, start: Floats) -> Floats:
         """Return weights of the gapped words and, last, the intercept, which is not penalised."""
         options = {"maxiter": STEPS, "maxcor": 10}
-        with one_blas_thread():
+        with one_thread():
             found = minimize(
                 self._loss, start, args=(strength,), jac=True, method="L-BFGS-B", options=options
             )

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from ssldata.base.array_types import Int32Array, Int64Array
+from ssldata.base.one_thread import one_thread
 
 Floats = NDArray[np.float64]
 
@@ -73,19 +74,20 @@ class BoostedTrees:
         seed
             Of the draws of features.
         """
-        fitted = [
-            HistGradientBoostingClassifier(
-                max_iter=TREES,
-                learning_rate=RATE,
-                max_leaf_nodes=LEAVES,
-                min_samples_leaf=LEAF_ROWS,
-                l2_regularization=PENALTY,
-                max_features=FEATURE_SHARE,
-                early_stopping=False,
-                random_state=(seed + number) % 2**32,
-            ).fit(features, labels)
-            for number in range(BOOSTERS)
-        ]
+        with one_thread():
+            fitted = [
+                HistGradientBoostingClassifier(
+                    max_iter=TREES,
+                    learning_rate=RATE,
+                    max_leaf_nodes=LEAVES,
+                    min_samples_leaf=LEAF_ROWS,
+                    l2_regularization=PENALTY,
+                    max_features=FEATURE_SHARE,
+                    early_stopping=False,
+                    random_state=(seed + number) % 2**32,
+                ).fit(features, labels)
+                for number in range(BOOSTERS)
+            ]
         # The nodes of a fitted tree have no public name in scikit-learn; converters such as
         # skl2onnx read them here too, and a test compares scores with its own.
         trees = [tree[0].nodes for model in fitted for tree in model._predictors]

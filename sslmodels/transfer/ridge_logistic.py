@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from ssldata.base.blas_threads import one_blas_thread
+from ssldata.base.one_thread import one_thread
 from ssldata.base.progress import Progress
 from sslmodels.transfer.feature_table import FeatureTable
 from sslmodels.transfer.linear_model import (
@@ -73,7 +73,7 @@ class _RidgeProblem:
             return total, gradient
 
         options = {"maxiter": _ITERATIONS, "gtol": _TOLERANCE, "ftol": 1e-15, "maxcor": 20}
-        with one_blas_thread():
+        with one_thread():
             found = minimize(evaluate, point, jac=True, method="L-BFGS-B", options=options)
         if not np.array_equal(last["at"], found.x):
             evaluate(found.x)

@@ -66,7 +66,7 @@ OWNERS = {
     "starlette": ("ssldata.sharing.range_server",),
     "tensorflow": ("sslmodels.*", "ssldata.reading.reader", "ssldata.sharing.export"),
     "keras": ("sslmodels.*",),
-    "threadpoolctl": ("ssldata.base.blas_threads",),
+    "threadpoolctl": ("ssldata.base.one_thread",),
     "tokenizers": ("ssldata.reading.tokens",),
     "typer": ("flows.commands.*",),
     "uvicorn": ("ssldata.sharing.range_server",),
