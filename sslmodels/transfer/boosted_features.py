@@ -236,8 +236,11 @@ def _drawn(count: int, seed: int) -> list[dict[str, Any]]:
         settings: dict[str, Any] = {}
         for name, (low, high) in RANGES.items():
             whole = isinstance(PUBLISHED[name], int)
-            drawn = rng.integers(int(low), int(high) + 1) if whole else rng.uniform(low, high)
-            settings[name] = drawn.item() if whole else float(drawn)
+            settings[name] = (
+                int(rng.integers(int(low), int(high) + 1))
+                if whole
+                else float(rng.uniform(low, high))
+            )
         found.append(settings)
     return found
 
