@@ -92,8 +92,8 @@ def transfer(
     Example: `crosslabel transfer features.zarr --out results --models logistic,l1`
     """
     from flows.output import tables
-    from sslmodels.transfer.feature_table import parse_memory
     from sslmodels.transfer.fit_transfer import TransferRequest, fit_transfer
+    from sslmodels.transfer.memory_limit import parse_memory
     from sslmodels.transfer.row_labels import LabelOptions
 
     chosen: Any = tuple(name.strip() for name in models.split(",") if name.strip())

@@ -48,6 +48,8 @@ class TableOptions:
         Columns of a CSV or TSV: the name of each sequence (may be missing), and its letters.
     labels
         Columns with labels, 0 or 1; none: labels are not read.
+    carried
+        Columns of a CSV or TSV whose text comes along as it is.
     label_file
         Labels of a FASTA: a table with the columns `header` and `labels`; without a header line,
         a name and a label on each line, or one label on each, in the order of the sequences.
@@ -65,6 +67,7 @@ class TableOptions:
     header: str = "header"
     sequence: str = "sequence"
     labels: tuple[str, ...] = ()
+    carried: tuple[str, ...] = ()
     label_file: Path | None = None
     label_in_header: bool = False
     length: int | None = None
@@ -91,6 +94,8 @@ class SequenceBatch:
         int64 (n,), bases in the file, before it was cropped or padded.
     ambiguous
         int64 (n,), bases that are neither A, C, G nor T in the file.
+    carried
+        Text of the carried columns of each row.
     """
 
     names: list[str]
@@ -100,6 +105,7 @@ class SequenceBatch:
     line: Int64Array
     width: Int64Array
     ambiguous: Int64Array
+    carried: list[tuple[str, ...]] = field(default_factory=list)
 
     def __len__(self) -> int:
         """Return the number of sequences."""
@@ -114,6 +120,7 @@ class SequenceBatch:
                 np.concatenate([getattr(part, key) for part in parts])
                 for key in ("codes", "labels", "number", "line", "width", "ambiguous")
             ),
+            carried=[row for part in parts for row in part.carried],
         )
 
 
@@ -197,6 +204,11 @@ class _Record:
     labels: list[str] | None
     #: How many columns its line has, where they are not those of the header.
     columns: int | None = None
+    carried: tuple[str, ...] = ()
+
+
+#: Name, codes, labels, number, line, width, ambiguous bases, carried text.
+_Row = tuple[str, ByteArray, list[int], int, int, int, int, tuple[str, ...]]
 
 
 class SequenceStream:
@@ -218,7 +230,7 @@ class SequenceStream:
         """Yield batches, from the beginning of the file."""
         self.report = TableReport(self.path)
         self._length, self._seen = self.options.length, set()
-        rows: list[tuple[str, ByteArray, list[int], int, int, int, int]] = []
+        rows: list[_Row] = []
         for record in self._records():
             number = self.report.rows
             self.report.rows += 1
@@ -259,7 +271,7 @@ class SequenceStream:
         separator = _separator(first[1])
         header = _columns(first[1], separator)
         place = {name: number for number, name in reversed(list(enumerate(header)))}
-        wanted = [options.sequence, *options.labels]
+        wanted = [options.sequence, *options.labels, *options.carried]
         missing = [name for name in wanted if name not in place]
         if missing:
             raise InputError(
@@ -268,6 +280,7 @@ class SequenceStream:
             )
         name_at = place.get(options.header)
         label_at = [place[name] for name in options.labels]
+        carried_at = [place[name] for name in options.carried]
         for number, line in lines:
             row = _columns(line, separator, most=len(header))
             if len(row) != len(header):
@@ -278,6 +291,7 @@ class SequenceStream:
                 None if name_at is None else row[name_at].removeprefix(">"),
                 row[place[options.sequence]],
                 [row[at] for at in label_at],
+                carried=tuple(row[at] for at in carried_at),
             )
 
     def _fasta_records(
@@ -318,9 +332,7 @@ class SequenceStream:
             )
         return None
 
-    def _row(
-        self, record: _Record, number: int
-    ) -> tuple[str, ByteArray, list[int], int, int, int, int]:
+    def _row(self, record: _Record, number: int) -> _Row:
         options, name, letters = self.options, record.name, record.letters
         if record.columns is not None:
             raise _BadRowError("columns", f"it has {record.columns}")
@@ -347,17 +359,17 @@ class SequenceStream:
         self.report.ambiguous += ambiguous > 0
         self.report.fitted += len(raw) != self._length
         called = f"row {number}" if name is None else name
-        return called, codes, labels, number, record.line, len(raw), ambiguous
+        size, carried = len(raw), record.carried
+        return called, codes, labels, number, record.line, size, ambiguous, carried
 
-    def _batch(
-        self, rows: list[tuple[str, ByteArray, list[int], int, int, int, int]]
-    ) -> SequenceBatch:
-        names, codes, labels, number, line, width, ambiguous = zip(*rows, strict=True)
+    def _batch(self, rows: list[_Row]) -> SequenceBatch:
+        names, codes, labels, number, line, width, ambiguous, carried = zip(*rows, strict=True)
         return SequenceBatch(
             list(names),
             np.stack(codes),
             np.array(labels, np.uint8).reshape(len(rows), -1),
             *(np.array(values, np.int64) for values in (number, line, width, ambiguous)),
+            carried=list(carried),
         )
 
     def _refuse_if_most_are_bad(self) -> None:
@@ -368,8 +380,8 @@ class SequenceStream:
         more = ""
         if reason == "length":
             common = ", ".join(f"{b} ({n})" for b, n in report.lengths.most_common(3))
-            more = f"; expected {self._length} bases, found {common}; set the length (windows.size)"
-            more += " or 'fit'"
+            more = f"; expected {self._length} bases, found {common}; "
+            more += "set the length (windows.size, --length) or 'fit'"
         raise InputError(
             f"{self.path}: {count} of the first {report.rows} sequences cannot be used: "
             f"{BAD_ROWS[reason]} (first: {report.first[reason]}){more}"
@@ -401,6 +413,20 @@ def read_sequences(path: Path | str, options: TableOptions | None = None) -> Seq
         Neither such a table nor FASTA, a column is missing, or most rows cannot be used.
     """
     return SequenceStream(Path(path), options or TableOptions())
+
+
+def table_columns(path: Path | str) -> list[str]:
+    """Return the names of the columns of a CSV or TSV.
+
+    Raises
+    ------
+    InputError
+        It is empty.
+    """
+    _, first = next(_rows_of(Path(path)), (0, ""))
+    if not first:
+        raise InputError(f"{path}: is empty; expected a line header,sequence,label")
+    return _columns(first, _separator(first))
 
 
 def read_whole(

@@ -344,6 +344,16 @@ class FeatureStore:
         return int(self._array.chunks[0])
 
     @property
+    def item_bytes(self) -> int:
+        """Bytes of a number."""
+        return int(self._array.dtype.itemsize)
+
+    @property
+    def chunk_bytes(self) -> int:
+        """Bytes of a chunk, unpacked."""
+        return int(math.prod(self._array.chunks)) * self.item_bytes
+
+    @property
     def coordinates(self) -> list[str]:
         """Names of the coordinates of the rows."""
         found = []

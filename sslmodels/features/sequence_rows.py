@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,20 +14,17 @@ from numpy.typing import NDArray
 from ssldata.base.array_types import ByteArray
 from ssldata.base.cache_folder import file_digest
 from ssldata.base.errors import ConfigError, InputError
-from ssldata.base.text_file import table_rows
 from ssldata.genomes.genome import open_genome
 from ssldata.genomes.onehot import reverse_complement
+from ssldata.labelled_sequences.header_locus import loci_of_names
+from ssldata.labelled_sequences.sequence_table import TableOptions, read_whole, table_columns
 from ssldata.reading.read_window import lead_of
 from ssldata.store.store import RANGES, REFERENCE, open_store
-from sslmodels.prediction.sequence_input import as_codes
 from sslmodels.prediction.window_sources import BedWindows
 
 _FASTA = (".fa", ".fasta", ".fna", ".ffn")
 _BED = (".bed", ".narrowpeak", ".broadpeak")
-_TABLES = {".csv": ",", ".tsv": "\t"}
-#: Places in names of sequences: chr1:100-700(+).
-_PLACE = re.compile(r"(?P<contig>[^\s:]+):(?P<start>\d+)-(?P<end>\d+)(?:\((?P<strand>[+-])\))?")
-
+_TABLES = (".csv", ".tsv")
 #: Split of each range of the rows of a store.
 _SPLIT = dict(zip(RANGES, ("train", "train", "validation", "test"), strict=True))
 
@@ -99,7 +95,7 @@ def open_sequences(
         raise ConfigError(f"--genome has no meaning for {location}; leave it out")
     if kind in _TABLES:
         _refuse_store_options(location, group, split)
-        return _of_table(path, _TABLES[kind], length)
+        return _of_table(path, length)
     if kind in _FASTA:
         _refuse_store_options(location, group, split)
         return _of_fasta(path, length)
@@ -208,51 +204,29 @@ def _of_fasta(path: Path, length: int | None) -> SequenceRows:
         count=len(sizes),
         length=length,
         read=read,
-        coordinates={"name": names, **_places(names)},
+        coordinates={"name": names, **_places(names.tolist(), sizes)},
         identity={"sequence": genome.digest},
     )
 
 
-def _of_table(path: Path, separator: str, length: int | None) -> SequenceRows:
-    rows = table_rows(path, separator=separator)
-    try:
-        number, columns = next(rows)
-    except StopIteration:
-        raise InputError(f"{path}: is empty; expected a line header,sequence,label") from None
-    if "header" not in columns or "sequence" not in columns:
-        raise InputError(
-            f"{path}, line {number}: columns {', '.join(columns)}; expected header,sequence and "
-            "perhaps label and split"
-        )
-    at = {name: columns.index(name) for name in columns}
-    names, texts, labels, splits = [], [], [], []
-    for number, values in rows:
-        names.append(values[at["header"]].removeprefix(">"))
-        texts.append(values[at["sequence"]])
-        if "label" in at:
-            if values[at["label"]] not in ("0", "1"):
-                raise InputError(
-                    f"{path}, line {number}: label {values[at['label']]!r}; expected 0 or 1"
-                )
-            labels.append(int(values[at["label"]]))
-        if "split" in at:
-            splits.append(values[at["split"]])
-    if not texts:
-        raise InputError(f"{path}: no sequence in it")
-    length = _one_length(str(path), Counter(map(len, texts)), length)
-    codes = as_codes(texts, length)
-    coordinates: dict[str, NDArray[Any]] = {"name": np.array(names, object)}
-    coordinates |= _places(coordinates["name"])
+def _of_table(path: Path, length: int | None) -> SequenceRows:
+    columns = table_columns(path)
+    carried = ("split",) if "split" in columns else ()
+    labels = ("label",) if "label" in columns else ()
+    batch, report = read_whole(path, TableOptions(labels=labels, carried=carried, length=length))
+    coordinates: dict[str, NDArray[Any]] = {"name": np.array(batch.names, object)}
+    coordinates |= _places(batch.names, batch.width)
     if labels:
-        coordinates["label"] = np.array(labels, np.int8)
-    if splits:
-        coordinates["split"] = np.array(splits, object)
+        coordinates["label"] = batch.labels[:, 0].astype(np.int8)
+    if carried:
+        coordinates["split"] = np.array([row[0] for row in batch.carried], object)
     return SequenceRows(
-        count=len(codes),
-        length=length,
-        read=lambda first, last: codes[first:last],
+        count=len(batch),
+        length=batch.codes.shape[1],
+        read=lambda first, last: batch.codes[first:last],
         coordinates=coordinates,
         identity={"table": file_digest(path)},
+        skipped={f"bad_{reason}": count for reason, count in report.bad.items()},
     )
 
 
@@ -269,17 +243,16 @@ def _one_length(where: str, lengths: Counter[int], length: int | None) -> int:
     return common
 
 
-def _places(names: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    """Return contig, start, end and strand where all names are places; else nothing."""
-    found = [_PLACE.fullmatch(name) for name in names]
-    if not found or not all(found):
+def _places(names: Sequence[str], sizes: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Return contig, start, end and strand where the names are places; else nothing."""
+    loci = loci_of_names(names, sizes.astype(np.int64), int(sizes[0]))
+    if not loci.parsed:
         return {}
-    parts = [match.groupdict() for match in found if match]
     return {
-        "contig": np.array([part["contig"] for part in parts], object),
-        "start": np.array([int(part["start"]) for part in parts], np.int64),
-        "end": np.array([int(part["end"]) for part in parts], np.int64),
-        "strand": np.array([-1 if part["strand"] == "-" else 1 for part in parts], np.int8),
+        "contig": np.array(loci.contigs, object)[loci.intervals.contig],
+        "start": loci.intervals.start,
+        "end": loci.intervals.end,
+        "strand": loci.strand,
     }
 
 

@@ -6,83 +6,51 @@ order: the limit decides what is kept between passes, never a bit of a result.
 
 from __future__ import annotations
 
-import re
-import resource
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ssldata.base.array_types import BoolArray, Int64Array
-from ssldata.base.errors import ConfigError, InputError
+from ssldata.base.errors import InputError
 from ssldata.store.feature_store import FeatureStore
+from sslmodels.transfer.memory_limit import WorkingSet
 
 Floats = NDArray[np.float64]
 
 #: (first row, last row, products of them) → residuals of these rows.
 Residual = Callable[[int, int, Floats], Floats]
 
-#: Bytes for what is loaded and compiled while models are fitted, and the least to work with.
-_LATER, _LEAST = 60_000_000, 8_000_000
 #: Numbers of a piece of a tile that are computed with at a time, and its fewest rows.
 _PIECE, _PIECE_ROWS = 2**19, 16
 
 
-def parse_memory(text: str) -> int:
-    """Return the bytes that a size stands for: 400MB, 4GB.
-
-    Raises
-    ------
-    ConfigError
-        It is no such size.
-    """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) *([kMGT]?)i?B", text.strip())
-    if found is None:
-        raise ConfigError(f"--memory {text}: not a size; write 2GB or 1500MB")
-    return int(float(found[1]) * 1000 ** ("kMGT".index(found[2]) + 1 if found[2] else 0))
+def _piece_rows(columns: int) -> int:
+    return max(_PIECE_ROWS, _PIECE // max(columns, 1))
 
 
-def peak_bytes() -> int:
-    """Return the largest size that this process has had, in bytes.
-
-    Not ``ru_maxrss`` where there is /proc: it begins with the size of the process that started us.
-    """
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-        found = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
-    except OSError:
-        found = None
-    if found is not None:
-        return int(found[1]) * 1024
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def free_memory(limit: int, tile: int) -> int:
-    """Return the bytes of a limit that are left for what is kept between passes.
+def working_set(store: FeatureStore, columns: int, resamples: int) -> WorkingSet:
+    """Return what fits to some columns of a store hold at once.
 
     Parameters
     ----------
-    limit
-        Bytes that the process may reach.
-    tile
-        Bytes of a tile, of which a pass holds one, and half of one for its sums.
-
-    Raises
-    ------
-    ConfigError
-        Too few to work with.
+    store
+        The store.
+    columns
+        How many of its columns.
+    resamples
+        Of the coefficients.
     """
-    needed = peak_bytes() + _LATER + 3 * tile // 2
-    if limit - needed < _LEAST:
-        raise ConfigError(
-            f"--memory {limit / 1e6:.0f}MB: the program and a block of these features take "
-            f"{needed / 1e6:.0f} MB; give at least {(needed + _LEAST) / 1e6 + 1:.0f}MB"
-        )
-    return limit - needed
+    tile_rows = min(store.chunk_rows, store.rows)
+    return WorkingSet(
+        rows=store.rows,
+        columns=columns,
+        tile=store.item_bytes * tile_rows * columns,
+        chunk=store.chunk_bytes,
+        piece=8 * min(_piece_rows(columns), tile_rows) * columns,
+        resamples=resamples,
+    )
 
 
 @dataclass(frozen=True)
@@ -150,7 +118,7 @@ class FeatureTable:
 
     def _pieces(self) -> Iterator[tuple[int, Floats]]:
         """Yield tiles as float64, some rows at a time; how many depends on the columns alone."""
-        step = max(_PIECE_ROWS, _PIECE // max(self.count, 1))
+        step = _piece_rows(self.count)
         for first, tile in self._tiles():
             for start in range(0, len(tile), step):
                 yield first + start, tile[start : start + step].astype(np.float64)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ssldata.base.blas_threads import one_blas_thread
 from ssldata.base.cache_folder import file_digest
 from ssldata.base.errors import ConfigError, StoreError
 from ssldata.base.files import digest_of, sha256_of, write_json_atomic
@@ -19,9 +20,11 @@ from ssldata.base.progress import NoProgress, Progress
 from ssldata.store.feature_store import FeatureStore, open_features
 from sslmodels.transfer.boosted_features import BoostedModel, fit_boosted, require_lightgbm
 from sslmodels.transfer.feature_subsets import TargetKind, chosen_columns
-from sslmodels.transfer.feature_table import FeatureTable, free_memory
+from sslmodels.transfer.feature_table import FeatureTable, working_set
+from sslmodels.transfer.lasso_kernels import compile_kernels
 from sslmodels.transfer.lasso_logistic import fit_lasso
 from sslmodels.transfer.linear_model import LinearModel, sigmoid
+from sslmodels.transfer.memory_limit import free_memory
 from sslmodels.transfer.ridge_logistic import fit_ridge
 from sslmodels.transfer.row_labels import LabelledRows, LabelOptions, labelled_rows, row_counts
 
@@ -36,6 +39,8 @@ _HELD, _KEPT = 0.5, 0.4
 #: Fits of LightGBM for intervals of its importances, at most.
 _BOOSTED_RESAMPLES = 20
 RECORD = "transfer.json"
+#: Key of the record: the limit of memory that ended an L1 path.
+_CUT = "cut_by_memory"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +131,7 @@ def fit_transfer(
     identity = _identity(request, store, names)
     digest = digest_of(identity)
     _check(request.out, digest, replace=replace)
-    if (known := _unchanged(request.out, digest)) is not None:
+    if (known := _unchanged(request.out, digest, request.memory)) is not None:
         return {**known, "status": "unchanged"}
     rows = labelled_rows(store, request.labels)
     counts = row_counts(rows)
@@ -142,14 +147,18 @@ def fit_transfer(
         }
     request.out.mkdir(parents=True, exist_ok=True)
     with exclusive_lock(request.out / ".lock", waiting=f"{request.out}: in use; waiting for it"):
-        fitted = _fit(request, store, columns, names, rows, progress or NoProgress())
-        # After the fits: what draws pages takes memory that these may need.
+        # Before the fits: all that is loaded counts against the limit of memory.
         from sslmodels.transfer.transfer_files import FittedModels, write_results
 
+        compile_kernels()
+        with one_blas_thread():
+            fitted = _fit(request, store, columns, names, rows, progress or NoProgress())
         (request.out / RECORD).unlink(missing_ok=True)
         record = write_results(
             request.out, store, names, rows, FittedModels(*fitted), identity=identity, digest=digest
         )
+        if any(isinstance(model, LinearModel) and model.cut for model in fitted[0].values()):
+            record[_CUT] = request.memory
         write_json_atomic(request.out / RECORD, record)
     return {**record, "status": "written"}
 
@@ -168,8 +177,7 @@ def _fit(
     NDArray[np.float64],
 ]:
     """Return the models, the probabilities of all rows, and scale and mean of the columns."""
-    tile = 4 * min(store.chunk_rows, store.rows) * len(columns)
-    free = free_memory(request.memory, tile)
+    free = free_memory(request.memory, working_set(store, len(columns), request.resamples))
     held = int(_HELD * free)
     table = FeatureTable(store, columns, names, keep=int(_KEPT * free))
     with progress.task("mean and deviation of the features"):
@@ -221,8 +229,6 @@ def _identity(
         "search": request.search,
         "resamples": request.resamples,
         "seed": request.seed,
-        # The end of an L1 path, and whether LightGBM fits, depend on it.
-        "memory": request.memory,
     }
 
 
@@ -258,9 +264,10 @@ def _read_record(out: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _unchanged(out: Path, digest: str) -> dict[str, Any] | None:
+def _unchanged(out: Path, digest: str, memory: int) -> dict[str, Any] | None:
+    """Return the record of results that stand; those that lacked memory do not if more is given."""
     record = _read_record(out)
-    if record is None or record.get("digest") != digest:
+    if record is None or record.get("digest") != digest or memory > record.get(_CUT, memory):
         return None
     for name, sha256 in record.get("files", {}).items():
         if not (out / name).is_file() or sha256_of(out / name) != sha256:

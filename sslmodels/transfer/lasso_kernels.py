@@ -156,3 +156,10 @@ def lasso_step(
             beta[active[k]] += size * delta[active[k]]
         beta[last] += size * delta[last]
     return worst
+
+
+def compile_kernels() -> None:
+    """Compile, or load, what :func:`lasso_step` runs: its memory counts before fits begin."""
+    labels = np.array([0.0, 1.0])
+    columns, use = np.zeros((1, 2), np.float32), np.zeros(1, np.int64)
+    lasso_step(columns, labels, np.full(2, 0.5), use, 1.0, 1.0, np.zeros(2), np.zeros(2), 1)

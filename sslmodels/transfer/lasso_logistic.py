@@ -122,7 +122,7 @@ def fit_lasso(
     first = float(np.abs(slopes).max())
     held = _Held(table, training, validation, room)
     best: tuple[float, float, Floats, float, bool] | None = None
-    path, since, notes = [], 0, []
+    path, since, notes, cut = [], 0, [], False
     before = first
     z = np.full(len(y), intercept)
     with progress.task("logistic regression, L1", PENALTIES) as advance:
@@ -145,6 +145,7 @@ def fit_lasso(
                     break
                 wanted, fitted = np.union1d(wanted, broken), None
             if fitted is None:
+                cut = True
                 notes.append(
                     f"the path ends at λ {before:.4g}, before its best is certain: smaller "
                     f"penalties need more than the {held.most:,} columns that fit into memory; "
@@ -197,6 +198,7 @@ def fit_lasso(
         replicated=held.columns,
         relaxed=relaxed,
         notes=notes,
+        cut=cut,
     )
 
 

@@ -39,6 +39,8 @@ class LinearModel:
         Of L1: whether the chosen features were fitted again without the penalty.
     notes
         What the user should know of the fit.
+    cut
+        Of L1: whether the path ended since more columns did not fit into memory.
     """
 
     coefficients: Floats
@@ -49,6 +51,7 @@ class LinearModel:
     replicated: Int64Array
     relaxed: bool = False
     notes: Sequence[str] = ()
+    cut: bool = False
 
 
 def log_loss(labels: NDArray[Any], z: Floats) -> Floats:

@@ -129,13 +129,13 @@ def fit_ridge(
         weights = resampled_weights(rows, resamples, seed)
         # Vectors of columns and of rows that the steps of one resample hold.
         at_once = max(1, room // (8 * (8 * table.count + 5 * table.rows)))
-        parts = []
+        replicates = np.empty((resamples, table.count))
         with progress.task("resamples of the coefficients", resamples) as advance:
             for first in range(0, resamples, at_once):
                 some = weights[:, first : first + at_once]
-                parts.append(_newton_moves(problem, rows, strength, point, z, weights=some))
+                moves = _newton_moves(problem, rows, strength, point, z, weights=some)
+                replicates[first : first + at_once] = point[:-1] + moves.T
                 advance(some.shape[1])
-        replicates = point[:-1] + np.concatenate([part.T for part in parts])
     return LinearModel(
         coefficients=point[:-1],
         intercept=float(point[-1]),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ssldata.base.errors import ConfigError
 from ssldata.base.keyed_random import key_of
 from ssldata.store.feature_store import FeatureColumns, FeatureLayout, FeatureWriter
 
@@ -91,17 +92,28 @@ def write_large_planted(path: str, rows: int, columns: int) -> list[int]:
 
 
 def fit_in_own_process(features: str, out: str, memory: int, models: Sequence[str]) -> None:
-    """Fit, and print the largest size of the process and the columns that L1 uses, as JSON."""
-    from sslmodels.transfer.feature_table import peak_bytes
-    from sslmodels.transfer.fit_transfer import TransferRequest, fit_transfer
+    """Fit, and print the largest size of the process and the columns that L1 uses, as JSON.
 
-    request = TransferRequest(
+    Of a limit of memory that is refused the message is printed.
+    """
+    from sslmodels.transfer import fit_transfer
+    from sslmodels.transfer.memory_limit import peak_bytes
+
+    free = []
+    allowed = fit_transfer.free_memory
+    fit_transfer.free_memory = lambda *given: free.append(allowed(*given)) or free[-1]
+    request = fit_transfer.TransferRequest(
         features=Path(features), out=Path(out), models=models, memory=memory, resamples=5
     )
-    record = fit_transfer(request)
+    try:
+        record = fit_transfer.fit_transfer(request)
+    except ConfigError as exc:
+        print(json.dumps({"refused": str(exc), "peak": peak_bytes()}))
+        return
     with np.load(Path(out) / "l1.npz") as file:
         used = np.flatnonzero(file["coefficients"]).tolist()
-    print(json.dumps({"peak": peak_bytes(), "used": used, "models": record["models"]}))
+    found = {"peak": peak_bytes(), "free": free[0], "used": used, "models": record["models"]}
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

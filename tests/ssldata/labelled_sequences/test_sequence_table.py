@@ -15,6 +15,7 @@ from ssldata.labelled_sequences.sequence_table import (
     TableOptions,
     read_sequences,
     read_whole,
+    table_columns,
 )
 
 LABELLED = TableOptions(labels=("label",))
@@ -55,6 +56,18 @@ def test_every_way_to_write_a_table_gives_the_same(tmp_path: Path, change) -> No
     assert batch.line.tolist() == [2, 3, 4]
     assert batch.ambiguous.tolist() == [0, 0, 1]
     assert (report.rows, report.kept, report.ambiguous) == (3, 3, 1)
+
+
+def test_further_columns_come_along(tmp_path: Path) -> None:
+    text = "header,sequence,split\na,ACGT,train\nb,AC,test\nc,GGGG, test \n"
+    path = written(tmp_path / "t.csv", text)
+    assert table_columns(path) == ["header", "sequence", "split"]
+    batch, _ = read_whole(path, TableOptions(carried=("split",), batch=1))
+    assert (batch.names, batch.carried) == (["a", "c"], [("train",), ("test",)])
+    with pytest.raises(InputError, match="no column fold"):
+        read_whole(path, TableOptions(carried=("fold",)))
+    with pytest.raises(InputError, match="is empty"):
+        table_columns(written(tmp_path / "e.csv", "\n"))
 
 
 def test_iupac_codes_are_n_and_counted(tmp_path: Path) -> None:

@@ -212,6 +212,28 @@ def test_every_kind_of_sequences_gives_the_same(
         extracted(tmp_path / "m.meme", fasta, tmp_path / "n.zarr")
 
 
+def test_bad_rows_of_a_table_are_left_out_and_counted(
+    tmp_path: Path, codes: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_meme(tmp_path / "m.meme", [SequenceMotif("M", np.eye(4)[[0, 1, 2, 3, 0, 1]])])
+    good = [f"s{n},{decode(row)},{n % 2},{'test' if n else 'train'}" for n, row in enumerate(codes)]
+    path = tmp_path / "rows.csv"
+    bad = [f"t,{decode(codes[0])},7,train", "u,ACGT,1,train", "s3,ACGT,0,test", good[5]]
+    path.write_text("\n".join(["header,sequence,label,split", *good, *bad]) + "\n")
+    out = tmp_path / "f.zarr"
+    command = ["model", "features", str(tmp_path / "m.meme"), "--sequences", str(path)]
+    assert main([*command, "--out", str(out), "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["rows"] == ROWS
+    assert record["skipped"] == {"bad_label": 1, "bad_length": 2, "bad_duplicate": 1}
+    store = open_features(out)
+    assert store.coordinate("split").tolist() == ["train"] + ["test"] * (ROWS - 1)
+    assert store.coordinate("label").tolist() == [n % 2 for n in range(ROWS)]
+    path.write_text("\n".join(["header,sequence,label", *(f"s{n},ACQT,1" for n in range(4))]))
+    assert main([*command, "--out", str(tmp_path / "g.zarr")]) == 2
+    assert "4 of the first 4 sequences cannot be used" in capsys.readouterr().err
+
+
 def test_both_strands_as_rows(tmp_path: Path, table: Path, codes: np.ndarray) -> None:
     run = run_folder(tmp_path / "run", network(outputs=1))
     rows = extracted(run, table, tmp_path / "rows.zarr", strand_rows=True)

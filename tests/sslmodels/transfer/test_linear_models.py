@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 
 import feature_tools
 import numpy as np
 import pytest
-from feature_tools import planted, recovered, write_features, write_large_planted
+from feature_tools import planted, recovered, write_features
 from sklearn.linear_model import LogisticRegression
 
-from ssldata.base.errors import ConfigError, InputError
+from ssldata.base.errors import InputError
 from ssldata.base.progress import NoProgress
 from ssldata.store.feature_store import open_features
-from sslmodels.transfer.feature_table import FeatureTable, free_memory, parse_memory
+from sslmodels.transfer.feature_table import FeatureTable
 from sslmodels.transfer.lasso_logistic import fit_lasso
 from sslmodels.transfer.linear_model import LinearModel, resampled_weights
 from sslmodels.transfer.ridge_logistic import fit_ridge
@@ -144,46 +141,3 @@ def test_not_a_number_is_an_error_that_names_the_column(tmp_path: Path) -> None:
     path = write_features(tmp_path / "f.zarr", made.values, label=made.labels)
     with pytest.raises(InputError, match=r"'f3' of row 431 is nan"):
         opened(path)
-
-
-def test_sizes_of_memory() -> None:
-    assert [parse_memory(text) for text in ("400MB", "1.5GB", "7kB", "9B")] == [
-        400_000_000,
-        1_500_000_000,
-        7_000,
-        9,
-    ]
-    with pytest.raises(ConfigError, match="not a size"):
-        parse_memory("much")
-    with pytest.raises(ConfigError, match="the program and a block"):
-        free_memory(1_000_000, 0)
-
-
-def fitted_apart(features: Path, out: Path, memory: int, models: str) -> dict:
-    command = [sys.executable, feature_tools.__file__, str(features), str(out), str(memory)]
-    done = subprocess.run([*command, models], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def check_out_of_core(folder: Path, rows: int, columns: int, *, memory: int, models: str) -> None:
-    truth = write_large_planted(str(folder / "f.zarr"), rows, columns)
-    stored = sum(f.stat().st_size for f in (folder / "f.zarr").rglob("*") if f.is_file())
-    assert stored > memory
-    found = fitted_apart(folder / "f.zarr", folder / "out", memory, models)
-    assert found["peak"] < memory
-    precision, recall = recovered(found["used"], np.array(truth))
-    assert precision >= 0.9
-    assert recall >= 0.9
-
-
-@pytest.mark.slow
-def test_a_store_larger_than_the_memory(tmp_path: Path) -> None:
-    check_out_of_core(tmp_path, rows=3000, columns=32_000, memory=320_000_000, models="l1")
-
-
-@pytest.mark.slow
-def test_a_store_of_a_gigabyte_in_400_megabytes(tmp_path: Path) -> None:
-    check_out_of_core(
-        tmp_path, rows=12_000, columns=21_907, memory=400_000_000, models="logistic,l1"
-    )
