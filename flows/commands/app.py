@@ -245,10 +245,14 @@ def plan(
         from ssldata.building.dask_pool import check_memory
 
         check_memory(memory, workers=1, needed=0)  # a size at all, before anything is shown
-    value = _show_plan(console, _load(project), gflops=gflops, verify_cache=verify_cache)
+    from flows.steps import run_checks
+
+    loaded = _load(project)
+    value = _show_plan(console, loaded, gflops=gflops, verify_cache=verify_cache)
     if memory is not None:
         check_memory(memory, workers=1, needed=value["memory_per_worker"])
         console.note(f"--memory {memory} is enough for a worker")
+    run_checks.require_weights(loaded)  # which a build does not need
 
 
 def _show_plan(
@@ -470,6 +474,7 @@ def run(
         value["baselines"], more = run_view.baselines(loaded)
         console.result(value, *tables, *lines, *more)
         run_checks.require_inputs(loaded)
+        run_checks.require_weights(loaded)
         return
     value, tables = actions.run(loaded, console, options, publish_weights=publish_weights)
     console.result(value, *tables)

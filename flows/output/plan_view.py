@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.output import tables
 from flows.steps.quiet_tensorflow import muted_import
+from flows.steps.run_checks import missing_weights
 from ssldata.base.errors import MissingInputError
 from ssldata.project.project_file import Project
 
@@ -62,6 +63,8 @@ def plan(
     with muted_import():  # a model of one's own imports Keras
         check_models([*training.models, *training.model_options, *training.per_model])
     planned = plan_project(project, verify_cache=verify_cache)
+    weights = [str(path) for path in missing_weights(project)]
+    planned = replace(planned, missing=[*planned.missing, *weights])
     value = planned.as_dict()
     total = sum(step.bytes or 0 for step in planned.steps if step.status not in _STORED)
     unknown = any(step.rows is None for step in planned.steps)

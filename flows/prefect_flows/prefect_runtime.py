@@ -88,7 +88,7 @@ def flow_settings(progress: Progress | None = None) -> Iterator[None]:
     Raises
     ------
     ClusterError
-        The backend does not answer.
+        The backend does not answer, or no longer does.
     """
     import httpx
     from prefect.client.orchestration import get_client
@@ -100,6 +100,7 @@ def flow_settings(progress: Progress | None = None) -> Iterator[None]:
 
     progress = progress or NoProgress()
     token, words = PROGRESS.set(progress), _PARAMETERS.set({})
+    where = PREFECT_API_URL.value() or "the private Prefect backend"
     if not PREFECT_API_URL.value():
         _backend_ends_with_us()
     try:
@@ -108,13 +109,18 @@ def flow_settings(progress: Progress | None = None) -> Iterator[None]:
                 with progress.task("start Prefect"), get_client(sync_client=True) as client:
                     client.hello()
             except (httpx.HTTPError, RuntimeError) as exc:
-                where = PREFECT_API_URL.value() or "the private Prefect backend"
                 raise ClusterError(
                     f"{where}: does not answer ({type(exc).__name__}); "
                     "start it, or unset PREFECT_API_URL to run without a server"
                 ) from exc
             with interrupts_first():
-                yield
+                try:
+                    yield
+                except httpx.TransportError as exc:
+                    raise ClusterError(
+                        f"{where}: no longer answers ({type(exc).__name__}); what is finished "
+                        "stays, the same command continues where it stopped"
+                    ) from exc
     finally:
         PROGRESS.reset(token)
         _PARAMETERS.reset(words)

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from flows.steps.quiet_tensorflow import muted_import
-from ssldata.base.errors import ConfigError
+from ssldata.base.errors import ConfigError, MissingInputError
 from ssldata.building.dask_pool import check_one_place
 from ssldata.project.project_file import Project
-from sslmodels.models.catalogue import check_models
+from sslmodels.models.catalogue import FSEI, check_models
 from sslmodels.runs.regime_table import WITH_TEACHER
+from sslmodels.sei.sei_options import SeiOptions
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,25 @@ def require_inputs(project: Project) -> None:
     require(project)
 
 
+def missing_weights(project: Project) -> list[Path]:
+    """Return the files of weights that a model of the project begins with and that are missing."""
+    training = project.training
+    if FSEI not in training.models:
+        return []
+    missing = SeiOptions(**training.sei.model_dump()).missing()
+    return [] if missing is None else [missing]
+
+
+def require_weights(project: Project) -> None:
+    """Refuse a project whose models begin with weights that are missing."""
+    for path in missing_weights(project):
+        raise MissingInputError(
+            f"{project.file or 'project'}: missing weights {path}, which the model {FSEI} begins "
+            f"with; docs/sei.md says where they are had, and training.models without {FSEI} needs "
+            "none"
+        )
+
+
 def require_teachers(regimes: Sequence[str]) -> None:
     """Refuse ``--publish-weights`` if no regime has a teacher."""
     if not set(WITH_TEACHER) & set(regimes):
@@ -74,6 +94,7 @@ def check_run(project: Project, *, publish_weights: bool) -> None:
         training = project.training
         check_models([*training.models, *training.model_options, *training.per_model])
     require_inputs(project)
+    require_weights(project)
 
 
 def publish_teachers(runs: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ssldata.project.project_file import Project
 from ssldata.project.training_section import Regime, Training
+from sslmodels.models.layer_costs import multiply_adds
 from sslmodels.models.model_settings import fit_settings
 from sslmodels.runs.regime_table import REGIME_TABLE, effective, swept_regimes
 
@@ -51,38 +52,6 @@ class Effort:
     rows: float
     flop: float | None
     epochs: int
-
-
-def multiply_adds(model: str, *, size: int, stored: int) -> int | None:
-    """Return the multiply-adds of one row through the convolutions and dense layers of a model.
-
-    Parameters
-    ----------
-    model
-        Name of a model with its default options.
-    size, stored
-        Bases of the bin, and of the stored window.
-
-    Returns
-    -------
-    int or None
-        None for other models than those of the zoo, and for those that depend on files.
-    """
-    filters = {"cnn-7k": 64, "cnn-27k": 256, "deep-cnn-64": 64, "deep-cnn-256": 256, "deepbind": 16}
-    if model == "deepsea":
-        first = stored - 7
-        second = first // 4 - 7
-        third = second // 4 - 7
-        convolutions = 8 * (first * 4 * 320 + second * 320 * 480 + third * 480 * 960)
-        return convolutions + third * 960 * 925 + 925
-    if model not in filters:
-        return None
-    wide, positions = filters[model], size - 23
-    total = positions * 24 * 4 * wide
-    if model.startswith("deep-cnn"):
-        total += 5 * positions * 3 * wide * wide
-    hidden = 32 if model == "deepbind" else 10
-    return total + (wide + 1) * hidden
 
 
 def epochs_of_phase(training: Training, model: str) -> int:

@@ -205,14 +205,16 @@ class BinEvidence:
         self._groups = [[next(numbers) for _ in group] for group in groups]
         self._size = project.windows.size
         self._homologues = self._conserved = None
-        self._reference = open_labelled(project)
+        # Tables of sequences come without a genome; their rows bring all bases that are read.
+        self._reference = None if project.of_sequences else open_labelled(project)
         if names:
             self._homologues = HomologueWindows(
                 project, length=length, contigs=contigs, genomes=names
             )
             self._conserved = ConservedWindows(project, names)
-        index = self._reference.index
-        self._contigs = np.array([index(name) for name in contigs], np.int32)
+        if self._reference is not None:
+            index = self._reference.index
+            self._contigs = np.array([index(name) for name in contigs], np.int32)
 
     @property
     def identity(self) -> Any:
@@ -223,6 +225,7 @@ class BinEvidence:
 
     def codes(self, contig: Int32Array, start: Int64Array, length: int) -> ByteArray:
         """Return bases of the labelled genome, uint8 (n, length); N outside a contig."""
+        assert self._reference is not None, "a project of sequences has no places to read"
         return padded_windows(self._reference, self._contigs[contig], start, length)
 
     def of_sequences(

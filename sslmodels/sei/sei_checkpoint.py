@@ -22,7 +22,8 @@ from sslmodels.sei.sei_tensors import SeiHead, SeiSizes, Shapes, parameter_count
 #: What wrappers put before the names: DataParallel, and the wrapper that averages both strands.
 PREFIXES = ("module.model.", "model.", "module.", "")
 
-_SUFFIXES = (".pth", ".pt", ".bin", ".safetensors")
+#: Endings of files of weights.
+SUFFIXES = (".pth", ".pt", ".bin", ".safetensors")
 
 #: Which head to load: the one that the files hold, none, or one that they must hold.
 HeadChoice = Literal["auto", "none", "full", "low-rank"]
@@ -123,7 +124,7 @@ def sei_files(path: Path | str | Sequence[Path | str]) -> tuple[Path, ...]:
 
 
 def _one_in(folder: Path, stem: str) -> Path | None:
-    found = [folder / f"{stem}{end}" for end in _SUFFIXES if (folder / f"{stem}{end}").is_file()]
+    found = [folder / f"{stem}{end}" for end in SUFFIXES if (folder / f"{stem}{end}").is_file()]
     if len(found) > 1:
         raise InputError(
             f"{folder}: holds {' and '.join(one.name for one in found)}; keep one of them, or name "

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ssldata.base.cache_folder import file_digest
-from ssldata.base.errors import ConfigError, FetchError
-from sslmodels.sei.sei_checkpoint import sei_files
+from ssldata.base.errors import ConfigError, FetchError, MissingInputError
+from sslmodels.sei.sei_checkpoint import SUFFIXES, sei_files
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -67,6 +67,22 @@ class SeiOptions:
                     f"training.sei.sha256: no file {name} is used; used is {files[0].name}"
                 )
         return files
+
+    def missing(self) -> Path | None:
+        """Return the file of weights that is expected and not there, None if nothing is missing.
+
+        Raises
+        ------
+        ConfigError
+            As :meth:`files`.
+        """
+        try:
+            self.files()
+        except MissingInputError:
+            assert self.folder is not None
+            is_file = self.folder.suffix in SUFFIXES and not self.folder.is_dir()
+            return self.folder if is_file else self.folder / "sei.pth"
+        return None
 
     def identity(self) -> dict[str, Any]:
         """Return what a trained model depends on, as JSON-able values: checksums, not locations.

@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -405,6 +406,21 @@ def test_a_server_that_does_not_answer_is_one_line(backend: None) -> None:
     expected = pytest.raises(ClusterError, match=r"^http://127.0.0.1:1/api: does not answer")
     with settings, expected, prefect_runtime.flow_settings():
         raise AssertionError("must not get here")
+
+
+def test_a_server_that_goes_away_is_one_line(
+    backend: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import httpx
+    from prefect.client import orchestration
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    client = SimpleNamespace(hello=lambda: None)
+    monkeypatch.setattr(orchestration, "get_client", lambda **_: contextlib.nullcontext(client))
+    settings = temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api"})
+    expected = pytest.raises(ClusterError, match=r"^http://127.0.0.1:1/api: no longer answers")
+    with settings, expected, prefect_runtime.flow_settings():
+        raise httpx.ConnectError("Connection refused")
 
 
 def test_ctrl_c_stays_one_when_the_backend_died_of_it_too() -> None:

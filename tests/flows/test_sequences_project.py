@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from planted_tables import write_project
 
 from flows.cli import main
@@ -95,3 +96,29 @@ def test_regimes_with_homologues_are_refused_in_one_line(
 def test_train_refuses_them_too(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", str(folder), "--regime", "ssl"]) == 2
     assert "homologues" in capsys.readouterr().err
+
+
+def test_a_committee_is_trained_on_sequences(tmp_path: Path) -> None:
+    more = "training: {regimes: [sl-committee], models: [cnn-7k], epochs: 1, baselines: false}\n"
+    done = Pipeline(load_project(write_project(tmp_path, 200, more=more)), Options()).run()
+    (run,) = done["runs"]
+    assert run["regime"] == "sl-committee"
+    assert run["auroc"] > 0.8  # gapped k-mers find the motif, however little the network learnt
+
+
+def test_a_joint_model_is_trained_on_labels_of_one_table(tmp_path: Path) -> None:
+    path = write_project(tmp_path, 200)
+    raw = yaml.safe_load(path.read_text())
+    (first,) = raw["experiments"]
+    parity = {"name": "parity", "sequences": {**first["sequences"], "label": "parity"}}
+    raw |= {"experiments": [first, parity], "store": {"joint": True}}
+    raw["training"] = {
+        "outputs": "joint", "regimes": ["sl"], "models": ["cnn-7k"], "epochs": 1,
+        "baselines": False, "validation_negatives": 50,
+    }  # fmt: skip
+    path.write_text(yaml.safe_dump(raw))
+    done = Pipeline(load_project(path), Options()).run()
+    (run,) = done["runs"]
+    assert run["experiment"] == "joint"
+    metrics = json.loads((Path(run["run"]) / "evaluation" / "metrics.json").read_text())
+    assert set(metrics["outputs"]) == {"planted", "parity"}

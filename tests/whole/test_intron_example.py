@@ -10,13 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from checkpoint_tools import write_bin
 from planted_tables import MOTIF
+from sei_tools import TINY, weights_of
 
 from flows.cli import main
+from flows.steps import run_checks
 from flows.steps.pipeline import Options, Pipeline
 from ssldata.building.build_plan import plan_project
 from ssldata.project.project_file import load_project
 from ssldata.store.store import open_store
+from sslmodels.models import transfer_architectures
+from sslmodels.models.catalogue import MODELS
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "intron-retention"
 #: Training, validation and test of the stand-in.
@@ -61,12 +66,28 @@ def test_the_plan_names_what_is_missing_and_estimates_rows_bytes_and_hours(
     assert main(["plan", str(copy), "--json"]) == 2
     value = json.loads(capsys.readouterr().out)
     assert [Path(path).name for path in value["missing"]] == [
-        "final_data.csv", "train_indices.txt", "valid_indices.txt", "test_indices.txt",
+        "final_data.csv", "train_indices.txt", "valid_indices.txt", "test_indices.txt", "sei.pth",
     ]  # fmt: skip
     (step,) = value["steps"]
     assert (step["rows"], step["positives"], step["test"]) == (75_992, 16_536, 7_599)
     assert 20e6 < step["bytes"] < 30e6
-    assert value["hours"]["models"][0]["hours"] > 0
+    hours = {each["model"]: each["hours"] for each in value["hours"]["models"]}
+    assert hours["cnn-27k"] < hours["attention-conv"] < hours["basenji-like"] < hours["fsei"]
+    assert (value["settings"]["fsei"]["batch_size"], value["settings"]["fsei"]["epochs"]) == (
+        512,
+        50,
+    )
+
+
+def test_only_training_needs_the_weights(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stand_in(copy)
+    assert main(["build", str(copy), "--dry-run"]) == 0
+    for words in (["plan"], ["run"], ["run", "--dry-run"]):
+        capsys.readouterr()
+        assert main([words[0], str(copy), *words[1:]]) == 2
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert f"missing weights {copy / 'data' / 'sei' / 'sei.pth'}, which the model fsei" in line
+    assert not (copy / "store").exists()
 
 
 def test_the_published_numbers_and_settings() -> None:
@@ -79,21 +100,33 @@ def test_the_published_numbers_and_settings() -> None:
         rows = {row["model"]: row for row in csv.DictReader(handle)}
     assert (rows["fsei"]["auroc"], rows["fsei"]["aupr"]) == ("0.815", "0.654")
     assert len(rows) == 9
+    assert {*project.training.models} - {"cnn-27k"} == {*rows} & {*MODELS} - {"dnabert2"}
 
 
-def test_the_recipe_runs_on_a_stand_in(copy: Path) -> None:
+def test_the_recipe_runs_on_a_stand_in(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(copy)
+    monkeypatch.setattr(transfer_architectures, "SIZES", TINY)
+    (copy / "data" / "sei").mkdir()
+    write_bin(copy / "data" / "sei" / "sei_trunk.pth", weights_of(TINY.trunk()))
     path = copy / "project.yaml"
     raw = yaml.safe_load(path.read_text())
-    raw["training"] |= {"seeds": [0], "epochs": 1, "baselines": ["kmer"], "models": ["cnn-7k"]}
+    raw["training"] |= {"seeds": [0], "epochs": 1, "baselines": ["kmer"]}
+    raw["training"]["models"] = ["cnn-7k", "fsei", "basset-like"]
     path.write_text(yaml.safe_dump(raw))
     project = load_project(copy)
     assert plan_project(project).missing == []
+    assert run_checks.missing_weights(project) == []
     assert main(["build", str(copy), "-q"]) == 0
     group = open_store(copy / "store" / "retention.zarr").group("reference")
     spans = [end - first for first, end in (group.ranges[k] for k in ("validation", "test"))]
     assert (group.rows, spans) == (300, [30, 30])
     assert set(group.column("strand").tolist()) == {1, -1}
-    done = Pipeline(project, Options()).run()  # what `crosslabel run` does
-    assert 0 < done["runs"][0]["auroc"] <= 1
+    done = Pipeline(project, Options(report="paper")).run()  # what `crosslabel run` does
+    assert [run["model"] for run in done["runs"]] == raw["training"]["models"]
+    assert all(0 < run["auroc"] <= 1 for run in done["runs"])
+    record = json.loads((Path(done["runs"][1]["run"]) / "run.json").read_text())
+    assert record["sei"]["checkpoint"]["loaded"] == 34
     assert "retention" in Path(done["report"]).read_text()
+    page = Path(done["paper"]).read_text()
+    assert "/ 0.6540" in page  # what was published for fsei
+    assert "/ 0.6140" in page

@@ -29,8 +29,7 @@ from ssldata.project.training_section import REGIMES
 from ssldata.simulation.clade import simulate_clade
 from ssldata.simulation.truth import World
 from ssldata.store.store import open_store
-from sslmodels.benchmark.compute_estimate import multiply_adds
-from sslmodels.models.model_builder import build_model
+from sslmodels.models.layer_costs import multiply_adds
 from sslmodels.models.model_settings import GENERAL, fit_settings
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "paper-hg38"
@@ -396,21 +395,6 @@ def test_wrong_tables_of_the_estimate(
     err = capsys.readouterr().err
     assert message in err
     assert err.count("\n") == 1
-
-
-@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-@pytest.mark.parametrize("model", ["cnn-27k", "deep-cnn-64", "deepbind", "deepsea"])
-def test_multiply_adds_are_those_of_the_layers(model: str) -> None:
-    length = 1000 if model == "deepsea" else 200
-    network = build_model(model, length=length, seed=0).body
-    total = 0
-    for layer in network.layers:
-        if not layer.weights:
-            continue
-        kernel = layer.weights[0].shape
-        positions = layer.output.shape[1] if len(kernel) == 3 else 1
-        total += positions * int(np.prod(kernel))
-    assert multiply_adds(model, size=200, stored=1000) == total
 
 
 # With the files -----------------------------------------------------------------------------------
