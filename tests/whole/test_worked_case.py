@@ -16,7 +16,7 @@ SCRIPT = Path(__file__).parents[2] / "examples" / "introns" / "run.py"
 #: Bins of 200 b of each contig.
 BINS = {"chrII": 360, "chrXII": 100, "chrIV": 120, "chrXV": 120}
 #: Motif → the factors that bind it. Phd1 is never shown to the joint model.
-BOUND = {"ACCGGGTAACTT": ("Abf1", "Reb1"), "TTGCATGCAAGG": ("Mcm1", "Sok2", "Phd1")}
+BOUND = {"ACCGGGTAACTTGT": ("Abf1", "Reb1"), "TTGCATGCTAGGCA": ("Mcm1", "Sok2", "Phd1")}
 
 
 @pytest.fixture(scope="module")
