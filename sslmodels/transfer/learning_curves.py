@@ -135,7 +135,7 @@ def in_words(curves: LearningCurves) -> dict[str, str]:
     Ahead, or behind, is said only where the interval of the difference excludes 0.
     """
     table = difference_table(curves, curves.ours, curves.theirs)
-    ours, theirs = (curves.methods[name] for name in (curves.ours, curves.theirs))
+    ours, theirs = (f"“{curves.methods[name]}”" for name in (curves.ours, curves.theirs))
     said = {}
     for task, lines in table.groupby("task", sort=False):
         at = {v: list(lines.loc[lines["verdict"] == v, "labelled"]) for v in set(lines["verdict"])}
@@ -155,38 +155,45 @@ def _listed(numbers: Sequence[int]) -> str:
     return text[0] if len(text) == 1 else f"{', '.join(text[:-1])} and {text[-1]}"
 
 
-def curve_figure(curves: LearningCurves, *, file: bool = False) -> str:
+def curve_figure(curves: LearningCurves, *, task: str | None = None, file: bool = False) -> str:
     """Return AUPR against labelled positives, a panel per task, a line with intervals per method.
 
     Parameters
     ----------
     curves
         The results.
+    task
+        Only this one; default: all, side by side.
     file
         As a separate SVG file rather than an element of the page.
     """
     table = curve_table(curves)
-    tasks = curves.tasks
-    with new_figure(size=(1.0 + 3.9 * len(tasks), 4.3), salt="learning curves") as figure:
+    tasks = curves.tasks if task is None else [task]
+    size = (0.6 + 4.4 * len(tasks), 4.3)
+    with new_figure(size=size, salt=f"learning curves {' '.join(tasks)}") as figure:
         panels = figure.subplots(1, len(tasks), squeeze=False)[0]
-        for axes, task in zip(panels, tasks, strict=True):
-            counts = curves.counts(task)
+        for axes, shown in zip(panels, tasks, strict=True):
+            counts = curves.counts(shown)
             for number, (method, title) in enumerate(curves.methods.items()):
-                one = table[(table["task"] == task) & (table["method"] == method)]
+                one = table[(table["task"] == shown) & (table["method"] == method)]
                 # Side by side, so that no interval hides another.
                 x = one["labelled"] * 1.035 ** (number - (len(curves.methods) - 1) / 2)
                 colour = _COLOURS[number % len(_COLOURS)]
                 axes.vlines(x, one["low"], one["high"], color=colour, linewidth=1.2, alpha=0.6)
                 axes.plot(x, one["aupr"], color=colour, marker="o", markersize=4, label=title)
-            of = curves.results[curves.results["task"] == task]
+            of = curves.results[curves.results["task"] == shown]
             axes.axhline(of["prevalence"].iloc[0], color="#7b8794", linestyle=":", label="guessing")
             axes.set_xscale("log")
             axes.set_xticks(counts, [f"{count:,}" for count in counts])
             axes.minorticks_off()
             axes.set_ylim(bottom=0)
-            axes.set(title=task, xlabel="labelled positives", ylabel="AUPR")
+            axes.set(
+                title=shown if len(tasks) > 1 else "", xlabel="labelled positives", ylabel="AUPR"
+            )
         handles, titles = panels[0].get_legend_handles_labels()
-        figure.legend(handles, titles, loc="outside lower center", ncols=3)
+        figure.legend(
+            handles, titles, loc="outside lower center", ncols=2 if len(tasks) == 1 else 3
+        )
         svg = page_svg(figure)
     return file_svg(svg) if file else svg
 
@@ -225,7 +232,7 @@ def learning_curve_page(
                     "differences": [
                         {"verdict": row["verdict"], "text": _difference(row)}
                         for name in other
-                        for _, row in _at(compared[name], task, count).iterrows()
+                        for row in _at(compared[name], task, count).to_dict("records")
                     ],
                 }
             )
@@ -233,6 +240,7 @@ def learning_curve_page(
             {
                 "name": task,
                 "words": words[task],
+                "figure": Markup(curve_figure(curves, task=task)),
                 "positives": f"{of['test_positives']:,}",
                 "prevalence": f"{of['prevalence']:.4f}",
                 "lines": lines,
@@ -250,7 +258,6 @@ def learning_curve_page(
             "theirs": curves.methods[curves.theirs],
             "others": [curves.methods[name] for name in other],
             "seeds": int(table["seeds"].max()),
-            "figure": Markup(curve_figure(curves)),
             "details": details,
         },
     )
@@ -260,5 +267,5 @@ def _at(table: pd.DataFrame, task: str, count: int) -> pd.DataFrame:
     return table[(table["task"] == task) & (table["labelled"] == count)]
 
 
-def _difference(row: Mapping[str, Any]) -> str:
+def _difference(row: Mapping[Any, Any]) -> str:
     return f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"

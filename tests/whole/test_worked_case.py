@@ -82,7 +82,7 @@ def test_the_joint_model_sees_neither_targets_nor_their_paralogues(results: Path
 
 def test_the_page_stands_alone_and_says_what_is_ahead(results: Path) -> None:
     page = (results / "index.html").read_text("utf-8")
-    assert "frozen features, L2 is ahead of from scratch with 10" in page
+    assert "“frozen features, L2” is ahead of “from scratch” with 10" in page
     assert "http" not in page.replace("http://www.w3.org", "")
 
 

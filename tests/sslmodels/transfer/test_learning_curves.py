@@ -79,8 +79,8 @@ def test_differences_and_words_say_where_a_method_is_ahead(curves: LearningCurve
         "ahead",
     ]
     assert in_words(curves)["task"] == (
-        "our method is ahead of another with 10; nothing can be said with 100; another is ahead "
-        "with 1,000 labelled positives."
+        "“our method” is ahead of “another” with 10; nothing can be said with 100; “another” is "
+        "ahead with 1,000 labelled positives."
     )
 
 
@@ -98,4 +98,4 @@ def test_the_page_shows_numbers_and_escapes_names(curves: LearningCurves) -> Non
     assert "lead &amp; more" in page
     assert "0.200" in page
     assert "+0.300 [" in page
-    assert "our method is ahead of another with 10" in page
+    assert "“our method” is ahead of “another” with 10" in page
