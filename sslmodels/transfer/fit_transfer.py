@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-
 from ssldata.base.blas_threads import one_blas_thread
+
 from ssldata.base.cache_folder import file_digest
 from ssldata.base.errors import ConfigError, StoreError
 from ssldata.base.files import digest_of, sha256_of, write_json_atomic
