@@ -237,7 +237,7 @@ def _drawn(count: int, seed: int) -> list[dict[str, Any]]:
         for name, (low, high) in RANGES.items():
             whole = isinstance(PUBLISHED[name], int)
             drawn = rng.integers(int(low), int(high) + 1) if whole else rng.uniform(low, high)
-            settings[name] = drawn.item() if whole else float(drawn)
+            settings[name] = int(drawn) if whole else float(drawn)
         found.append(settings)
     return found
 
