@@ -12,8 +12,10 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ssldata.base.array_types import ByteArray, Int64Array
 from ssldata.base.errors import InputError
@@ -114,12 +116,18 @@ class SequenceBatch:
     @staticmethod
     def concatenate(parts: list[SequenceBatch]) -> SequenceBatch:
         """Join batches in order."""
+
+        def joined(key: str) -> NDArray[Any]:
+            return np.concatenate([getattr(part, key) for part in parts])
+
         return SequenceBatch(
-            [name for part in parts for name in part.names],
-            *(
-                np.concatenate([getattr(part, key) for part in parts])
-                for key in ("codes", "labels", "number", "line", "width", "ambiguous")
-            ),
+            names=[name for part in parts for name in part.names],
+            codes=joined("codes"),
+            labels=joined("labels"),
+            number=joined("number"),
+            line=joined("line"),
+            width=joined("width"),
+            ambiguous=joined("ambiguous"),
             carried=[row for part in parts for row in part.carried],
         )
 
@@ -365,10 +373,13 @@ class SequenceStream:
     def _batch(self, rows: list[_Row]) -> SequenceBatch:
         names, codes, labels, number, line, width, ambiguous, carried = zip(*rows, strict=True)
         return SequenceBatch(
-            list(names),
-            np.stack(codes),
-            np.array(labels, np.uint8).reshape(len(rows), -1),
-            *(np.array(values, np.int64) for values in (number, line, width, ambiguous)),
+            names=list(names),
+            codes=np.stack(codes),
+            labels=np.array(labels, np.uint8).reshape(len(rows), -1),
+            number=np.array(number, np.int64),
+            line=np.array(line, np.int64),
+            width=np.array(width, np.int64),
+            ambiguous=np.array(ambiguous, np.int64),
             carried=list(carried),
         )
 

@@ -17,6 +17,7 @@ from ssldata.base.errors import ConfigError
 from ssldata.store.feature_store import open_features
 from sslmodels.transfer.feature_table import working_set
 from sslmodels.transfer.fit_transfer import TransferRequest, fit_transfer
+from sslmodels.transfer.lasso_kernels import compile_kernels
 from sslmodels.transfer.memory_limit import free_memory, parse_memory, peak_bytes
 
 
@@ -86,6 +87,7 @@ def test_the_smallest_limit_that_is_named_holds(tmp_path: Path) -> None:
     """Of a store of several times what that limit leaves beside the program."""
     features = tmp_path / "f.zarr"
     truth = write_large_planted(str(features), 3000, 4500)
+    compile_kernels()  # kept on disk: both processes then load it, and are of one size
     refused = fitted_apart(features, tmp_path / "out", 50_000_000, "l1")["refused"]
     named = re.search(r"give at least (\d+)MB", refused)
     assert named is not None
