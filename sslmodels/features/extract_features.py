@@ -20,7 +20,7 @@ from sslmodels.features.open_feature_model import (
     needs_length,
     open_feature_model,
 )
-from sslmodels.features.sequence_rows import SequenceRows, open_sequences, with_both_strands
+from sslmodels.features.feature_rows import SequenceRows, open_sequences, with_both_strands
 from sslmodels.fit.devices import make_deterministic
 
 
@@ -33,7 +33,7 @@ class FeatureRequest:
     model
         As of :func:`sslmodels.features.open_feature_model.open_feature_model`.
     sequences, genome, length, group, split
-        As of :func:`sslmodels.features.sequence_rows.open_sequences`.
+        As of :func:`sslmodels.features.feature_rows.open_sequences`.
     out
         The feature store.
     layer, weights, seed
