@@ -15,12 +15,12 @@ from ssldata.store.feature_store import FeatureLayout, FeatureType, FeatureWrite
 from ssldata.store.store import REFERENCE
 from ssldata.store.store_writer import remove_tree, writer_lock
 from sslmodels.features.feature_model import FeatureModel, features_of
+from sslmodels.features.feature_rows import SequenceRows, open_sequences, with_both_strands
 from sslmodels.features.open_feature_model import (
     FeatureModelOptions,
     needs_length,
     open_feature_model,
 )
-from sslmodels.features.feature_rows import SequenceRows, open_sequences, with_both_strands
 from sslmodels.fit.devices import make_deterministic
 
 
