@@ -15,12 +15,12 @@ from ssldata.store.feature_store import FeatureLayout, FeatureType, FeatureWrite
 from ssldata.store.store import REFERENCE
 from ssldata.store.store_writer import remove_tree, writer_lock
 from sslmodels.features.feature_model import FeatureModel, features_of
+from sslmodels.features.feature_rows import SequenceRows, open_sequences, with_both_strands
 from sslmodels.features.open_feature_model import (
     FeatureModelOptions,
     needs_length,
     open_feature_model,
 )
-from sslmodels.features.sequence_rows import SequenceRows, open_sequences, with_both_strands
 from sslmodels.fit.devices import make_deterministic
 
 
@@ -33,7 +33,7 @@ class FeatureRequest:
     model
         As of :func:`sslmodels.features.open_feature_model.open_feature_model`.
     sequences, genome, length, group, split
-        As of :func:`sslmodels.features.sequence_rows.open_sequences`.
+        As of :func:`sslmodels.features.feature_rows.open_sequences`.
     out
         The feature store.
     layer, weights, seed

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ssldata.base.files import atomic_path, write_text_atomic
 from ssldata.genomes.onehot import decode
 from sslmodels.hot_spots.hot_spot_windows import HotSpots, attributions_of, windows_of
-from sslmodels.hot_spots.sequence_choice import LabelledSequences
+from sslmodels.hot_spots.sequence_choice import ChosenSequences
 
 #: Columns of ``motifs.tsv``, in order.
 MOTIF_COLUMNS = [
@@ -25,7 +25,7 @@ MOTIF_COLUMNS = [
 
 def write_hot_spots(
     folder: Path,
-    sequences: LabelledSequences,
+    sequences: ChosenSequences,
     spots: HotSpots,
     attributions: NDArray[np.float32],
     *,
@@ -71,7 +71,7 @@ def write_motif_table(path: Path, motifs: Sequence[Mapping[str, Any]]) -> None:
     write_text_atomic(path, _tsv(pd.DataFrame(list(motifs), columns=MOTIF_COLUMNS)))
 
 
-def _table(sequences: LabelledSequences, spots: HotSpots) -> pd.DataFrame:
+def _table(sequences: ChosenSequences, spots: HotSpots) -> pd.DataFrame:
     start, end = sequences.places(spots.sequence, spots.start, spots.stop)
     peak, _ = sequences.places(spots.sequence, spots.peak, spots.peak + 1)
     label = sequences.labels[spots.sequence]

@@ -15,7 +15,7 @@ from ssldata.reading.read_window import central
 from ssldata.store.store import REFERENCE, Store, open_store
 from sslmodels.evaluation.evaluation_status import subject
 from sslmodels.hot_spots.hot_spot_options import HotSpotOptions
-from sslmodels.hot_spots.sequence_choice import Choice, LabelledSequences, choose
+from sslmodels.hot_spots.sequence_choice import Choice, ChosenSequences, choose
 from sslmodels.layers.sequence_model import SequenceModel
 from sslmodels.models.catalogue import MODEL_FILE
 from sslmodels.prediction.trained_model import load_model
@@ -148,7 +148,7 @@ def choose_sequences(
     options: HotSpotOptions,
     *,
     progress: Progress | None = None,
-) -> tuple[LabelledSequences, dict[int, Choice]]:
+) -> tuple[ChosenSequences, dict[int, Choice]]:
     """Score the rows of a split and return those that are looked at, class 0 and 1 together.
 
     Parameters
@@ -164,7 +164,7 @@ def choose_sequences(
 
     Returns
     -------
-    LabelledSequences
+    ChosenSequences
         In genome order within a class.
     dict
         Of each class, how many rows there were at each step.
@@ -197,7 +197,7 @@ def choose_sequences(
     }
     rows = np.concatenate([choices[0].chosen, choices[1].chosen])
     codes = central(group.take_codes(rows + first), model.length)
-    sequences = LabelledSequences(
+    sequences = ChosenSequences(
         codes=np.ascontiguousarray(codes),
         labels=np.repeat([False, True], [len(choices[value].chosen) for value in (0, 1)]),
         probabilities=p[rows],

@@ -14,7 +14,7 @@ from ssldata.base.keyed_random import permutation
 
 
 @dataclass(frozen=True)
-class LabelledSequences:
+class ChosenSequences:
     """Sequences of two classes and where they lie.
 
     Attributes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sslmodels.hot_spots.sequence_choice import LabelledSequences, choose
+from sslmodels.hot_spots.sequence_choice import ChosenSequences, choose
 
 
 def chosen(confidence, starts, *, contigs=None, count=100, seed=0, belongs=None):
@@ -56,7 +56,7 @@ def test_no_row_is_left() -> None:
 
 @pytest.mark.parametrize(("strand", "expected"), [(1, (1003, 1010)), (-1, (1090, 1097))])
 def test_windows_lie_on_the_forward_strand(strand: int, expected: tuple[int, int]) -> None:
-    sequences = LabelledSequences(
+    sequences = ChosenSequences(
         codes=np.zeros((2, 100), np.uint8),
         labels=np.array([True, False]),
         probabilities=np.array([0.9, 0.1], np.float32),
