@@ -86,7 +86,7 @@ def stored_bytes(store: Path) -> int:
 def test_the_smallest_limit_that_is_named_holds(tmp_path: Path) -> None:
     """Of a store of several times what that limit leaves beside the program."""
     features = tmp_path / "f.zarr"
-    truth = write_large_planted(str(features), 3000, 4500)
+    truth = write_large_planted(str(features), 6000, 2500)
     compile_kernels()  # kept on disk: both processes then load it, and are of one size
     refused = fitted_apart(features, tmp_path / "out", 50_000_000, "l1")["refused"]
     named = re.search(r"give at least (\d+)MB", refused)
