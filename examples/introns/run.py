@@ -36,7 +36,7 @@ from ssldata.building.build_store import build_project
 from ssldata.project.project_file import JOINT, Project, load_project
 from ssldata.store.feature_store import open_features
 from sslmodels.baselines.kmer_regression import KmerRegression
-from sslmodels.features.sequence_rows import open_sequences
+from sslmodels.features.feature_rows import open_sequences
 from sslmodels.scores.metric_intervals import blocks_of_bins, resampled
 from sslmodels.scores.metrics import summary
 from sslmodels.transfer.feature_table import FeatureTable
