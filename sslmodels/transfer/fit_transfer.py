@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from ssldata.base.blas_threads import one_blas_thread
 
 from ssldata.base.cache_folder import file_digest
 from ssldata.base.errors import ConfigError, StoreError
 from ssldata.base.files import digest_of, sha256_of, write_json_atomic
 from ssldata.base.locks import exclusive_lock
+from ssldata.base.one_thread import one_thread
 from ssldata.base.progress import NoProgress, Progress
 from ssldata.store.feature_store import FeatureStore, open_features
 from sslmodels.transfer.boosted_features import BoostedModel, fit_boosted, require_lightgbm
@@ -151,7 +151,7 @@ def fit_transfer(
         from sslmodels.transfer.transfer_files import FittedModels, write_results
 
         compile_kernels()
-        with one_blas_thread():
+        with one_thread():
             fitted = _fit(request, store, columns, names, rows, progress or NoProgress())
         (request.out / RECORD).unlink(missing_ok=True)
         record = write_results(
