@@ -76,7 +76,7 @@ class TableGenome(Genome):
         Raises
         ------
         InputError
-            A window that is none of the table's.
+            A window that the table does not have.
         """
         contig, start = np.asarray(contig), np.asarray(start)
         strand = np.ones(len(contig), np.int8) if strand is None else np.asarray(strand)
