@@ -356,7 +356,7 @@ def test_runs_of_several_outputs_have_a_field_for_each(tmp_path, genome):
 def test_the_genome_of_the_runs_is_looked_for(tmp_path, which, monkeypatch):
     def project(path):
         reference = SimpleNamespace(sequence=tmp_path / path.read_text(), aliases={})
-        return SimpleNamespace(reference=reference)
+        return SimpleNamespace(reference=reference, of_sequences=False)
 
     monkeypatch.setattr(module, "load_project", project)
     runs = [small_run(tmp_path / f"run{seed}", seed) for seed in range(2)]
