@@ -103,6 +103,7 @@ def test_the_published_numbers_and_settings() -> None:
     assert {*project.training.models} - {"cnn-27k"} == {*rows} & {*MODELS} - {"dnabert2"}
 
 
+@pytest.mark.slow
 def test_the_recipe_runs_on_a_stand_in(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(copy)
     monkeypatch.setattr(transfer_architectures, "SIZES", TINY)

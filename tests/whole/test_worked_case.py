@@ -66,6 +66,7 @@ def results(example: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return out
 
 
+@pytest.mark.slow
 def test_features_of_factors_with_the_same_motif_beat_training_from_scratch(results: Path) -> None:
     table = pd.read_csv(results / "results.csv")
     assert set(table["task"]) == {"Reb1", "Sok2"}
@@ -75,17 +76,20 @@ def test_features_of_factors_with_the_same_motif_beat_training_from_scratch(resu
     assert (aupr["fine-tuned"] > aupr["scratch"] + 0.1).all()
 
 
+@pytest.mark.slow
 def test_the_joint_model_sees_neither_targets_nor_their_paralogues(results: Path) -> None:
     project = yaml.safe_load((results / "joint" / "project.yaml").read_text("utf-8"))
     assert [one["name"] for one in project["experiments"]] == ["Abf1", "Mcm1"]
 
 
+@pytest.mark.slow
 def test_the_page_stands_alone_and_says_what_is_ahead(results: Path) -> None:
     page = (results / "index.html").read_text("utf-8")
     assert "“frozen features, L2” is ahead of “from scratch” with 10" in page
     assert "http" not in page.replace("http://www.w3.org", "")
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_not_done_again(
     example: ModuleType, results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -194,6 +194,8 @@ def test_values_too_large_are_left_out(project):
 # The page ---------------------------------------------------------------------------------------
 
 
+# The page of saved results is in test_paper_page.py.
+@pytest.mark.slow
 def test_page_of_a_trained_benchmark(project):
     project = changed(project, "training", experiments=["alpha"])
     project = swept(project, nearest=[1, len(project.genomes)], labelled_peaks=[8])

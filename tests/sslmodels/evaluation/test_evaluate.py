@@ -197,7 +197,8 @@ def test_damaged_files_are_found_and_written_again(
                 read_scores(run, "alpha")
         assert evaluate_run(run) == first
         assert path.read_bytes() == whole
-        (record,) = caplog.records
+        # TensorFlow may warn of its own affairs, when this test is run alone.
+        (record,) = [found for found in caplog.records if found.name.startswith("sslmodels")]
         assert f"evaluation/{name}: damaged" in record.getMessage()
         assert "\n" not in record.getMessage()
 

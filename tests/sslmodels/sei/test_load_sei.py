@@ -379,6 +379,7 @@ def scores_on_another_backend(folder: str) -> None:
     print(json.dumps(found))
 
 
+@pytest.mark.slow
 def test_jax_gives_the_same(tmp_path: Path):
     model = load_sei(write_bin(tmp_path / "sei.pth", tensors()), length=79, sizes=TINY)
     code = (
