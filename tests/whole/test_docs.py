@@ -88,6 +88,9 @@ def sei_page(folder: Path) -> dict[str, Any]:
     return {}
 
 
+#: Pages whose blocks tests/whole/test_tutorials.py runs from top to bottom.
+RUN_PAGES = ("docs/tutorial.md", "docs/how-to/mammals.md", "docs/how-to/zoonomia.md")
+
 #: Page → files that its blocks read beside the project, and names that its reader is assumed to
 #: have. Every other page must run with the project alone.
 CONTEXTS: Mapping[str, Callable[[Path], dict[str, Any]]] = {
@@ -97,7 +100,7 @@ CONTEXTS: Mapping[str, Callable[[Path], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")])
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python") and page not in RUN_PAGES])
 def test_python_runs(
     page: str, project_of_the_pages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,7 +130,8 @@ def test_the_batches_of_the_readme_are_rows(
 @every_page
 def test_no_code_hides_from_these_tests(page: str) -> None:
     """Blocks are fenced, in a language that is tested; Python is marked as such."""
-    assert {name for name, _ in FENCED.findall(PAGES[page])} <= {"", "python", "yaml"}
+    known = {"python", "yaml", "sh", "text"} if page in RUN_PAGES else {"", "python", "yaml"}
+    assert {name for name, _ in FENCED.findall(PAGES[page])} <= known
     assert PAGES[page].count("```") == 2 * len(FENCED.findall(PAGES[page]))
     assert not re.findall(r"^(?: {4}|\t)(?![-*|\d])\S.*$", prose(page), re.MULTILINE)
     for code in blocks(page, ""):
@@ -142,7 +146,7 @@ def commands(page: str) -> list[tuple[str, bool]]:
 
     The flag: whether it stands in a block, where it is to be complete.
     """
-    shown = "".join(blocks(page, "")).replace("\\\n", " ")
+    shown = "".join([*blocks(page, ""), *blocks(page, "sh")]).replace("\\\n", " ")
     lines = [(part, True) for line in shown.splitlines() for part in re.split(r" && | \| ", line)]
     # Within a sentence a bar separates alternatives.
     codes = re.findall(r"`([^`\n]+)`", prose(page))
