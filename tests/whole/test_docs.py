@@ -241,6 +241,8 @@ def test_settings_are_those_of_a_project_file(
     page: str, project_of_the_pages: Path, tmp_path: Path
 ) -> None:
     whole = yaml.safe_load((project_of_the_pages / "project.yaml").read_text("utf-8"))
+    registry = project_of_the_pages / "genomes.yaml"
+    registry.write_text(yaml.safe_dump(whole["genomes"]), encoding="utf-8")
     shown = [yaml.safe_load(code) for code in blocks(page, "yaml")]
     for number, settings in enumerate(shown):
         if page == "docs/deployments.md":
