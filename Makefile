@@ -6,13 +6,14 @@ BIN := $(VENV)/bin
 # Where the simulated clade goes when the real data cannot be had.
 SIMULATED ?= build/simulated
 
-.PHONY: help demo test test-all check modules clean
+.PHONY: help demo test test-all check modules docs clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
 	@echo 'make test-all  all tests, the slow ones as well'
 	@echo 'make check  ruff and mypy'
 	@echo 'make modules  renew docs/modules.md'
+	@echo 'make docs  the documentation site, in build/site'
 	@echo 'make clean  delete the environment and everything the demo made'
 
 $(VENV)/bin/python:
@@ -61,6 +62,9 @@ check: $(VENV)/.installed-dev
 # docs/modules.md, from the docstrings.
 modules: $(VENV)/.installed-dev
 	$(BIN)/python tests/tools/module_page.py
+
+docs: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) build examples/yeast/data examples/yeast/store examples/yeast/runs *.egg-info

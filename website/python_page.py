@@ -32,11 +32,13 @@ def python_page() -> str:
     lines = [HEAD]
     for package, alias in ALIASES.items():
         lines += [f"## import {package} as {alias}", ""]
-        for name, place in public_names(package).items():
+        # What one calls comes first, the errors last.
+        for name, place in sorted(public_names(package).items(), key=lambda n: n[0][0].isupper()):
             lines += [
                 f"::: {place}",
                 "    options:",
                 f"      heading: {alias}.{name}",
+                f"      toc_label: {alias}.{name}",
                 "      heading_level: 3",
                 "",
             ]

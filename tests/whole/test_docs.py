@@ -100,7 +100,9 @@ CONTEXTS: Mapping[str, Callable[[Path], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python") and page not in RUN_PAGES])
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if blocks(page, "python") and page not in RUN_PAGES]
+)
 def test_python_runs(
     page: str, project_of_the_pages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
