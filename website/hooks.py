@@ -15,7 +15,7 @@ from typing import Any
 
 from command_page import command_page
 from mkdocs.structure.files import File
-from python_page import python_page
+from python_page import ALIASES, public_names, python_page
 
 ROOT = Path(__file__).resolve().parents[1]
 PREFIX = "repository"
@@ -89,3 +89,21 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     return "".join(
         part if number % 2 else LINK.sub(moved, part) for number, part in enumerate(parts)
     )
+
+
+def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:
+    """Show the roles of docstrings, which are Sphinx's, as plain code; and public names."""
+    del config, files
+    if page.file.src_uri != "reference/python.md":
+        return html
+    html = re.sub(r":\w+:<code>~?(?:[\w.]+\.)?(\w+)</code>", r"<code>\1</code>", html)
+    html = re.sub(r"<p>::</p>|\s+::(?=</p>)", "", re.sub(r"(?<=\w)::(?=</p>)", ":", html))
+    for package, alias in ALIASES.items():
+        for name, place in public_names(package).items():
+            inner = place.rpartition(".")[2]
+            html = html.replace(f'"nf">{inner}</span>', f'"nf">{alias}.{name}</span>')
+            html = html.replace(
+                f'"n">{inner}</span><span class="p">(',
+                f'"n">{alias}.{name}</span><span class="p">(',
+            )
+    return html

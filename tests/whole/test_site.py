@@ -148,6 +148,8 @@ def test_the_site_builds_without_a_warning_and_leads_nowhere_else(tmp_path: Path
             assert there.exists(), (path.name, target)
             if parts.fragment and there in pages and not parts.fragment.startswith("__"):
                 assert unquote(parts.fragment) in pages[there].ids, (path.name, target)
+    reference = (site / "reference" / "python.html").read_text(encoding="utf-8")
+    assert not re.search(r":(func|class|mod|meth|attr):|::</p>", reference)  # Sphinx's markup
     for style in site.rglob("*.css"):
         assert not re.search(r"(url\(|@import)\s*[\"']?https?:", style.read_text("utf-8"))
     assert (site / "search" / "search_index.json").stat().st_size > 100_000
