@@ -96,7 +96,7 @@ def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:
     del config, files
     if page.file.src_uri != "reference/python.md":
         return html
-    html = re.sub(r":\w+:<code>~?(?:[\w.]+\.)?(\w+)</code>", r"<code>\1</code>", html)
+    html = re.sub(r":\w+:<code>[~.]*(?:\w+\.)*(\w+)</code>", r"<code>\1</code>", html)
     html = re.sub(r"<p>::</p>|\s+::(?=</p>)", "", re.sub(r"(?<=\w)::(?=</p>)", ":", html))
     for package, alias in ALIASES.items():
         for name, place in public_names(package).items():
