@@ -28,7 +28,8 @@ class RelativePaths:
         known = {f"{path}/": "" for path in roots} | {path: "." for path in roots}
         for path in {*others} | {Path.home(), Path.cwd()}:
             for whole in {str(path.absolute()), str(path.resolve())}:
-                if len(Path(whole).parts) > 1:
+                inside = any(Path(whole).is_relative_to(top) for top in roots)
+                if len(Path(whole).parts) > 1 and not inside:
                     known.setdefault(whole, f"…/{path.name}")
         self._known = sorted(known.items(), key=lambda pair: -len(pair[0]))
 

@@ -99,8 +99,8 @@ def _homologues(lines: Sequence[Line], gains: Sequence[Gain]) -> str:
             f"training without them ({gain.note})"
         )
         words = (
-            "Homologues help",
-            "Homologues do harm",
+            "Homologues help in this test",
+            "Homologues do harm in this test",
             "No gain from homologues can be shown, since the interval includes 1",
             "Whether homologues help is uncertain, since no interval is known",
         )
@@ -138,8 +138,8 @@ def _against_baselines(gains: Sequence[Gain]) -> str:
     names = sorted({line.over for line in gain.lines})
     of = names[0] if len(names) == 1 else "of each experiment"
     words = (
-        "The network is better than simple models",
-        "The network is worse than simple models",
+        "The network is better than simple models in this test",
+        "The network is worse than simple models in this test",
         "The network cannot be told apart from simple models, since the interval includes 1",
         "Whether the network is better than simple models is uncertain, since no interval is known",
     )

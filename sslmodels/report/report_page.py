@@ -425,7 +425,9 @@ def _training(runs: Sequence[RunSummary], problems: list[str], folder: Path) -> 
     few = len(runs) <= MOST_HISTORIES
     drawn: set[tuple[str, ...]] = set()
     for run in runs:
-        history = read_history(run, problems)
+        # Of what was not trained, one problem is enough.
+        trained = run.record.get("status") == "complete"
+        history = read_history(run, problems) if trained else None
         cell = (run.experiment, run.model, run.regime)
         if history is not None:
             rows += _history_rows(run, history)
