@@ -25,7 +25,7 @@ class RelativePaths:
         # As given and resolved: messages may have either.
         roots = {str(root.absolute()), str(root.resolve())}
         roots = {path for path in roots if len(Path(path).parts) > 1}
-        known = {f"{path}/": "" for path in roots} | {path: "." for path in roots}
+        known = {f"{path}/": "" for path in roots} | dict.fromkeys(roots, ".")
         for path in {*others} | {Path.home(), Path.cwd()}:
             for whole in {str(path.absolute()), str(path.resolve())}:
                 inside = any(Path(whole).is_relative_to(top) for top in roots)

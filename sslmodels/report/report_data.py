@@ -454,7 +454,9 @@ def _read_store(path: Path, project: Project, problems: list[str]) -> StoreView:
         for name in in_order(store.ledger, order):
             entry = store.ledger[name]
             group = GroupRows(
-                name=project.reference.name if name == REFERENCE else name.removeprefix(f"{HOMOLOGUES}/"),
+                name=project.reference.name
+                if name == REFERENCE
+                else name.removeprefix(f"{HOMOLOGUES}/"),
                 status=str(entry["status"]),
                 digest=str(entry.get("content", "")),
                 size=folder_size(path / name),

@@ -103,7 +103,11 @@ class Gain:
         # Baselines have no seeds.
         sides = 1 if self.over == BEST_BASELINE else 2
         seeds = sorted({n for line in self.lines for n in line.runs[:sides]})
-        number = "one seed" if seeds == [1] else f"{' to '.join(map(str, seeds[:: len(seeds) - 1 or 1]))} seeds"
+        number = (
+            "one seed"
+            if seeds == [1]
+            else f"{' to '.join(map(str, seeds[:: len(seeds) - 1 or 1]))} seeds"
+        )
         return f"{counted(len(self.lines), 'experiment')}, higher in {self.wins}; {number} each"
 
 

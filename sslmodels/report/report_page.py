@@ -217,7 +217,9 @@ def _paths_of(project: Project, run_folders: Iterable[Path]) -> list[Path]:
     stores = [project.store_path(experiment.name) for experiment in project.experiments]
     found = [project.training.runs, *stores, *(store.parent for store in stores)]
     found += [folder for folder in map(Path, run_folders)]
-    found += [genome.sequence for genome in (project.reference, *project.genomes) if genome.sequence]
+    found += [
+        genome.sequence for genome in (project.reference, *project.genomes) if genome.sequence
+    ]
     return [Path(path) for path in found]
 
 
