@@ -216,7 +216,7 @@ def _paths_of(project: Project, run_folders: Iterable[Path]) -> list[Path]:
     """Return the paths that texts of the page may contain."""
     stores = [project.store_path(experiment.name) for experiment in project.experiments]
     found = [project.training.runs, *stores, *(store.parent for store in stores)]
-    found += [folder for folder in map(Path, run_folders)]
+    found += map(Path, run_folders)
     found += [
         genome.sequence for genome in (project.reference, *project.genomes) if genome.sequence
     ]
