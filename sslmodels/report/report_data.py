@@ -33,6 +33,7 @@ from sslmodels.evaluation.resamples_file import read_resamples
 from sslmodels.report.svg_figures import History, SvgCurve
 from sslmodels.runs.run_folder import RunFolder, check_files, read_record
 from sslmodels.runs.run_identity import changed_rows
+from sslmodels.runs.training_rows import label_column
 from sslmodels.scores.metric_intervals import interval
 from sslmodels.scores.metrics import COLLAPSED_BELOW, by_experiment
 
@@ -115,13 +116,17 @@ class GroupRows:
 
 @dataclass
 class StoreView:
-    """One store: its name, path, digest and groups, reference first."""
+    """One store: its name, path, digest and groups, reference first.
+
+    `test_positives` is the number of positive test bins by experiment.
+    """
 
     name: str
     path: Path
     digest: str = ""
     sources: int | None = None
     groups: list[GroupRows] = field(default_factory=list)
+    test_positives: dict[str, int] = field(default_factory=dict)
 
 
 def read_run(folder: Path, problems: list[str]) -> RunSummary:
@@ -329,7 +334,7 @@ def summarise(runs: Sequence[RunSummary]) -> list[dict[str, Any]]:
     -------
     list of dict
         ``experiment``, ``model``, ``regime``, ``n`` (evaluated runs), ``collapsed`` (their
-        number), ``auprs`` (seed and AUPR of each run), ``resamples`` (of their mean AUPR) and
+        number), ``positives`` (of the test; 0: unknown), ``auprs`` (seed and AUPR of each run), ``resamples`` (of their mean AUPR) and
         ``interval`` (of these; None: a run has no resamples), and for ``aupr``, ``auroc``,
         ``prevalence`` and ``lift`` a pair (mean, SD); the SD is None for one run. Collapsed runs
         are part of the mean.
@@ -346,6 +351,9 @@ def summarise(runs: Sequence[RunSummary]) -> list[dict[str, Any]]:
             "regime": regime,
             "n": len(group),
             "collapsed": sum(run.collapsed for run in group),
+            "positives": max(
+                (run.metrics.get("positives") or 0 for run in group if run.metrics), default=0
+            ),
             "auprs": [(run.seed, run.metrics["aupr"]) for run in group if run.metrics],
         }
         arrays = [run.resamples for run in group if run.resamples is not None]
@@ -374,6 +382,8 @@ class RowsChange:
         Seed, and AUPR before and after.
     comparable
         Whether both were scored on the same test rows.
+    collapsed
+        Earlier runs that collapsed, with which nothing is compared.
     """
 
     experiment: str
@@ -384,13 +394,17 @@ class RowsChange:
     after: tuple[str, ...]
     comparable: bool
     pairs: list[tuple[int, float, float]] = field(default_factory=list)
+    collapsed: int = 0
 
 
-def read_changes(runs: Sequence[RunSummary], problems: list[str]) -> list[RowsChange]:
+def read_changes(
+    runs: Sequence[RunSummary], problems: list[str], genomes: Sequence[str] = ()
+) -> list[RowsChange]:
     """Return what every change of rows brought, from the earlier runs kept in the folders of runs.
 
     Seeds whose rows changed in the same way share an entry. A run that was not evaluated before its
-    rows changed has nothing to compare with, and is a problem.
+    rows changed has nothing to compare with, and is a problem. Names of genomes stand in the order
+    of `genomes`, others after them.
     """
     found: dict[tuple[Any, ...], RowsChange] = {}
     for run in runs:
@@ -401,8 +415,8 @@ def read_changes(runs: Sequence[RunSummary], problems: list[str]) -> list[RowsCh
             identities = [one.record["identity"] for one in (old, new)]
             rows = changed_rows(*identities)
             contents = [identity["content"] for identity in identities]
-            genomes = [
-                tuple(sorted(name.removeprefix(f"{HOMOLOGUES}/") for name in groups))
+            named = [
+                tuple(in_order((name.removeprefix(f"{HOMOLOGUES}/") for name in groups), genomes))
                 for groups in ({*content} - {REFERENCE} for content in contents)
             ]
             comparable = contents[0][REFERENCE] == contents[1][REFERENCE]
@@ -410,29 +424,39 @@ def read_changes(runs: Sequence[RunSummary], problems: list[str]) -> list[RowsCh
             for one in by_output([new]):
                 if one.experiment not in olds:
                     continue
-                key = (one.experiment, one.model, one.regime, rows, *genomes, comparable)
+                key = (one.experiment, one.model, one.regime, rows, *named, comparable)
                 change = found.setdefault(key, RowsChange(*key))
                 auprs = ((of.metrics or {})["aupr"] for of in (olds[one.experiment], one))
                 change.pairs.append((one.seed, *auprs))
+                change.collapsed += olds[one.experiment].collapsed
     return list(found.values())
 
 
 def read_stores(project: Project, problems: list[str]) -> list[StoreView]:
     """Read the ledger, the row counts and the liftover statuses of every store of a project."""
     paths = dict.fromkeys(project.store_path(e.name) for e in project.experiments)
-    return [_read_store(path, project.reference.name, problems) for path in paths]
+    return [_read_store(path, project, problems) for path in paths]
 
 
-def _read_store(path: Path, reference: str, problems: list[str]) -> StoreView:
+def in_order(names: Iterable[str], order: Sequence[str]) -> list[str]:
+    """Return names in the order in which a project lists them, others after them by name."""
+    place = {name: index for index, name in enumerate(order)}
+    return sorted(names, key=lambda name: (place.get(name, len(place)), name))
+
+
+def _read_store(path: Path, project: Project, problems: list[str]) -> StoreView:
     view = StoreView(name=path.stem, path=path)
+    genomes = [genome.name for genome in project.genomes]
+    order = [REFERENCE, *(f"{HOMOLOGUES}/{name}" for name in genomes)]
     try:
         store = open_store(path)
         view.digest = store.digest
-        names = sorted(store.ledger, key=lambda name: (name != REFERENCE, name))
-        for name in names:
+        for name in in_order(store.ledger, order):
             entry = store.ledger[name]
             group = GroupRows(
-                name=reference if name == REFERENCE else name.removeprefix(f"{HOMOLOGUES}/"),
+                name=project.reference.name
+                if name == REFERENCE
+                else name.removeprefix(f"{HOMOLOGUES}/"),
                 status=str(entry["status"]),
                 digest=str(entry.get("content", "")),
                 size=folder_size(path / name),
@@ -443,7 +467,15 @@ def _read_store(path: Path, reference: str, problems: list[str]) -> StoreView:
                 continue
             rows = store.group(name)
             group.rows = {key: end - first for key, (first, end) in rows.ranges.items()}
-            if name != REFERENCE:
+            if name == REFERENCE:
+                first, end = rows.ranges["test"]
+                for experiment in (e.name for e in project.experiments):
+                    here = project.store_path(experiment) == path
+                    if here and experiment in store.experiments:
+                        column = label_column(store, experiment)
+                        labels = rows.column("label")[first:end, column]
+                        view.test_positives[experiment] = int((labels == 1).sum())
+            else:
                 group.liftover = {key: int(n) for key, n in entry.get("liftover", {}).items()}
                 group.aligned = _mean_of(rows, "aligned_fraction")
                 group.identity = _mean_of(rows, "identity")

@@ -39,7 +39,7 @@ class Ratio:
     interval
         95 % interval of the ratio over blocks of test bins; None: unknown.
     runs
-        Number of runs of either.
+        Number of runs of either; the fewest of the experiments.
     """
 
     name: str
@@ -100,12 +100,15 @@ class Gain:
     @property
     def note(self) -> str:
         """On how much it rests."""
-        runs = sorted({n for line in self.lines for n in line.runs})
-        seeds = f"{runs[0]}" if len(runs) == 1 else f"{runs[0]} to {runs[-1]}"
-        return (
-            f"{counted(len(self.lines), 'experiment')}, higher in {self.wins}; "
-            f"{seeds} run{'' if runs == [1] else 's'} each"
+        # Baselines have no seeds.
+        sides = 1 if self.over == BEST_BASELINE else 2
+        seeds = sorted({n for line in self.lines for n in line.runs[:sides]})
+        number = (
+            "one seed"
+            if seeds == [1]
+            else f"{' to '.join(map(str, seeds[:: len(seeds) - 1 or 1]))} seeds"
         )
+        return f"{counted(len(self.lines), 'experiment')}, higher in {self.wins}; {number} each"
 
 
 def span(pair: tuple[float, float] | None, digits: int) -> str:

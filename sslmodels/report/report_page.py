@@ -23,6 +23,7 @@ from sslmodels.baseline_runs.baseline_status import (
     baseline_texts,
 )
 from sslmodels.report.baseline_tests import against_baselines
+from sslmodels.report.page_paths import RelativePaths
 from sslmodels.report.report_data import (
     RowsChange,
     RunSummary,
@@ -40,8 +41,19 @@ from sslmodels.report.report_data import (
     summarise,
     with_resamples,
 )
+from sslmodels.report.report_findings import FEW_POSITIVES, findings, recall_margin
 from sslmodels.report.report_gains import BEST_BASELINE, Gain, leading_gains, span
-from sslmodels.report.svg_figures import precision_recall, style_of, training_curves
+from sslmodels.report.report_terms import STATUS_TEXTS, UsedTerms, status_name
+from sslmodels.report.saved_data import saved_csv, saved_svg
+from sslmodels.report.svg_figures import (
+    CURVE_CELLS,
+    History,
+    SvgCurve,
+    precision_recall,
+    style_of,
+    thinned,
+    training_curves,
+)
 from sslmodels.runs.regime_table import BASELINE, REGIME_TABLE
 from sslmodels.scores.metric_intervals import BLOCK
 from sslmodels.scores.metrics import COLLAPSED_BELOW
@@ -59,6 +71,9 @@ STATUS_COLOURS = {
     "not_reciprocal": "#b5739d",
     "summit_lost": "#a0a83d",
 }
+
+#: With more runs than these, training curves are drawn of the first seed of each cell alone.
+MOST_HISTORIES = 24
 
 #: Below this q value a known motif is named beside a found one.
 MOTIF_NAMED_BELOW = 0.05
@@ -106,6 +121,19 @@ def write_report(
     baselines = with_resamples(read_baselines(project, problems), problems)
     baseline_lines = summarise(baselines)
     gains = leading_gains(lines, baseline_lines)
+    genomes = [genome.name for genome in project.genomes]
+    result_lines = _result_lines([*lines, *baseline_lines])
+    test_positives = {
+        name: number
+        for store in stores
+        for name, number in store.test_positives.items()
+        if name in project.trained_experiments()
+    }
+    changes = _change_lines(read_changes(runs, problems, genomes))
+    curves = _curve_figures(shown, baselines, problems)
+    training = _training(runs, problems, path.parent)
+    store_lines = [_store_lines(store) for store in stores]
+    local = RelativePaths(_folder_of(project), _paths_of(project, run_folders))
     page = (
         _environment()
         .get_template("report.html.j2")
@@ -115,17 +143,24 @@ def write_report(
             created=(created or _newest(project, runs)).strftime("%-d %B %Y, %H:%M UTC"),
             version=_version("crosslabel"),
             project=project,
-            genomes=[genome.name for genome in project.genomes],
+            genomes=genomes,
+            findings=findings(lines, baseline_lines, gains, test_positives),
             tiles=[
                 *_gain_tiles(gains),
                 *_tiles(lines, stores, plain=not any(gain.mean for gain in gains)),
                 *(_motif_tile(top, path.parent) for top in read_top_motifs(shown, problems)),
             ],
-            lines=_result_lines([*lines, *baseline_lines]),
+            lines=result_lines,
+            saved_results=saved_csv("results", _result_rows(result_lines)),
             gains=gains,
+            saved_gains=saved_csv("gains", _gain_rows(gains)),
             any_interval=any(line["interval"] for line in [*lines, *baseline_lines]),
             block=BLOCK,
+            few=[(name, n) for name, n in test_positives.items() if n < FEW_POSITIVES],
+            few_positives=FEW_POSITIVES,
+            few_margin=f"{100 * recall_margin(FEW_POSITIVES):.0f}",
             many_seeds=any(line["n"] > 1 for line in lines),
+            seeds=sorted({seed for line in lines for seed, _ in line["auprs"]}),
             any_collapsed=any(line["collapsed"] for line in [*lines, *baseline_lines]),
             collapsed_below=f"{COLLAPSED_BELOW:g}",
             regimes=[
@@ -133,13 +168,15 @@ def write_report(
                 *baseline_texts(line["regime"] for line in baseline_lines),
             ],
             baseline_tests=against_baselines(lines, baseline_lines),
-            changes=_change_lines(read_changes(runs, problems)),
-            curves=_curve_figures(shown, baselines, problems),
-            stores=[_store_lines(store) for store in stores],
-            **_training(runs, problems, path.parent),
+            changes=changes,
+            curves=curves,
+            stores=store_lines,
+            statuses=list({one["key"]: one for s in store_lines for one in s["statuses"]}.values()),
+            **training,
             versions=[(name, _version(name)) for name in _PACKAGES],
-            configuration=dump_project(project),
-            problems=problems,
+            configuration=local(dump_project(project)),
+            problems=[local(problem) for problem in problems],
+            local=local,
         )
     )
     write_text_atomic(path, page)
@@ -166,6 +203,26 @@ def render_page(template: str, values: Mapping[str, Any]) -> str:
     return _environment().get_template(template).render(**common, **values)
 
 
+def _folder_of(project: Project) -> Path:
+    """Return the folder of the project file, to which paths on the page are relative.
+
+    A project does not know it: it is what its runs and its stores have in common.
+    """
+    paths = [project.training.runs, project.store_path(project.experiments[0].name).parent]
+    return Path(os.path.commonpath([path.absolute() for path in paths]))
+
+
+def _paths_of(project: Project, run_folders: Iterable[Path]) -> list[Path]:
+    """Return the paths that texts of the page may contain."""
+    stores = [project.store_path(experiment.name) for experiment in project.experiments]
+    found = [project.training.runs, *stores, *(store.parent for store in stores)]
+    found += map(Path, run_folders)
+    found += [
+        genome.sequence for genome in (project.reference, *project.genomes) if genome.sequence
+    ]
+    return [Path(path) for path in found]
+
+
 def _newest(project: Project, runs: Sequence[RunSummary]) -> datetime:
     """Return when the newest store or run on the page was written; now if there are none."""
     files = [run.folder / name for run in runs for name in ("run.json", "evaluation/metrics.json")]
@@ -186,11 +243,39 @@ def _result_lines(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 **line,
                 "first": not shown or (shown[-1]["experiment"], shown[-1]["model"]) != cell,
                 "colour": style_of(line["regime"])[0],
+                "scale": top,
                 "dots": [round(100 * aupr / top, 2) for _, aupr in line["auprs"]],
                 "base": round(min(100.0, 100 * (line["prevalence"] or (0,))[0] / top), 2),
             }
         )
     return shown
+
+
+def _result_rows(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the lines of results as a file has them."""
+    rows = []
+    for line in lines:
+        row = {key: line[key] for key in ("experiment", "model", "regime")}
+        for key in ("aupr", "auroc", "prevalence", "lift"):
+            mean, sd = line[key] or (None, None)
+            row |= {key: mean} if key == "prevalence" else {key: mean, f"{key}_sd": sd}
+        low, high = line["interval"] or (None, None)
+        row |= {"aupr_low": low, "aupr_high": high, "runs": line["n"]}
+        row |= {"seeds": " ".join(str(seed) for seed, _ in line["auprs"])}
+        rows.append({**row, "collapsed": line["collapsed"], "test_positives": line["positives"]})
+    return rows
+
+
+def _gain_rows(gains: Sequence[Gain]) -> list[dict[str, Any]]:
+    """Return the gains as a file has them."""
+    rows = []
+    for gain in gains:
+        for line in gain.lines + ([gain.mean] if gain.mean and len(gain.lines) > 1 else []):
+            low, high = line.interval or (None, None)
+            row = {"model": gain.model, "regime": gain.regime, "over": line.over}
+            row |= {"experiment": line.name, "aupr": line.aupr, "aupr_of_other": line.base}
+            rows.append({**row, "gain": line.ratio, "gain_low": low, "gain_high": high})
+    return rows
 
 
 def _change_lines(changes: Sequence[RowsChange]) -> list[dict[str, Any]]:
@@ -209,6 +294,7 @@ def _change_lines(changes: Sequence[RowsChange]) -> list[dict[str, Any]]:
                 "after": mean_and_sd(after),
                 "difference": mean_and_sd(differences),
                 "comparable": change.comparable,
+                "collapsed": change.collapsed,
                 "seeds": ", ".join(str(seed) for seed, *_ in change.pairs),
             }
         )
@@ -239,6 +325,8 @@ def _tiles(
     if lines:
         best = max(lines, key=lambda line: line["aupr"][0])
         where = f"{best['experiment']}, {best['model']}, {best['regime']}"
+        if best["interval"]:
+            where = f"95 %{span(best['interval'], 3)}; {where}"
         tiles.append({"label": "Best AUPR", "value": f"{best['aupr'][0]:.3f}", "note": where})
         of_sl = [
             line
@@ -306,22 +394,62 @@ def _curve_figures(
         bases = [(run.metrics or {}).get("prevalence") for run, curve in read if curve is not None]
         title = f"{experiment} / {model}"
         svg = precision_recall(curves, prevalence=bases[0], salt=f"pr {title}")
-        figures.append({"title": title, "svg": Markup(svg)})
+        name = f"precision_recall_{experiment}_{model}"
+        figures.append(
+            {
+                "title": title,
+                "svg": Markup(svg),
+                "alt": _curves_in_words(curves),
+                "saved": [saved_svg(name, svg), saved_csv(name, _curve_rows(curves))],
+            }
+        )
     return figures
+
+
+def _curves_in_words(curves: Sequence[SvgCurve]) -> str:
+    shown = ", ".join(f"{c.regime} (seed {c.seed}) AUPR {c.aupr:.3f}" for c in curves)
+    return f"Precision against recall of {shown}"
+
+
+def _curve_rows(curves: Sequence[SvgCurve]) -> list[dict[str, Any]]:
+    """Return the points of curves as a file has them: about those that are drawn."""
+    rows = []
+    for curve in curves:
+        points = zip(*thinned(curve.recall, curve.precision, cells=CURVE_CELLS), strict=True)
+        cell = {"regime": curve.regime, "seed": curve.seed}
+        rows += [{**cell, "recall": round(x, 4), "precision": round(y, 4)} for x, y in points]
+    return rows
 
 
 def _training(runs: Sequence[RunSummary], problems: list[str], folder: Path) -> dict[str, Any]:
     """Return the lines and figures of the section on training, of a page in `folder`."""
-    lines, figures = [], []
+    lines, figures, rows = [], [], []
+    few = len(runs) <= MOST_HISTORIES
+    drawn: set[tuple[str, ...]] = set()
     for run in runs:
-        history = read_history(run, problems)
+        # Of what was not trained, one problem is enough.
+        trained = run.record.get("status") == "complete"
+        history = read_history(run, problems) if trained else None
+        cell = (run.experiment, run.model, run.regime)
         if history is not None:
+            rows += _history_rows(run, history)
+        if history is not None and (few or cell not in drawn):
+            drawn.add(cell)
             svg = training_curves(history, salt=f"history {run.name}")
-            figures.append({"title": run.name, "svg": Markup(svg)})
+            epochs = sum(number for _, number in history.phases)
+            figures.append(
+                {
+                    "title": run.name,
+                    "svg": Markup(svg),
+                    "alt": f"Losses over {epochs} epochs of training of {run.name}",
+                    "saved": [saved_svg(f"training_{run.name}", svg)],
+                }
+            )
         metrics = run.metrics or {}
         lines.append(
             {
                 "name": run.name,
+                "collapsed": run.collapsed,
                 "motifs": _link(run.folder / "interpretation" / "index.html", folder),
                 "epochs": "+".join(str(n) for _, n in history.phases) if history else "–",
                 "parameters": _count(run.record.get("parameters")),
@@ -331,7 +459,24 @@ def _training(runs: Sequence[RunSummary], problems: list[str], folder: Path) -> 
                 "auroc": _number(metrics.get("auroc")),
             }
         )
-    return {"runs": lines, "histories": figures}
+    return {
+        "runs": lines,
+        "histories": figures,
+        "histories_left": 0 if few else len(runs) - len(figures),
+        "saved_runs": saved_csv("runs", lines),
+        "saved_histories": saved_csv("training_curves", rows),
+    }
+
+
+def _history_rows(run: RunSummary, history: History) -> list[dict[str, Any]]:
+    """Return the epochs of a run as a file has them."""
+    names = [name for name, number in history.phases for _ in range(number)]
+    cell = {"experiment": run.experiment, "model": run.model, "regime": run.regime}
+    return [
+        {**cell, "seed": run.seed, "phase": phase, "epoch": index + 1}
+        | {name: values[index] for name, values in history.series.items()}
+        for index, phase in enumerate(names)
+    ]
 
 
 def _link(page: Path, folder: Path) -> str:
@@ -352,7 +497,7 @@ def _store_lines(store: StoreView) -> dict[str, Any]:
             continue
         parts = [
             {
-                "name": key.replace("_", " "),
+                "name": status_name(key),
                 "count": f"{group.liftover[key]:,}",
                 "colour": STATUS_COLOURS[key],
                 "width": round(100 * group.liftover[key] / total, 3),
@@ -367,12 +512,32 @@ def _store_lines(store: StoreView) -> dict[str, Any]:
     return {
         "name": store.name,
         "path": store.path,
+        "saved": [
+            saved_csv(
+                f"liftover_{store.name}",
+                [{"genome": group["name"], **group["liftover"]} for group in lifted],
+            )
+        ],
+        "saved_rows": saved_csv(
+            f"rows_{store.name}",
+            [
+                {"genome": group.name, "status": group.status, **group.rows}
+                | {"aligned": group.aligned, "identity": group.identity, "bytes": group.size}
+                | {"content": group.digest}
+                for group in store.groups
+            ],
+        ),
         "digest": store.digest,
         "sources": store.sources,
         "groups": store.groups,
         "lifted": lifted,
         "statuses": [
-            {"key": key, "name": key.replace("_", " "), "colour": STATUS_COLOURS[key]}
+            {
+                "key": key,
+                "name": status_name(key),
+                "colour": STATUS_COLOURS[key],
+                "text": STATUS_TEXTS[status_name(key)],
+            }
             for key in statuses
         ],
     }
@@ -386,6 +551,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals.update(term=UsedTerms())
     environment.filters.update(
         mean_sd=_mean_sd, span=span, signed=_signed, percent=_percent, bytes=_bytes
     )

@@ -26,6 +26,9 @@ from sslmodels.runs.regime_table import REGIME_TABLE
 
 Floats = NDArray[np.float64]
 
+#: Points of a curve in the unit square are thinned to so many pixels along each side.
+CURVE_CELLS = 250
+
 #: Stand-ins that :func:`page_svg` replaces: text and axes, grid lines.
 _INK, _GRID = "#010203", "#040506"
 
@@ -135,6 +138,8 @@ def page_svg(figure: Figure) -> str:
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
     text = re.sub(r"'[^']*'(?:, [^;\"]*)?sans-serif", "system-ui, sans-serif", text)
+    # A hundredth of a point is enough of a coordinate.
+    text = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), text)
     return text.replace(_INK, "currentColor").replace(_GRID, "var(--grid)")
 
 
@@ -182,7 +187,7 @@ def precision_recall(curves: Sequence[SvgCurve], *, prevalence: float | None, sa
             mean = float(np.mean([curve.aupr for curve in group]))
             seeds = f", {len(group)} seeds" if len(group) > 1 else ""
             for index, curve in enumerate(group):
-                x, y = thinned(curve.recall, curve.precision)
+                x, y = thinned(curve.recall, curve.precision, cells=CURVE_CELLS)
                 axes.plot(
                     x,
                     y,

@@ -1,0 +1,43 @@
+"""Texts of a page without the paths of the machine on which it was made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+#: What remains: an absolute path of two or more parts, which no address precedes.
+_ABSOLUTE = re.compile(r"(?<![\w.:/~…<])/(?:[^\s/:'\"`,;)<>]+/)+(?=[^\s/:'\"`,;)<>])")
+
+
+class RelativePaths:
+    """Shortens the paths in texts: below the project they are relative, else only a name is left.
+
+    Parameters
+    ----------
+    root
+        Folder of the project.
+    others
+        Other paths that texts may contain, whose names may have spaces.
+    """
+
+    def __init__(self, root: Path, others: Iterable[Path] = ()) -> None:
+        # As given and resolved: messages may have either.
+        roots = {str(root.absolute()), str(root.resolve())}
+        roots = {path for path in roots if len(Path(path).parts) > 1}
+        known = {f"{path}/": "" for path in roots} | dict.fromkeys(roots, ".")
+        for path in {*others} | {Path.home(), Path.cwd()}:
+            for whole in {str(path.absolute()), str(path.resolve())}:
+                inside = any(Path(whole).is_relative_to(top) for top in roots)
+                if len(Path(whole).parts) > 1 and not inside:
+                    known.setdefault(whole, f"…/{path.name}")
+        self._known = sorted(known.items(), key=lambda pair: -len(pair[0]))
+
+    def __call__(self, text: object) -> str:
+        """Return a text, or a path, without what is above the project."""
+        shown = str(text)
+        for whole, short in self._known:
+            # A whole part: /a/project is not in /a/project2.
+            end = "" if whole.endswith("/") else r"(?=$|[\s/:'\"`,;)<>])"
+            shown = re.sub(re.escape(whole) + end, lambda _, short=short: short, shown)
+        return _ABSOLUTE.sub("…/", shown)
