@@ -6,13 +6,14 @@ BIN := $(VENV)/bin
 # Where the simulated clade goes when the real data cannot be had.
 SIMULATED ?= build/simulated
 
-.PHONY: help demo test test-all check modules clean
+.PHONY: help demo test test-all check modules dist clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
 	@echo 'make test-all  all tests, the slow ones as well'
 	@echo 'make check  ruff and mypy'
 	@echo 'make modules  renew docs/modules.md'
+	@echo 'make dist   build the sdist and the wheel, into dist/'
 	@echo 'make clean  delete the environment and everything the demo made'
 
 $(VENV)/bin/python:
@@ -43,6 +44,7 @@ demo: $(VENV)/.installed
 	    || { rm -rf $(SIMULATED); $(BIN)/crosslabel init --simulated $(SIMULATED); }; } \
 	  && $(BIN)/crosslabel run $(SIMULATED); \
 	else exit $$code; fi
+	@echo 'The command crosslabel is in $(VENV); to use it in this shell:  . $(VENV)/bin/activate'
 
 # Two processes: a file's tests stay together, so its fixtures are made once.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
@@ -62,5 +64,10 @@ check: $(VENV)/.installed-dev
 modules: $(VENV)/.installed-dev
 	$(BIN)/python tests/tools/module_page.py
 
+# From a clean build folder: what an earlier build left there would be packed again.
+dist: $(VENV)/.installed-dev
+	rm -rf dist build/lib
+	$(BIN)/python -m build --no-isolation
+
 clean:
-	rm -rf $(VENV) build examples/yeast/data examples/yeast/store examples/yeast/runs *.egg-info
+	rm -rf $(VENV) build dist examples/yeast/data examples/yeast/store examples/yeast/runs *.egg-info
