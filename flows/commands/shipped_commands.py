@@ -1,4 +1,4 @@
-"""What comes with crosslabel: ``crosslabel docs``, and the copies that ``crosslabel init`` makes."""
+"""What comes with crosslabel: the command ``docs``, and the copies that ``init`` makes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""sdist and wheel: built, compared with what is tracked, installed and used apart from the clone."""
+"""sdist and wheel: built, compared with what is tracked, installed and used."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def test_the_wheel_has_code_templates_examples_and_pages(built: Path) -> None:
 
 def test_an_installed_copy_works(built: Path, tmp_path: Path) -> None:
     """With the packages of this environment, but none of the clone's files."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     venv.create(tmp_path / "env", with_pip=False)
     python = tmp_path / "env" / "bin" / "python"
     wheel = next(built.glob("*.whl"))
     install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
-    subprocess.run([*install, "--no-deps", "--no-index", str(wheel)], check=True)
+    subprocess.run([*install, "--no-deps", "--no-index", str(wheel)], check=True, env=environment)
     packages = next((tmp_path / "env").glob("lib/python*/site-packages"))
     (packages / "others.pth").write_text("\n".join(site.getsitepackages()))
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     program = str(tmp_path / "env" / "bin" / "crosslabel")
 
     def crosslabel(*words: str, code: int = 0) -> str:
