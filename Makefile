@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Where the simulated clade goes when the real data cannot be had.
 SIMULATED ?= build/simulated
 
-.PHONY: help demo test test-all check modules docs clean
+.PHONY: help demo test test-all check modules docs dist clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -14,6 +14,7 @@ help:
 	@echo 'make check  ruff and mypy'
 	@echo 'make modules  renew docs/modules.md'
 	@echo 'make docs  the documentation site, in build/site'
+	@echo 'make dist   build the sdist and the wheel, into dist/'
 	@echo 'make clean  delete the environment and everything the demo made'
 
 $(VENV)/bin/python:
@@ -44,6 +45,7 @@ demo: $(VENV)/.installed
 	    || { rm -rf $(SIMULATED); $(BIN)/crosslabel init --simulated $(SIMULATED); }; } \
 	  && $(BIN)/crosslabel run $(SIMULATED); \
 	else exit $$code; fi
+	@echo 'The command crosslabel is in $(VENV); to use it in this shell:  . $(VENV)/bin/activate'
 
 # Two processes: a file's tests stay together, so its fixtures are made once.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
@@ -66,5 +68,10 @@ modules: $(VENV)/.installed-dev
 docs: $(VENV)/.installed-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+# From a clean build folder: what an earlier build left there would be packed again.
+dist: $(VENV)/.installed-dev
+	rm -rf dist build/lib
+	$(BIN)/python -m build --no-isolation
+
 clean:
-	rm -rf $(VENV) build examples/yeast/data examples/yeast/store examples/yeast/runs *.egg-info
+	rm -rf $(VENV) build dist examples/yeast/data examples/yeast/store examples/yeast/runs *.egg-info

@@ -16,6 +16,7 @@ from flows.commands import (
     model_commands,
     predict_command,
     reader_commands,
+    shipped_commands,
     store_commands,
     transfer_command,
     variants_command,
@@ -56,6 +57,7 @@ reader_commands.register(store_commands.app)
 app.add_typer(model_commands.app, name="model")
 features_command.register(model_commands.app)
 app.add_typer(weights_commands.app, name="weights")
+shipped_commands.register(app)
 
 Seed = Annotated[int, typer.Option(min=0, help="Seed.")]
 PublishWeights = Annotated[
@@ -116,11 +118,17 @@ def _top(
 @command(app)
 def init(
     console: Console,
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the new project.")],
+    directory: Annotated[
+        Path | None, typer.Argument(metavar="DIR", help="Folder of the new project.")
+    ] = None,
     simulated: Annotated[
         bool,
         typer.Option("--simulated", help="Write a small simulated project, data included."),
     ] = False,
+    example: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Copy an example; `--example list` shows which."),
+    ] = None,
     sequences: Annotated[
         Path | None,
         typer.Option(
@@ -129,6 +137,10 @@ def init(
             "header, sequence, label).",
         ),
     ] = None,
+    deployments: Annotated[
+        bool,
+        typer.Option("--deployments", help="Write prefect.yaml, for a Prefect server, instead."),
+    ] = False,
     seed: Seed = 0,
 ) -> None:
     """Write a new project: a commented project.yaml, or a simulated one that runs at once.
@@ -141,13 +153,31 @@ def init(
 
     With --sequences the project is of a table of sequences with labels, which needs no genome.
 
+    With --example the folder gets a copy of an example that comes with crosslabel; with
+    --deployments it gets prefect.yaml, to be deployed on a Prefect server.
+
     Example: `crosslabel init my-project`
     """
     from ssldata.base.errors import ConfigError, InputError
     from ssldata.project.project_template import write_template
 
-    if simulated and sequences is not None:
-        raise ConfigError("--simulated and --sequences: choose one; each writes a project")
+    given = {
+        "--simulated": simulated,
+        "--example": example is not None,
+        "--sequences": sequences is not None,
+        "--deployments": deployments,
+    }
+    chosen = [option for option, wanted in given.items() if wanted]
+    if len(chosen) > 1:
+        raise ConfigError(f"{' and '.join(chosen)}: choose one; each writes a project of its kind")
+    if example == "list":
+        shipped_commands.list_examples(console)
+        return
+    if directory is None:
+        raise ConfigError("DIR is missing: name the folder to write to; see `crosslabel init -h`")
+    if example is not None or deployments:
+        shipped_commands.copy(console, directory, example)
+        return
     if sequences is not None:
         from ssldata.labelled_sequences.table_project import write_table_project
 

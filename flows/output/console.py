@@ -131,6 +131,24 @@ class Console:
                     rich.print(table, highlight=False, markup=not plain, soft_wrap=plain)
                 sys.stdout.flush()
 
+    def write_page(self, text: str) -> None:
+        """Write a Markdown page to stdout: set for reading on a terminal, else as it is.
+
+        Raises
+        ------
+        StdoutClosedError
+            The reader of stdout is gone.
+        """
+        if not sys.stdout.isatty():
+            self.write(text)
+            return
+        from rich.console import Console as RichConsole
+        from rich.markdown import Markdown
+
+        with _quiet_broken_pipe():
+            RichConsole().print(Markdown(text))
+            sys.stdout.flush()
+
     def write(self, text: str) -> None:
         """Write text to stdout as it is.
 
