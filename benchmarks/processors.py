@@ -63,11 +63,11 @@ def aupr(project: Path, regime: str, seed: int, setting: str) -> dict[str, objec
         # The interpreter that runs this has crosslabel; `--threads` is part of no digest.
         code = (
             f"from sslmodels.fit.threads import limit_threads; limit_threads({threads}); "
-            "from flows.cli import main; main()"
+            "import sys; from flows.cli import main; sys.exit(main())"
         )
-        for command in ("train", "evaluate"):
+        for command in (["train", str(project), *cell], ["evaluate", str(project)]):
             subprocess.run(
-                [sys.executable, "-c", code, command, str(project), *cell],
+                [sys.executable, "-c", code, *command],
                 env={**os.environ, **environment, "TF_CPP_MIN_LOG_LEVEL": "3"},
                 check=True,
                 stdout=subprocess.DEVNULL,
