@@ -59,7 +59,7 @@ def aupr(project: Path, regime: str, seed: int, setting: str) -> dict[str, objec
     environment, threads = SETTINGS[setting]
     cell = ["--experiment", EXPERIMENT, "--model", MODEL, "--regime", regime, "--seed", str(seed)]
     run = project / "runs" / EXPERIMENT / MODEL / regime / f"seed-{seed}"
-    if not (run / "metrics.json").exists():
+    if not (run / "evaluation" / "metrics.json").exists():
         # The interpreter that runs this has crosslabel; `--threads` is part of no digest.
         code = (
             f"from sslmodels.fit.threads import limit_threads; limit_threads({threads}); "
@@ -73,7 +73,7 @@ def aupr(project: Path, regime: str, seed: int, setting: str) -> dict[str, objec
                 stdout=subprocess.DEVNULL,
             )
     record = json.loads((run / "run.json").read_text())
-    numbers = json.loads((run / "metrics.json").read_text())
+    numbers = json.loads((run / "evaluation" / "metrics.json").read_text())
     return {
         "regime": regime,
         "seed": seed,
@@ -81,7 +81,7 @@ def aupr(project: Path, regime: str, seed: int, setting: str) -> dict[str, objec
         "processor": record["machine"]["processor"]["model"],
         "aupr": numbers["aupr"],
         "auroc": numbers["auroc"],
-        "epochs": sum(len(phase["history"]["loss"]) for phase in record["phases"]),
+        "steps": record["steps"],
     }
 
 
