@@ -20,6 +20,7 @@ from typing import Any
 from ssldata.base.errors import ConfigError, InputError, MissingInputError
 from ssldata.base.files import digest_of, sha256_of, write_json_atomic
 from ssldata.base.locks import exclusive_lock
+from ssldata.base.processor import processor
 from ssldata.base.versions import library_versions
 from ssldata.store.store_writer import sync_tree
 from sslmodels.models.catalogue import COMMITTEE_FILE, MODEL_FILE
@@ -325,7 +326,7 @@ def machine() -> dict[str, Any]:
 
     return {
         "system": platform.platform(),
-        "processor": platform.machine(),
+        "processor": processor(),
         "cores": len(os.sched_getaffinity(0)),
         # Of TensorFlow; 0 stands for one per core.
         "threads": tf.config.threading.get_intra_op_parallelism_threads()
