@@ -71,9 +71,11 @@ def watch_once(
             value["genomes"].append(shown)
     if any(genome["status"] == "appended" for genome in value["genomes"]):
         value["wrong"] = invalid_stores(load_project(project), progress=progress)
-        if retrain and not value["wrong"]:
-            train_again(load_project(project), progress=progress)
-            value["effects"] = compare_rows(load_project(project))
+    if retrain and not (dry_run or value["busy"] or value["wrong"]):
+        pipeline = Pipeline(load_project(project), Options(), progress=progress or NoProgress())
+        if not pipeline.is_done():  # also when an earlier look was killed after its append
+            pipeline.run()
+            value["effects"] = compare_rows(pipeline.project)
     value["found"] = bool(value["wrong"]) or any(genome["new"] for genome in value["genomes"])
     return value
 
@@ -134,28 +136,6 @@ def invalid_stores(
                 for problem in report.problems
             ]
     return wrong
-
-
-def train_again(
-    project: Project,
-    options: Options | None = None,
-    *,
-    step: StepRunner = plain_step,
-    progress: Progress | None = None,
-) -> dict[str, Any]:
-    """Train and evaluate the runs of a project that are missing or stale, and renew the report.
-
-    Parameters
-    ----------
-    project, options, step, progress
-        As of :class:`flows.steps.pipeline.Pipeline`.
-
-    Returns
-    -------
-    dict
-        As :meth:`flows.steps.pipeline.Pipeline.run`.
-    """
-    return Pipeline(project, options or Options(), step, progress or NoProgress()).run()
 
 
 def compare_rows(

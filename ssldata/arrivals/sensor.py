@@ -83,7 +83,7 @@ def polled(
     again: Collection[str] = (),
     progress: Progress | None = None,
 ) -> Iterator[list[Notice] | None]:
-    """Look at the registry once, decide, and yield what was found; no other process polls meanwhile.
+    """Look at the registry once, decide, and yield what was found; meanwhile nobody else polls.
 
     Parameters
     ----------
@@ -142,9 +142,7 @@ def _poll(
     again: Collection[str],
     progress: Progress | None,
 ) -> list[Notice]:
-    return _decide(
-        _look(project_path, listed, memory, again, progress), state, memory, ask, again
-    )
+    return _decide(_look(project_path, listed, memory, again, progress), state, memory, ask, again)
 
 
 # -- looking at files ------------------------------------------------------------------------------
@@ -182,9 +180,7 @@ def _look(
     return found
 
 
-def _look_at(
-    project_path: Path, entry: Listed, memory: Memory, again: Collection[str]
-) -> _Look:
+def _look_at(project_path: Path, entry: Listed, memory: Memory, again: Collection[str]) -> _Look:
     genome, last = entry.genome, memory.seen.get(entry.where, "")
     if genome is None:
         signature = digest_of([entry.written, entry.problem])
@@ -207,9 +203,9 @@ def _look_at(
         return _Look(entry, signature, waiting="new or changed; taken when it stays as it is")
     digest = digest_of_arrival(genome)
     known = memory.attempts.get(digest)
-    if known is not None and known.status in ("done", "refused", "given up"):
-        if genome.name not in again:
-            return _Look(entry, signature, digest=digest, in_store=known.status == "done")
+    ended = known is not None and known.status in ("done", "refused", "given up")
+    if known is not None and ended and genome.name not in again:
+        return _Look(entry, signature, digest=digest, in_store=known.status == "done")
     try:
         _check_sums(genome)
         same = check_genome(project_path, **_options(genome))
