@@ -159,7 +159,7 @@ def _mark_crashed(run: str) -> None:
         try:
             found = client.read_flow_run(UUID(run))
             if found.state is None or not found.state.is_final():
-                state: State[Any] = Crashed(message="its process was killed, and its worker with it")
+                state: State[Any] = Crashed(message="its process and its worker were killed")
                 client.set_flow_run_state(found.id, state, force=True)
                 get_run_logger().warning("%s: marked as crashed", found.name)
         except (ObjectNotFound, ValueError):  # of another server

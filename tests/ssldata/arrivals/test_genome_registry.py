@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def test_a_folder(tmp_path: Path) -> None:
     [
         ("", "found nothing"),
         ("[1]", "found list"),
-        ("name: 'x", "line 2: not valid YAML"),
+        ("name: 'x", "line 1: not valid YAML"),
         (GOOD + "chian: x\n", r"line 5: unknown key 'chian'; did you mean 'chain'\?"),
         (GOOD + "unknown: x\n", "allowed here: name, sequence, chain, distance, aliases, sha256"),
         (GOOD.replace("0.1", "-1"), "line 4: key 'distance'"),
@@ -49,8 +50,7 @@ def test_a_wrong_entry_hides_no_other(text: str, problem: str, tmp_path: Path) -
     (tmp_path / "b.yaml").write_text("{name: other, sequence: a, chain: b}")
     wrong, right = read_arrivals(tmp_path)
     assert wrong.genome is None
-    with pytest.raises(AssertionError, match=problem):
-        raise AssertionError(wrong.problem)
+    assert re.search(problem, wrong.problem), wrong.problem
     assert "a.yaml" in wrong.problem
     assert "\n" not in wrong.problem
     assert right.genome is not None
