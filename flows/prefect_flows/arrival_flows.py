@@ -19,11 +19,11 @@ from prefect.client.schemas.filters import (
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.events import emit_event
 from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
-from prefect.states import Crashed, State
+from prefect.states import Crashed
 from pydantic import NonNegativeInt, PositiveInt
 
 from flows.prefect_flows.prefect_runtime import (

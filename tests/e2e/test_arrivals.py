@@ -149,7 +149,7 @@ class System:
         settings = yaml.safe_load((ROOT / "prefect.yaml").read_text())
         for deployment in settings["deployments"]:
             if deployment["name"] == "watch-genomes":
-                deployment["schedules"][0]["interval"] = 10
+                deployment["schedules"][0]["interval"] = 30  # a look takes ten seconds of two cores
             if deployment["name"] == "train":
                 deployment["triggers"][0]["enabled"] = True
         file = self.project / "my-prefect.yaml"
