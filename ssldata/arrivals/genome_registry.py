@@ -74,7 +74,7 @@ class ArrivingGenome(Section, title="Arriving genome"):
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedGenome:
     """One entry of the registry, right or wrong.
 
     Attributes
@@ -98,7 +98,7 @@ class Listed:
     written: str
 
 
-def read_arrivals(path: Path) -> list[Listed]:
+def read_arrivals(path: Path) -> list[ListedGenome]:
     """Return the entries of a registry, in order; of a folder, by name of file.
 
     In a folder files are left out whose names begin with a dot, or end in anything but ``.yaml``
@@ -128,23 +128,23 @@ def read_arrivals(path: Path) -> list[Listed]:
     return list(_names_once(found))
 
 
-def _in_folder(file: Path) -> Iterator[Listed]:
+def _in_folder(file: Path) -> Iterator[ListedGenome]:
     try:
         text = read_text(file)
         entry = parse(file, text)
     except FileNotFoundError:  # removed since the folder was listed
         return
     except CrosslabelError as exc:
-        yield Listed(str(file), file.stem, None, str(exc), digest_of(str(exc)))
+        yield ListedGenome(str(file), file.stem, None, str(exc), digest_of(str(exc)))
         return
     except OSError as exc:
         problem = f"{file}: cannot be read ({exc.strerror})"
-        yield Listed(str(file), file.stem, None, problem, digest_of(problem))
+        yield ListedGenome(str(file), file.stem, None, problem, digest_of(problem))
         return
     yield _listed(file, text, entry, str(file), file.stem)
 
 
-def _in_list(file: Path) -> Iterator[Listed]:
+def _in_list(file: Path) -> Iterator[ListedGenome]:
     text = read_text(file)
     entries = parse(file, text)
     entries = [] if entries is None else entries
@@ -157,7 +157,7 @@ def _in_list(file: Path) -> Iterator[Listed]:
         yield _listed(file, text, entry, where, f"entry {number + 1}", number)
 
 
-def _listed(file: Path, text: str, entry: Any, where: str, name: str, *within: int) -> Listed:
+def _listed(file: Path, text: str, entry: Any, where: str, name: str, *within: int) -> ListedGenome:
     if isinstance(entry, dict) and isinstance(entry.get("name"), str):
         name = entry["name"]
     written = digest_of(entry)
@@ -168,8 +168,8 @@ def _listed(file: Path, text: str, entry: Any, where: str, name: str, *within: i
         genome = checked_in(file, text, ArrivingGenome, entry, within=within)
         genome = _absolute(genome, file)
     except CrosslabelError as exc:
-        return Listed(where, name, None, str(exc), written)
-    return Listed(where, genome.name, genome, "", written)
+        return ListedGenome(where, name, None, str(exc), written)
+    return ListedGenome(where, genome.name, genome, "", written)
 
 
 def _absolute(genome: ArrivingGenome, file: Path) -> ArrivingGenome:
@@ -183,7 +183,7 @@ def _absolute(genome: ArrivingGenome, file: Path) -> ArrivingGenome:
     return genome.model_copy(update=paths)
 
 
-def _names_once(found: list[Listed]) -> Iterator[Listed]:
+def _names_once(found: list[ListedGenome]) -> Iterator[ListedGenome]:
     """Yield the entries; of several with one name all but the first are wrong."""
     first: dict[str, str] = {}
     for entry in found:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ssldata.arrivals.arrival_rules import Attempt, Fate, issue, may_claim
 from ssldata.arrivals.arrival_state import ArrivalState, Memory
-from ssldata.arrivals.genome_registry import ArrivingGenome, Listed, read_arrivals
+from ssldata.arrivals.genome_registry import ArrivingGenome, ListedGenome, read_arrivals
 from ssldata.base.cache_folder import file_digest
 from ssldata.base.errors import (
     ConfigError,
@@ -135,7 +135,7 @@ def polled(
 
 def _poll(
     project_path: Path,
-    listed: list[Listed],
+    listed: list[ListedGenome],
     state: ArrivalState,
     memory: Memory,
     ask: Ask | None,
@@ -152,7 +152,7 @@ def _poll(
 class _Look:
     """What was seen of one entry: its state on the disk, and whether it is in the store."""
 
-    listed: Listed
+    listed: ListedGenome
     signature: str
     waiting: str = ""  #: why it is not yet taken
     digest: str = ""
@@ -162,7 +162,7 @@ class _Look:
 
 def _look(
     project_path: Path,
-    listed: list[Listed],
+    listed: list[ListedGenome],
     memory: Memory,
     again: Collection[str],
     progress: Progress | None,
@@ -180,7 +180,9 @@ def _look(
     return found
 
 
-def _look_at(project_path: Path, entry: Listed, memory: Memory, again: Collection[str]) -> _Look:
+def _look_at(
+    project_path: Path, entry: ListedGenome, memory: Memory, again: Collection[str]
+) -> _Look:
     genome, last = entry.genome, memory.seen.get(entry.where, "")
     if genome is None:
         signature = digest_of([entry.written, entry.problem])
