@@ -13,6 +13,7 @@ import typer
 
 from flows.commands import (
     features_command,
+    flow_commands,
     model_commands,
     predict_command,
     reader_commands,
@@ -58,6 +59,7 @@ app.add_typer(model_commands.app, name="model")
 features_command.register(model_commands.app)
 app.add_typer(weights_commands.app, name="weights")
 shipped_commands.register(app)
+app.add_typer(flow_commands.app, name="flows")
 
 Seed = Annotated[int, typer.Option(min=0, help="Seed.")]
 PublishWeights = Annotated[

@@ -1,4 +1,4 @@
 """The Prefect flows, and what Prefect records of them.
 
-Imports: ssldata, steps.
+Imports: ssldata, sslmodels, steps.
 """

@@ -54,6 +54,20 @@ def exclusive_lock(path: Path, *, waiting: str = "", required: bool = True) -> I
         os.close(descriptor)
 
 
+def is_held(path: Path) -> bool:
+    """Return whether a process holds the exclusive lock of a file; nothing is made."""
+    from filelock import lock_descriptor
+
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        return not lock_descriptor(descriptor, blocking=False)
+    finally:
+        os.close(descriptor)
+
+
 def _open(path: Path) -> int:
     """Open a file or folder to lock it; one that exists need only be readable."""
     if not path.is_dir():

@@ -23,7 +23,7 @@ from ssldata.genomes.genome import open_genome
 from ssldata.project.genome_list import enter_genome, strike_genome
 from ssldata.project.project_file import GenomeEntry, Project, Windows, checked
 from ssldata.sharing.card import write_card
-from ssldata.store.store import COMPLETE, HOMOLOGUES, YANKED, read_root_attributes
+from ssldata.store.store import COMPLETE, HOMOLOGUES, REFERENCE, YANKED, read_root_attributes
 from ssldata.store.store_writer import StoreWriter, writer_lock
 
 _LOG = logging.getLogger(__name__)
@@ -109,6 +109,94 @@ def memory_to_add(path: Path) -> int:
     return memory_for(checked(Windows, attributes["windows"], str(path)).stored)
 
 
+def _project_with(
+    place: Place,
+    *,
+    name: str,
+    sequence: Path,
+    chain: Path,
+    distance: float | None,
+    aliases: Mapping[str, str] | None,
+    reference: Path | None = None,
+    replace: bool = False,
+) -> tuple[Project, dict[str, Any]]:
+    """Return the project with a genome, and its entry in the list; see :func:`add_genome`."""
+    entry: dict[str, Any] = {
+        "name": name,
+        "sequence": str(sequence.absolute()),
+        "chain": str(chain.absolute()),
+    }
+    listed = [] if place.project is None else place.project.genomes
+    known = next((genome for genome in listed if genome.name == name), None)
+    if known is not None:  # options that are not given keep their values
+        distance = known.distance if distance is None else distance
+        aliases = known.aliases if aliases is None else aliases
+    if distance is not None:
+        entry["distance"] = distance
+    if aliases:
+        entry["aliases"] = dict(aliases)
+    for file in (sequence, chain):
+        if not file.is_file():
+            raise MissingInputError(f"{file}: no such file")
+    settings = place.project or _project_of_store(place.stores[0], reference)
+    genome = checked(GenomeEntry, entry, "store add")
+    if known is not None and not replace and _is_same(known, genome):
+        entry |= {"sequence": str(known.sequence), "chain": str(known.chain)}
+        genome = checked(GenomeEntry, entry, "store add")
+    return _with_genome(settings, genome, replace=replace), entry
+
+
+def check_genome(
+    path: Path,
+    *,
+    name: str,
+    sequence: Path,
+    chain: Path,
+    distance: float | None = None,
+    aliases: Mapping[str, str] | None = None,
+) -> bool:
+    """Open and check a genome as :func:`add_genome` does; return whether that would do nothing.
+
+    Parameters
+    ----------
+    path
+        A project or a store.
+    name, sequence, chain, distance, aliases
+        As of :func:`add_genome`.
+
+    Returns
+    -------
+    bool
+        Whether every store has the genome, complete and made from these inputs, and the project
+        lists it.
+
+    Raises
+    ------
+    CrosslabelError
+        An input is missing or wrong, the name is taken, or a store has rows of this name that were
+        made from other inputs.
+    """
+    place = find_place(path)
+    genome = {"name": name, "sequence": sequence, "chain": chain}
+    project, _ = _project_with(place, **genome, distance=distance, aliases=aliases)  # type: ignore[arg-type]
+    target = open_target(project, name)
+    target.genome.release()
+    target.reference.release()
+    same = True
+    for store in place.stores:
+        ledger = (read_root_attributes(store) or {"ledger": {}})["ledger"]
+        entry = ledger.get(f"{HOMOLOGUES}/{name}", {})
+        if entry.get("status") not in (COMPLETE, YANKED):
+            same = False
+        elif entry["digest"] != target.digest(ledger[REFERENCE]["digest"]):
+            raise StoreError(
+                f"{store}: has {name} from other inputs or settings; choose another name, or "
+                f"replace it by `crosslabel store add --name {name} --replace`"
+            )
+    listed = place.project is None or name in {other.name for other in place.project.genomes}
+    return same and listed
+
+
 def add_genome(
     path: Path,
     *,
@@ -152,29 +240,16 @@ def add_genome(
         `replace` is not set. The list stays as it was then.
     """
     place = find_place(path)
-    entry: dict[str, Any] = {
-        "name": name,
-        "sequence": str(sequence.absolute()),
-        "chain": str(chain.absolute()),
-    }
-    listed = [] if place.project is None else place.project.genomes
-    known = next((genome for genome in listed if genome.name == name), None)
-    if known is not None:  # options that are not given keep their values
-        distance = known.distance if distance is None else distance
-        aliases = known.aliases if aliases is None else aliases
-    if distance is not None:
-        entry["distance"] = distance
-    if aliases:
-        entry["aliases"] = dict(aliases)
-    for file in (sequence, chain):
-        if not file.is_file():
-            raise MissingInputError(f"{file}: no such file")
-    settings = place.project or _project_of_store(place.stores[0], reference)
-    genome = checked(GenomeEntry, entry, "store add")
-    if known is not None and not replace and _is_same(known, genome):
-        entry |= {"sequence": str(known.sequence), "chain": str(known.chain)}
-        genome = checked(GenomeEntry, entry, "store add")
-    project = _with_genome(settings, genome, replace=replace)
+    project, entry = _project_with(
+        place,
+        name=name,
+        sequence=sequence,
+        chain=chain,
+        distance=distance,
+        aliases=aliases,
+        reference=reference,
+        replace=replace,
+    )
     target = open_target(project, name)
     results = [
         build_genome(

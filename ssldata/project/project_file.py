@@ -487,9 +487,11 @@ def _absolute(project: Project, path: Path) -> Project:
     return Project.model_validate(walk(project.model_dump()))
 
 
-def _section_of(location: Iterable[str | int]) -> type[BaseModel] | None:
-    """Return the section class that holds the key at `location`."""
-    section: type[BaseModel] | None = Project
+def _section_of(
+    location: Iterable[str | int], top: type[BaseModel] | None
+) -> type[BaseModel] | None:
+    """Return the section class that holds the key at `location` in the section `top`."""
+    section = top
     is_name = False  # of a section in a mapping of sections
     for part in location:
         if isinstance(part, int) or is_name:
@@ -517,8 +519,8 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def explain(error: ValidationError, where: str) -> str:
-    """Return pydantic's report as one line: key, file, what is allowed."""
+def explain(error: ValidationError, where: str, section: type[BaseModel] = Project) -> str:
+    """Return pydantic's report about a section as one line: key, file, what is allowed."""
     first = error.errors(include_url=False)[0]
     location = first["loc"]
     key = _dotted(location)
@@ -526,8 +528,8 @@ def explain(error: ValidationError, where: str) -> str:
     rest = error.error_count() - 1
     more = f" (and {rest} more)" if rest else ""
     if kind == "extra_forbidden":
-        section = _section_of(location[:-1])
-        known = list(section.model_fields) if section else []
+        holder = _section_of(location[:-1], section)
+        known = list(holder.model_fields) if holder else []
         near = difflib.get_close_matches(str(location[-1]), known, n=1)
         if near:
             return f"{where}: unknown key {key!r}; did you mean {near[0]!r}?{more}"
@@ -559,18 +561,34 @@ def checked(section: type[S], value: Any, where: str) -> S:
     try:
         return section.model_validate(value)
     except ValidationError as exc:
-        raise ConfigError(explain(exc, where)) from exc
+        raise ConfigError(explain(exc, where, section)) from exc
 
 
-def _checked_in(
+def checked_in(
     path: Path, text: str, section: type[S], value: Any, *, within: tuple[str | int, ...] = ()
 ) -> S:
-    """Return a section that stands in a file, at `within`; errors name the line."""
+    """Return a section that stands in a file, at `within`; errors name the line.
+
+    Parameters
+    ----------
+    path, text
+        The file and its text.
+    section, value
+        What is made, and of which plain values.
+    within
+        Keys and positions that lead to the value in the file.
+
+    Raises
+    ------
+    ConfigError
+        As of :func:`checked`.
+    """
     try:
         return section.model_validate(value)
     except ValidationError as exc:
         line = line_of(path, text, (*within, *exc.errors(include_url=False)[0]["loc"]))
-        raise ConfigError(explain(exc, f"{path}, line {line}" if line else str(path))) from exc
+        where = f"{path}, line {line}" if line else str(path)
+        raise ConfigError(explain(exc, where, section)) from exc
 
 
 def load_project(path: Path | str) -> Project:
@@ -605,7 +623,7 @@ def load_project(path: Path | str) -> Project:
     genomes_file = path.resolve()
     if isinstance(raw.get("genomes"), dict):
         genomes_file, raw["genomes"] = _registered(raw["genomes"], path)
-    project = _absolute(_checked_in(path, text, Project, raw), path)
+    project = _absolute(checked_in(path, text, Project, raw), path)
     project._file, project._genomes_file = path.resolve(), genomes_file
     return project
 
@@ -618,7 +636,7 @@ def _registered(value: dict[Any, Any], path: Path) -> tuple[Path, list[Any]]:
     entries = read_registry(file)
     text = read_text(file)
     for number, entry in enumerate(entries):
-        _checked_in(file, text, GenomeEntry, entry, within=(number,))
+        checked_in(file, text, GenomeEntry, entry, within=(number,))
     return file, entries
 
 

@@ -28,6 +28,8 @@ ROWS_VERSION = "1.0"
 ATTRIBUTE = "crosslabel"
 #: Folder of published weights in a group, and key of their records in our attributes.
 WEIGHTS = "weights"
+#: Key of what happened to a store, in our attributes.
+HISTORY = "history"
 REFERENCE = "reference"
 HOMOLOGUES = "homologs"
 #: Ranges of rows in a group, in order.
@@ -50,6 +52,7 @@ _ATTRIBUTES: dict[str, Any] = {
     "experiments": [str],
     "ledger": {"*": {"status": str}},
     "weights?": {"*": {"groups": {"*": {"rows": str, "sha256": str}}}},
+    "history?": [dict],
 }
 _SETTINGS: dict[str, Any] = {
     "name": str,

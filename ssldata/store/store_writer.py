@@ -13,7 +13,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from ssldata.store.compression import SEQUENCE_CODECS
 from ssldata.store.root_metadata import (
     COMPLETE,
     CONSOLIDATED,
+    HISTORY,
     HOMOLOGUES,
     REFERENCE,
     REMOVING,
@@ -327,6 +328,12 @@ class StoreWriter:
         """Delete weights. If interrupted, :meth:`sweep` finishes it; no reader sees them."""
         self.announce_weights(name, None)
         self._sweep_weights()
+
+    # -- history -----------------------------------------------------------------------------
+
+    def set_history(self, entries: Sequence[Mapping[str, Any]]) -> None:
+        """Put the history into the root; what readers see of the rows stays the same."""
+        self._commit({**self._existing_attributes(), HISTORY: [dict(entry) for entry in entries]})
 
     # -- groups ------------------------------------------------------------------------------
 

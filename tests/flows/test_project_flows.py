@@ -512,6 +512,17 @@ DEPLOYED = {
 }
 
 
+#: Deployments that are joined by events, and parameters they still need.
+ARRIVALS: dict[str, set[str]] = {
+    "watch-genomes": set(),
+    "append-genome": set(),
+    "validate-store": set(),
+    "train": set(),
+    "evaluate": set(),
+    "publish": {"store", "target"},
+}
+
+
 def test_deployments_take_the_options_of_the_commands(backend: None) -> None:
     from prefect.utilities.callables import parameter_schema
     from prefect.utilities.schema_tools import ValidationError, validate
@@ -519,7 +530,15 @@ def test_deployments_take_the_options_of_the_commands(backend: None) -> None:
     text = (ROOT / "prefect.yaml").read_text()
     assert not re.search(r"""[\s"':,\[][/~]""", text)  # no path of a machine
     read = deployments()
-    assert list(read) == list(DEPLOYED)
+    assert list(read) == [*DEPLOYED, *ARRIVALS]
+    for name in ARRIVALS:
+        flow, settings = read.pop(name)
+        schema = parameter_schema(flow).model_dump_for_openapi()
+        given = dict(settings["parameters"])
+        for trigger in settings.get("triggers", []):
+            given |= trigger["parameters"]
+        assert set(given) <= set(schema["properties"])
+        assert set(schema["required"]) - set(given) == ARRIVALS[name]
     for name, (flow, settings) in read.items():
         needed, command = DEPLOYED[name]
         options = set(inspect.signature(command).parameters)

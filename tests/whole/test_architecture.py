@@ -51,6 +51,7 @@ OWNERS = {
     "pyBigWig": ("sslmodels.prediction.bigwig_file",),
     "pydantic": (
         *("ssldata.project.project_file", "ssldata.project.section"),
+        "ssldata.arrivals.genome_registry",
         *(
             "ssldata.project.sequences_section",
             "ssldata.project.sweeps_section",
