@@ -40,10 +40,10 @@ def _project(context: typer.Context) -> dict[str, Any]:
     from ssldata.base.files import expanded
     from ssldata.base.yaml_text import parse, read_text
 
-    given = context.params.get("project")
+    given = next((word for word in context.args if not word.startswith("-")), None)
     if given is None:
         return {}
-    path = expanded(Path(str(given)))
+    path = expanded(Path(given))
     path = path / "project.yaml" if path.is_dir() else path
     try:
         raw = parse(path, read_text(path))
