@@ -19,6 +19,7 @@ import traceback
 from collections.abc import Sequence
 
 from flows.output.console import BROKEN_PIPE, forget, open_streams, say
+from flows.output.interrupts import INTERRUPTED, LINE, Interrupts
 from ssldata.base.errors import CrosslabelError
 
 #: No room left: on the disk, in a quota, in a file of limited size.
@@ -34,23 +35,40 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv
         Arguments without the name of the program; default: those of the process.
     """
+    interrupts = None
     if argv is None:
         open_streams()
+        interrupts = Interrupts()
+        interrupts.watch()
+    code = _main(argv, interrupts)
+    if interrupts is not None and interrupts.seen.is_set():
+        interrupts.leave()  # without what libraries do at exit, which may take longer
+    return code
+
+
+def _main(argv: Sequence[str] | None, interrupts: Interrupts | None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     verbosity = sum(a.count("v") for a in arguments if re.fullmatch(r"-v+", a))
     verbosity += arguments.count("--verbose")
     try:
         return _dispatch(arguments)
     except CrosslabelError as exc:
+        if interrupts is not None and interrupts.seen.is_set():
+            return INTERRUPTED  # the error is what the interrupt made of it
         if verbosity > 1:
             with contextlib.suppress(OSError):
                 traceback.print_exc()
         _report(f"error: {exc}")
         return exc.exit_code
     except KeyboardInterrupt:
-        _report("interrupted; the same command continues where it stopped")
-        return 130
+        if interrupts is None:
+            _report(LINE)
+        else:
+            interrupts.seen.set()
+        return INTERRUPTED
     except Exception as exc:
+        if interrupts is not None and interrupts.seen.is_set():
+            return INTERRUPTED
         line = _failure_of_machine(exc)
         if line is None or verbosity > 1:
             _report_bug()

@@ -6,12 +6,14 @@ single-step commands never import Prefect.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from flows.commands import (
+    completions,
     features_command,
     flow_commands,
     model_commands,
@@ -48,7 +50,6 @@ app = typer.Typer(
     "my-project/project.yaml, then `crosslabel run my-project`. Every command continues where "
     "it stopped and does nothing when nothing has changed.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -73,6 +74,8 @@ PublishWeights = Annotated[
 
 def invoke(arguments: list[str]) -> int:
     """Run one command and return its exit code; wrong options are reported in one line."""
+    if "_CROSSLABEL_COMPLETE" in os.environ:  # the shell asks how a line may go on
+        app(prog_name="crosslabel")
     commands = typer.main.get_command(app)
     try:
         # Not `main` of the library: it takes an EOFError for Ctrl-C, and EPIPE for a reason to end
@@ -308,7 +311,11 @@ def build(
     project: ProjectPath,
     experiment: Annotated[
         list[str] | None,
-        typer.Option("--experiment", "-e", help="Only this experiment; may be repeated."),
+        typer.Option(
+            *("--experiment", "-e"),
+            help="Only this experiment; may be repeated.",
+            autocompletion=completions.experiments,
+        ),
     ] = None,
     workers: Workers = 0,
     dask_scheduler: DaskScheduler = None,
@@ -356,15 +363,27 @@ def train(
     console: Console,
     project: ProjectPath,
     experiment: Annotated[
-        str | None, typer.Option("--experiment", "-e", help="Default: the only one.")
+        str | None,
+        typer.Option(
+            *("--experiment", "-e"),
+            help="Default: the only one.",
+            autocompletion=completions.experiments,
+        ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="Default: the only one of training.models.")
+        str | None,
+        typer.Option(
+            *("--model", "-m"),
+            help="Default: the only one of training.models.",
+            autocompletion=completions.models,
+        ),
     ] = None,
     regime: Annotated[
         str | None,
         typer.Option(
-            "--regime", "-r", help="For example sl, ssl, sl-plus, ssl-plus. Default: the only one."
+            *("--regime", "-r"),
+            help="For example sl, ssl, sl-plus, ssl-plus. Default: the only one.",
+            autocompletion=completions.regimes,
         ),
     ] = None,
     seed: Seed = 0,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from flows.output.console import Console
+from flows.output.log_file import SCREEN, logged_to
 from flows.steps.quiet_tensorflow import hush
 from ssldata.base.files import expanded
 
@@ -20,6 +23,13 @@ Verbose = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print nothing but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+LogFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Append what is shown, and what libraries log, to this file, with the time.",
+    ),
+]
 ProjectPath = Annotated[
     Path,
     typer.Argument(
@@ -88,6 +98,7 @@ _CONSOLE_OPTIONS = [
         ("verbose", 0, Verbose),
         ("quiet", False, Quiet),
         ("as_json", False, Json),
+        ("log_file", None, LogFile),
     )
 ]
 
@@ -95,9 +106,9 @@ _CONSOLE_OPTIONS = [
 def command(
     app: typer.Typer, name: str | None = None
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Register a function as a command that also takes ``-v``, ``-q`` and ``--json``.
+    """Register a function as a command that also takes ``-v``, ``-q``, ``--json`` and ``--log-file``.
 
-    The first parameter of the function is the console these three options ask for. They are listed
+    The first parameter of the function is the console these options ask for. They are listed
     after its positional parameters and before those that are keyword-only.
     """
 
@@ -107,11 +118,16 @@ def command(
         options = [*own[: len(own) - len(last)], *_CONSOLE_OPTIONS, *last]
 
         @functools.wraps(function)
-        def run(verbose: int, quiet: bool, as_json: bool, **given: Any) -> None:
+        def run(
+            verbose: int, quiet: bool, as_json: bool, log_file: Path | None, **given: Any
+        ) -> None:
             console = Console(verbosity=-1 if quiet else verbose, as_json=as_json)
             if console.verbosity < 1:
                 hush()
-            with console.warnings_as_lines():
+            file = None if log_file is None else expanded(log_file)
+            with logged_to(file), console.warnings_as_lines():
+                if file is not None:
+                    SCREEN.info("%s", shlex.join(["crosslabel", *sys.argv[1:]]))
                 function(console, **{name: _expanded(value) for name, value in given.items()})
 
         run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]

@@ -16,11 +16,14 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from flows.output.log_file import OURS, SCREEN
+
 if TYPE_CHECKING:
+    from rich.console import Console as RichConsole
     from rich.console import RenderableType
     from rich.progress import Progress as Bars
 
@@ -103,6 +106,10 @@ class Console:
 
     def note(self, message: str) -> None:
         """Write one line to stderr, unless quiet."""
+        SCREEN.info("%s", message)
+        self._note(message)
+
+    def _note(self, message: str) -> None:
         if self.verbosity >= 0:
             self._line(f"crosslabel: {message}")
 
@@ -113,22 +120,22 @@ class Console:
     def result(self, value: Any, *tables: RenderableType) -> None:
         """Print the result of a command: `value` with ``--json``, otherwise the tables.
 
+        A log file gets the tables in any case.
+
         Raises
         ------
         StdoutClosedError
             The reader of stdout is gone.
         """
+        if tables and len(SCREEN.handlers) > 1:
+            SCREEN.info("%s", _as_text(tables))
         if self.as_json:
             self.write(json.dumps(value, indent=2, default=_jsonable) + "\n")
         elif self.verbosity >= 0:
             from rich.console import Console as RichConsole
 
             with _quiet_broken_pipe():
-                rich = RichConsole(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
-                for table in tables:
-                    # Plain text keeps its brackets and long paths as they are.
-                    plain = isinstance(table, str)
-                    rich.print(table, highlight=False, markup=not plain, soft_wrap=plain)
+                _print(RichConsole(width=None if sys.stdout.isatty() else _PLAIN_WIDTH), tables)
                 sys.stdout.flush()
 
     def write_page(self, text: str) -> None:
@@ -186,6 +193,8 @@ class Console:
                 bars.remove_task(row)
             outermost = self._leave()
             seconds = time.monotonic() - started
+            if ended_well:
+                SCREEN.info("%s (%s)", description, _duration(seconds))
             if ended_well and outermost and self.draws:
                 self._line(f"✓ {description} ({_duration(seconds)})")
             elif ended_well and not self.draws and self.verbosity > 0:
@@ -204,17 +213,19 @@ class Console:
             line: str | None = None,
         ) -> None:
             del file, line
+            SCREEN.warning("%s: %s (%s:%d)", category.__name__, message, filename, lineno)
             if self.verbosity > 0:
                 self._line(f"crosslabel: {category.__name__}: {message} ({filename}:{lineno})")
 
         handler = _LineHandler(self)
-        loggers = [logging.getLogger(name) for name in ("ssldata", "sslmodels", "flows")]
+        loggers = [logging.getLogger(name) for name in OURS]
         with warnings.catch_warnings():
             warnings.showwarning = show
             for logger in loggers:
                 logger.addHandler(handler)
                 # Set here, because Prefect changes the level of the root logger.
-                logger.setLevel(handler.level)
+                # A log file takes more than the screen shows.
+                logger.setLevel(logging.INFO if len(SCREEN.handlers) > 1 else handler.level)
                 logger.propagate = False
             try:
                 yield
@@ -262,43 +273,113 @@ class _LineHandler(logging.Handler):
             self._console.error(record.getMessage())
             return
         word = "warning: " if record.levelno >= logging.WARNING else ""
-        self._console.note(f"{word}{record.getMessage()}")
+        self._console._note(f"{word}{record.getMessage()}")
 
 
 def _bars(stream: TextIO) -> Bars:
-    """Return progress bars: name, bar, percentage or count, elapsed and remaining time."""
+    """Return progress bars: what, bar, how much, elapsed and remaining time, one line each.
+
+    The name gives way on a narrow terminal (its middle is left out), then the bar; amount and
+    times are always whole.
+    """
     from rich.console import Console as RichConsole
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task
     from rich.table import Column
     from rich.text import Text
+
+    console = RichConsole(file=stream)
+
+    class Name(ProgressColumn):
+        """What is done."""
+
+        max_refresh = None
+
+        def render(self, task: Task) -> Text:
+            room = max(console.width - _FIXED - _bar_width(console.width) - 1, 8)
+            return Text(_shortened(task.description, min(room, _LONGEST_NAME)))
 
     class Amount(ProgressColumn):
         """How much is done: per cent where the total is known, else the count."""
 
         def render(self, task: Task) -> Text:
             if task.total:
-                return Text(f"{task.percentage:3.0f} %")
+                text = f"{min(task.percentage, 100):3.0f} %"
+                if console.width >= _WIDE and task.total > 1:
+                    text += f" ({task.completed:,.0f} of {task.total:,.0f})"
+                return Text(text)
             return Text(f"{task.completed:,.0f}" if task.completed else "")
 
+    class Elapsed(ProgressColumn):
+        """Time since the beginning."""
+
+        def render(self, task: Task) -> Text:
+            return Text(f"elapsed {_clock(task.elapsed)}")
+
+    class Left(ProgressColumn):
+        """Estimate of the time that remains; a question mark while there is none."""
+
+        def render(self, task: Task) -> Text:
+            return Text(f"left {_clock(task.time_remaining if task.total else None)}")
+
+    whole = Column(no_wrap=True, justify="right")
     return Progress(
         # As wide as most names, so that the bars do not move.
-        TextColumn("{task.description}", markup=False, table_column=Column(min_width=36)),
-        BarColumn(bar_width=30),
-        Amount(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(compact=True),
-        console=RichConsole(file=stream),
+        Name(table_column=Column(no_wrap=True, min_width=min(36, max(console.width - 66, 8)))),
+        BarColumn(bar_width=_bar_width(console.width)),
+        Amount(table_column=whole),
+        Elapsed(table_column=whole),
+        Left(table_column=whole),
+        console=console,
         transient=True,
     )
+
+
+#: Columns of a terminal that all but name and bar may take: ``100 %  elapsed 1:00:00  left 1:00:00``
+#: with the spaces between, and what else a wide terminal shows.
+_FIXED = 36
+
+#: From here on the count stands beside the per cent.
+_WIDE = 120
+_LONGEST_NAME = 70
+
+
+def _bar_width(width: int) -> int:
+    """Return the columns of the bar on a terminal of `width` columns."""
+    return 30 if width >= _WIDE else max(min(30, (width - _FIXED) // 4), 4)
+
+
+def _shortened(text: str, room: int) -> str:
+    """Return a text of at most `room` characters; its middle gives way."""
+    text = _CONTROL.sub(" ", text)
+    if len(text) <= room:
+        return text
+    end = (room - 1) // 2
+    return f"{text[: room - 1 - end]}…{text[len(text) - end :]}"
+
+
+def _clock(seconds: float | None) -> str:
+    """Return a time as 0:05, 12:34 or 1:02:03, or a question mark."""
+    if seconds is None:
+        return "?"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _print(rich: RichConsole, tables: Sequence[RenderableType]) -> None:
+    for table in tables:
+        # Plain text keeps its brackets and long paths as they are.
+        plain = isinstance(table, str)
+        rich.print(table, highlight=False, markup=not plain, soft_wrap=plain)
+
+
+def _as_text(tables: Sequence[RenderableType]) -> str:
+    """Return tables as lines of a log."""
+    from rich.console import Console as RichConsole
+
+    text = io.StringIO()
+    _print(RichConsole(file=text, width=_PLAIN_WIDTH), tables)
+    return "\n" + "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
 
 @contextlib.contextmanager
