@@ -14,6 +14,7 @@ import typer
 from flows.commands import (
     features_command,
     model_commands,
+    peaks_command,
     predict_command,
     reader_commands,
     store_commands,
@@ -481,6 +482,7 @@ def run(
 
 
 variants_command.register(app)
+peaks_command.register(app)
 transfer_command.register(app)
 
 
