@@ -17,6 +17,7 @@ from flows.commands import (
     features_command,
     flow_commands,
     model_commands,
+    peaks_command,
     predict_command,
     reader_commands,
     shipped_commands,
@@ -532,6 +533,7 @@ def run(
 
 
 variants_command.register(app)
+peaks_command.register(app)
 transfer_command.register(app)
 
 

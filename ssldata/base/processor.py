@@ -53,7 +53,8 @@ def processor() -> dict[str, str | list[str]]:
         system does not say, the architecture again), ``instructions`` (vector instructions, empty
         where unknown), and the variables that limit which of them TensorFlow uses, if set.
     """
-    model, instructions = None, []
+    model: str | None = None
+    instructions: list[str] = []
     try:
         model, instructions = described(Path("/proc/cpuinfo").read_text(errors="replace"))
     except OSError:

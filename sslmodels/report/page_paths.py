@@ -39,5 +39,5 @@ class RelativePaths:
         for whole, short in self._known:
             # A whole part: /a/project is not in /a/project2.
             end = "" if whole.endswith("/") else r"(?=$|[\s/:'\"`,;)<>])"
-            shown = re.sub(re.escape(whole) + end, lambda _, short=short: short, shown)
+            shown = re.sub(re.escape(whole) + end, short.replace("\\", r"\\"), shown)
         return _ABSOLUTE.sub("…/", shown)

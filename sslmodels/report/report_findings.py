@@ -53,7 +53,7 @@ def _ranking(lines: Sequence[Line], baselines: Sequence[Line]) -> str:
         more = " The baselines below are models without a network." if baselines else ""
         return f"No network has been evaluated yet, so there is nothing to compare.{more}"
     experiments = list(dict.fromkeys(line["experiment"] for line in lines))
-    best = {}
+    best: dict[str, Line] = {}
     for line in lines:
         held = best.get(line["experiment"])
         learnt = not line["lift"] or line["lift"][0] >= COLLAPSED_BELOW

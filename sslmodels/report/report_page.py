@@ -217,9 +217,8 @@ def _paths_of(project: Project, run_folders: Iterable[Path]) -> list[Path]:
     stores = [project.store_path(experiment.name) for experiment in project.experiments]
     found = [project.training.runs, *stores, *(store.parent for store in stores)]
     found += map(Path, run_folders)
-    found += [
-        genome.sequence for genome in (project.reference, *project.genomes) if genome.sequence
-    ]
+    sequences = [project.reference.sequence, *(genome.sequence for genome in project.genomes)]
+    found += [path for path in sequences if path]
     return [Path(path) for path in found]
 
 
@@ -255,9 +254,14 @@ def _result_rows(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the lines of results as a file has them."""
     rows = []
     for line in lines:
-        row = {key: line[key] for key in ("experiment", "model", "regime")}
-        for key in ("aupr", "auroc", "prevalence", "lift"):
-            mean, sd = line[key] or (None, None)
+        row: dict[str, Any] = {
+            "experiment": line["experiment"],
+            "model": line["model"],
+            "regime": line["regime"],
+        }
+        numbers = {key: line[key] for key in ("aupr", "auroc", "prevalence", "lift")}
+        for key, pair in numbers.items():
+            mean, sd = pair or (None, None)
             row |= {key: mean} if key == "prevalence" else {key: mean, f"{key}_sd": sd}
         low, high = line["interval"] or (None, None)
         row |= {"aupr_low": low, "aupr_high": high, "runs": line["n"]}
@@ -272,7 +276,7 @@ def _gain_rows(gains: Sequence[Gain]) -> list[dict[str, Any]]:
     for gain in gains:
         for line in gain.lines + ([gain.mean] if gain.mean and len(gain.lines) > 1 else []):
             low, high = line.interval or (None, None)
-            row = {"model": gain.model, "regime": gain.regime, "over": line.over}
+            row: dict[str, Any] = {"model": gain.model, "regime": gain.regime, "over": line.over}
             row |= {"experiment": line.name, "aupr": line.aupr, "aupr_of_other": line.base}
             rows.append({**row, "gain": line.ratio, "gain_low": low, "gain_high": high})
     return rows

@@ -1,0 +1,4 @@
+"""Peaks of an experiment, called from reads by MACS3.
+
+Imports: base, building, genomes, project, rows.
+"""
