@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -117,7 +117,7 @@ def peaks(
     Example: `crosslabel peaks my-project --name CTCF -t rep1.bam -t rep2.bam -c input.bam`
     """
     from ssldata.peak_calling.call_peaks import call_peaks
-    from ssldata.peak_calling.macs_command import chosen_settings
+    from ssldata.peak_calling.macs_command import ReadFormat, chosen_settings
 
     settings = chosen_settings(
         preset.value,
@@ -135,7 +135,7 @@ def peaks(
         treatment=treatment,
         control=control or [],
         settings=settings,
-        format=None if format is ReadKind.auto else format.value,
+        format=None if format is ReadKind.auto else cast("ReadFormat", format.value),
         genome_size=genome_size,
         blacklist=blacklist,
         macs=macs,

@@ -106,7 +106,7 @@ _CONSOLE_OPTIONS = [
 def command(
     app: typer.Typer, name: str | None = None
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Register a function as a command that also takes ``-v``, ``-q``, ``--json`` and ``--log-file``.
+    """Register a function as a command that also takes ``-v``, ``-q``, ``--json``, ``--log-file``.
 
     The first parameter of the function is the console these options ask for. They are listed
     after its positional parameters and before those that are keyword-only.

@@ -334,8 +334,7 @@ def _bars(stream: TextIO) -> Bars:
     )
 
 
-#: Columns of a terminal that all but name and bar may take: ``100 %  elapsed 1:00:00  left 1:00:00``
-#: with the spaces between, and what else a wide terminal shows.
+#: Columns that all but name and bar may take: ``100 % elapsed 1:00:00 left 1:00:00``, and spaces.
 _FIXED = 36
 
 #: From here on the count stands beside the per cent.

@@ -69,7 +69,7 @@ def logged_to(file: Path | None) -> Iterator[None]:
 class _Utc(logging.Formatter):
     """Times in UTC; the further lines of a record are indented."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
 
     def format(self, record: logging.LogRecord) -> str:
         """Format one record."""

@@ -24,7 +24,8 @@ def muted_import(*, announce: bool = False) -> Iterator[None]:
     """Drop what the import of TensorFlow writes to stderr before its log level applies.
 
     Compiled code reports CPU instructions and missing GPUs, so the file descriptor is redirected.
-    If the import fails, everything is shown; if it is interrupted, nothing. No progress bar may be drawn meanwhile.
+    If the import fails, everything is shown; if it is interrupted, nothing. No progress bar may be
+    drawn meanwhile.
 
     Parameters
     ----------

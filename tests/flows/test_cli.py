@@ -121,7 +121,7 @@ def test_the_page_of_the_command_line_names_every_command_and_option() -> None:
             if parameter.param_type_name != "option":
                 continue
             option = max(parameter.opts, key=len)
-            common = option in ("--verbose", "--quiet", "--json", "--help")
+            common = option in ("--verbose", "--quiet", "--json", "--log-file", "--help")
             assert option in (page if common else body), f"{words}: {option}"
 
 

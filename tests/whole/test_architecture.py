@@ -60,7 +60,7 @@ OWNERS = {
         ),
     ),
     "pyfaidx": ("ssldata.genomes.fasta",),
-    "pysam": ("sslmodels.variants.variant_rows",),
+    "pysam": ("sslmodels.variants.variant_rows", "ssldata.peak_calling.read_files"),
     "pyranges": ("ssldata.rows.intervals",),
     "rich": ("flows.output.*", "flows.commands.actions"),
     "safetensors": ("sslmodels.checkpoints.tensor_files",),

@@ -52,6 +52,7 @@ def test_the_wheel_has_code_templates_examples_and_pages(built: Path) -> None:
     assert names == code | {f"ssldata/shipped/{name}" for name in shipped}
 
 
+@pytest.mark.slow
 def test_an_installed_copy_works(built: Path, tmp_path: Path) -> None:
     """With the packages of this environment, but none of the clone's files."""
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
