@@ -335,7 +335,8 @@ def summarise(runs: Sequence[RunSummary]) -> list[dict[str, Any]]:
     list of dict
         ``experiment``, ``model``, ``regime``, ``n`` (evaluated runs), ``collapsed`` (their
         number), ``positives`` (of the test; 0: unknown), ``auprs`` (seed and AUPR of each run),
-        ``resamples`` (of their mean AUPR) and ``interval`` (of these; None: a run has no resamples), and for ``aupr``, ``auroc``,
+        ``resamples`` (of their mean AUPR) and ``interval`` (of these; None: a run has no
+        resamples), and for ``aupr``, ``auroc``,
         ``prevalence`` and ``lift`` a pair (mean, SD); the SD is None for one run. Collapsed runs
         are part of the mean.
     """

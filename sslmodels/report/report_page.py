@@ -494,7 +494,7 @@ def _store_lines(store: StoreView) -> dict[str, Any]:
     """Return what the page shows of one store."""
     used = {key for group in store.groups for key in group.liftover}
     statuses = [key for key in STATUS_COLOURS if key in used]
-    lifted = []
+    lifted: list[dict[str, Any]] = []
     for group in store.groups:
         total = sum(group.liftover.values())
         if not total:
