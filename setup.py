@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent
 #: What a wheel gets of the repository; not what people put beside it, such as downloaded genomes.
 SHIPPED = (
     "prefect.yaml",
-    *(f"docs/**/*.{ending}" for ending in ("md", "csv", "svg", "png")),
+    *(f"docs/**/*.{ending}" for ending in ("md", "csv", "svg", "png", "css")),
     *(f"examples/*/*.{ending}" for ending in ("md", "py", "yaml", "ipynb", "tsv", "sizes")),
     "examples/*/published/*.csv",
     "examples/yeast/chains/*.chain.gz",
