@@ -21,6 +21,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
+from flows.prefect_flows.form_text import form_docstring
 from flows.prefect_flows.private_backend import EndsWithUs
 from ssldata.base.cache_folder import cache_dir
 from ssldata.base.errors import ClusterError, CrosslabelError
@@ -152,6 +153,7 @@ def advises_parameters(function: Callable[..., Result]) -> Callable[..., Result]
     """Make the errors of a flow name its parameters, as a deployment has them, not options.
 
     ``--replace`` becomes ``replace=true``. A flow that the command line runs keeps the options.
+    The docstring becomes one from which Prefect can describe the parameters in its form.
     """
     # Prefect would look for the types of a text in this module.
     signature = inspect.signature(function, eval_str=True)
@@ -167,6 +169,7 @@ def advises_parameters(function: Callable[..., Result]) -> Callable[..., Result]
             _PARAMETERS.reset(token)
 
     flow.__signature__ = signature  # type: ignore[attr-defined]
+    flow.__doc__ = form_docstring(function)
     return flow
 
 

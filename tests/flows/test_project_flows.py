@@ -512,7 +512,7 @@ DEPLOYED = {
 }
 
 
-#: Deployments that are joined by events, and parameters they still need.
+#: Deployments without a command of the same options, and parameters they still need.
 ARRIVALS: dict[str, set[str]] = {
     "watch-genomes": set(),
     "append-genome": set(),
@@ -520,6 +520,7 @@ ARRIVALS: dict[str, set[str]] = {
     "train": set(),
     "evaluate": set(),
     "publish": {"store", "target"},
+    "peaks": {"name", "treatment"},
 }
 
 
@@ -542,7 +543,7 @@ def test_deployments_take_the_options_of_the_commands(backend: None) -> None:
     for name, (flow, settings) in read.items():
         needed, command = DEPLOYED[name]
         options = set(inspect.signature(command).parameters)
-        options -= {"verbose", "quiet", "as_json", "dry_run"}
+        options -= {"verbose", "quiet", "as_json", "log_file", "dry_run"}
         renamed = {"place": "project", "location": "store"}
         schema = parameter_schema(flow).model_dump_for_openapi()
         assert set(schema["properties"]) == {renamed.get(option, option) for option in options}
@@ -558,6 +559,20 @@ def test_deployments_take_the_options_of_the_commands(backend: None) -> None:
         if name != "store-validate":  # a writer
             limit = {"limit": 1, "collision_strategy": "ENQUEUE"}
             assert settings["concurrency_limit"].items() >= limit.items()
+
+
+def test_the_form_of_every_deployment_describes_each_parameter(backend: None) -> None:
+    """In words: a form shows neither reST nor what another function says."""
+    from prefect.utilities.callables import parameter_schema
+
+    for name, (flow, _) in deployments().items():
+        fields = parameter_schema(flow).model_dump_for_openapi()["properties"]
+        assert fields
+        for parameter, field in fields.items():
+            text = field.get("description", "")
+            assert re.fullmatch(r"[A-Z][^`\n]{10,}", text), f"{name}: {parameter}: {text!r}"
+            assert not re.search(r"^See |:\w+:|\*\*", text), f"{name}: {parameter}: {text!r}"
+        assert "`" not in flow.description, name
 
 
 def times(folder: Path) -> dict[Path, int]:
