@@ -38,7 +38,7 @@ def peaks(
     control
         Files of reads of input DNA or IgG.
     preset
-        chip-tf, chip-histone or atac.
+        Kind of experiment: chip-tf, chip-histone or atac.
     format
         BAM, BED, BAMPE or BEDPE; by the content unless it is given.
     genome_size
