@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from flows.commands import (
-    completions,
     features_command,
     flow_commands,
     model_commands,
@@ -26,7 +25,8 @@ from flows.commands import (
     variants_command,
     weights_commands,
 )
-from flows.commands.shared_options import (
+from flows.options import completions
+from flows.options.shared_options import (
     DaskScheduler,
     Memory,
     ProjectPath,

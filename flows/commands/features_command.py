@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from flows.commands.shared_options import Replace, command
+from flows.options.shared_options import Replace, command
 from flows.output.console import Console
 
 

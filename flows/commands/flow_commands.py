@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.commands.shared_options import ProjectPath, command
 from flows.commands.store_commands import FOUND
+from flows.options.shared_options import ProjectPath, command
 from flows.output.console import Console
 
 app = typer.Typer(no_args_is_help=True, help="Watch for new genomes without a Prefect server.")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from flows.commands.shared_options import ProjectPath, Replace, command
+from flows.options.shared_options import ProjectPath, Replace, command
 from flows.output.console import Console
 
 

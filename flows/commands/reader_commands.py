@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.commands.shared_options import Location, command
+from flows.options.shared_options import Location, command
 from flows.output.console import Console
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.commands.shared_options import (
+from flows.options.shared_options import (
     DaskScheduler,
     Location,
     Memory,

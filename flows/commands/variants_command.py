@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.commands.shared_options import command
+from flows.options.shared_options import command
 from flows.output.console import Console
 
 

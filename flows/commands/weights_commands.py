@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.shared_options import StorePath, command
+from flows.options.shared_options import StorePath, command
 from flows.output.console import Console
 
 app = typer.Typer(

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -124,14 +124,23 @@ def call_peaks(
     }
     if controls:
         on_genome(controls, genome.names, aliases)
-    size = _genome_size(genome) if genome_size is None else _checked_size(genome_size)
+    bases = int(genome.sizes.sum())
+    size = _genome_size(genome) if genome_size is None else _checked_size(genome_size, bases)
+    black = {} if blacklist is None else _regions(blacklist, genome, aliases)
     shared: dict[str, Any] = {"name": name, "format": kind, "genome_size": size}
     command = [
         "macs3",
         *macs_arguments(settings, **shared, treatment=treatment, control=control, folder="FOLDER"),
     ]
     folder = loaded.file.parent / FOLDER
-    out = folder / f"{name}.{settings.suffix}"
+    out = (folder / f"{name}.{settings.suffix}").absolute()
+    entries = EntryList(loaded.file, "experiments", ("peaks",))
+    listed = entries.find(name) or {"name": name}
+    if not replace and "peaks" in listed and Path(listed["peaks"]) != out:
+        raise ConfigError(
+            f"{loaded.file}: has another experiment {name!r}, with the peaks {listed['peaks']}; "
+            "pass --replace or choose another name"
+        )
     value: dict[str, Any] = {
         "experiment": name,
         "peaks": str(out),
@@ -164,7 +173,7 @@ def call_peaks(
                 text = _called(
                     program, settings, treatment=treatment, control=control, beside=folder, **shared
                 )
-            kept, counts["blacklisted"] = _without(text, blacklist, genome, loaded)
+            kept, counts["blacklisted"] = _without(text, black, aliases)
             counts["peaks"] = len(kept)
             if not kept:
                 raise InputError(
@@ -185,8 +194,8 @@ def call_peaks(
         counts.update(record["counts"])
         # Read as a build will: contigs, ends, summits.
         read_peaks(out, names=genome.names, sizes=genome.sizes, aliases=aliases)
-        entries = EntryList(loaded.file, "experiments", ("peaks",))
-        entered = entries.enter({"name": name, "peaks": str(out.absolute())}, replace=replace)
+        # What else the entry says (width, motif) stays.
+        entered = entries.enter({**listed, "peaks": str(out)}, replace=replace)
     return {**value, "called": called, "entered": entered}
 
 
@@ -231,17 +240,20 @@ def _version(program: str) -> str:
     return (said.stdout or said.stderr).strip()
 
 
-def _checked_size(value: int | str) -> int | str:
+def _checked_size(value: int | str, bases: int) -> int | str:
     if isinstance(value, str) and value not in NAMED_SIZES:
         try:
             value = int(float(value))
-        except ValueError:
+        except (ValueError, OverflowError):
             raise ConfigError(
                 f"genome_size: expected a number of bases or one of {', '.join(NAMED_SIZES)}, "
                 f"found {value!r}"
             ) from None
-    if not isinstance(value, str) and value < 1:
-        raise ConfigError(f"genome_size: expected a number of bases above 0, found {value}")
+    if not isinstance(value, str) and not 1 <= value <= bases:
+        raise ConfigError(
+            f"genome_size: expected a number of bases from 1 to the {bases:,} of the labelled "
+            f"genome, found {value:g}"
+        )
     return value
 
 
@@ -321,14 +333,10 @@ def _reason(log: str) -> str:
     return reason
 
 
-def _without(
-    text: str, blacklist: Path | None, genome: Genome, project: Project
-) -> tuple[list[str], int]:
-    """Return the lines of peaks that overlap no region of the blacklist, and how many do."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    if blacklist is None:
-        return lines, 0
-    aliases = project.reference.aliases
+def _regions(
+    blacklist: Path, genome: Genome, aliases: Mapping[str, str]
+) -> dict[str, list[tuple[int, int]]]:
+    """Return the regions of a blacklist by contig."""
     regions: dict[str, list[tuple[int, int]]] = {}
     for number, fields in bed_rows(read_text(blacklist), where=str(blacklist)):
         try:
@@ -343,10 +351,18 @@ def _without(
             f"{blacklist}: no region is on a contig of the labelled genome "
             f"({', '.join(genome.names[:3])}, …); is it of another assembly?"
         )
+    return regions
+
+
+def _without(
+    text: str, black: Mapping[str, list[tuple[int, int]]], aliases: Mapping[str, str]
+) -> tuple[list[str], int]:
+    """Return the lines of peaks that overlap no region of a blacklist, and how many do."""
+    lines = [line for line in text.splitlines() if line.strip()]
     kept = []
     for line in lines:
         contig, start, end = line.split("\t")[:3]
-        near = regions.get(aliases.get(contig, contig), ())
+        near = black.get(aliases.get(contig, contig), ())
         if not any(first < int(end) and int(start) < last for first, last in near):
             kept.append(line)
     return kept, len(lines) - len(kept)

@@ -69,6 +69,12 @@ class EntryList:
             after = [*before[:position], new, *before[position + 1 :]]
             return self._write(text, self._exchange(text, position, new), after)
 
+    def find(self, name: str) -> dict[str, Any] | None:
+        """Return the entry of a name, with absolute paths; None if it is not listed."""
+        entries = self._entries(read_text(self.path))
+        position = _position(entries, name)
+        return None if position is None else dict(self.resolved(entries[position]))
+
     def strike(self, name: str) -> bool:
         """Remove an entry; False if it is not listed."""
         with exclusive_lock(self.path.parent):

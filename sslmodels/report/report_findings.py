@@ -154,7 +154,9 @@ def _verdict(gain: Gain, words: tuple[str, str, str, str]) -> str:
     interval = gain.mean.interval if gain.mean is not None else None
     if interval is None:
         return words[3]
-    return words[0] if interval[0] > 1 else words[1] if interval[1] < 1 else words[2]
+    # As the interval is printed: "help … [1.00, 1.09]" would contradict itself.
+    low, high = (round(end, 2) for end in interval)
+    return words[0] if low > 1 else words[1] if high < 1 else words[2]
 
 
 def _cautions(lines: Sequence[Line], test_positives: Mapping[str, int]) -> str:

@@ -69,7 +69,7 @@ OWNERS = {
     "keras": ("sslmodels.*",),
     "threadpoolctl": ("ssldata.base.one_thread",),
     "tokenizers": ("ssldata.reading.tokens",),
-    "typer": ("flows.commands.*",),
+    "typer": ("flows.commands.*", "flows.options.*"),
     "uvicorn": ("ssldata.sharing.range_server",),
     "wandb": ("sslmodels.runs.trackers",),
     "zarr": (

@@ -174,6 +174,37 @@ def test_an_experiment_of_this_name_is_not_overwritten_unasked(project: Path) ->
     assert load_project(project).experiments[0].peaks == project / "peaks/Old.narrowPeak"
 
 
+def test_what_else_an_entry_says_stays(project: Path) -> None:
+    """A width or motif that was added by hand, when peaks are called again or replaced."""
+    reads = bed_of(project / "t.bed", reads_at(SITES))
+    options = {"name": "New", "treatment": [reads], "macs": macs(project)}
+    call_peaks(project, **options)
+    file = project / "project.yaml"
+    entered = "    peaks: peaks/New.narrowPeak\n"
+    file.write_text(file.read_text().replace(entered, f"{entered}    width: 200\n"))
+    assert not call_peaks(project, **options)["entered"]
+    call_peaks(project, **options, settings=PRESETS["chip-histone"], replace=True)
+    new = load_project(project).experiments[1]
+    assert (new.width, new.peaks) == (200, project / "peaks/New.broadPeak")
+
+
+def test_wrong_options_are_found_before_macs3_runs(project: Path) -> None:
+    reads = bed_of(project / "t.bed", reads_at(SITES))
+    options = {"treatment": [reads], "macs": macs(project)}
+    for size in ("inf", "nan", "1e300", "0", -5, "many"):
+        with pytest.raises(ConfigError, match="genome_size: expected a number of bases"):
+            call_peaks(project, name="New", genome_size=size, **options)
+    with pytest.raises(MissingInputError, match=r"black\.bed"):
+        call_peaks(project, name="New", blacklist=project / "black.bed", **options)
+    (project / "black.bed").write_text("chr1\tx\t5\n")
+    with pytest.raises(InputError, match="line 1: expected contig, start and end"):
+        call_peaks(project, name="New", blacklist=project / "black.bed", **options)
+    with pytest.raises(ConfigError, match=r"another experiment 'Old', with the peaks .*old\.bed"):
+        call_peaks(project, name="Old", **options)
+    assert not (project.parent / "log").exists()
+    assert not (project / "peaks").exists()
+
+
 def test_a_dry_run_names_the_command_and_writes_nothing(project: Path) -> None:
     reads = bed_of(project / "t.bed.gz", reads_at(SITES))
     before = sorted(p.name for p in project.iterdir())
