@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import requests
 import yaml
@@ -101,9 +101,12 @@ class System:
         return self.start("worker", "worker", "start", "--pool", "crosslabel")
 
     def kill(self, service: subprocess.Popen[bytes]) -> None:
-        """SIGKILL of a service and of all it has started."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(service.pid, signal.SIGKILL)
+        """SIGKILL of a service and of all it has started; a flow run has a session of its own."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            known = psutil.Process(service.pid)
+            for process in [known, *known.children(recursive=True)]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
         service.wait(60)
 
     def stop(self) -> None:

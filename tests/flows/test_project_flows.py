@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import inspect
 import io
@@ -559,6 +560,28 @@ def test_deployments_take_the_options_of_the_commands(backend: None) -> None:
         if name != "store-validate":  # a writer
             limit = {"limit": 1, "collision_strategy": "ENQUEUE"}
             assert settings["concurrency_limit"].items() >= limit.items()
+
+
+def test_what_triggers_render_is_what_the_flows_take(backend: None) -> None:
+    """Rendered as the server does, of payloads as we emit them; it refuses other types, silently."""
+    from prefect.server.events.actions import RunDeployment
+    from prefect.utilities.callables import parameter_schema
+    from prefect.utilities.schema_tools import validate
+    from prefect.utilities.schema_tools.hydration import HydrationContext, hydrate
+
+    payload = {"project": "p", "registry": "r", "name": "n", "digest": "d", "attempt": "2"}
+    seen = 0
+    for flow, settings in deployments().values():
+        for trigger in settings.get("triggers", []):
+            given = copy.deepcopy(trigger["parameters"])
+            RunDeployment._upgrade_v1_templates(given)
+            context = {"event": SimpleNamespace(payload=payload)}
+            how = HydrationContext(raise_on_error=True, render_jinja=True, jinja_context=context)
+            rendered = hydrate(given, how)
+            schema = parameter_schema(flow).model_dump_for_openapi()
+            assert validate(rendered, schema, raise_on_error=True) == []
+            seen += 1
+    assert seen == 4
 
 
 def test_the_form_of_every_deployment_describes_each_parameter(backend: None) -> None:
