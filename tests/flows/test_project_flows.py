@@ -563,7 +563,7 @@ def test_deployments_take_the_options_of_the_commands(backend: None) -> None:
 
 
 def test_what_triggers_render_is_what_the_flows_take(backend: None) -> None:
-    """Rendered as the server does, of payloads as we emit them; it refuses other types, silently."""
+    """Rendered as by the server, of payloads as emitted; it refuses other types in silence."""
     from prefect.server.events.actions import RunDeployment
     from prefect.utilities.callables import parameter_schema
     from prefect.utilities.schema_tools import validate
