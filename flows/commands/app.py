@@ -81,7 +81,7 @@ def invoke(arguments: list[str]) -> int:
     try:
         # Not `main` of the library: it takes an EOFError for Ctrl-C, and EPIPE for a reason to end
         # without a word.
-        with commands.make_context("crosslabel", arguments) as context:
+        with commands.make_context("crosslabel", arguments, obj=tuple(arguments)) as context:
             commands.invoke(context)
     except typer.Exit as exc:
         return exc.exit_code

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -102,6 +101,11 @@ _CONSOLE_OPTIONS = [
     )
 ]
 
+#: Has the arguments of the process or of the call, as :func:`flows.commands.app.invoke` got them.
+_CONTEXT = inspect.Parameter(
+    "context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
+)
+
 
 def command(
     app: typer.Typer, name: str | None = None
@@ -115,11 +119,16 @@ def command(
     def register(function: Callable[..., None]) -> Callable[..., None]:
         own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
         last = [option for option in own if option.kind is inspect.Parameter.KEYWORD_ONLY]
-        options = [*own[: len(own) - len(last)], *_CONSOLE_OPTIONS, *last]
+        options = [_CONTEXT, *own[: len(own) - len(last)], *_CONSOLE_OPTIONS, *last]
 
         @functools.wraps(function)
         def run(
-            verbose: int, quiet: bool, as_json: bool, log_file: Path | None, **given: Any
+            context: typer.Context,
+            verbose: int,
+            quiet: bool,
+            as_json: bool,
+            log_file: Path | None,
+            **given: Any,
         ) -> None:
             console = Console(verbosity=-1 if quiet else verbose, as_json=as_json)
             if console.verbosity < 1:
@@ -127,7 +136,7 @@ def command(
             file = None if log_file is None else expanded(log_file)
             with logged_to(file), console.warnings_as_lines():
                 if file is not None:
-                    SCREEN.info("%s", shlex.join(["crosslabel", *sys.argv[1:]]))
+                    SCREEN.info("%s", shlex.join(["crosslabel", *context.find_root().obj]))
                 function(console, **{name: _expanded(value) for name, value in given.items()})
 
         run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]

@@ -23,7 +23,7 @@ def test_a_log_file_has_the_command_what_was_shown_and_the_error(tmp_path: Path)
     log = tmp_path / "new/folder/x.log"
     assert main(["model", "list", "--log-file", str(log), "-q"]) == 0
     first = log.read_text()
-    assert re.match(rf"{TIME} INFO crosslabel: crosslabel ", first)
+    assert re.match(rf"{TIME} INFO crosslabel: crosslabel model list --log-file \S+ -q\n", first)
     assert "cnn-27k" in first  # although nothing was to be shown
     assert main(["plan", str(tmp_path / "none"), "--log-file", str(log)]) == 2
     both = log.read_text()
