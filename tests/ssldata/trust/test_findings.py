@@ -27,7 +27,7 @@ def test_the_worst_mark_counts() -> None:
     [{"check": "leakage"}, {"check": ".b"}, {"mark": "good"}, {"mark": "warn"}, {"mark": "fail"}],
 )
 def test_a_finding_without_its_parts_is_refused(wrong: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match="named chapter|one of|missing"):
+    with pytest.raises(ValueError, match=r"named chapter|one of|missing"):
         _finding(**wrong)
 
 
