@@ -348,7 +348,7 @@ def step_of_assets(
     made: Callable[..., Any] = task(**options)
     if assets.made:
         with never_failing(f"{label}: its assets"):
-            made = materialize(*assets.made, by="crosslabel", asset_deps=assets.of, **options)
+            made = materialize(*assets.made, by="crosslabel", asset_deps=list(assets.of), **options)
     wrapped: Callable[[], Result] = made(call)
     return wrapped()
 

@@ -172,8 +172,8 @@ class _ShownProgress:
 
     def __init__(self, project_name: str, description: str, total: float) -> None:
         self._what, self._total, self._done = description, total, 0.0
-        self._name, self._id, self._last = project_name, None, (-1.0, time.monotonic())
-        self._id: UUID | None
+        self._name, self._last = project_name, (-1.0, time.monotonic())
+        self._id: UUID | None = None
         with never_failing(f"the progress of {description}"):
             self._id = create_progress_artifact(
                 progress=0.0,
