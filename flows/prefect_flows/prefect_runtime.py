@@ -266,7 +266,8 @@ def _last_part(text: str) -> str:
         path = Path(text).expanduser()
         text = str(path.parent if path.name == "project.yaml" else path)
         return Path(text).absolute().name or text
-    return text.partition("://")[2].partition("?")[0].rstrip("/").rpartition("/")[2]
+    place = text.partition("://")[2].partition("?")[0].rpartition("@")[2]
+    return place.rstrip("/").rpartition("/")[2]
 
 
 def task_name(kind: str, label: str) -> str:
