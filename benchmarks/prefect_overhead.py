@@ -3,13 +3,14 @@
     python benchmarks/prefect_overhead.py --out docs/results/prefect-overhead.csv [--repeats 5]
         [--server http://127.0.0.1:4200/api]
 
-Two kinds of work on a simulated clade: one whose results are all there (``up to date``), and one
-whose runs are evaluated again (``small work``). Each is done by the pipeline alone (``bare``), by
-the flow with its private backend (as ``crosslabel run`` has it), and with ``--server`` by the flow
-and a server that runs already. The ways take turns, so that a busy machine is busy for all.
-The CSV has one line for each process: work, way, repeat, seconds (of the process as a whole) and
-those of the call alone, without the start of Python, Prefect and its backend. Printed are medians,
-their ratios and differences to ``bare``.
+Two kinds of work on a simulated clade of two experiments and three genomes: a build whose stores
+are all there (``up to date``), and one from nothing (``small work``: eight groups). Each is done by
+the library alone (``bare``), by the flow with its private backend, and with ``--server`` by the
+flow and a server that runs already. The ways take turns, so that a busy machine is busy for all.
+The CSV has one line for each process: wall seconds of the process as a whole, CPU seconds of it and
+of what it started (the private backend, not the other server), wall seconds of the call alone
+(without the start of Python, Prefect and its backend), and the load. Printed are medians of the
+differences to ``bare`` of the same repeat, and of the ratios.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,20 +27,19 @@ import time
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
 from ssldata.simulation.clade import small_clade
 
 BARE = """
-from flows.steps.pipeline import Options, Pipeline
+from ssldata.building.build_store import build_project
 from ssldata.project.project_file import load_project
-call = lambda: Pipeline(load_project(FOLDER), Options()).run()
+call = lambda: build_project(load_project(FOLDER))
 """
 FLOW = """
 from flows.prefect_flows import prefect_runtime
 prefect_runtime.prepare()
-from flows.prefect_flows.project_flows import run_project
-call = lambda: run_project(FOLDER)
+from flows.prefect_flows.project_flows import build_stores
+call = lambda: build_stores(FOLDER)
 """
 CALL = """
 import time
@@ -54,44 +56,24 @@ with prefect_runtime.flow_settings():
 """
 
 
-def make_project(folder: Path) -> None:
-    """Simulate a clade and a grid of two small runs."""
-    small_clade(folder)
-    file = folder / "project.yaml"
-    project = yaml.safe_load(file.read_text())
-    project["training"] |= {
-        "experiments": ["alpha"],
-        "models": ["cnn-7k"],
-        "regimes": ["sl", "ssl"],
-        "epochs": 2,
-        "patience": 2,
-        "baselines": False,
-    }
-    file.write_text(yaml.safe_dump(project))
-
-
-def timed(folder: Path, way: str, server: str | None, home: Path) -> tuple[float, float]:
-    """Run the project in a new process; return the seconds of the process and of the call."""
+def timed(folder: Path, way: str, server: str | None, home: Path) -> dict[str, float]:
+    """Build the project in a new process; return what that took."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
-    environment["TF_CPP_MIN_LOG_LEVEL"] = "3"
     if way == "flow, own server" and server is not None:
         environment["PREFECT_API_URL"] = server
     elif way != "bare":
         environment["PREFECT_HOME"] = str(home)
     code = BARE + CALL if way == "bare" else FLOW + FLOW_CALL
     code = code.replace("FOLDER", repr(str(folder)))
-    start = time.perf_counter()
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
-    whole = time.perf_counter() - start
-    return whole, float(done.stdout.rpartition("SECONDS")[2].split()[0])
-
-
-def forget_evaluations(folder: Path) -> None:
-    """Leave small work to do: the runs are evaluated again, and the report is written."""
-    for path in folder.glob("runs/*/*/*/*/evaluation/metrics.json"):
-        path.unlink()
+    whole, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    call = float(done.stdout.rpartition("SECONDS")[2].split()[0])
+    found = {"seconds": whole, "cpu_seconds": cpu, "call_seconds": call, "load": os.getloadavg()[0]}
+    return {key: round(value, 2) for key, value in found.items()}
 
 
 def main() -> None:
@@ -105,27 +87,33 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as top:
         folder, home = Path(top) / "project", Path(top) / "prefect"
-        make_project(folder)
-        for way in ways:  # builds and trains; makes the database, fills caches
-            timed(folder, way, options.server, home)
+        small_clade(folder)
+        for way in ways[:2]:  # fills the caches; makes the database of the private backend
+            timed(folder, way, None, home)
         for repeat in range(options.repeats):
-            for work in ("up to date", "small work"):
-                for way in ways:
+            for way in ways:
+                for work in ("small work", "up to date"):
                     if work == "small work":
-                        forget_evaluations(folder)
-                    whole, call = timed(folder, way, options.server, home)
-                    load = os.getloadavg()[0]
-                    row = {"work": work, "way": way, "repeat": repeat, "seconds": round(whole, 3)}
-                    rows.append({**row, "call_seconds": round(call, 3), "load": round(load, 1)})
+                        shutil.rmtree(folder / "store")
+                    found = timed(folder, way, options.server, home)
+                    rows.append({"work": work, "way": way, "repeat": repeat, **found})
                     print(json.dumps(rows[-1]), flush=True)
                     pd.DataFrame(rows).to_csv(options.out, index=False)
-    table = pd.DataFrame(rows)
-    for kind in ("seconds", "call_seconds"):
-        medians = table.groupby(["work", "way"])[kind].median().unstack("way")
-        for way in ways[1:]:
-            ratio, more = medians[way] / medians["bare"], medians[way] - medians["bare"]
-            for work in medians.index:
-                print(f"{kind}, {work}, {way}: × {ratio[work]:.2f}, + {more[work]:.2f} s")
+    summarise(pd.DataFrame(rows))
+
+
+def summarise(table: pd.DataFrame) -> None:
+    """Print the medians over repeats of what each way takes, and of that beside ``bare``."""
+    for (work, way), found in table.groupby(["work", "way"]):
+        bare = table[(table.work == work) & (table.way == "bare")].set_index("repeat")
+        found = found.set_index("repeat")
+        for kind in ("seconds", "cpu_seconds", "call_seconds"):
+            more, ratio = (found[kind] - bare[kind]).dropna(), (found[kind] / bare[kind]).dropna()
+            print(
+                f"{work}, {way}, {kind}, n = {len(found)}: {found[kind].median():.2f}; beside bare "
+                f"+ {more.median():.2f} s ({more.min():.2f} to {more.max():.2f}), "
+                f"x {ratio.median():.2f}"
+            )
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import html
 import os
 import re
 import time
@@ -89,20 +90,23 @@ def show_results(project: Project, run_folders: list[Path], report: Path) -> Non
             )
     with never_failing("the link to the report"):
         link = report_link(report)
-        create_link_artifact(
-            link=link,
-            link_text=f"report of {name}" if link.startswith("http") else as_text(link),
-            key=artifact_key("report", project.name),
-            description=f"{name}: the report"
-            if link.startswith("http")
-            else f"{name}: the report, on the machine of the worker. Browsers follow no link from "
-            f"here to a file: copy its address, or set {FILES_URL.replace('_', '&#95;')}.",
-        )
+        key = artifact_key("report", project.name)
+        if link.startswith("http"):
+            # The page shows the text of a link as it is; names of projects have no markup.
+            text = f"report of {project.name}"
+            create_link_artifact(link, link_text=text, key=key, description=f"{name}: the report")
+        else:
+            create_markdown_artifact(
+                markdown=f"`{link}`",
+                key=key,
+                description=f"{name}: the report, on the machine of the worker. Browsers follow no "
+                f"link from here to a file: copy its address, or set {as_text(FILES_URL)}.",
+            )
 
 
 def cell_text(text: str) -> str:
-    """Return a text for a cell of a table, which Prefect's page shows as it is."""
-    return " ".join(text.split())
+    """Return a text for a cell of a table; Prefect's page reads it as HTML, with Markdown's links."""
+    return html.escape(" ".join(text.split()), quote=False).replace("[", "&#91;")
 
 
 def figures_markdown(figures: list[ShownFigure]) -> str:

@@ -162,11 +162,15 @@ def test_an_artifact_that_cannot_be_written_is_one_warning(
     results = ShownResults([row], [ShownFigure(NASTY, NASTY, "<svg/>")])
     monkeypatch.setattr(run_artifacts, "shown_results", lambda *_: results)
     run_artifacts.show_results(project, [], built_world / "report.html")
-    assert [kind for kind, _ in created] == ["create_table", "create_markdown", "create_link"]
+    assert [kind for kind, _ in created] == ["create_table", "create_markdown", "create_markdown"]
     # Nothing but the figure itself is an image, and no HTML is left.
     markdown = created[1][1]["markdown"]
     assert re.findall(r"(?<!\\)!(?<!\\)\[", markdown) == ["!["]
     assert "<" not in markdown
+    # Cells are read as HTML, with Markdown's links.
+    cell = created[0][1]["table"][0]["experiment"]
+    assert html.unescape(cell) == " ".join(NASTY.split())
+    assert not set("<[") & set(cell)
     assert not caplog.records
 
     def unreachable(*_: Any, **__: Any) -> Any:
