@@ -105,7 +105,7 @@ def show_results(project: Project, run_folders: list[Path], report: Path) -> Non
 
 
 def cell_text(text: str) -> str:
-    """Return a text for a cell of a table; Prefect's page reads it as HTML, with Markdown's links."""
+    """Return a text for a cell of a table, which the page reads as HTML with Markdown's links."""
     return html.escape(" ".join(text.split()), quote=False).replace("[", "&#91;")
 
 
