@@ -14,6 +14,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 from uuid import UUID
 
@@ -179,11 +180,12 @@ class _ShownProgress:
         self._name, self._last = project_name, (-1.0, time.monotonic())
         self._id: UUID | None = None
         with never_failing(f"the progress of {description}"):
-            self._id = create_progress_artifact(
+            made: Any = create_progress_artifact(
                 progress=0.0,
                 key=artifact_key(description, "progress", project_name),
                 description=self._text(),
             )
+            self._id = made
             self._last = (0.0, time.monotonic())
 
     def _text(self) -> str:
