@@ -26,11 +26,15 @@ from prefect.runtime import flow_run
 from prefect.states import Crashed
 from pydantic import NonNegativeInt, PositiveInt
 
+from flows.prefect_flows.asset_lineage import Assets, Lineage
 from flows.prefect_flows.prefect_runtime import (
     advises_parameters,
     log_groups,
     log_user_errors_plainly,
+    never_failing,
+    run_name,
     step,
+    step_of_assets,
 )
 from flows.steps.arrival_steps import invalid_stores
 from flows.steps.run_checks import Cluster
@@ -75,7 +79,11 @@ def emit_of(event: str, kind: str, name: str, payload: dict[str, Any]) -> None:
     emit_event(event=event, resource=resource, payload=payload)
 
 
-@flow(name="crosslabel-watch-genomes", persist_result=False)
+@flow(
+    name="crosslabel-watch-genomes",
+    flow_run_name=run_name("watch {registry} for {project}"),
+    persist_result=False,
+)
 @advises_parameters
 def watch_genomes(
     project: str, registry: str, again: list[str] | None = None
@@ -166,7 +174,11 @@ def _mark_crashed(run: str) -> None:
             pass
 
 
-@flow(name="crosslabel-append-genome", persist_result=False)
+@flow(
+    name="crosslabel-append-genome",
+    flow_run_name=run_name("append {name} to {project}, attempt {attempt}"),
+    persist_result=False,
+)
 @advises_parameters
 def append_genome(
     project: str,
@@ -217,7 +229,11 @@ def append_genome(
                 appended=announce,
             )
 
-    value: dict[str, Any] = step("append-genome", f"append {name}, attempt {attempt}", append)
+    assets = Assets()
+    with never_failing(f"{name}: its assets"):
+        assets = Lineage(load_project(place)).of_genome(name)
+    label = f"{name}, attempt {attempt}"
+    value: dict[str, Any] = step_of_assets(assets, "append-genome", label, append)
     if value["status"] == "superseded":
         get_run_logger().info("%s: attempt %d is superseded, nothing was done", name, attempt)
     else:
@@ -225,7 +241,11 @@ def append_genome(
     return value
 
 
-@flow(name="crosslabel-validate-store", persist_result=False)
+@flow(
+    name="crosslabel-validate-store",
+    flow_run_name=run_name("validate {project}"),
+    persist_result=False,
+)
 @advises_parameters
 def validate_stores(project: str, deep: bool = False) -> dict[str, Any]:
     """Validate every store of a project; a wrong one fails the flow, and nothing is trained.

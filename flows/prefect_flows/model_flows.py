@@ -11,11 +11,14 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from flows.prefect_flows.arrival_flows import DATASET, emit_of
 from flows.prefect_flows.prefect_runtime import (
-    PROGRESS,
     advises_parameters,
     log_user_errors_plainly,
+    never_failing,
+    run_name,
     step,
 )
+from flows.prefect_flows.project_recorder import ProjectRecorder
+from flows.prefect_flows.run_artifacts import as_text, cell_text
 from flows.steps.arrival_steps import compare_rows
 from flows.steps.pipeline import Options, Pipeline
 from flows.steps.quiet_tensorflow import muted_import
@@ -31,7 +34,7 @@ log_user_errors_plainly()
 TRAINED = "runs.trained"
 
 
-@flow(name="crosslabel-train", persist_result=False)
+@flow(name="crosslabel-train", flow_run_name=run_name("train {project}"), persist_result=False)
 @advises_parameters
 def train_runs(
     project: str,
@@ -65,12 +68,15 @@ def train_runs(
         train_threads=train_threads,
         replace=replace,
     )
-    value = Pipeline(loaded, options, step=step, progress=PROGRESS.get()).run()
+    recorder = ProjectRecorder(loaded)
+    value = Pipeline(loaded, options, step=recorder.step, progress=recorder.progress).run()
     emit_of(TRAINED, DATASET, loaded.name, {"project": project})
     return value
 
 
-@flow(name="crosslabel-evaluate", persist_result=False)
+@flow(
+    name="crosslabel-evaluate", flow_run_name=run_name("evaluate {project}"), persist_result=False
+)
 @advises_parameters
 def evaluate_runs(project: str) -> dict[str, Any]:
     """Evaluate the complete runs of a project, and compare them with those before the last genome.
@@ -94,10 +100,10 @@ def evaluate_runs(project: str) -> dict[str, Any]:
     from sslmodels.runs.run_grid import grid
     from sslmodels.runs.run_status import run_status
 
-    runs = []
+    runs, recorder = [], ProjectRecorder(loaded)
     for cell in grid(loaded):
         if run_status(loaded, **cell.arguments).status == "complete":
-            metrics = step("evaluate", cell.name, evaluate_run, cell.folder)
+            metrics = recorder.step("evaluate", cell.name, evaluate_run, cell.folder)
             runs.append({"run": cell.name, **metrics})
     effects = compare_rows(loaded, show=lambda found: _show(loaded.name, found))
     return {"runs": runs, "effects": effects}
@@ -110,15 +116,17 @@ def _show(name: str, effects: list[dict[str, Any]]) -> None:
     for line in lines:
         get_run_logger().info("%s: %s: %s → %s, difference %s: %s", *line[:2], *line[3:])
     if lines:
-        create_table_artifact(
-            table=[dict(zip(EFFECT_COLUMNS, line, strict=True)) for line in lines],
-            key="did-it-help",
-            description=f"{name}: AUPR before and after the last change of rows, on the same test "
-            "bins, with 95 % intervals",
-        )
+        shown = [[cell_text(text) for text in line] for line in lines]
+        with never_failing("the comparison"):
+            create_table_artifact(
+                table=[dict(zip(EFFECT_COLUMNS, line, strict=True)) for line in shown],
+                key="did-it-help",
+                description=f"{as_text(name)}: AUPR before and after the last change of rows, on "
+                "the same test bins, with 95 % intervals",
+            )
 
 
-@flow(name="crosslabel-publish", persist_result=False)
+@flow(name="crosslabel-publish", flow_run_name=run_name("publish {store}"), persist_result=False)
 @advises_parameters
 def publish_store(store: str, target: str, licence: str | None = None) -> dict[str, Any]:
     """Publish a store with its card: as one zip, or as a commit of an Icechunk repository.
@@ -153,9 +161,10 @@ def publish_store(store: str, target: str, licence: str | None = None) -> dict[s
         value = step("publish", path.name, publish, path, place, licence=licence)
     for group in value["left_out"]:
         get_run_logger().warning("left out, not complete: %s", group)
-    create_markdown_artifact(
-        markdown="\n".join(f"- {key}: `{value[key]}`" for key in sorted(value)),
-        key="published",
-        description=f"{path.name}, published to {target}",
-    )
+    with never_failing("what was published"):
+        create_markdown_artifact(
+            markdown="\n".join(f"- {key}: {as_text(str(value[key]))}" for key in sorted(value)),
+            key="published",
+            description=f"{as_text(path.name)}, published to {as_text(target)}",
+        )
     return value

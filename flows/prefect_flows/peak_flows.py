@@ -6,13 +6,17 @@ from typing import Any
 
 from prefect import flow
 
-from flows.prefect_flows.prefect_runtime import advises_parameters, step
+from flows.prefect_flows.prefect_runtime import advises_parameters, run_name, step
 from ssldata.base.files import expanded
 from ssldata.peak_calling.call_peaks import call_peaks
 from ssldata.peak_calling.macs_command import ReadFormat, chosen_settings
 
 
-@flow(name="crosslabel-peaks", persist_result=False)
+@flow(
+    name="crosslabel-peaks",
+    flow_run_name=run_name("call peaks of {name} for {project}"),
+    persist_result=False,
+)
 @advises_parameters
 def peaks(
     project: str,

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
+from flows.prefect_flows.asset_lineage import DESCRIBED, Assets
 from flows.prefect_flows.form_text import form_docstring
 from flows.prefect_flows.private_backend import EndsWithUs
 from ssldata.base.cache_folder import cache_dir
@@ -28,6 +29,8 @@ from ssldata.base.errors import ClusterError, CrosslabelError
 from ssldata.base.progress import NoProgress, Progress
 
 Result = TypeVar("Result")
+
+_LOG = logging.getLogger(__name__)
 
 #: Loggers to which Prefect writes the traceback of one and the same error.
 _PREFECT_LOGGERS = ("prefect.task_runs", "prefect.flow_runs", "prefect.engine")
@@ -235,10 +238,82 @@ def interrupts_first() -> Iterator[None]:
         raise
 
 
+def run_name(template: str) -> Callable[[], str]:
+    """Return what Prefect calls to name a run of a flow: ``append {name} to {project}``.
+
+    Parameters
+    ----------
+    template
+        Names of parameters stand in braces. Of a path or address only the last part is shown, of
+        a project file the folder: an address may hold a password.
+    """
+
+    def name() -> str:
+        from prefect.runtime import flow_run
+
+        try:
+            given = {key: _last_part(str(value)) for key, value in flow_run.parameters.items()}
+            return " ".join(template.format(**given).split())
+        except Exception:  # a name is not worth a run
+            return template.split(" {")[0]
+
+    return name
+
+
+def _last_part(text: str) -> str:
+    """Return what a path or address is called: ``a/yeast/project.yaml`` is yeast."""
+    if "://" not in text:
+        path = Path(text).expanduser()
+        text = str(path.parent if path.name == "project.yaml" else path)
+        return Path(text).absolute().name or text
+    place = text.partition("://")[2].partition("?")[0].rpartition("@")[2]
+    return place.rstrip("/").rpartition("/")[2]
+
+
+def task_name(kind: str, label: str) -> str:
+    """Return what a task run is called: ``train Reb1 cnn-27k ssl seed 0``.
+
+    Parameters
+    ----------
+    kind, label
+        See :func:`step`.
+    """
+    first, _, rest = label.partition(" / ")
+    if kind == "build-reference":
+        return f"build {first} reference"
+    if kind == "build-genome":
+        return f"build {first} homologs/{rest}"
+    verb = {"call-peaks": "call peaks of"}.get(kind, kind.partition("-")[0])
+    return f"{verb} {label.replace(' / ', ' ')}"
+
+
 def step(
     kind: str, label: str, function: Callable[..., Result], /, *args: Any, **kw: Any
 ) -> Result:
     """Run one library call as one Prefect task and return its result.
+
+    Parameters
+    ----------
+    kind
+        Name of the task, one per kind of step: ``build-genome``.
+    label
+        What it is done to, in parts joined by " / ": ``Reb1 / CBS432``; see :func:`task_name`.
+    function, args, kw
+        The call, ``function(*args, **kw)``.
+    """
+    return step_of_assets(Assets(), kind, label, function, *args, **kw)
+
+
+def step_of_assets(
+    assets: Assets,
+    kind: str,
+    label: str,
+    function: Callable[..., Result],
+    /,
+    *args: Any,
+    **kw: Any,
+) -> Result:
+    """Run one library call as one Prefect task that makes assets.
 
     The arguments are bound before Prefect sees the call, so it neither hashes nor copies them.
     Nothing is cached (the libraries decide from the files themselves what is up to date) and
@@ -246,26 +321,65 @@ def step(
 
     Parameters
     ----------
-    kind
-        Name of the task, one per kind of step: ``build-genome``.
-    label
-        Name of this task run: ``build Reb1 / CBS432``.
-    function, args, kw
-        The call, ``function(*args, **kw)``.
+    assets
+        What it makes, and of what.
+    kind, label, function, args, kw
+        See :func:`step`.
     """
     from prefect import task
+    from prefect.assets import materialize
     from prefect.cache_policies import NO_CACHE
 
     def call() -> Result:
         with _errors_in_parameters():
-            return function(*args, **kw)
+            result = function(*args, **kw)
+        if assets.made:
+            with never_failing(f"{label}: its assets"):
+                _describe_assets(assets, result)
+        return result
 
-    wrapped = task(
-        name=kind,
-        # Braces would be read as a template.
-        task_run_name=label.replace("{", "(").replace("}", ")"),
-        cache_policy=NO_CACHE,
-        persist_result=False,
-        retries=0,
-    )(call)
+    options: dict[str, Any] = {
+        "name": kind,
+        # A text would be read as a template.
+        "task_run_name": lambda: task_name(kind, label),
+        "cache_policy": NO_CACHE,
+        "persist_result": False,
+        "retries": 0,
+    }
+    made: Callable[..., Any] = task(**options)
+    if assets.made:
+        with never_failing(f"{label}: its assets"):
+            made = materialize(*assets.made, by="crosslabel", asset_deps=list(assets.of), **options)
+    wrapped: Callable[[], Result] = made(call)
     return wrapped()
+
+
+def _describe_assets(assets: Assets, result: Any) -> None:
+    """Tell Prefect what was made; what was there already is no materialization."""
+    from prefect.context import AssetContext
+
+    context = AssetContext.get()
+    if context is None or not isinstance(result, Mapping):
+        return
+    if result.get("status") == "unchanged":
+        context.downstream_assets.clear()
+        return
+    shown = {key: result[key] for key in DESCRIBED if key in result}
+    for asset in assets.made:
+        context.add_asset_metadata(asset, shown)
+
+
+@contextmanager
+def never_failing(what: str) -> Iterator[None]:
+    """Warn of an error in the block, and go on: what Prefect shows of a run is not worth the run.
+
+    Parameters
+    ----------
+    what
+        What the block records, for the warning.
+    """
+    try:
+        yield
+    except Exception as exc:
+        lines = str(exc).splitlines() or [""]
+        _LOG.warning("%s: not recorded by Prefect (%s: %s)", what, type(exc).__name__, lines[0])

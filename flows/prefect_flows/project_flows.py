@@ -12,12 +12,12 @@ from prefect import flow
 from pydantic import NonNegativeInt, PositiveInt
 
 from flows.prefect_flows.prefect_runtime import (
-    PROGRESS,
     advises_parameters,
     log_groups,
     log_user_errors_plainly,
-    step,
+    run_name,
 )
+from flows.prefect_flows.project_recorder import ProjectRecorder
 from flows.steps import run_checks
 from flows.steps.pipeline import Options, Pipeline
 from ssldata.building import build_store
@@ -26,7 +26,7 @@ from ssldata.project.project_file import load_project
 log_user_errors_plainly()
 
 
-@flow(name="crosslabel-run", persist_result=False)
+@flow(name="crosslabel-run", flow_run_name=run_name("run {project}"), persist_result=False)
 @advises_parameters
 def run_project(
     project: str,
@@ -71,14 +71,15 @@ def run_project(
         verify_cache=verify_cache,
     )
     run_checks.check_run(loaded, publish_weights=publish_weights)
-    value = Pipeline(loaded, options, step=step, progress=PROGRESS.get()).run()
+    recorder = ProjectRecorder(loaded)
+    value = Pipeline(loaded, options, step=recorder.step, progress=recorder.progress).run()
     log_groups([group for store in value["stores"] for group in store["steps"]])
     if publish_weights:
         value["weights"] = run_checks.publish_teachers(value["runs"])
     return value
 
 
-@flow(name="crosslabel-build", persist_result=False)
+@flow(name="crosslabel-build", flow_run_name=run_name("build {project}"), persist_result=False)
 @advises_parameters
 def build_stores(
     project: str,
@@ -109,13 +110,16 @@ def build_stores(
     """
     cluster = run_checks.Cluster(workers, dask_scheduler, scheduler_file, memory)
     loaded = load_project(project)
-    how = {
-        "experiments": experiment,
-        "replace": replace,
-        "repair": repair,
-        "verify_cache": verify_cache,
+    recorder = ProjectRecorder(loaded)
+    stores = build_store.build_project(
+        loaded,
+        experiments=experiment,
+        replace=replace,
+        repair=repair,
+        verify_cache=verify_cache,
+        progress=recorder.progress,
+        step=recorder.step,
         **cluster.options(),
-    }
-    stores = step("build", loaded.name, build_store.build_project, loaded, **how)
+    )
     log_groups([group for store in stores for group in store["steps"]])
     return {"stores": stores}

@@ -14,6 +14,7 @@ from flows.prefect_flows.prefect_runtime import (
     advises_parameters,
     log_groups,
     log_user_errors_plainly,
+    run_name,
     step,
 )
 from flows.steps.run_checks import Cluster
@@ -28,7 +29,11 @@ from ssldata.store.store import open_store
 log_user_errors_plainly()
 
 
-@flow(name="crosslabel-store-add", persist_result=False)
+@flow(
+    name="crosslabel-store-add",
+    flow_run_name=run_name("add {name} to {project}"),
+    persist_result=False,
+)
 @advises_parameters
 def add(
     project: str,
@@ -86,7 +91,11 @@ def add(
     return value
 
 
-@flow(name="crosslabel-store-validate", persist_result=False)
+@flow(
+    name="crosslabel-store-validate",
+    flow_run_name=run_name("validate {store}"),
+    persist_result=False,
+)
 @advises_parameters
 def validate(store: str, deep: bool = False, project: str | None = None) -> dict[str, Any]:
     """Check a store against its ledger and the rules of the format; a wrong store fails the flow.

@@ -6,7 +6,9 @@ Every stage is idempotent, so running again continues where it stopped.
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import logging
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -271,15 +273,27 @@ class Pipeline:
         by_name = {name: named[name] for name in waits}
         after = {name: others for name, others in waits.items() if others}
         how = (self.options.train_threads or 1, self.options.replace)
-        calls = {name: (cell.project, cell.training, *how) for name, cell in by_name.items()}
-        for name, outcome in pool.run_all(cell_worker.train_cell, calls, after=after):
-            if isinstance(outcome, Exception):
-                settle(by_name[name], outcome)
-                continue
-            metrics, warnings = outcome
-            for line in warnings:
-                _LOG.warning("%s: %s", name, line)
-            settle(by_name[name], metrics)
+        topic = f"crosslabel-{uuid.uuid4()}"
+        calls = {
+            name: (cell.project, cell.training, *how, cell_worker.Listener(topic, name))
+            for name, cell in by_name.items()
+        }
+        # Lines come in a thread of Dask's; those who log them there know the run by its context.
+        context = contextvars.copy_context()
+
+        def heard(line: Mapping[str, Any]) -> None:
+            context.copy().run(cell_worker.log_line, line)
+
+        with pool.told(topic, heard):
+            for name, outcome in pool.run_all(cell_worker.train_cell, calls, after=after):
+                try:
+                    metrics = self.step("trained", name, _metrics_of, outcome)
+                except Exception as exc:
+                    if not isinstance(outcome, Exception):
+                        raise  # it could not be recorded
+                    settle(by_name[name], exc)
+                else:
+                    settle(by_name[name], metrics)
 
     def _report(self, folders: list[Path]) -> Path:
         from sslmodels.report.report_page import write_report
@@ -307,6 +321,16 @@ class Pipeline:
             project=self.project,
             results=results,
         )
+
+
+def _metrics_of(outcome: tuple[dict[str, Any], list[dict[str, Any]]] | Exception) -> dict[str, Any]:
+    """Return the metrics of a cell that a worker has finished, or raise why it failed."""
+    if isinstance(outcome, Exception):
+        raise outcome
+    metrics, lines = outcome
+    for line in lines:
+        cell_worker.log_line(line)
+    return metrics
 
 
 def finished(cell: Cell) -> dict[str, Any] | None:

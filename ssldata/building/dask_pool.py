@@ -119,6 +119,41 @@ class DaskPool:
         finally:
             self.client.cancel(list(futures.values()))
 
+    @contextlib.contextmanager
+    def told(self, topic: str, handler: Callable[[Any], None]) -> Iterator[None]:
+        """Call `handler` with everything that workers :func:`tell` about a topic in the block.
+
+        It is called in a thread of the client, in the order of each worker, and before the call
+        that told it counts as complete.
+        """
+        from distributed.client import ClosedClientError
+
+        self.client.subscribe_topic(topic, lambda event: handler(event[1]))
+        try:
+            yield
+        finally:
+            with contextlib.suppress(ClosedClientError):  # the scheduler went away
+                self.client.unsubscribe_topic(topic)
+
+
+def tell(topic: str, message: Any) -> bool:
+    """Tell the process that asked for this call something; return whether it can hear it.
+
+    Parameters
+    ----------
+    topic
+        That of :meth:`DaskPool.told`.
+    message
+        Plain values.
+    """
+    from distributed import get_worker
+
+    try:
+        get_worker().log_event(topic, message)
+    except ValueError:  # not on a worker
+        return False
+    return True
+
 
 def _after(function: Callable[..., Any], arguments: tuple[Any, ...], waits: list[Any]) -> Any:
     """Call a function, after Dask has waited for `waits`."""

@@ -130,7 +130,7 @@ def write_report(
         if name in project.trained_experiments()
     }
     changes = _change_lines(read_changes(runs, problems, genomes))
-    curves = _curve_figures(shown, baselines, problems)
+    curves = curve_figures(shown, baselines, problems)
     training = _training(runs, problems, path.parent)
     store_lines = [_store_lines(store) for store in stores]
     local = RelativePaths(_folder_of(project), _paths_of(project, run_folders))
@@ -377,12 +377,25 @@ def _motif_tile(top: TopMotif, folder: Path) -> dict[str, str]:
     return tile
 
 
-def _curve_figures(
+def curve_figures(
     runs: Sequence[RunSummary], baselines: Sequence[RunSummary], problems: list[str]
 ) -> list[dict[str, Any]]:
     """Draw one figure per experiment and model, all regimes and seeds in it.
 
     The best baseline of an experiment stands in each; all of them have a figure of their own.
+
+    Parameters
+    ----------
+    runs, baselines
+        Those whose curves are drawn; others are left out.
+    problems
+        Sentences about curves that cannot be read are appended to it.
+
+    Returns
+    -------
+    list of dict
+        ``title``, ``svg`` (:func:`sslmodels.report.svg_figures.page_svg`), ``alt`` (the figure in
+        words) and ``saved`` (links).
     """
     figures = []
     best = {b.experiment: b for b in sorted(baselines, key=lambda b: (b.metrics or {})["aupr"])}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
+import logging
 import operator
 import os
 import shutil
@@ -12,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +176,7 @@ class FakePool(DaskPool):
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.after: dict[str, Sequence[str]] = {}
+        self.heard: dict[str, Callable[[Any], None]] = {}
 
     def run_all(
         self,
@@ -185,7 +188,26 @@ class FakePool(DaskPool):
         del function
         self.calls, self.after = list(calls), dict(after)
         for name in calls:
-            yield name, ({"run": name}, ["a warning"])
+            # One line that is heard at once, and one that could not be.
+            lines = [
+                {
+                    "name": "ssldata.x",
+                    "levelno": level,
+                    "created": 1.5,
+                    "message": f"{name}: {text}",
+                }
+                for level, text in ((logging.WARNING, "heard"), (logging.WARNING, "kept"))
+            ]
+            listener = calls[name][-1]
+            assert listener.cell == name
+            self.heard[listener.topic](lines[0])
+            yield name, ({"run": name}, lines[1:])
+
+    @contextlib.contextmanager
+    def told(self, topic: str, handler: Callable[[Any], None]) -> Iterator[None]:
+        self.heard = {topic: handler}
+        yield
+        self.heard = {}
 
 
 def test_ssl_ns_waits_for_its_teacher(trained: Project, caplog: pytest.LogCaptureFixture) -> None:
@@ -200,7 +222,37 @@ def test_ssl_ns_waits_for_its_teacher(trained: Project, caplog: pytest.LogCaptur
     assert pool.after == {name("ssl-ns"): [name("sl")]}
     assert pool.calls.index(name("sl")) < pool.calls.index(name("ssl-ns"))
     assert len(settled) == 5
-    assert f"{name('sl')}: a warning" in caplog.text
+    told = [(r.getMessage(), r.created) for r in caplog.records if r.name == "ssldata.x"]
+    first = name("sl")
+    assert told[:2] == [(f"{first}: heard", 1.5), (f"{first}: kept", 1.5)]
+    assert len(told) == 10
+
+
+def _warn_and_wait(text: str, listener: cell_worker.Listener) -> str:
+    """What a worker does: the libraries log something before their work is done."""
+    with cell_worker._told_lines(listener) as kept:
+        logging.getLogger("sslmodels.x").info("%s", text)
+    assert not kept
+    return text
+
+
+def test_lines_of_workers_are_heard_before_their_call_is_complete() -> None:
+    """In order, with the time at which they were logged, under the name of their cell."""
+    heard: list[dict[str, Any]] = []
+    calls = {f"cell {n}": (f"line {n}", cell_worker.Listener("t", f"cell {n}")) for n in range(3)}
+    before = time.time()
+    with open_pool(workers=1, memory="0") as pool:
+        assert isinstance(pool, DaskPool)
+        with pool.told("t", heard.append):
+            for name, outcome in pool.run_all(_warn_and_wait, calls, after={}):
+                assert f"{name}: {outcome}" in [line["message"] for line in heard]
+    assert [line["levelno"] for line in heard] == [logging.INFO] * 3
+    times = [line["created"] for line in heard]
+    assert before < times[0] <= times[1] <= times[2] < time.time()
+    # Not on a worker there is nobody to hear, and the lines come back with the result.
+    with cell_worker._told_lines(cell_worker.Listener("t", "cell")) as kept:
+        logging.getLogger("ssldata.x").warning("alone")
+    assert [line["message"] for line in kept] == ["cell: alone"]
 
 
 def test_threads_of_a_running_process_are_not_changed_silently() -> None:

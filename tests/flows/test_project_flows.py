@@ -17,6 +17,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -246,7 +247,53 @@ def test_a_task_is_a_genome_or_a_stage(by_run: tuple[Path, dict[str, Any]], back
             time.sleep(0.2)
     assert len(runs) == expected
     names = {run.name for run in runs}
-    assert {"alpha / simref", "beta / relative3", "alpha / cnn-7k / ssl-ns / seed 0"} <= names
+    assert {
+        "build alpha reference",
+        "build beta homologs/relative3",
+        "evaluate alpha cnn-7k ssl-ns seed 0",
+    } <= names
+
+
+def test_a_flow_run_shows_its_results(by_run: tuple[Path, dict[str, Any]], backend: None) -> None:
+    """Its name, its artifacts, and what was made of what; what was there already is not made."""
+    from prefect.client.orchestration import get_client
+
+    folder, _ = by_run
+    for path in folder.glob("runs/alpha/*/ssl-ns/*/evaluation/metrics.json"):
+        path.unlink()
+    base, moment = f"crosslabel://{load_project(folder).name}", datetime.now(UTC).isoformat()
+    wanted = {"event": {"prefix": ["prefect.asset."]}, "occurred": {"since": moment}}
+    evaluated = f"{base}/runs/alpha/cnn-7k/ssl-ns/seed-0/evaluation"
+    with get_client(sync_client=True) as client:
+        before = {run.id for run in client.read_flow_runs()}
+        assert main(["run", str(folder), "-q"]) == 0
+        (run,) = [run for run in client.read_flow_runs() if run.id not in before]
+        assert run.name == "run project"
+        found = {a.key: a for a in client.read_artifacts() if a.flow_run_id == run.id}
+        made: dict[str, set[str]] = {}
+        deadline = time.monotonic() + 600
+        while f"{base}/report" not in made and time.monotonic() < deadline:
+            time.sleep(0.2)
+            answer = client.request("POST", "/events/filter", json={"filter": wanted}).json()
+            made = {
+                event["resource"]["prefect.resource.id"]: {
+                    related["prefect.resource.id"]
+                    for related in event["related"]
+                    if related.get("prefect.resource.role") == "asset"
+                }
+                for event in answer["events"]
+                if event["event"] == "prefect.asset.materialization.succeeded"
+            }
+    names = ("aupr", "build-progress", "figures", "report", "train-progress")
+    assert sorted(found) == [f"{name}-simulated" for name in names]
+    rows = json.loads(found["aupr-simulated"].data)
+    assert [row["regime"] for row in rows[:2]] == ["sl", "ssl-ns"]
+    assert all(re.fullmatch(r"0\.\d+ to 0\.\d+", row["95 % interval"]) for row in rows)
+    assert "](data:image/svg+xml;base64," in found["figures-simulated"].data
+    assert found["train-progress-simulated"].data == 100.0
+    assert set(made) == {evaluated, f"{base}/report"}
+    assert evaluated in made[f"{base}/report"]
+    assert made[evaluated] >= {evaluated.removesuffix("/evaluation")}
 
 
 def test_every_genome_is_opened_once(
