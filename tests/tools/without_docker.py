@@ -138,7 +138,7 @@ class Machine:
         for source in sources:
             if (ROOT / source).is_dir():
                 leave = shutil.ignore_patterns("__pycache__", "data", "store", "runs")
-                shutil.copytree(ROOT / source, where / target, ignore=leave)
+                shutil.copytree(ROOT / source, where / target, ignore=leave, dirs_exist_ok=True)
             else:
                 shutil.copy(ROOT / source, where / target)
 
