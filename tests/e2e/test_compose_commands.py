@@ -178,7 +178,7 @@ def computed(address: str) -> dict[str, int]:
 
     def prefixes(dask_scheduler: Any) -> dict[str, int]:
         found = dask_scheduler.task_prefixes
-        return {name: int(sum(prefix.state_counts.values())) for name, prefix in found.items()}
+        return {name: int(prefix.state_counts["memory"]) for name, prefix in found.items()}
 
     with Client(f"tcp://{address}:8786", timeout="30s") as client:
         counted: dict[str, int] = client.run_on_scheduler(prefixes)

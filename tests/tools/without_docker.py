@@ -155,7 +155,7 @@ class Machine:
             script = environment / "bin" / name
             script.write_text(
                 f"#!{environment}/bin/python\nimport sys\nfrom {module} import {function}\n"
-                f"sys.exit({function}())\n"
+                f"if __name__ == '__main__':\n    sys.exit({function}())\n"
             )
             script.chmod(0o755)
 
