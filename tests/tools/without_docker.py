@@ -26,12 +26,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from container_tools import ROOT, Instruction, instructions
+from container_tools import ROOT, Instruction, in_context, instructions
 
 #: Marks every process of a system, whoever started it.
 MARK = "CROSSLABEL_WITHOUT_DOCKER"
 #: Seconds after which a step is taken for hanging.
-HANGS = 600
+HANGS = 1800
 #: An absolute path, but for devices; not the path of an address.
 _ABSOLUTE = re.compile(r"(?<![\w/:.$}-])/(?!dev/|usr/|bin/)(?=\w)")
 #: Programs that change the machine: what they are asked for is noted.
@@ -137,8 +137,7 @@ class Machine:
             return
         for source in sources:
             if (ROOT / source).is_dir():
-                leave = shutil.ignore_patterns("__pycache__", "data", "store", "runs")
-                shutil.copytree(ROOT / source, where / target, ignore=leave, dirs_exist_ok=True)
+                shutil.copytree(ROOT / source, where / target, ignore=_left_out, dirs_exist_ok=True)
             else:
                 shutil.copy(ROOT / source, where / target)
 
@@ -161,11 +160,12 @@ class Machine:
 
     # -- what is there afterwards
 
-    def processes(self) -> Iterator[psutil.Process]:
-        """Yield the processes of the containers that live."""
+    def processes(self, container: str = "") -> Iterator[psutil.Process]:
+        """Yield the processes that live, of one container or of all."""
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                mine = process.environ().get(MARK) == str(self.folder)
+                where, _, name = process.environ().get(MARK, "").rpartition(":")
+                mine = where == str(self.folder) and container in ("", name)
                 if mine and process.status() != psutil.STATUS_ZOMBIE:
                     yield process
 
@@ -195,7 +195,7 @@ class Container:
             **image,
             "HOME": str(home),
             "TMPDIR": str(machine.root / "tmp"),
-            MARK: str(machine.folder),
+            MARK: f"{machine.folder}:{name}",
             **given,
         }
         for volume in service.get("volumes", []):
@@ -247,22 +247,32 @@ class Container:
         return done.returncode == 0
 
     def stop(self) -> str:
-        """End it as Docker does, and return the signal that ended it."""
+        """End it as Docker does, and return the signal that ended its command."""
         assert self.process is not None
         if self.process.poll() is not None:
-            return "none"
-        self.process.send_signal(signal.SIGTERM)
-        period = str(self.service.get("stop_grace_period", "10s"))
-        try:
-            self.process.wait(int(period.removesuffix("s")))
-        except subprocess.TimeoutExpired:
-            family = [self.process, *psutil.Process(self.process.pid).children(recursive=True)]
-            for process in family:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
-            self.process.wait(60)
-            return "SIGKILL"
-        return "SIGTERM"
+            ended = "none"
+        else:
+            self.process.send_signal(signal.SIGTERM)
+            period = str(self.service.get("stop_grace_period", "10s"))
+            try:
+                self.process.wait(int(period.removesuffix("s")))
+                ended = "SIGTERM"
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(60)
+                ended = "SIGKILL"
+        # With its command a container ends, and all that it started.
+        for process in self.machine.processes(self.name):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+                process.wait(60)
+        return ended
+
+
+def _left_out(folder: str, names: list[str]) -> set[str]:
+    """Return what .dockerignore leaves out of a folder of the clone."""
+    below = Path(folder).relative_to(ROOT)
+    return {name for name in names if not in_context((below / name).as_posix())}
 
 
 def outer_environment() -> dict[str, str]:
