@@ -102,8 +102,9 @@ _CONSOLE_OPTIONS = [
 ]
 
 #: Has the arguments of the process or of the call, as :func:`flows.commands.app.invoke` got them.
+#: Not named ``context``, which is an option of a command: the bases around a window.
 _CONTEXT = inspect.Parameter(
-    "context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
+    "call_context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
 )
 
 
@@ -123,7 +124,7 @@ def command(
 
         @functools.wraps(function)
         def run(
-            context: typer.Context,
+            call_context: typer.Context,
             verbose: int,
             quiet: bool,
             as_json: bool,
@@ -136,7 +137,7 @@ def command(
             file = None if log_file is None else expanded(log_file)
             with logged_to(file), console.warnings_as_lines():
                 if file is not None:
-                    SCREEN.info("%s", shlex.join(["crosslabel", *context.find_root().obj]))
+                    SCREEN.info("%s", shlex.join(["crosslabel", *call_context.find_root().obj]))
                 function(console, **{name: _expanded(value) for name, value in given.items()})
 
         run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
