@@ -102,9 +102,8 @@ _CONSOLE_OPTIONS = [
 ]
 
 #: Has the arguments of the process or of the call, as :func:`flows.commands.app.invoke` got them.
-#: Not named ``context``, which is an option of a command: the bases around a window.
 _CONTEXT = inspect.Parameter(
-    "call_context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
+    "called", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
 )
 
 
@@ -124,7 +123,7 @@ def command(
 
         @functools.wraps(function)
         def run(
-            call_context: typer.Context,
+            called: typer.Context,
             verbose: int,
             quiet: bool,
             as_json: bool,
@@ -137,7 +136,7 @@ def command(
             file = None if log_file is None else expanded(log_file)
             with logged_to(file), console.warnings_as_lines():
                 if file is not None:
-                    SCREEN.info("%s", shlex.join(["crosslabel", *call_context.find_root().obj]))
+                    SCREEN.info("%s", shlex.join(["crosslabel", *called.find_root().obj]))
                 function(console, **{name: _expanded(value) for name, value in given.items()})
 
         run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""What may mislead who learns from a store: one finding for each check.
+"""What may mislead who learns from a store: a finding for each check.
 
-Imports: base, store.
+Imports: nothing of ours.
 """
