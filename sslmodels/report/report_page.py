@@ -22,6 +22,7 @@ from sslmodels.baseline_runs.baseline_status import (
 )
 from sslmodels.report.baseline_tests import against_baselines
 from sslmodels.report.number_text import (
+    byte_size,
     count,
     duration,
     mean_sd,
