@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
+from ssldata.project.training_section import Regime
 from sslmodels.report.number_text import span
-from sslmodels.report.report_gains import BEST_BASELINE, Gain, best_gain, counted
+from sslmodels.report.report_gains import (
+    BEST_BASELINE,
+    Gain,
+    best_gain,
+    best_leading,
+    counted,
+)
 from sslmodels.runs.regime_table import LEADING, REGIME_TABLE
 from sslmodels.scores.metrics import COLLAPSED_BELOW
 
@@ -105,6 +112,12 @@ def _homologues(lines: Sequence[Line], gains: Sequence[Gain]) -> str:
             f"{gain.regime} has {gain.mean.text} the AUPR of {gain.over}, which is the same "
             f"training without them ({gain.note}{chosen if compared > 1 else ''})"
         )
+        leader = best_leading([line for line in lines if line["model"] == gain.model])
+        if leader != gain.regime and leader not in [one.regime for one in over_control]:
+            what += (
+                f"; {leader} has the highest AUPR, but its control "
+                f"({REGIME_TABLE[cast('Regime', leader)].control}) was not evaluated"
+            )
         words = (
             "Homologues help in this test",
             "Homologues do harm in this test",
