@@ -82,8 +82,8 @@ def paper_tables(project: Project, results: pd.DataFrame) -> Iterator[Table]:
             "AUPR of ensembles of all seeds",
             split_by_model(shown),
             ensembles,
-            "The scores of the seeds are averaged before they are ranked. That is one ranking, not a "
-            "mean over runs: it has no standard deviation. Intervals of the runs are in Table 2.",
+            "The scores of the seeds are averaged before they are ranked. That is one ranking, no "
+            "mean: it has no standard deviation. Intervals of the runs are in Table 2.",
         )
     yield from _increases(project, of_grid)
     yield from _published(project, of_grid)
