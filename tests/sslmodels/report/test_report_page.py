@@ -243,6 +243,30 @@ def test_what_other_rows_brought(project: Project) -> None:
     assert [row[6] for row in page.rows if row[:2] == [cell, "+ b"]] == ["1"]
 
 
+def test_genomes_stand_in_the_order_of_the_project(project: Project) -> None:
+    """Whatever the order of names and of the store: header, liftover, rows, changed rows."""
+    genomes = [genome.name for genome in reversed(project.genomes)]
+    assert genomes != sorted(genomes)
+    turned = project.model_copy(update={"genomes": list(reversed(project.genomes))})
+    folder = make_run(project, "ssl", 0, shift=2.0)
+    later = folder.rename(folder.with_name("later"))
+    earlier = make_run(project, "ssl", 0, shift=1.5)
+    for run, names in ((earlier, []), (later, sorted(genomes))):
+        record = json.loads((run / "run.json").read_text())
+        content = {"reference": "0"} | {f"homologs/{name}": "1" for name in names}
+        identity = {**record["identity"], "content": content}
+        record |= {"identity": identity, "digest": digest_of(identity)}
+        (run / "run.json").write_text(json.dumps(record))
+    (later / "earlier").mkdir()
+    earlier.rename(later / "earlier" / "1")
+    page = page_of(turned, [later.rename(folder)])
+    assert f"genomes : {', '.join(genomes)}" in page.text
+    firsts = [row[0] for row in page.rows if row[0] in genomes]
+    assert firsts == 4 * genomes  # liftover and rows of two stores
+    (changed_row,) = (row for row in page.rows if row[0] == "alpha / cnn-7k / ssl")
+    assert changed_row[1] == ", ".join(f"+ {name}" for name in genomes)
+
+
 HOSTILE = [
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',
@@ -347,7 +371,14 @@ def test_names_are_text_in_the_pages_of_the_benchmark(name: str) -> None:
         table = Table("t", used, [(used, pd.DataFrame({used: [used]}))], increases, used)
         figure = Figure("f", used, svg, increases, used)
         values: dict[str, Any] = {"title": used, "reference": used, "genomes": [used]}
-        values |= {"test": [used], "runs": 1, "seeds": 1, "tables": [table], "figures": [figure]}
+        values |= {
+            "findings": [used],
+            "test": [used],
+            "runs": 1,
+            "seeds": 1,
+            "tables": [table],
+            "figures": [figure],
+        }
         return Skeleton(render_page("paper.html.j2", {**values, "regimes": [(used, used)]}))
 
     page = page_with(name)
