@@ -14,7 +14,8 @@ import jinja2
 from markupsafe import Markup
 
 from ssldata.base.files import write_text_atomic
-from ssldata.project.project_file import Project, dump_project
+from ssldata.base.yaml_text import dump
+from ssldata.project.project_file import Project
 from sslmodels.baseline_runs.baseline_status import (
     BASELINE_MODEL,
     baseline_runs,
@@ -173,7 +174,7 @@ def write_report(
             ),
             **training,
             versions=[(name, _version(name)) for name in _PACKAGES],
-            configuration=local(dump_project(project)),
+            configuration=dump(local.of_values(project.model_dump(mode="json"))),
             problems=[local(problem) for problem in problems],
             local=local,
         )
