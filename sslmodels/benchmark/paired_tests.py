@@ -76,11 +76,12 @@ def paired_tests(table: pd.DataFrame, pairs: Sequence[tuple[Method, Method]]) ->
     Returns
     -------
     pandas.DataFrame
-        Columns model_a, regime_a, model_b, regime_b, n (experiments), wins_a, wins_b, difference
-        (mean of b − a), ratio (of the means, b over a, of the n_ratio experiments in which no run
-        of a collapsed), ratio_low and ratio_high (its 95 % bootstrap interval over experiments;
-        NaN from fewer than three), n_ratio, p (Wilcoxon signed-rank, two-sided, exact for small n
-        without ties; NaN when all differences are 0 or n is 0), p_holm (over the lines).
+        Columns model_a, regime_a, model_b, regime_b, n (experiments), wins_a, wins_b; difference
+        (mean of b − a) and ratio (of the means, b over a), both of the n_ratio experiments in which
+        no run of a collapsed, ratio_low and ratio_high (its 95 % bootstrap interval over
+        experiments; NaN from fewer than three), n_ratio, p (Wilcoxon signed-rank, two-sided, exact
+        for small n without ties; NaN when all differences are 0 or n is 0), p_holm (over the
+        lines).
     """
     cells = table.pivot(index="experiment", columns=["model", "regime"], values="mean")
     collapsed = table.pivot(index="experiment", columns=["model", "regime"], values="collapsed")
@@ -99,7 +100,7 @@ def paired_tests(table: pd.DataFrame, pairs: Sequence[tuple[Method, Method]]) ->
                 "n": len(both),
                 "wins_a": int((y < x).sum()),
                 "wins_b": int((y > x).sum()),
-                "difference": float((y - x).mean()) if len(both) else float("nan"),
+                "difference": float((y - x)[sound].mean()) if sound.any() else float("nan"),
                 "ratio": float(y[sound].mean() / x[sound].mean()) if sound.any() else float("nan"),
                 "ratio_low": low,
                 "ratio_high": high,

@@ -21,6 +21,9 @@ from sslmodels.benchmark.published_values import (
     published_counts,
     read_published,
 )
+from sslmodels.benchmark.result_intervals import summary_lines
+from sslmodels.report.report_findings import findings
+from sslmodels.report.report_gains import leading_gains
 from sslmodels.report.report_page import regime_texts, render_page
 from sslmodels.report.svg_figures import file_svg
 from sslmodels.runs.regime_table import BASELINE
@@ -80,7 +83,13 @@ def write_paper(folder: Path, *, project: Project, results: pd.DataFrame) -> Pat
             write_text_atomic(folder / f"{figure.name}_lines.csv", _csv(figure.lines))
     of_grid = results[results["sweep"] == ""]
     trained = results[results["model"] != tables.BASELINE_MODEL]
+    lines, baselines = (
+        summary_lines(of_grid[(of_grid["model"] == tables.BASELINE_MODEL) == of_baselines])
+        for of_baselines in (False, True)
+    )
+    positives = {line["experiment"]: line["positives"] for line in lines}
     values: dict[str, Any] = {
+        "findings": findings(lines, baselines, leading_gains(lines, baselines), positives),
         "title": project.name,
         "reference": project.reference.name,
         "genomes": [genome.name for genome in project.genomes],

@@ -82,7 +82,8 @@ def paper_tables(project: Project, results: pd.DataFrame) -> Iterator[Table]:
             "AUPR of ensembles of all seeds",
             split_by_model(shown),
             ensembles,
-            "The scores of the seeds are averaged before they are ranked.",
+            "The scores of the seeds are averaged before they are ranked. That is one ranking, no "
+            "mean: it has no standard deviation. Intervals of the runs are in Table 2.",
         )
     yield from _increases(project, of_grid)
     yield from _published(project, of_grid)
@@ -107,8 +108,8 @@ def _comparisons(name: str, metric: str, means: pd.DataFrame) -> Iterator[Table]
 _TEST_NOTE = (
     "Paired by experiment, means over seeds: Wilcoxon signed-rank test, two-sided, with Holm's "
     "correction over all lines. The ratio of means, with its 95 % bootstrap interval over "
-    "experiments (from three on), leaves out those in which a run of the method compared with "
-    "collapsed."
+    "experiments (from three on), and the difference leave out those in which a run of the method "
+    "compared with collapsed; wins and p are of all. Intervals over test bins are in Table 2."
 )
 
 
@@ -191,7 +192,10 @@ def _published(project: Project, of_grid: pd.DataFrame) -> Iterator[Table]:
         return
     means = tables.means(of_grid, "aupr")
     beside = beside_published(published, means, "aupr")
-    note = f"Published: {path.name}; own: mean over seeds. Models and regimes that both have."
+    note = (
+        f"Published: {path.name}; own: mean over seeds, with its interval in Table 2; published "
+        "values have none. Models and regimes that both have."
+    )
     if not len(beside):
         yield Table("table_published", _PUBLISHED, [], beside, f"{note} There are none.")
         return

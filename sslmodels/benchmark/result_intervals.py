@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from sslmodels.evaluation.resamples_file import read_resamples
+from sslmodels.report.report_data import mean_and_sd
 from sslmodels.scores.metric_intervals import interval
 
 Floats = NDArray[np.float64]
@@ -43,6 +45,39 @@ def resamples_of(results: pd.DataFrame, metric: str = "aupr") -> dict[Experiment
         if len(arrays) == len(part):
             made[str(experiment), str(model), str(regime)] = np.mean(arrays, axis=0)
     return made
+
+
+def summary_lines(results: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the lines of results from which a page draws its sentences.
+
+    Parameters
+    ----------
+    results
+        One row per run of a grid.
+
+    Returns
+    -------
+    list of dict
+        As :func:`sslmodels.report.report_data.summarise`, without AUROC.
+    """
+    drawn = resamples_of(results)
+    lines = []
+    for cell, part in results.groupby(["experiment", "model", "regime"], sort=False):
+        names = tuple(str(name) for name in cell)
+        array = drawn.get((names[0], names[1], names[2]))
+        lines.append(
+            {
+                **dict(zip(("experiment", "model", "regime"), names, strict=True)),
+                "n": len(part),
+                "collapsed": int(part["collapsed"].sum()),
+                "positives": int(part["positives"].max()),
+                "auprs": [*zip(part["seed"].tolist(), part["aupr"].tolist(), strict=True)],
+                "resamples": array,
+                "interval": None if array is None else interval(array),
+                **{key: mean_and_sd(part[key]) for key in ("aupr", "prevalence", "lift")},
+            }
+        )
+    return lines
 
 
 def mean_interval(arrays: Iterable[Floats | None]) -> tuple[float, float]:

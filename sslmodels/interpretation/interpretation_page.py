@@ -10,7 +10,8 @@ from markupsafe import Markup
 
 from ssldata.genomes.onehot import encode
 from sslmodels.interpretation.logos import contribution_logo, motif_logo
-from sslmodels.report.report_page import MOTIF_NAMED_BELOW, render_page
+from sslmodels.report.report_page import render_page
+from sslmodels.report.report_tables import MOTIF_NAMED_BELOW
 from sslmodels.report.svg_figures import new_figure, page_svg
 
 _METHODS = {

@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from sslmodels.report.number_text import span
+from sslmodels.report.report_gains import ratio_interval
+
 #: Line of results, of :func:`sslmodels.report.report_data.summarise`.
 Line = Mapping[str, Any]
 
@@ -29,47 +32,41 @@ def against_baselines(lines: Sequence[Line], baselines: Sequence[Line]) -> list[
     lines, baselines
         Results of the runs, and of the baselines.
     """
-    found: list[dict[str, Any]] = []
-    auprs: dict[str, dict[str, float]] = {_BEST: {}}
-    collapsed: dict[str, set[str]] = {_BEST: set()}
+    compared: dict[str, dict[str, Line]] = {_BEST: {}}
     for line in baselines:
-        value, best = float(line["aupr"][0]), auprs[_BEST]
-        auprs.setdefault(line["regime"], {})[line["experiment"]] = value
-        best[line["experiment"]] = max(value, best.get(line["experiment"], value))
-        if line["collapsed"]:
-            collapsed.setdefault(line["regime"], set()).add(line["experiment"])
-    for experiment in auprs[_BEST]:
-        of_all = [line for line in baselines if line["experiment"] == experiment]
-        if max(of_all, key=lambda line: float(line["aupr"][0]))["collapsed"]:
-            collapsed[_BEST].add(experiment)
+        compared.setdefault(line["regime"], {})[line["experiment"]] = line
+        best = compared[_BEST].setdefault(line["experiment"], line)
+        if line["aupr"][0] > best["aupr"][0]:
+            compared[_BEST][line["experiment"]] = line
+    found: list[dict[str, Any]] = []
     for model, regime in dict.fromkeys((line["model"], line["regime"]) for line in lines):
-        of_regime = {
-            line["experiment"]: float(line["aupr"][0])
-            for line in lines
-            if (line["model"], line["regime"]) == (model, regime)
-        }
+        own = [line for line in lines if (line["model"], line["regime"]) == (model, regime)]
         first = True
-        for over, values in auprs.items():
-            shared = [name for name in of_regime if name in values]
-            both = [name for name in shared if name not in collapsed.get(over, ())]
-            if not shared:
-                continue
-            own, other = (np.array([of[name] for name in both]) for of in (of_regime, values))
-            ratio = f"{own.mean() / other.mean():.2f} ×" if other.any() else "–"
-            tested = len(both) >= _FEWEST_PAIRS and (own != other).any()
-            p = f"{stats.wilcoxon(own - other).pvalue:.2g}" if tested else "–"
-            found.append(
-                {
-                    "model": model,
-                    "regime": regime,
-                    "over": over,
-                    "first": first,
-                    "ratio": ratio,
-                    "p": p,
-                    "wins": int((own > other).sum()),
-                    "n": len(both),
-                    "collapsed": len(shared) - len(both),
-                }
-            )
-            first = False
+        for over, others in compared.items():
+            pairs = [(line, others[e]) for line in own if (e := line["experiment"]) in others]
+            if pairs:
+                cell = {"model": model, "regime": regime, "over": over, "first": first}
+                found.append(cell | _test(pairs))
+                first = False
     return found
+
+
+def _test(pairs: Sequence[tuple[Line, Line]]) -> dict[str, Any]:
+    sound = [(line, other) for line, other in pairs if not other["collapsed"]]
+    own, other = (np.array([float(line["aupr"][0]) for line in side]) for side in _sides(sound))
+    ratio = "–"
+    if other.any():
+        ends = ratio_interval([(a.get("resamples"), b.get("resamples")) for a, b in sound])
+        ratio = f"{own.mean() / other.mean():.2f} ×{span(ends, 2)}"
+    tested = len(sound) >= _FEWEST_PAIRS and (own != other).any()
+    return {
+        "ratio": ratio,
+        "p": f"{stats.wilcoxon(own - other).pvalue:.2g}" if tested else "–",
+        "wins": int((own > other).sum()),
+        "n": len(sound),
+        "collapsed": len(pairs) - len(sound),
+    }
+
+
+def _sides(pairs: Sequence[tuple[Line, Line]]) -> tuple[list[Line], list[Line]]:
+    return [line for line, _ in pairs], [other for _, other in pairs]

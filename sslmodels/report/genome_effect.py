@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 
 from ssldata.project.project_file import Project
 from ssldata.store.store import REFERENCE
-from sslmodels.report.report_data import RunSummary, by_output, read_run, with_resamples
+from sslmodels.report.report_data import (
+    RunSummary,
+    by_output,
+    mean_resamples,
+    read_run,
+    with_resamples,
+)
 from sslmodels.runs.run_folder import RunFolder
 from sslmodels.runs.run_grid import grid
 from sslmodels.runs.run_identity import changed_rows
@@ -32,12 +38,14 @@ def effects_of_rows(project: Project) -> list[dict[str, Any]]:
     -------
     list of dict
         ``experiment``, ``model``, ``regime``; ``rows``: how they changed, as ``+ N44``;
-        ``seeds``; ``before`` and ``after``: mean AUPR over these seeds; ``difference``; and
+        ``seeds``; ``collapsed_before``: how many of the earlier runs collapsed, with which nothing
+        is compared; ``before`` and ``after``: mean AUPR over these seeds; ``difference``; and
         ``before_interval``, ``after_interval``, ``difference_interval``: 95 % intervals of the
         bootstrap over blocks of test bins, None where they are unknown. Cells whose test rows
         changed, or that were not evaluated, are left out.
     """
     pairs: dict[_Key, list[_Pair]] = {}
+    genomes = [genome.name for genome in project.genomes]
     for folder in dict.fromkeys(cell.folder for cell in grid(project)):
         earlier = RunFolder(folder).earlier
         if not earlier or not folder.is_dir():
@@ -47,7 +55,7 @@ def effects_of_rows(project: Project) -> list[dict[str, Any]]:
             continue
         identities = [one.record["identity"] for one in (old, new)]
         contents = [identity["content"] for identity in identities]
-        rows = changed_rows(*identities)
+        rows = changed_rows(*identities, genomes=genomes)
         if not rows or contents[0].get(REFERENCE) != contents[1].get(REFERENCE):
             continue
         olds = {run.experiment: run for run in with_resamples(by_output([old]), [])}
@@ -61,12 +69,13 @@ def effects_of_rows(project: Project) -> list[dict[str, Any]]:
 def _effect(key: _Key, pairs: Sequence[_Pair]) -> dict[str, Any]:
     pairs = sorted(pairs, key=lambda pair: pair[1].seed)
     before, after = (_mean(one) for one in zip(*pairs, strict=True))
-    draws = [_resamples(one) for one in zip(*pairs, strict=True)]
+    draws = [mean_resamples(one) for one in zip(*pairs, strict=True)]
     old, new = draws
     known = old is not None and new is not None and len(old) == len(new)
     return {
         **dict(zip(("experiment", "model", "regime", "rows"), key, strict=True)),
         "seeds": [new.seed for _, new in pairs],
+        "collapsed_before": sum(old.collapsed for old, _ in pairs),
         "before": before,
         "before_interval": _interval(old),
         "after": after,
@@ -80,15 +89,6 @@ def _effect(key: _Key, pairs: Sequence[_Pair]) -> dict[str, Any]:
 
 def _mean(runs: Iterable[RunSummary]) -> float:
     return fmean((run.metrics or {})["aupr"] for run in runs)
-
-
-def _resamples(runs: Iterable[RunSummary]) -> NDArray[np.float64] | None:
-    """Return the resamples of the mean of runs that were scored on the same bins."""
-    arrays = [run.resamples for run in runs]
-    found = [array for array in arrays if array is not None]
-    if len(found) < len(arrays) or len({len(array) for array in found}) != 1:
-        return None
-    return np.asarray(np.mean(found, axis=0), np.float64)
 
 
 def _interval(draws: NDArray[np.float64] | None) -> list[float] | None:
@@ -119,6 +119,8 @@ EFFECT_COLUMNS = ("run", "rows", "seeds", "AUPR before", "AUPR after", "differen
 def verdict(effect: dict[str, Any]) -> str:
     """Return in words whether the change of rows helped: yes, no, or what cannot be said."""
     bounds = effect["difference_interval"]
+    if effect.get("collapsed_before"):
+        return "cannot be said: collapsed before"
     if bounds is None:
         return "unknown: no interval"
     if bounds[0] > 0:

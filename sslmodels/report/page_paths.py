@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 #: What remains: an absolute path of two or more parts, which no address precedes.
 _ABSOLUTE = re.compile(r"(?<![\w.:/~…<])/(?:[^\s/:'\"`,;)<>]+/)+(?=[^\s/:'\"`,;)<>])")
@@ -31,6 +32,9 @@ class RelativePaths:
                 inside = any(Path(whole).is_relative_to(top) for top in roots)
                 if len(Path(whole).parts) > 1 and not inside:
                     known.setdefault(whole, f"…/{path.name}")
+        # Messages of the operating system quote a path, with escapes that it may then have.
+        for whole, short in list(known.items()):
+            known.setdefault(repr(whole)[1:-1], short)
         self._known = sorted(known.items(), key=lambda pair: -len(pair[0]))
 
     def __call__(self, text: object) -> str:
@@ -41,3 +45,11 @@ class RelativePaths:
             end = "" if whole.endswith("/") else r"(?=$|[\s/:'\"`,;)<>])"
             shown = re.sub(re.escape(whole) + end, short.replace("\\", r"\\"), shown)
         return _ABSOLUTE.sub("…/", shown)
+
+    def of_values(self, value: Any) -> Any:
+        """Return JSON-able values with every text shortened: before YAML escapes what is in it."""
+        if isinstance(value, str):
+            return self(value)
+        if isinstance(value, dict):
+            return {key: self.of_values(entry) for key, entry in value.items()}
+        return [self.of_values(entry) for entry in value] if isinstance(value, list) else value

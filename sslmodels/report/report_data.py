@@ -1,4 +1,4 @@
-"""What the report shows, read from stores and run folders; nothing here draws.
+"""What the report shows, read from run folders; nothing here draws.
 
 A report is written whatever is missing: a run without an evaluation, a store that is not complete,
 a damaged file. Problems are collected as plain sentences.
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from ssldata.base.errors import CrosslabelError, InputError, MissingInputError
 from ssldata.project.project_file import Project
-from ssldata.store.store import HOMOLOGUES, REFERENCE, RowGroup, open_store
 from sslmodels.baseline_runs.baseline_status import (
     BASELINE_MODEL,
     BASELINE_SEED,
@@ -31,9 +30,7 @@ from sslmodels.baseline_runs.baseline_status import (
 from sslmodels.evaluation.evaluation_status import checked_file, read_metrics
 from sslmodels.evaluation.resamples_file import read_resamples
 from sslmodels.report.svg_figures import History, SvgCurve
-from sslmodels.runs.run_folder import RunFolder, check_files, read_record
-from sslmodels.runs.run_identity import changed_rows
-from sslmodels.runs.training_rows import label_column
+from sslmodels.runs.run_folder import check_files, read_record
 from sslmodels.scores.metric_intervals import interval
 from sslmodels.scores.metrics import COLLAPSED_BELOW, by_experiment
 
@@ -55,8 +52,8 @@ class RunSummary:
         ``run.json``; empty when it could not be read.
     metrics
         ``evaluation/metrics.json``, or None.
-    resamples
-        AUPR of the resamples of the test bins (:func:`with_resamples`), or None.
+    resamples, auroc_resamples
+        AUPR and AUROC of the resamples of the test bins (:func:`with_resamples`), or None.
     """
 
     folder: Path
@@ -67,6 +64,7 @@ class RunSummary:
     record: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] | None = None
     resamples: NDArray[np.float64] | None = None
+    auroc_resamples: NDArray[np.float64] | None = None
 
     @property
     def name(self) -> str:
@@ -79,54 +77,6 @@ class RunSummary:
         metrics = self.metrics or {}
         aupr, prevalence = metrics.get("aupr"), metrics.get("prevalence")
         return aupr is not None and prevalence is not None and aupr < COLLAPSED_BELOW * prevalence
-
-
-@dataclass
-class GroupRows:
-    """Rows of one group of a store.
-
-    Attributes
-    ----------
-    name
-        Name of the genome.
-    status
-        Status in the ledger.
-    rows
-        ``positive``, ``negative``, ``validation``, ``test`` → number of rows.
-    size
-        Bytes on disk.
-    digest
-        Digest of the content.
-    liftover
-        Status → number of positive source intervals; empty for the reference.
-    aligned, identity
-        Means over the rows of the aligned share of the source interval and of the identity; None:
-        unknown.
-    """
-
-    name: str
-    status: str
-    rows: dict[str, int] = field(default_factory=dict)
-    size: int = 0
-    digest: str = ""
-    liftover: dict[str, int] = field(default_factory=dict)
-    aligned: float | None = None
-    identity: float | None = None
-
-
-@dataclass
-class StoreView:
-    """One store: its name, path, digest and groups, reference first.
-
-    `test_positives` is the number of positive test bins by experiment.
-    """
-
-    name: str
-    path: Path
-    digest: str = ""
-    sources: int | None = None
-    groups: list[GroupRows] = field(default_factory=list)
-    test_positives: dict[str, int] = field(default_factory=dict)
 
 
 def read_run(folder: Path, problems: list[str]) -> RunSummary:
@@ -185,8 +135,21 @@ def with_resamples(runs: Iterable[RunSummary], problems: list[str]) -> list[RunS
                 found = read_resamples(run.folder, run.experiment)
             except InputError as exc:
                 problems.append(f"{run.name}: its interval cannot be read ({exc})")
-        made.append(run if found is None else replace(run, resamples=found.aupr))
+        if found is not None:
+            run = replace(run, resamples=found.aupr, auroc_resamples=found.auroc)
+        made.append(run)
     return made
+
+
+def mean_resamples(
+    runs: Iterable[RunSummary], metric: Literal["aupr", "auroc"] = "aupr"
+) -> NDArray[np.float64] | None:
+    """Return the resamples of the mean of runs that were scored on the same bins, or None."""
+    arrays = [run.resamples if metric == "aupr" else run.auroc_resamples for run in runs]
+    found = [array for array in arrays if array is not None]
+    if len(found) < len(arrays) or len({len(array) for array in found}) != 1:
+        return None
+    return np.asarray(np.mean(found, axis=0), np.float64)
 
 
 def read_baselines(project: Project, problems: list[str]) -> list[RunSummary]:
@@ -335,10 +298,9 @@ def summarise(runs: Sequence[RunSummary]) -> list[dict[str, Any]]:
     list of dict
         ``experiment``, ``model``, ``regime``, ``n`` (evaluated runs), ``collapsed`` (their
         number), ``positives`` (of the test; 0: unknown), ``auprs`` (seed and AUPR of each run),
-        ``resamples`` (of their mean AUPR) and ``interval`` (of these; None: a run has no
-        resamples), and for ``aupr``, ``auroc``,
-        ``prevalence`` and ``lift`` a pair (mean, SD); the SD is None for one run. Collapsed runs
-        are part of the mean.
+        ``resamples`` (of their mean AUPR), ``interval`` (of these) and ``auroc_interval`` (None:
+        a run has no resamples), and for ``aupr``, ``auroc``, ``prevalence`` and ``lift`` a pair
+        (mean, SD); the SD is None for one run. Collapsed runs are part of the mean.
     """
     lines = []
     cells: dict[tuple[str, str, str], list[RunSummary]] = {}
@@ -357,144 +319,14 @@ def summarise(runs: Sequence[RunSummary]) -> list[dict[str, Any]]:
             ),
             "auprs": [(run.seed, run.metrics["aupr"]) for run in group if run.metrics],
         }
-        arrays = [run.resamples for run in group if run.resamples is not None]
-        whole = len(arrays) == len(group) and len({len(array) for array in arrays}) == 1
-        line["resamples"] = np.mean(arrays, axis=0) if whole else None
-        line["interval"] = interval(line["resamples"]) if whole else None
+        drawn, of_auroc = mean_resamples(group), mean_resamples(group, "auroc")
+        line["resamples"] = drawn
+        line["interval"] = None if drawn is None else interval(drawn)
+        line["auroc_interval"] = None if of_auroc is None else interval(of_auroc)
         for key in ("aupr", "auroc", "prevalence", "lift"):
             line[key] = mean_and_sd((run.metrics or {}).get(key) for run in group)
         lines.append(line)
     return lines
-
-
-@dataclass
-class RowsChange:
-    """What other rows of the store brought: two trainings of the same cell and settings.
-
-    Attributes
-    ----------
-    experiment, model, regime
-        The cell of the grid.
-    rows
-        How the rows differ, in words.
-    before, after
-        Names of the genomes.
-    pairs
-        Seed, and AUPR before and after.
-    comparable
-        Whether both were scored on the same test rows.
-    collapsed
-        Earlier runs that collapsed, with which nothing is compared.
-    """
-
-    experiment: str
-    model: str
-    regime: str
-    rows: str
-    before: tuple[str, ...]
-    after: tuple[str, ...]
-    comparable: bool
-    pairs: list[tuple[int, float, float]] = field(default_factory=list)
-    collapsed: int = 0
-
-
-def read_changes(
-    runs: Sequence[RunSummary], problems: list[str], genomes: Sequence[str] = ()
-) -> list[RowsChange]:
-    """Return what every change of rows brought, from the earlier runs kept in the folders of runs.
-
-    Seeds whose rows changed in the same way share an entry. A run that was not evaluated before its
-    rows changed has nothing to compare with, and is a problem. Names of genomes stand in the order
-    of `genomes`, others after them.
-    """
-    found: dict[tuple[Any, ...], RowsChange] = {}
-    for run in runs:
-        earlier = [read_run(folder, problems) for folder in RunFolder(run.folder).earlier]
-        for old, new in pairwise([*earlier, run]):
-            if not (old.metrics and new.metrics):
-                continue
-            identities = [one.record["identity"] for one in (old, new)]
-            rows = changed_rows(*identities)
-            contents = [identity["content"] for identity in identities]
-            named = [
-                tuple(in_order((name.removeprefix(f"{HOMOLOGUES}/") for name in groups), genomes))
-                for groups in ({*content} - {REFERENCE} for content in contents)
-            ]
-            comparable = contents[0][REFERENCE] == contents[1][REFERENCE]
-            olds = {one.experiment: one for one in by_output([old])}
-            for one in by_output([new]):
-                if one.experiment not in olds:
-                    continue
-                key = (one.experiment, one.model, one.regime, rows, *named, comparable)
-                change = found.setdefault(key, RowsChange(*key))
-                auprs = ((of.metrics or {})["aupr"] for of in (olds[one.experiment], one))
-                change.pairs.append((one.seed, *auprs))
-                change.collapsed += olds[one.experiment].collapsed
-    return list(found.values())
-
-
-def read_stores(project: Project, problems: list[str]) -> list[StoreView]:
-    """Read the ledger, the row counts and the liftover statuses of every store of a project."""
-    paths = dict.fromkeys(project.store_path(e.name) for e in project.experiments)
-    return [_read_store(path, project, problems) for path in paths]
-
-
-def in_order(names: Iterable[str], order: Sequence[str]) -> list[str]:
-    """Return names in the order in which a project lists them, others after them by name."""
-    place = {name: index for index, name in enumerate(order)}
-    return sorted(names, key=lambda name: (place.get(name, len(place)), name))
-
-
-def _read_store(path: Path, project: Project, problems: list[str]) -> StoreView:
-    view = StoreView(name=path.stem, path=path)
-    genomes = [genome.name for genome in project.genomes]
-    order = [REFERENCE, *(f"{HOMOLOGUES}/{name}" for name in genomes)]
-    try:
-        store = open_store(path)
-        view.digest = store.digest
-        for name in in_order(store.ledger, order):
-            entry = store.ledger[name]
-            group = GroupRows(
-                name=project.reference.name
-                if name == REFERENCE
-                else name.removeprefix(f"{HOMOLOGUES}/"),
-                status=str(entry["status"]),
-                digest=str(entry.get("content", "")),
-                size=folder_size(path / name),
-            )
-            view.groups.append(group)
-            if group.status != "complete":
-                problems.append(f"{path.name}: {name} is not complete ({group.status})")
-                continue
-            rows = store.group(name)
-            group.rows = {key: end - first for key, (first, end) in rows.ranges.items()}
-            if name == REFERENCE:
-                first, end = rows.ranges["test"]
-                for experiment in (e.name for e in project.experiments):
-                    here = project.store_path(experiment) == path
-                    if here and experiment in store.experiments:
-                        column = label_column(store, experiment)
-                        labels = rows.column("label")[first:end, column]
-                        view.test_positives[experiment] = int((labels == 1).sum())
-            else:
-                group.liftover = {key: int(n) for key, n in entry.get("liftover", {}).items()}
-                group.aligned = _mean_of(rows, "aligned_fraction")
-                group.identity = _mean_of(rows, "identity")
-                view.sources = sum(group.liftover.values())
-    except (CrosslabelError, KeyError) as exc:
-        problems.append(str(exc))
-    return view
-
-
-def _mean_of(rows: RowGroup, column: str) -> float | None:
-    values = np.asarray(rows.column(column), dtype=np.float64)
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else None
-
-
-def folder_size(folder: Path) -> int:
-    """Return the bytes of all files below a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def mean_and_sd(values: Iterable[float | None]) -> tuple[float, float | None] | None:

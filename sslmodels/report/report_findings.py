@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
-from sslmodels.report.report_gains import BEST_BASELINE, Gain, counted, span
+from ssldata.project.training_section import Regime
+from sslmodels.report.number_text import span
+from sslmodels.report.report_gains import (
+    BEST_BASELINE,
+    Gain,
+    best_gain,
+    best_leading,
+    counted,
+)
 from sslmodels.runs.regime_table import LEADING, REGIME_TABLE
 from sslmodels.scores.metrics import COLLAPSED_BELOW
 
@@ -74,7 +82,8 @@ def _ranking(lines: Sequence[Line], baselines: Sequence[Line]) -> str:
             f"give {base}."
         )
     shown = "; ".join(
-        f"{line['experiment']} {line['aupr'][0]:.3f} ({line['regime']}{_lift(line)})"
+        f"{line['experiment']} {line['aupr'][0]:.3f}{span(line['interval'], 3)} "
+        f"({line['regime']}{_lift(line)})"
         for line in list(best.values())[:4]
     )
     more = " …" if len(best) > 4 else ""
@@ -90,14 +99,25 @@ def _lift(line: Line) -> str:
 
 
 def _homologues(lines: Sequence[Line], gains: Sequence[Gain]) -> str:
-    """Return whether homologues helped, by the first regime that has its control beside it."""
+    """Return whether homologues helped, by the best regime that has its control beside it."""
     over_control = [gain for gain in gains if gain.over != BEST_BASELINE]
-    gain = next((gain for gain in over_control if gain.mean is not None), None)
+    gain = best_gain(over_control)
     if gain is not None and gain.mean is not None:
+        compared = sum(one.mean is not None for one in over_control)
+        chosen = (
+            f"; of {compared} such comparisons the one with the highest AUPR on the test, which is "
+            "kind to it"
+        )
         what = (
             f"{gain.regime} has {gain.mean.text} the AUPR of {gain.over}, which is the same "
-            f"training without them ({gain.note})"
+            f"training without them ({gain.note}{chosen if compared > 1 else ''})"
         )
+        leader = best_leading([line for line in lines if line["model"] == gain.model])
+        if leader != gain.regime and leader not in [one.regime for one in over_control]:
+            what += (
+                f"; {leader} has the highest AUPR, but its control "
+                f"({REGIME_TABLE[cast('Regime', leader)].control}) was not evaluated"
+            )
         words = (
             "Homologues help in this test",
             "Homologues do harm in this test",
@@ -125,7 +145,8 @@ def _homologues(lines: Sequence[Line], gains: Sequence[Gain]) -> str:
 
 def _against_baselines(gains: Sequence[Gain]) -> str:
     """Return whether the networks beat the baselines."""
-    gain = next((gain for gain in gains if gain.over == BEST_BASELINE), None)
+    over_best = [gain for gain in gains if gain.over == BEST_BASELINE]
+    gain = best_gain(over_best) or next(iter(over_best), None)
     if gain is None:
         return ""
     if gain.mean is None:

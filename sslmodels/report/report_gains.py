@@ -9,16 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sslmodels.report.number_text import span
 from sslmodels.runs.regime_table import LEADING, REGIME_TABLE
 from sslmodels.scores.metric_intervals import interval
 
 #: Line of results: those of :func:`sslmodels.report.report_data.summarise`.
 Line = Mapping[str, Any]
+
+#: Resamples of an AUPR (n,), and an interval.
+Draws = NDArray[np.float64]
+Span = tuple[float, float]
 
 #: Name of what is compared with, where it is the best of several baselines.
 BEST_BASELINE = "the best baseline"
@@ -38,6 +43,8 @@ class Ratio:
         What it is compared with.
     interval
         95 % interval of the ratio over blocks of test bins; None: unknown.
+    aupr_interval, base_interval
+        Those of the two numbers.
     runs
         Number of runs of either; the fewest of the experiments.
     """
@@ -48,6 +55,8 @@ class Ratio:
     over: str
     interval: tuple[float, float] | None
     runs: tuple[int, int]
+    aupr_interval: tuple[float, float] | None = None
+    base_interval: tuple[float, float] | None = None
 
     @property
     def ratio(self) -> float:
@@ -111,11 +120,6 @@ class Gain:
         return f"{counted(len(self.lines), 'experiment')}, higher in {self.wins}; {number} each"
 
 
-def span(pair: tuple[float, float] | None, digits: int) -> str:
-    """Return an interval as text, with a space before it; "" where there is none."""
-    return "" if pair is None else f" [{pair[0]:.{digits}f}, {pair[1]:.{digits}f}]"
-
-
 def counted(number: int, what: str) -> str:
     """Return a number of things in words."""
     return f"{number} {what}{'' if number == 1 else 's'}"
@@ -123,6 +127,8 @@ def counted(number: int, what: str) -> str:
 
 def leading_gains(lines: Sequence[Line], baselines: Sequence[Line] = ()) -> list[Gain]:
     """Return the gains that a report leads with, of every model: over control and best baseline.
+
+    Every leading regime is compared with its control, the best of them with the best baseline.
 
     Parameters
     ----------
@@ -140,10 +146,31 @@ def leading_gains(lines: Sequence[Line], baselines: Sequence[Line] = ()) -> list
         for regime in compared:
             control = REGIME_TABLE[regime].control
             found.append(_gain(here, regime, str(control), _of_regime(here, str(control))))
-        leader = next((regime for regime in LEADING if regime in trained), None)
+        leader = best_leading(here)
         if baselines and leader is not None:
             found.append(_gain(here, leader, BEST_BASELINE, _best(baselines)))
     return found
+
+
+def best_leading(lines: Sequence[Line]) -> str | None:
+    """Return the regime of a model that a report leads with: of `LEADING`, the best on the test.
+
+    It is the one with the highest mean AUPR over experiments, among those that most experiments
+    have; None: there is none of them.
+    """
+    auprs = {
+        regime: [line["aupr"][0] for line in lines if line["regime"] == regime and line["aupr"]]
+        for regime in LEADING
+    }
+    trained = [regime for regime in LEADING if auprs[regime]]
+    return max(trained, key=lambda regime: (len(auprs[regime]), fmean(auprs[regime])), default=None)
+
+
+def best_gain(gains: Iterable[Gain]) -> Gain | None:
+    """Return the gain of the regime with the highest AUPR, among those of most experiments."""
+    known = [(gain, gain.mean.aupr) for gain in gains if gain.mean is not None]
+    best = max(known, key=lambda pair: (len(pair[0].lines), pair[1]), default=None)
+    return None if best is None else best[0]
 
 
 def _of_regime(lines: Iterable[Line], regime: str) -> Callable[[str], Line | None]:
@@ -188,19 +215,37 @@ def _ratio(name: str, pairs: Sequence[tuple[Line, Line]], over: str) -> Ratio:
         aupr=fmean(line["aupr"][0] for line, _ in pairs),
         base=fmean(base["aupr"][0] for _, base in pairs),
         over=over,
-        interval=_interval(arrays),
+        interval=ratio_interval(arrays),
         runs=(min(line["n"] for line, _ in pairs), min(base["n"] for _, base in pairs)),
+        aupr_interval=_mean_interval([above for above, _ in arrays]),
+        base_interval=_mean_interval([below for _, below in arrays]),
     )
 
 
-def _interval(
-    arrays: Sequence[tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]],
-) -> tuple[float, float] | None:
-    """Return the interval of a ratio of means, resample by resample; None: one is unknown."""
-    known = [pair for pair in arrays if pair[0] is not None and pair[1] is not None]
-    lengths = {len(cast("NDArray[np.float64]", one)) for pair in known for one in pair}
-    if len(known) < len(arrays) or len(lengths) != 1:
+def ratio_interval(arrays: Sequence[tuple[Draws | None, Draws | None]]) -> Span | None:
+    """Return the interval of a ratio of means over experiments; None: one is unknown.
+
+    Parameters
+    ----------
+    arrays
+        For each experiment the resamples (n,) of the two AUPRs; line k is the same resample in all.
+    """
+    above, below = _mean_draws(a for a, _ in arrays), _mean_draws(b for _, b in arrays)
+    if above is None or below is None or len(above) != len(below):
         return None
-    above, below = np.mean(np.array(known, np.float64), axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         return interval(above / below)
+
+
+def _mean_draws(arrays: Iterable[Draws | None]) -> Draws | None:
+    """Return the resamples of a mean; None: one of them is unknown, or of other resamples."""
+    every = list(arrays)
+    known = [array for array in every if array is not None]
+    if len(known) < len(every) or len({len(array) for array in known}) != 1:
+        return None
+    return np.asarray(np.mean(known, axis=0), np.float64)
+
+
+def _mean_interval(arrays: Iterable[Draws | None]) -> Span | None:
+    drawn = _mean_draws(arrays)
+    return None if drawn is None else interval(drawn)

@@ -155,10 +155,13 @@ def scoring_genomes(project: Project, store: Store) -> list[str]:
     return [genome.name for genome in project.genomes if genome.name in store.genomes]
 
 
-def changed_rows(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+def changed_rows(
+    old: Mapping[str, Any], new: Mapping[str, Any], *, genomes: Sequence[str] = ()
+) -> str:
     """Return in words how the rows differ between two identities with equal settings, else "".
 
-    A genome brings its distance with it, and rows the weights that were published for them.
+    A genome brings its distance with it, and rows the weights that were published for them. Names
+    stand in the order of `genomes`, that of the project; others after them.
     """
     before, after = old["content"], new["content"]
     shared = before.keys() & after.keys()
@@ -170,8 +173,13 @@ def changed_rows(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
         ("− ", before.keys() - after.keys()),
         ("other rows of ", shared - same),
     )
-    words = [sign + name for sign, names in changes for name in sorted(names)]
-    return ", ".join(words).replace(f"{HOMOLOGUES}/", "")
+    order = [REFERENCE, *(f"{HOMOLOGUES}/{name}" for name in genomes)]
+    words = [
+        sign + name.removeprefix(f"{HOMOLOGUES}/")
+        for sign, names in changes
+        for name in training_rows.in_order(names, order)
+    ]
+    return ", ".join(words)
 
 
 def _settings_of(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -78,7 +78,8 @@ def run_status(project: Project, **cell: Any) -> RunStatus:
         return run_identity(project, store, offline=True, **cell)
 
     try:
-        return status_for(folder, identity)
+        genomes = [genome.name for genome in project.genomes]
+        return status_for(folder, identity, genomes=genomes)
     except UnreachableError:
         reason = "DNABERT-2 is not downloaded yet; the run does it"
         return RunStatus(folder.path, "unknown", (reason,))
@@ -86,8 +87,13 @@ def run_status(project: Project, **cell: Any) -> RunStatus:
         return RunStatus(folder.path, "unknown", (str(exc),))
 
 
-def status_for(folder: RunFolder, identity: Callable[[], Mapping[str, Any]]) -> RunStatus:
-    """Return the status of a run folder for the run of an identity, asked for if it matters."""
+def status_for(
+    folder: RunFolder, identity: Callable[[], Mapping[str, Any]], *, genomes: Sequence[str] = ()
+) -> RunStatus:
+    """Return the status of a run folder for the run of an identity, asked for if it matters.
+
+    Genomes are named in the order of `genomes`.
+    """
     path = folder.path
     try:
         record = read_record(path)
@@ -104,7 +110,7 @@ def status_for(folder: RunFolder, identity: Callable[[], Mapping[str, Any]]) -> 
         return RunStatus(path, "damaged", (str(exc),))
     wanted = identity()
     if record["digest"] != digest_of(wanted):
-        rows = changed_rows(record["identity"], wanted)
+        rows = changed_rows(record["identity"], wanted, genomes=genomes)
         if rows:
             return RunStatus(path, "stale", (f"rows changed: {rows}",))
         changed = described(differences(record["identity"], wanted))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,6 +143,12 @@ def chosen_loci(store: Store, outputs: Outputs, count: int | None, *, seed: int)
                 f"seed {seed} has a peak of {name}; raise it"
             )
     return chosen
+
+
+def in_order(names: Iterable[str], order: Sequence[str]) -> list[str]:
+    """Return names in the order in which a project lists them, others after them by name."""
+    place = {name: index for index, name in enumerate(order)}
+    return sorted(names, key=lambda name: (place.get(name, len(place)), name))
 
 
 def nearest_genomes(project: Project, store: Store) -> list[str]:

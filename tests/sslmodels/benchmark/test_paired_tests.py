@@ -104,6 +104,7 @@ def test_a_collapsed_run_is_compared_but_gives_no_ratio():
     made = compared(results).iloc[0]
     assert (made["n"], made["wins_b"], made["n_ratio"]) == (2, 2, 1)
     assert made["ratio"] == pytest.approx(2.0)
+    assert made["difference"] == pytest.approx(0.1)  # of b alone
     both = results[results["experiment"] == "a"]
     assert np.isnan(compared(both).iloc[0]["ratio"])
 

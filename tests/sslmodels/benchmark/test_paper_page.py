@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -39,6 +40,16 @@ def test_the_page_of_saved_results(project: Project, tmp_path: Path, seeds: int)
     assert set(zip(failed["experiment"], failed["model"], strict=True)) == {("some", "cnn-27k")}
     some = page.cells("table_increase_aupr", "some")
     assert some.count("–") == 2
+    # What was found, of the grid alone, and the words of the page.
+    found = " ".join(page.texts)
+    assert "For 3 of 3 experiments a network ranks the peaks" in found
+    assert "add two-stage to training.regimes" in found  # not a gain over sl
+    assert f"{seeds} of {27 * seeds} runs collapsed (AUPR below" in found
+    assert "the test has few positives (few 20, some 20, many 20" in found
+    assert ("there is one seed (0)" in found) == (seeds == 1)
+    assert {link for link in page.links if link.startswith("#")} == {
+        f"#{anchor}" for anchor in re.findall(r'id="(term-[^"]*)"', page.source)
+    }
     # Seeds are named: with one there is no standard deviation.
     assert any("over 2 seeds (0, 1)" in text for text in page.texts) == (seeds == 2)
     assert any("One run of every cell (seed 0)" in text for text in page.texts) == (seeds == 1)

@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 from sslmodels.report.report_findings import FEW_POSITIVES, findings, recall_margin
-from sslmodels.report.report_gains import BEST_BASELINE, Gain, Ratio
+from sslmodels.report.report_gains import (
+    BEST_BASELINE,
+    Gain,
+    Ratio,
+    best_leading,
+    leading_gains,
+)
 
 
 def line(regime: str, aupr: float, **more: Any) -> dict[str, Any]:
@@ -55,6 +61,36 @@ def test_nothing_is_said_of_homologues_without_a_control() -> None:
     found = findings([line("ssl-plus", 0.4)], [], [], {"Reb1": 200})
     assert "add sl-plus to training.regimes" in found[1]
     assert "No regime that uses homologues" in findings([line("sl", 0.4)], [], [], {})[1]
+
+
+def test_the_summary_is_of_the_best_leading_regime_that_has_its_control() -> None:
+    """Not of the first in the table: ssl-ns is its last, and ssl-committee has no control here."""
+    auprs = {"ssl-committee": 0.5, "ssl-plus": 0.2, "sl-plus": 0.1, "ssl-ns": 0.4, "two-stage": 0.3}
+    lines = [line(regime, aupr) for regime, aupr in auprs.items()]
+    gains = leading_gains(lines, [line("motif", 0.3, model="baseline")])
+    assert [(gain.regime, gain.over) for gain in gains] == [
+        ("ssl-plus", "sl-plus"),
+        ("ssl-ns", "two-stage"),
+        ("ssl-committee", BEST_BASELINE),
+    ]
+    found = findings(lines, [], gains, {"Reb1": 200})
+    assert "ssl-ns has × 1.33" in found[1]
+    assert "of 2 such comparisons the one with the highest AUPR" in found[1]
+    assert "ssl-committee has the highest AUPR, but its control (sl-committee) was not" in found[1]
+    assert "ssl-committee has × 1.67" in found[2]
+
+
+def test_more_experiments_count_before_a_higher_mean() -> None:
+    """A regime that was trained for the easy experiment only does not lead."""
+    lines = [line("ssl", 0.3), line("ssl", 0.2, experiment="Abf1"), line("ssl-plus", 0.9)]
+    assert best_leading(lines) == "ssl"
+    assert best_leading([line("sl", 0.9)]) is None
+
+
+def test_every_mean_of_the_summary_has_its_interval() -> None:
+    lines = [line("ssl", 0.3), line("ssl", 0.2, experiment="Abf1")]
+    assert "Reb1 0.300 [0.250, 0.350]" in findings(lines, [], [], {})[0]
+    assert "Abf1 0.200 [0.150, 0.250]" in findings(lines, [], [], {})[0]
 
 
 def test_the_best_baseline_is_named() -> None:

@@ -16,21 +16,19 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from run_tools import changed, small_record
+from report_tools import make_run, page_of
 
 from ssldata.base.files import digest_of
-from ssldata.building.build_store import build_project
 from ssldata.project.project_file import Project, load_project
-from ssldata.simulation.clade import small_clade
 from ssldata.store.store import open_store
 from ssldata.store.store_writer import StoreWriter
 from sslmodels.benchmark import benchmark_figures
 from sslmodels.benchmark.paper_page import Figure
 from sslmodels.benchmark.paper_tables import Table
-from sslmodels.evaluation.resamples_file import read_resamples, write_resamples
+from sslmodels.evaluation.resamples_file import read_resamples
 from sslmodels.report.report_data import read_run, summarise, with_resamples
 from sslmodels.report.report_gains import leading_gains
-from sslmodels.report.report_page import render_page, write_report
+from sslmodels.report.report_page import render_page
 from sslmodels.report.svg_figures import (
     History,
     SvgCurve,
@@ -38,115 +36,6 @@ from sslmodels.report.svg_figures import (
     thinned,
     training_curves,
 )
-from sslmodels.scores.metric_intervals import blocks_of_bins, resampled
-from sslmodels.scores.metrics import pr_curve, summary
-
-VOID = {"meta", "link", "br", "hr", "img", "input", "path", "use", "rect"}
-
-
-class Page(HTMLParser):
-    """Collects text, tags and links, and checks that tags are closed in order."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.words: list[str] = []
-        self.open: list[str] = []
-        self.loaded: list[str] = []
-        self.ids: list[str] = []
-        self.rows: list[list[str]] = []
-        self.hidden = 0
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag not in VOID:
-            self.open.append(tag)
-        for name, value in attrs:
-            if name in ("src", "href", "xlink:href", "srcset", "data"):
-                self.loaded.append(value or "")
-            if name.startswith("on") or tag == "script":
-                raise AssertionError(f"script in the page: {tag} {name}")
-            if name == "id" and tag in ("h2", "section"):
-                self.ids.append(value or "")
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th") and self.rows:
-            self.rows[-1].append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if "style" in self.open:
-            assert "url(" not in data
-            assert "@import" not in data
-            return
-        self.words.append(data)
-        if {"td", "th"} & set(self.open):
-            self.rows[-1][-1] += data
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
-
-
-def make_run(
-    project: Project,
-    regime: str,
-    seed: int,
-    *,
-    shift: float,
-    experiment: str = "alpha",
-    resamples: bool = True,
-) -> Path:
-    """Write a run folder as training and evaluation do, from scores drawn around `shift`."""
-    folder = project.training.runs / experiment / "cnn-7k" / regime / f"seed-{seed}"
-    (folder / "evaluation").mkdir(parents=True)
-    rng = np.random.default_rng(seed)
-    labels = (np.arange(2000) % 50 == 0).astype(np.int8)
-    scores = rng.normal(size=2000) + shift * labels
-    cell = {"experiment": experiment, "model": "cnn-7k", "regime": regime, "seed": seed}
-    metrics = {**cell, **summary(labels, scores)}
-    (folder / "evaluation" / "metrics.json").write_text(json.dumps(metrics))
-    if resamples:
-        blocks = blocks_of_bins(np.zeros(2000), np.arange(2000))
-        found = resampled(labels, scores, blocks, resamples=100)
-        write_resamples(folder / "evaluation", {"": found})
-    curve = pr_curve(labels, scores)
-    lines = [f"pr,0,{x},{y},," for x, y in zip(curve.x, curve.y, strict=True)]
-    head = "curve,threshold,recall,precision,false_positive_rate,true_positive_rate"
-    roc = ["roc,0,,,0,0", "roc,0,,,1,1"]
-    (folder / "evaluation" / "curves.csv").write_text("\n".join([head, *lines, *roc]) + "\n")
-    phases = ["train"] if regime == "sl" else ["pre-train", "fine-tune"]
-    rows = [f"{phase},{e},0.{9 - e},0.{8 - e},0.{e},0.001" for phase in phases for e in (1, 2, 3)]
-    head = "phase,epoch,loss,val_loss,val_aupr,learning_rate"
-    (folder / "history.csv").write_text("\n".join([head, *rows]) + "\n")
-    record = small_record(**cell, parameters=6869, steps=1234, wall_s=75.2)
-    (folder / "run.json").write_text(json.dumps(record))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("report") / "project"
-    small_clade(folder)
-    build_project(load_project(folder))
-    return folder
-
-
-@pytest.fixture
-def project(built: Path, tmp_path: Path) -> Project:
-    shutil.copytree(built, tmp_path / "project")
-    # Reports with baselines: tests/sslmodels/baseline_runs.
-    return changed(load_project(tmp_path / "project"), "training", baselines=False)
-
-
-def page_of(project: Project, folders: list[Path], **options: Any) -> Page:
-    path = project.training.runs / "report.html"
-    given = {"title": "A & B <i>", **options}
-    assert write_report(path, project=project, run_folders=folders, **given) == path
-    return Page(path.read_text(encoding="utf-8"))
 
 
 def test_the_whole_page(project: Project) -> None:
@@ -166,10 +55,11 @@ def test_the_whole_page(project: Project) -> None:
     metrics = {(run.regime, run.seed): run.metrics for run in (read_run(f, []) for f in folders)}
     auprs = [metrics["sl", seed]["aupr"] for seed in (0, 1)]  # type: ignore[index]
     line = next(row for row in page.rows if row[:3] == ["alpha", "cnn-7k", "sl"])
-    assert line[3] == f"{np.mean(auprs):.3f} ± {np.std(auprs, ddof=1):.3f}"
     arrays = [read_resamples(folder, "alpha").aupr for folder in folders[:2]]  # type: ignore[union-attr]
     low, high = np.percentile(np.mean(arrays, axis=0), [2.5, 97.5])
-    assert line[4].strip() == f"[{low:.3f}, {high:.3f}]"
+    mean = f"{np.mean(auprs):.3f} ± {np.std(auprs, ddof=1):.3f}"
+    assert line[3] == f"{mean} [{low:.3f}, {high:.3f}]"
+    assert re.fullmatch(r"0\.\d{3} ± 0\.\d{3} \[0\.\d{3}, 0\.\d{3}\]", line[6])  # AUROC
     assert line[-2:] == ["2", "1"]  # two runs, one of them collapsed
     assert "stays in the mean" in page.text
     run = next(row for row in page.rows if row[0] == "alpha / cnn-7k / ssl / seed 1")
@@ -214,7 +104,10 @@ def test_it_leads_with_what_homologues_bring(project: Project) -> None:
         [lines[regime, name] for name in ("alpha", "beta")] for regime in ("ssl-plus", "sl-plus")
     ]
     over, base = ([line["aupr"][0] for line in half] for half in both)
-    assert rows["alpha"][4:6] == [f"{over[0]:.3f}", f"{base[0]:.3f}"]
+    assert [cell.split(" [")[0] for cell in rows["alpha"][4:6]] == [
+        *(f"{over[0]:.3f}", f"{base[0]:.3f}")
+    ]
+    assert all(" [" in cell for name in ("alpha", "mean of 2") for cell in rows[name][4:6])
     mean = np.mean(over) / np.mean(base)
     arrays = [np.mean([line["resamples"] for line in half], axis=0) for half in both]
     low, high = np.percentile(arrays[0] / arrays[1], [2.5, 97.5])
@@ -334,13 +227,44 @@ def test_what_other_rows_brought(project: Project) -> None:
     first, second = (row for row in page.rows if row[0] == cell)
     assert first[1:3] == ["+ b", "1 → 2"]
     assert first[3].startswith(f"{np.mean(before):.3f} ±")
-    assert first[5:] == [f"+{np.mean(gains):.3f} ± {np.std(gains, ddof=1):.3f}", "0, 1"]
+    drawn = [
+        np.mean([read_resamples(r / "earlier" / n, "alpha").aupr for r in folders[:2]], axis=0)  # type: ignore[union-attr]
+        for n in ("1", "2")
+    ]
+    low, high = np.percentile(drawn[1] - drawn[0], [2.5, 97.5])
+    mean = f"+{np.mean(gains):.3f} ± {np.std(gains, ddof=1):.3f}"
+    assert first[5:] == [f"{mean} [{low:+.3f}, {high:+.3f}]".replace("[-", "[−"), "0, 1"]
+    assert all(" [" in cell for cell in first[3:5])
     assert second[1:3] == ["other rows of reference", "2 → 2"]
     assert second[5] == "other test rows"
     shutil.rmtree(folders[0] / "earlier" / "1" / "evaluation")
     page = page_of(project, folders)
     assert "earlier/1" in page.text.partition("What other rows brought")[0]  # not evaluated
     assert [row[6] for row in page.rows if row[:2] == [cell, "+ b"]] == ["1"]
+
+
+def test_genomes_stand_in_the_order_of_the_project(project: Project) -> None:
+    """Whatever the order of names and of the store: header, liftover, rows, changed rows."""
+    genomes = [genome.name for genome in reversed(project.genomes)]
+    assert genomes != sorted(genomes)
+    turned = project.model_copy(update={"genomes": list(reversed(project.genomes))})
+    folder = make_run(project, "ssl", 0, shift=2.0)
+    later = folder.rename(folder.with_name("later"))
+    earlier = make_run(project, "ssl", 0, shift=1.5)
+    for run, names in ((earlier, []), (later, sorted(genomes))):
+        record = json.loads((run / "run.json").read_text())
+        content = {"reference": "0"} | {f"homologs/{name}": "1" for name in names}
+        identity = {**record["identity"], "content": content}
+        record |= {"identity": identity, "digest": digest_of(identity)}
+        (run / "run.json").write_text(json.dumps(record))
+    (later / "earlier").mkdir()
+    earlier.rename(later / "earlier" / "1")
+    page = page_of(turned, [later.rename(folder)])
+    assert f"genomes : {', '.join(genomes)}" in page.text
+    firsts = [row[0] for row in page.rows if row[0] in genomes]
+    assert firsts == 4 * genomes  # liftover and rows of two stores
+    (changed_row,) = (row for row in page.rows if row[0] == "alpha / cnn-7k / ssl")
+    assert changed_row[1] == ", ".join(f"+ {name}" for name in genomes)
 
 
 HOSTILE = [
@@ -447,7 +371,14 @@ def test_names_are_text_in_the_pages_of_the_benchmark(name: str) -> None:
         table = Table("t", used, [(used, pd.DataFrame({used: [used]}))], increases, used)
         figure = Figure("f", used, svg, increases, used)
         values: dict[str, Any] = {"title": used, "reference": used, "genomes": [used]}
-        values |= {"test": [used], "runs": 1, "seeds": 1, "tables": [table], "figures": [figure]}
+        values |= {
+            "findings": [used],
+            "test": [used],
+            "runs": 1,
+            "seeds": 1,
+            "tables": [table],
+            "figures": [figure],
+        }
         return Skeleton(render_page("paper.html.j2", {**values, "regimes": [(used, used)]}))
 
     page = page_with(name)

@@ -251,6 +251,14 @@ def test_rows_and_settings_are_told_apart(change: dict[str, Any], expected: str)
     assert changed_rows(old, new) == expected
 
 
+def test_changed_rows_name_genomes_in_the_order_of_the_project() -> None:
+    old: dict[str, Any] = {"training": {}, "content": {"reference": "0", "homologs/d": "1"}}
+    new = {**old, "content": {"reference": "0", **{f"homologs/{name}": "1" for name in "abc"}}}
+    assert changed_rows(old, new, genomes=["c", "a", "b"]) == "+ c, + a, + b, − d"
+    assert changed_rows(old, new, genomes=["b"]) == "+ b, + a, + c, − d"
+    assert changed_rows(old, new) == "+ a, + b, + c, − d"
+
+
 # Damage -----------------------------------------------------------------------------------------
 
 
