@@ -70,10 +70,12 @@ def claimed_loci_finding(store: Store, splits: SourceSplits | None) -> Finding:
     store
         The store.
     splits
-        The proven splits of its sources; None: those that are stored.
+        The proven splits of its sources; None, and where nothing is proven: those stored.
     """
     sources = store.sources()
-    of_source = sources["split"] if splits is None else splits.of_sources.split
+    of_source = sources["split"]
+    if splits is not None:
+        of_source = np.where(splits.of_sources.certain, splits.of_sources.split, of_source)
     lines: list[tuple[str | int, ...]] = []
     totals = np.zeros(6, np.int64)
     near_validation = 0

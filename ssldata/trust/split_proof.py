@@ -19,6 +19,7 @@ from ssldata.checking.row_checks import is_split_by_contig
 from ssldata.liftover.lift_result import Status
 from ssldata.project.project_file import Split
 from ssldata.rows.splits import TEST, TRAIN, split_of
+from ssldata.rows.windows import by_contig
 from ssldata.store.store import REFERENCE, RowGroup, Store
 from ssldata.trust.findings import Finding, FindingTable
 
@@ -62,18 +63,44 @@ class SourceSplits:
         self.sources: Mapping[str, NDArray[Any]] = store.sources()
         #: Peaks are sources, so the start of a merged peak is that of its first one.
         self._peaks = settings["windows"]["mode"] == "rebin" or "sequences" in settings
-        locus, start = self.sources["locus"], self.sources["start"]
-        self._starts = np.full(int(locus.max(initial=-1)) + 1, np.iinfo(np.int64).max)
-        np.minimum.at(self._starts, locus[locus >= 0], start[locus >= 0])
-        self.of_sources = self._of(self.sources["contig"], start, locus)
-
-    def _of(self, contig: NDArray[np.int32], start: Int64Array, locus: Int64Array) -> Proven:
-        unit = start.copy()
+        contig, start, locus = (self.sources[key] for key in ("contig", "start", "locus"))
+        count = int(locus.max(initial=-1)) + 1
         has = locus >= 0
-        unit[has] = self._starts[locus[has]]
+        self._first = np.full(count, np.iinfo(np.int64).max)
+        np.minimum.at(self._first, locus[has], start[has])
+        self._last = np.zeros(count, np.int64)
+        np.maximum.at(self._last, locus[has], self.sources["end"][has])
+        self._contig = np.full(count, -1, np.int32)
+        self._contig[locus[has]] = contig[has]
+        self.of_sources = self._of(contig, start, locus, has & (not self._peaks))
+
+    def _of(
+        self, contig: NDArray[np.int32], start: Int64Array, locus: Int64Array, hidden: BoolArray
+    ) -> Proven:
+        """Apply the rule; `hidden`: a peak is drawn whose start is not in the store."""
+        unit = start.copy()
+        unit[locus >= 0] = self._first[locus[locus >= 0]]
         split = split_of(contig, unit, split=self._rule, names=self._names)
-        drawn = not self._rule.validation
-        return Proven(split, (split == TEST) | ~(has & (drawn and not self._peaks)))
+        return Proven(split, (split == TEST) | ~(hidden & (not self._rule.validation)))
+
+    def _of_reference(self, rows: RowGroup) -> Proven:
+        contig, start, end = (rows.column(key) for key in ("contig", "start", "end"))
+        locus = rows.column("locus").copy()
+        locus[locus >= len(self._first)] = -1
+        touched = (locus >= 0) | rows.column("coverage").any(axis=1)
+        if self._peaks:
+            # Bins that a peak covers too little have no locus, and are drawn with it. The merged
+            # peaks are numbered in order, and disjoint: find the first that ends behind the bin.
+            for number, here in by_contig(contig):
+                loci = np.flatnonzero(self._contig == number)
+                at = np.searchsorted(self._last[loci], start[here], side="right")
+                inside = at < len(loci)
+                found = loci[at[inside]]
+                bins = here[inside]
+                meets = (self._first[found] < end[bins]) & (locus[bins] < 0)
+                locus[bins[meets]] = found[meets]
+            touched[:] = False
+        return self._of(contig, start, locus, touched)
 
     def of_rows(self, rows: RowGroup) -> tuple[Proven, BoolArray]:
         """Return the splits of the rows of a group, and which rows their source explains.
@@ -89,8 +116,7 @@ class SourceSplits:
             safe = np.zeros(0, np.int64)
         if rows.name == REFERENCE:
             origin, there = self.sources, np.ones(count, bool)
-            locus = np.where(rows.column("locus") < len(self._starts), rows.column("locus"), -1)
-            proven = self._of(place[0], place[1], locus)
+            proven = self._of_reference(rows)
             explained = source == -1
         else:
             origin = rows.liftover()

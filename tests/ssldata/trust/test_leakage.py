@@ -15,9 +15,11 @@ import zarr
 from planted_tables import write_project
 from small_store import write_store
 
+from ssldata.base.errors import StoreError
 from ssldata.building.build_store import build_project
 from ssldata.genomes.onehot import decode, one_hot, reverse_complement
 from ssldata.project.project_file import load_project
+from ssldata.rows.intervals import Intervals
 from ssldata.rows.splits import TEST, TRAIN
 from ssldata.store.store import REFERENCE, Store, open_store
 from ssldata.trust import residual_similarity
@@ -25,7 +27,6 @@ from ssldata.trust.claimed_loci import claimed
 from ssldata.trust.findings import Finding
 from ssldata.trust.leakage import leakage_findings
 from ssldata.trust.repeated_windows import Repeats, repeated_windows, repeats_findings
-from ssldata.rows.intervals import Intervals
 
 HOMOLOGUES = "homologs/relative1"
 
@@ -172,13 +173,17 @@ def test_places_of_overlapping_sources() -> None:
 
 
 @pytest.mark.parametrize("turn", [False, True], ids=["copy", "reverse complement"])
-def test_a_test_positive_that_is_trained_on(turn: bool, path: Path) -> None:
+def test_a_test_positive_that_is_trained_on(
+    turn: bool, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = open_store(path)
     rows = store.group(REFERENCE)
     test = of_split(store, REFERENCE, TEST)
     row = int(test[rows.column("label")[test, 0] > 0][0])
     codes = rows.codes(row, row + 1)[0]
     write_codes(path, HOMOLOGUES, 0, reverse_complement(codes) if turn else codes)
+    monkeypatch.setattr(residual_similarity, "_name", lambda _, name: f"{tmp_path.name}-{name}")
+    monkeypatch.setattr(residual_similarity, "LEAST_POSITIVES", 1)
     found = checked(path)
     across, similar = found["duplicates-across-splits"], found["similarity"]
     assert across.mark == "fail"  # one of some twenty positives
@@ -297,3 +302,10 @@ def test_bins_have_no_gaps() -> None:
     share = np.array([0, 0.0499, 0.05, 0.1, 0.2, 0.4999, 0.5, 0.999, 1.0, np.nan])
     assert residual_similarity.bins_of(share).tolist() == [0, 0, 1, 2, 3, 3, 4, 4, 5, 6]
     assert len(residual_similarity.bin_names()) == 7
+
+
+@pytest.mark.parametrize("column", ["split", "contig"])
+def test_columns_that_mean_nothing_are_refused(column: str, path: Path) -> None:
+    write(path, f"{HOMOLOGUES}/{column}", 0, 99)
+    with pytest.raises(StoreError, match=rf"{column}: .*run `crosslabel store validate` first"):
+        leakage_findings(open_store(path))
