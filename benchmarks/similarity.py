@@ -105,9 +105,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     small = random_windows(64, options.length, rng)
     most_similar(small, {"": lambda: [small]})  # compiles
-    test, train, planted, distance = synthetic(
-        options.test, options.train, options.length, rng
-    )
+    test, train, planted, distance = synthetic(options.test, options.train, options.length, rng)
     few = slice(0, options.brute)
     found = most_similar(test[few], {"": lambda: [train[few]]})[""]
     if found.best.tolist() != brute(test[few], train[few]):

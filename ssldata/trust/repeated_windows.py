@@ -55,7 +55,7 @@ class Repeats:
     repeated
         int64 (genomes, 3): rows that equal an earlier one of the same split, of any genome.
     other_locus
-        int64 (genomes, 3): of these, rows of a place that no earlier equal one is of: no homologues.
+        int64 (genomes, 3): of these, rows of a place that no earlier equal one is of.
     reverse_complements
         int64 (genomes, 3): of `repeated`, rows on the other strand.
     in_training, positives_in_training, reversed_in_training

@@ -56,7 +56,7 @@ def bin_names() -> list[str]:
     return [*(name for name, _ in BINS), NOT_MEASURED]
 
 
-def test_similarity(
+def similarity_to_training(
     store: Store, groups: Sequence[str] | None = None, *, progress: Progress | None = None
 ) -> dict[str, Similarity]:
     """Compare the test rows of the labelled genome with the training rows of each genome.
@@ -135,11 +135,11 @@ def _read(name: str, rows: int) -> Similarity | None:
 
 def _write(name: str, found: Similarity) -> None:
     try:
-        with atomic_path(Path(cache_dir("similarity"), name)) as temporary:
-            with temporary.open("wb") as file:
-                np.savez_compressed(
-                    file, kmers=found.kmers, repeats=found.repeats, best=found.best, row=found.row
-                )
+        path = Path(cache_dir("similarity"), name)
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(
+                file, kmers=found.kmers, repeats=found.repeats, best=found.best, row=found.row
+            )
     except OSError as exc:  # it need not be kept
         _LOG.warning("the similarity of test rows is not cached: %s", exc)
 
@@ -161,7 +161,7 @@ def similarity_finding(store: Store, *, progress: Progress | None = None) -> Fin
     )
     rows = store.group(REFERENCE)
     first, end = rows.ranges.get("test", (0, 0))
-    found = test_similarity(store, progress=progress)
+    found = similarity_to_training(store, progress=progress)
     if first == end:
         return Finding(check, title, "note", "Not measured: there are no test rows.", why)
     share = most_similar_of(found).share

@@ -38,7 +38,7 @@ from ssldata.trust.window_kernels import (
 #: A k-mer in more of the windows asked about than this is a repeat. A family of 256 copies is no
 #: longer a matter of a few loci, and costs 256 ** 2 comparisons.
 MANY = 256
-#: Windows with fewer k-mers than this, apart from repeats, are not measured: 20 of the 185 of 200 b.
+#: Windows with fewer k-mers than this, apart from repeats, are not measured; one of 200 b has 185.
 FEW = 20
 #: Entries of the index that are in memory at a time, 8 bytes each: 1 GB.
 ENTRIES = 128_000_000
@@ -152,7 +152,7 @@ def _repeats(codes: ByteArray, many: int, entries: int) -> Uint32Array:
 def _index(
     codes: ByteArray, repeats: Uint32Array, total: Int32Array, kept: Int32Array
 ) -> tuple[Uint64Array, int, Uint32Array]:
-    """Return the index of windows, see :func:`address`; write how many k-mers each has, and has in it."""
+    """Return the index of windows, see :func:`address`; write what each has, and has in it."""
     entries = np.empty(len(codes) * max(0, codes.shape[1] - K + 1), np.uint64)
     filled = 0
     for first in range(0, len(codes), _PORTION):

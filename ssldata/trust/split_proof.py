@@ -165,10 +165,8 @@ def source_split_finding(store: Store, splits: SourceSplits | None) -> Finding:
         proven, explained = splits.of_rows(rows)
         wrong = proven.contradicts(column)
         leaks = wrong & (column == TRAIN)
-        counts = np.array(
-            [rows.rows, leaks.sum(), (wrong & ~leaks).sum(), (~explained).sum()]
-            + [(~proven.certain).sum()]
-        )
+        found = (leaks, wrong & ~leaks, ~explained, ~proven.certain)
+        counts = np.array([rows.rows, *(where.sum() for where in found)])
         totals += counts
         lines.append((name.removeprefix("homologs/"), *counts.tolist()))
     total, leaking, misplaced, strange, undecided = totals.tolist()

@@ -25,7 +25,12 @@ from ssldata.base.files import digest_of, write_json_atomic
 from ssldata.base.progress import Progress
 from ssldata.store.remote_stores import is_url
 from ssldata.store.store import REFERENCE, Store
-from ssldata.trust.residual_similarity import bin_names, bins_of, most_similar_of, test_similarity
+from ssldata.trust.residual_similarity import (
+    bin_names,
+    bins_of,
+    most_similar_of,
+    similarity_to_training,
+)
 from ssldata.trust.shared_kmers import K
 from sslmodels.evaluation.evaluation_status import Subject
 from sslmodels.runs.run_folder import RunFolder
@@ -120,9 +125,7 @@ def _trained_on(evaluated: Subject) -> list[str]:
     known = {REFERENCE, *(f"homologs/{genome}" for genome in store.genomes)}
     content = evaluated.record["identity"]["content"]
     return sorted(
-        name
-        for name in known & set(content)
-        if store.ledger[name]["content"] == content[name]
+        name for name in known & set(content) if store.ledger[name]["content"] == content[name]
     )
 
 
@@ -130,7 +133,7 @@ def _of_experiments(
     evaluated: Subject, groups: Sequence[str], scores_of: ScoresOf, progress: Progress | None
 ) -> dict[str, list[dict[str, Any]]]:
     store = evaluated.store
-    found = test_similarity(store, groups, progress=progress)
+    found = similarity_to_training(store, groups, progress=progress)
     number = bins_of(most_similar_of(found).share)
     blocks = _blocks(store)
     experiments = evaluated.outputs or [evaluated.record["experiment"]]

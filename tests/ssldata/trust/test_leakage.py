@@ -68,9 +68,7 @@ def of_split(store: Store, name: str, split: int) -> np.ndarray:
     ],
     ids=["plain", "lift-bins", "fraction", "drawn peaks"],
 )
-def test_a_clean_store_passes(
-    settings: dict[str, Any], small_world: Path, tmp_path: Path
-) -> None:
+def test_a_clean_store_passes(settings: dict[str, Any], small_world: Path, tmp_path: Path) -> None:
     world = tmp_path / "world"
     shutil.copytree(small_world, world)
     raw = yaml.safe_load((world / "project.yaml").read_text())
@@ -287,14 +285,14 @@ def test_similarity_is_kept_and_damage_is_noticed(
     monkeypatch.setattr(residual_similarity, "most_similar", counted)
     folder = own_cache / "similarity"
     shutil.rmtree(folder, ignore_errors=True)
-    first = residual_similarity.test_similarity(store, [REFERENCE, HOMOLOGUES])
+    first = residual_similarity.similarity_to_training(store, [REFERENCE, HOMOLOGUES])
     assert made == [*first] == [REFERENCE, HOMOLOGUES]
-    again = residual_similarity.test_similarity(store)
+    again = residual_similarity.similarity_to_training(store)
     assert made[2:] == ["homologs/relative2", "homologs/relative3"]
     np.testing.assert_array_equal(first[HOMOLOGUES].best, again[HOMOLOGUES].best)
     files = sorted(folder.iterdir())
     files[0].write_bytes(files[0].read_bytes()[:100])
-    residual_similarity.test_similarity(store)
+    residual_similarity.similarity_to_training(store)
     assert len(made) == 5
 
 
