@@ -15,13 +15,8 @@ from ssldata.trust.findings import Finding, FindingTable
 from ssldata.trust.split_proof import SourceSplits
 
 _COLUMNS = (
-    "genome",
-    "places with sources",
-    "claimed from two splits",
-    "training rows on test rows",
-    "training rows on validation rows",
-    "training rows on held-out sources",
-    "dropped by the build",
+    *("genome", "places", "of two splits", "training on test", "on validation"),
+    *("on held-out sources", "dropped by the build"),
 )
 
 

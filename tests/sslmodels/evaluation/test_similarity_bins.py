@@ -68,7 +68,7 @@ def evaluated(built_world: Path, tmp_path: Path) -> tuple[Subject, Any]:
     )
     start, stop = store.group(REFERENCE).ranges["test"]
     label = store.group(REFERENCE).column("label")[start:stop, 0].astype(np.int64)
-    score = label + np.linspace(0, 1, len(label))
+    score = 2 * label + np.linspace(0, 1, len(label))
     return cast(Subject, made), lambda name: {"alpha": (label, score)}[name]
 
 
