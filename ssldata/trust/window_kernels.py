@@ -133,7 +133,19 @@ def window_kmers(codes: ByteArray, out: Uint32Array, count: Int32Array) -> None:
 def kmers_in_part(
     kmers: Uint32Array, count: Int32Array, low: int, end: int, out: Uint32Array, filled: int
 ) -> int:
-    """Append the k-mers in [low, end) to `out`, and return how much of it is filled."""
+    """Append the k-mers in a range to `out`, and return how much of it is filled.
+
+    Parameters
+    ----------
+    kmers, count
+        As :func:`window_kmers` writes them.
+    low, end
+        The range, half-open.
+    out
+        uint32, written from `filled` on; there is room for all of `kmers`.
+    filled
+        K-mers that are there.
+    """
     for i in range(len(count)):
         for j in range(count[i]):
             if low <= kmers[i, j] < end:
