@@ -26,7 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ssldata.genomes.onehot import reverse_complement
-from ssldata.trust.shared_kmers import FEW, MANY, K, most_similar
+from ssldata.trust.shared_kmers import FEW, MANY, most_similar
+from ssldata.trust.window_kernels import K
 
 Codes = NDArray[np.uint8]
 #: Share of A, C, G, T.

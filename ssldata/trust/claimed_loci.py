@@ -11,7 +11,7 @@ from ssldata.rows.intervals import Intervals, merge
 from ssldata.rows.splits import TEST, TRAIN, VALIDATION
 from ssldata.rows.windows import by_contig, touches
 from ssldata.store.store import REFERENCE, RowGroup, Store
-from ssldata.trust.findings import Finding, FindingTable
+from ssldata.trust.findings import Finding, FindingTable, Mark
 from ssldata.trust.split_proof import SourceSplits
 
 _COLUMNS = (
@@ -99,7 +99,9 @@ def claimed_loci_finding(store: Store, splits: SourceSplits | None) -> Finding:
     # Neighbours in the labelled genome may be of training and validation, where a draw decides.
     drawn = not store.attributes["split"].get("validation")
     allowed = near_validation if drawn else 0
-    mark = "fail" if test or validation > allowed else "warn" if allowed or on_sources else "pass"
+    mark: Mark = (
+        "fail" if test or validation > allowed else "warn" if allowed or on_sources else "pass"
+    )
     summary = (
         f"{twice:,} of {places:,} places are claimed by sources of two splits; the build dropped "
         f"{dropped:,} rows for it"

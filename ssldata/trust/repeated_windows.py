@@ -269,7 +269,7 @@ def _across(found: Repeats) -> Finding:
         f"complement; so are {int(found.in_training[0, VALIDATION]):,} validation rows, and "
         f"{others:,} held-out rows of other genomes."
     )
-    lines = [
+    lines: list[tuple[str | int, ...]] = [
         (
             genome,
             *(int(of[i, s]) for s in (TEST, VALIDATION) for of in (found.rows, found.in_training)),

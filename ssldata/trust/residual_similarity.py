@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,8 @@ from ssldata.base.progress import NoProgress, Progress
 from ssldata.store.store import HOMOLOGUES, REFERENCE, RowGroup, Store
 from ssldata.trust.findings import Finding, FindingTable, Mark
 from ssldata.trust.repeated_windows import blocks
-from ssldata.trust.shared_kmers import FEW, MANY, K, Similarity, most_similar
+from ssldata.trust.shared_kmers import FEW, MANY, Similarity, most_similar
+from ssldata.trust.window_kernels import K
 
 _LOG = logging.getLogger(__name__)
 #: Incremented when the same rows give other numbers.
@@ -89,9 +91,8 @@ def similarity_to_training(
                     yield block
                     advance(len(block))
 
-            made = most_similar(
-                np.concatenate(asked), {name: (lambda name=name: of(name)) for name in missing}
-            )
+            others = {name: partial(of, name) for name in missing}
+            made = most_similar(np.concatenate(asked), others)
         for name, similarity in made.items():
             _write(paths[name], similarity)
         found |= made

@@ -31,7 +31,7 @@ from ssldata.trust.residual_similarity import (
     most_similar_of,
     similarity_to_training,
 )
-from ssldata.trust.shared_kmers import K
+from ssldata.trust.window_kernels import K
 from sslmodels.evaluation.evaluation_status import Subject
 from sslmodels.runs.run_folder import RunFolder
 from sslmodels.scores import metrics

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ssldata.genomes.onehot import decode, reverse_complement
-from ssldata.trust.shared_kmers import FEW, K, Similarity, most_similar
+from ssldata.trust.shared_kmers import FEW, Similarity, most_similar
+from ssldata.trust.window_kernels import K
 
 
 def kmers_of(window: np.ndarray) -> set[str]:
