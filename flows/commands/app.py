@@ -15,6 +15,7 @@ import typer
 from flows.commands import (
     features_command,
     flow_commands,
+    leakage_command,
     model_commands,
     peaks_command,
     predict_command,
@@ -57,6 +58,7 @@ app = typer.Typer(
 )
 app.add_typer(store_commands.app, name="store")
 reader_commands.register(store_commands.app)
+leakage_command.register(store_commands.app)
 app.add_typer(model_commands.app, name="model")
 features_command.register(model_commands.app)
 app.add_typer(weights_commands.app, name="weights")

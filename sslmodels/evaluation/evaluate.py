@@ -23,6 +23,7 @@ from sslmodels.evaluation.evaluation_status import checked_file, subject, write_
 from sslmodels.evaluation.resamples_file import write_resamples
 from sslmodels.evaluation.row_scorer import RowScorer
 from sslmodels.evaluation.run_calibration import calibrate_run
+from sslmodels.evaluation.similarity_bins import write_similarity_bins
 from sslmodels.fit.devices import make_deterministic
 from sslmodels.runs.training_rows import label_columns
 from sslmodels.scores import metrics
@@ -36,7 +37,8 @@ def evaluate_run(run_folder: Path, *, progress: Progress | None = None) -> dict[
     ``metrics.json``, ``curves.csv`` (thinned), ``scores.csv.gz`` (one line per bin, 0-based
     half-open), ``pr.png``, ``roc.png`` and ``resamples.csv``
     (:mod:`sslmodels.evaluation.resamples_file`), and of the validation bins
-    ``calibration.json`` and ``reliability.png`` (:mod:`sslmodels.evaluation.run_calibration`).
+    ``calibration.json`` and ``reliability.png`` (:mod:`sslmodels.evaluation.run_calibration`);
+    beside these ``similarity.json`` (:mod:`sslmodels.evaluation.similarity_bins`).
 
     Parameters
     ----------
@@ -65,8 +67,13 @@ def evaluate_run(run_folder: Path, *, progress: Progress | None = None) -> dict[
         a class.
     """
     evaluated = subject(run_folder)
+
+    def scores_of(experiment: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        return read_scores(run_folder, experiment)
+
     known = evaluated.known()
     if known is not None:
+        write_similarity_bins(evaluated, scores_of, progress=progress)
         return known
     folder, record, store = evaluated.folder, evaluated.record, evaluated.store
     make_deterministic()
@@ -84,6 +91,7 @@ def evaluate_run(run_folder: Path, *, progress: Progress | None = None) -> dict[
     calibrate_run(folder, scorer, store, experiments, title=title, progress=progress)
     result = {**cell, **numbers, "digest": evaluated.digest}
     write_metrics(folder.path, result)
+    write_similarity_bins(evaluated, scores_of, progress=progress)
     return result
 
 

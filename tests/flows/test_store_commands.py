@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -93,6 +94,23 @@ def test_validate_exits_for_scripts(
     said = capsys.readouterr().out
     assert "WRONG" in said
     assert "weight is not in [0, 1]" in said
+
+
+def test_leakage_exits_for_scripts(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = world / "store" / "beta.zarr"
+    code, value, _ = run(capsys, "leakage", store)
+    assert (code, value["mark"], len(value["findings"])) == (0, "note", 5)
+    leaky = tmp_path / "leaky.zarr"
+    shutil.copytree(store, leaky)
+    rows = open_store(leaky).group("homologs/relative1")
+    split = zarr.open_group(leaky, mode="r+", use_consolidated=False)["homologs/relative1/split"]
+    split[rows.ranges["test"][0]] = 0
+    assert main(["store", "leakage", str(leaky), "-v"]) == 4
+    said = capsys.readouterr().out
+    assert re.search(r"fail +leakage\.source-split", said)
+    assert "Splits proven from sources" in said
 
 
 def test_a_large_project_is_shown_by_its_stores(

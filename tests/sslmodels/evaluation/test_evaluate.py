@@ -30,7 +30,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 
 FILES = {
     *("metrics.json", "curves.csv", "scores.csv.gz", "pr.png", "roc.png"),
-    *("calibration.json", "reliability.png", "resamples.csv"),
+    *("calibration.json", "reliability.png", "resamples.csv", "similarity.json"),
 }
 
 
