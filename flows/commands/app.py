@@ -18,6 +18,7 @@ from flows.commands import (
     model_commands,
     peaks_command,
     predict_command,
+    quality_command,
     reader_commands,
     shipped_commands,
     store_commands,
@@ -57,6 +58,7 @@ app = typer.Typer(
 )
 app.add_typer(store_commands.app, name="store")
 reader_commands.register(store_commands.app)
+quality_command.register(store_commands.app)
 app.add_typer(model_commands.app, name="model")
 features_command.register(model_commands.app)
 app.add_typer(weights_commands.app, name="weights")

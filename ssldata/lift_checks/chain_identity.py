@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ssldata.base.errors import InputError
 from ssldata.base.keyed_random import uniform_rows
 from ssldata.building.build_inputs import TargetInputs
 from ssldata.genomes.onehot import N_CODE
@@ -28,9 +27,9 @@ LENGTH, FEWEST_BASES = 100, 20
 RELATED = 0.60
 #: A pair of contigs is wrong if at least half of its stretches, ten or more, are unrelated.
 WRONG_PAIR, FEWEST_STRETCHES = 0.5, 10
-#: Share of unrelated stretches beyond which a chain is doubtful, and wrong. Sound chains have
-#: 0 to 0.1 % (yeast) and 0.1 to 1.2 % (mammals to rat).
-DOUBTFUL, WRONG = 0.05, 0.25
+#: Share of unrelated stretches beyond which a chain is doubtful, and wrong. Sound chains have none
+#: (seven yeasts) to 0.2 % (human to rat); ten times that is no accident.
+DOUBTFUL, WRONG = 0.02, 0.10
 
 
 @dataclass(frozen=True)
@@ -235,7 +234,7 @@ def chain_finding(checked: list[ChainIdentity], refused: dict[str, str]) -> Find
     tables = {
         "Chains": FindingTable(
             ("genome", "stretches", "bases", "identity", "by chance", "unrelated (share)",
-             "from", "to", "pairs of contigs", "wrong pairs"),
+             "unrelated from", "unrelated to", "pairs of contigs", "wrong pairs"),
             tuple(
                 (c.genome, c.stretches, c.bases, c.identity, c.chance, *c.unrelated,
                  len(c.pairs), len(c.wrong_pairs))
@@ -256,7 +255,11 @@ def chain_finding(checked: list[ChainIdentity], refused: dict[str, str]) -> Find
         summary,
         "a chain of another version, or of mixed-up contigs, lifts every interval to a wrong place",
         "get the chain that was made from these two sequence files" if bad or doubtful else "",
-        {"checked_chains": len(checked), "wrong_chains": len(bad), "doubtful_chains": len(doubtful)},
+        {
+            "checked_chains": len(checked),
+            "wrong_chains": len(bad),
+            "doubtful_chains": len(doubtful),
+        },
         tables,
     )
 
@@ -271,8 +274,3 @@ def _said(checked: ChainIdentity) -> str:
     if wrong:
         text += f", such as {wrong[0].contig} with {wrong[0].other}"
     return text
-
-
-def fit_problem(error: InputError) -> str:
-    """Return the line of an error for a finding."""
-    return " ".join(str(error).split())
