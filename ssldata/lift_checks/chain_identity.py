@@ -1,4 +1,4 @@
-"""A chain checked against both genomes: are the bases that it aligns alike, more than by chance?
+"""A chain checked against both genomes: the bases that it aligns must be alike, not by chance.
 
 A chain of another version of an assembly, or one whose contigs are mixed up, still lifts every
 interval; only the bases tell. Sampled stretches of aligned blocks are compared with what two

@@ -313,9 +313,5 @@ def effective_finding(
         "copies of a locus in near genomes teach little that is new, and intervals that count rows "
         "are too narrow",
         numbers=numbers,
-        tables={
-            "Copies": FindingTable(
-                ("genome", "loci", "similarity to the reference"), rows
-            )
-        },
+        tables={"Copies": FindingTable(("genome", "loci", "similarity to the reference"), rows)},
     )

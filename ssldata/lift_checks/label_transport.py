@@ -316,8 +316,9 @@ def transport_finding(found: LabelTransport) -> Finding:
         mark = "warn"
         advice = "train with confidence weights (ssl-ns), or only on rows of high identity"
     summary = (
-        f"{interval_text(found.precision)} of {found.rows:,} pseudo-positives ({found.loci:,} loci) "
-        f"have a measured peak, {interval_text(control)} of places aside; they cover "
+        f"{interval_text(found.precision)} of {found.rows:,} pseudo-positives "
+        f"({found.loci:,} loci) have a measured peak, {interval_text(control)} of places aside; "
+        "they cover "
         f"{interval_text(found.recall)} of {found.peaks:,} measured peaks"
     )
     if found.loci < FEWEST_LOCI:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.optimize import isotonic_regression
 
-from ssldata.trust.findings import Finding, FindingTable, Mark
 from ssldata.lift_checks.lift_quality import LiftQuality
+from ssldata.trust.findings import Finding, FindingTable, Mark
 
 #: A genome is an outlier beyond this many robust standard deviations: the limit of Iglewicz and
 #: Hoaglin (1993), How to detect and handle outliers, for 0.6745 · difference / MAD.
@@ -16,8 +17,9 @@ OUTLIER = 3.5
 #: The smallest standard deviation: differences between sound assemblies of one distance reach 2 %
 #: of the sources (S. paradoxus in the yeast project), so that less than 7 % flags nothing.
 SMALLEST_SPREAD = 0.02
-#: Genomes compared with, and how much nearer one may be and still count as equally far.
-_COMPARED, _AS_FAR = 5, 0.02
+#: Genomes compared with, and how much nearer one may be and still count as equally far. Of three
+#: one may be bad itself, and the median stays.
+_COMPARED, _AS_FAR = 3, 0.02
 #: Shares of mapped sources below which a genome gives hardly any rows.
 FEW, NONE = 0.10, 0.01
 #: Sources must be nearer than stated · this + that: they are conserved, so they usually are.
@@ -25,7 +27,7 @@ _TIMES, _MORE = 1.5, 0.03
 #: Share of N in homologues that is too much: rows with N are dropped.
 MOST_N = 0.05
 #: Share of homologues of another length that is too much at any distance. Chained alignments have
-#: 0 to 1 % (yeast) and 2 to 13 % (mammals); pieces that were never chained have 30 % (S. arboricola).
+#: 0 to 1 % (yeast) and 2 to 13 % (mammals), pieces never chained 30 % (S. arboricolus).
 MOST_OTHER_LENGTH = 0.20
 
 #: What is judged: name, the share of what is wrong, and of how many things it is a share.
@@ -57,10 +59,12 @@ def outliers(measured: Sequence[LiftQuality]) -> tuple[list[Outlier], list[str]]
     """Return genomes that are worse than genomes at least as far, and those not comparable.
 
     What is lost in a liftover grows with the distance of a genome. So a genome is compared with
-    those that are at least as far by the identity of their homologues (up to five, the nearest
-    ones): it is an outlier if it is worse than their median by more than 3.5 standard deviations.
-    That is the largest of 1.4826 times their median absolute deviation, the binomial one, and 0.02.
-    No curve is fitted, so that two genomes suffice; the farthest has none to be compared with.
+    those that are at least as far by the identity of their homologues (up to three, the
+    nearest ones): it is an outlier if it is worse than their median by more than 3.5 standard deviations.
+    That is the largest of the robust one, the binomial one, and 0.02. The robust one is 1.4826
+    times the median distance of all other genomes from a curve that only rises with distance, so
+    that it does not hold what distance explains. Two genomes suffice; the farthest has none to be
+    compared with.
 
     Parameters
     ----------
@@ -85,7 +89,9 @@ def outliers(measured: Sequence[LiftQuality]) -> tuple[list[Outlier], list[str]]
             n = max(1, of(q))
             p = (expected * n + 1) / (n + 2)
             spread = max(
-                1.4826 * float(np.median(np.abs(np.array(values) - expected))),
+                _scatter(
+                    [(_far(o), v) for o in placed if o is not q and (v := share(o)) is not None]
+                ),
                 float(np.sqrt(p * (1 - p) / n)),
                 SMALLEST_SPREAD,
             )
@@ -93,6 +99,12 @@ def outliers(measured: Sequence[LiftQuality]) -> tuple[list[Outlier], list[str]]
                 names = tuple(o.genome for o in others)
                 found.append(Outlier(q.genome, what, value, expected, spread, names))
     return found, alone
+
+
+def _scatter(points: Sequence[tuple[float, float]]) -> float:
+    """Return the robust standard deviation of shares around a curve that rises with distance."""
+    shares = np.array([share for _, share in sorted(points)])
+    return 1.4826 * float(np.median(np.abs(shares - isotonic_regression(shares).x)))
 
 
 def lift_findings(measured: Sequence[LiftQuality]) -> list[Finding]:

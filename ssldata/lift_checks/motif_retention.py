@@ -1,4 +1,4 @@
-"""Is the motif at the centre of a peak still there in the homologue, and is that more than luck?
+"""Whether the motif at the centre of a peak is still there in the homologue, more than by luck.
 
 The control are motifs of the same columns in another order: as long, as informative and as rich in
 GC, searched in the same peaks and homologues. Selection does not keep them, the alignment does.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ssldata.base.errors import ConfigError, InputError
 from ssldata.base.progress import NoProgress, Progress
 from ssldata.building.build_inputs import TargetInputs, open_labelled, open_target
-from ssldata.lift_checks.chain_identity import ChainIdentity, chain_finding, chain_identity
+from ssldata.lift_checks.chain_identity import chain_finding, chain_identity
 from ssldata.lift_checks.effective_size import (
     bounds_of_identity,
     copies_of,
