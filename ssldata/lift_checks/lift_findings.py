@@ -59,8 +59,8 @@ def outliers(measured: Sequence[LiftQuality]) -> tuple[list[Outlier], list[str]]
     """Return genomes that are worse than genomes at least as far, and those not comparable.
 
     What is lost in a liftover grows with the distance of a genome. So a genome is compared with
-    those that are at least as far by the identity of their homologues (up to three, the
-    nearest ones): it is an outlier if it is worse than their median by more than 3.5 standard deviations.
+    those that are at least as far by the identity of their homologues (up to three, the nearest
+    ones): it is an outlier if it is worse than their median by more than 3.5 standard deviations.
     That is the largest of the robust one, the binomial one, and 0.02. The robust one is 1.4826
     times the median distance of all other genomes from a curve that only rises with distance, so
     that it does not hold what distance explains. Two genomes suffice; the farthest has none to be
