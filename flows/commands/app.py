@@ -19,6 +19,7 @@ from flows.commands import (
     model_commands,
     peaks_command,
     predict_command,
+    quality_command,
     reader_commands,
     shipped_commands,
     store_commands,
@@ -59,6 +60,7 @@ app = typer.Typer(
 app.add_typer(store_commands.app, name="store")
 reader_commands.register(store_commands.app)
 leakage_command.register(store_commands.app)
+quality_command.register(store_commands.app)
 app.add_typer(model_commands.app, name="model")
 features_command.register(model_commands.app)
 app.add_typer(weights_commands.app, name="weights")

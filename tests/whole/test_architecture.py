@@ -29,6 +29,7 @@ MAX_BYTES = 4_000_000
 
 #: Outside library → the modules that import it.
 OWNERS = {
+    "Bio": ("ssldata.lift_checks.effective_size",),
     "dask": ("ssldata.building.dask_pool",),
     "distributed": ("ssldata.building.dask_pool",),
     "filelock": ("ssldata.base.locks",),
