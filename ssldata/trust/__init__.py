@@ -1,4 +1,4 @@
 """What may mislead who learns from a store: a finding for each check.
 
-Imports: nothing of ours.
+Imports: base, genomes, store.
 """
