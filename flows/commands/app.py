@@ -20,6 +20,7 @@ from flows.commands import (
     predict_command,
     reader_commands,
     shipped_commands,
+    shortcut_command,
     store_commands,
     transfer_command,
     variants_command,
@@ -57,6 +58,7 @@ app = typer.Typer(
 )
 app.add_typer(store_commands.app, name="store")
 reader_commands.register(store_commands.app)
+shortcut_command.register(store_commands.app)
 app.add_typer(model_commands.app, name="model")
 features_command.register(model_commands.app)
 app.add_typer(weights_commands.app, name="weights")

@@ -91,7 +91,7 @@ def shortcut_findings(store: Store, *, rows: int = ROWS, seed: int = 0) -> list[
         genome: drawer.homologues(drawer.shared_loci(genome), genome) for genome in store.genomes
     }
     findings = [_composition(store, drawer, labelled, negatives, homologues)]
-    label = _Task("labelled genome", _told(labelled, negatives, seed))
+    label = _Task("labelled genome", told(labelled, negatives, seed))
     if store.genomes:
         findings.append(_genome(drawer, homologues, source, seed))
     findings.append(_label(label, len(loci)))
@@ -106,18 +106,32 @@ def shortcut_findings(store: Store, *, rows: int = ROWS, seed: int = 0) -> list[
             half = len(negatives) // 2
             kinds["lifted"] = lifted
             kinds["both"] = _first(negatives, half) + _first(lifted, half)
-        tasks = [_Task(kind, _told(positives, rows_, seed)) for kind, rows_ in kinds.items()]
+        tasks = [_Task(kind, told(positives, rows_, seed)) for kind, rows_ in kinds.items()]
         findings.append(_pretraining(label, tasks, source, len(loci)))
     return findings
 
 
-def _told(positive: DrawnRows, negative: DrawnRows, seed: int) -> Separation | None:
-    """Return how well composition tells two classes; None where there are too few rows."""
+def told(positive: DrawnRows, negative: DrawnRows, seed: int) -> Separation | None:
+    """Return how well composition tells two classes; None where there are too few rows.
+
+    Parameters
+    ----------
+    positive, negative
+        Rows of the two classes.
+    seed
+        Of the folds and of the bootstrap.
+    """
     if min(len(positive), len(negative)) < FEWEST_LOCI:
         return None
     both = positive + negative
     truth = np.arange(len(both)) < len(positive)
     return separation(composition(both.codes), truth, both.block, seed=seed)
+
+
+def excess(used: Separation, base: Separation) -> tuple[float, float, float]:
+    """Return by how much the AUROC of one task is above that of another, and its 95 % interval."""
+    low, high = interval(used.auroc_draws - base.auroc_draws)
+    return used.auroc - base.auroc, low, high
 
 
 def _joined(parts: Sequence[DrawnRows]) -> DrawnRows:
@@ -262,7 +276,7 @@ def _genome(drawer: RowDrawer, homologues: dict[str, DrawnRows], source: str, se
         "class, where its rows are mostly of one class."
     )
     found = {
-        genome: _told(rows, drawer.labelled_positives(drawer.shared_loci(genome)), seed)
+        genome: told(rows, drawer.labelled_positives(drawer.shared_loci(genome)), seed)
         for genome, rows in homologues.items()
     }
     measured = {genome: one for genome, one in found.items() if one is not None}
@@ -348,8 +362,7 @@ def _pretraining(label: _Task, tasks: Sequence[_Task], source: str, loci: int) -
     used = next((task.found for task in tasks if task.name == source), None)
     if base is None or used is None:
         return _unmeasured("shortcut.pretraining", _TITLE_PRETRAINING, why, loci)
-    excess = used.auroc - base.auroc
-    low, high = interval(used.auroc_draws - base.auroc_draws)
+    above, low, high = excess(used, base)
     mark: Mark = "fail" if low > EXCESS_FAIL else "warn" if low > EXCESS_WARN else "pass"
     advice = ""
     if mark != "pass":
@@ -361,7 +374,7 @@ def _pretraining(label: _Task, tasks: Sequence[_Task], source: str, loci: int) -
             "compare the AUPR of ssl with its controls two-stage and ssl-shuffled."
         )
     numbers = {
-        "excess_auroc": excess,
+        "excess_auroc": above,
         "excess_auroc_low": low,
         "excess_auroc_high": high,
         "threshold_warn": EXCESS_WARN,
@@ -377,7 +390,7 @@ def _pretraining(label: _Task, tasks: Sequence[_Task], source: str, loci: int) -
         mark=mark,
         summary=(
             f"With {source} negatives the classes of pre-training are told with AUROC "
-            f"{_span(used)}, {excess:+.3f} [{low:+.3f}, {high:+.3f}] of that of the labels."
+            f"{_span(used)}, {above:+.3f} [{low:+.3f}, {high:+.3f}] of that of the labels."
         ),
         why=why,
         advice=advice,
