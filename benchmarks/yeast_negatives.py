@@ -45,6 +45,9 @@ from ssldata.simulation.composition_shift import shift_composition
 from ssldata.store.store import REFERENCE, Store, open_store
 from sslmodels.benchmark.result_intervals import comparisons, resamples_of
 from sslmodels.models.model_builder import load_model
+from sslmodels.runs import regimes
+from sslmodels.runs.regimes import REGIME_FUNCTIONS
+from sslmodels.runs.run import Run
 from sslmodels.runs.run_folder import RunFolder
 from sslmodels.runs.run_identity import run_folder
 from sslmodels.scores.score_rows import score
@@ -102,6 +105,14 @@ def pull(store: Store, model: Any) -> tuple[float, int]:
     return float(every.mean()), len(every)
 
 
+def measured_ssl(run: Run) -> Any:
+    """Train as ssl does, and record `pull` after pre-training: it is not to be trained twice."""
+    model = REGIME_FUNCTIONS["pretrain-only"](run)
+    run.details["pull"] = {"pretrained": pull(run.store, model)[0]}
+    regimes._finetune(run, model)
+    return model
+
+
 def run_cell(project: Project, *, world: str, source: str, **cell: Any) -> dict[str, Any]:
     """Train and evaluate one run; return its row."""
     numbers, record = trained(project, model=MODEL, **cell)
@@ -115,6 +126,7 @@ def run_cell(project: Project, *, world: str, source: str, **cell: Any) -> dict[
         **numbers_of(numbers),
         "pull": found,
         "pull_pairs": pairs,
+        "pull_pretrained": record.get("pull", {}).get("pretrained"),
         "pretrain_val_aupr": record["phases"][0]["val_aupr"],
         "steps": record["steps"],
         "cpu_s": record["cpu_s"],
@@ -151,7 +163,7 @@ def simulated(out: Path, world: str, share: float) -> Project:
 
 
 def cells(args: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the runs, what matters most first; a seed of all sources before the next seed."""
+    """Yield the runs: a seed of all sources before the next seed."""
     worlds: dict[str, Project] = {}
 
     def project_of(world: str) -> Project:
@@ -163,26 +175,19 @@ def cells(args: Any) -> Iterator[tuple[str, Any]]:
             )
         return worlds[world]
 
-    blocks = [("yeast", "ssl", 0)]
-    blocks += [(world, regime, 0) for world in WORLDS for regime in ("ssl", "pretrain-only")]
-    blocks += [("yeast", "pretrain-only", 0)]
-    for seed in range(1, args.seeds):
-        blocks += [("yeast", "ssl", seed)]
-        blocks += [(world, regime, seed) for world in WORLDS for regime in ("ssl", "pretrain-only")]
-    for world, regime, seed in blocks:
-        if args.worlds and world not in args.worlds:
-            continue
-        for factor in FACTORS if world == "yeast" else ("alpha",):
-            for source in SOURCES:
-                cell = {"experiment": factor, "regime": regime, "seed": seed}
+    def work(world: str, source: str, cell: dict[str, Any]) -> dict[str, Any]:
+        project = with_source(project_of(world), source, args.out, f"runs/{world}")
+        return run_cell(project, world=world, source=source, **cell)
 
-                def work(
-                    world: str = world, source: str = source, cell: dict[str, Any] = cell
-                ) -> dict[str, Any]:
-                    project = with_source(project_of(world), source, args.out, f"runs/{world}")
-                    return run_cell(project, world=world, source=source, **cell)
-
-                yield f"{world} {factor} {regime} {source} seed {seed}", partial(work)
+    for seed in range(args.seeds):
+        # A pair says something; `both` lies between its halves.
+        for sources in (("reference", "lifted"), ("both",)):
+            for world in args.worlds or ("yeast", *WORLDS):
+                for factor in args.factors if world == "yeast" else ("alpha",):
+                    for source in sources:
+                        cell = {"experiment": factor, "regime": args.regime, "seed": seed}
+                        name = f"{world} {factor} {args.regime} {source} seed {seed}"
+                        yield name, partial(work, world, source, cell)
 
 
 def summary(results: pd.DataFrame) -> str:
@@ -224,9 +229,12 @@ def summary(results: pd.DataFrame) -> str:
 def main() -> None:
     parser = command_line(__doc__.splitlines()[0], seeds=3)
     parser.add_argument("--worlds", nargs="+", choices=["yeast", *WORLDS])
+    parser.add_argument("--factors", nargs="+", choices=FACTORS, default=list(FACTORS))
+    parser.add_argument("--regime", default="ssl")
     parser.add_argument("--results", default="results.csv", help="name of the table")
     parser.add_argument("--summary", action="store_true", help="of the runs that are there")
     args = parsed(parser)
+    REGIME_FUNCTIONS["ssl"] = measured_ssl
     path = args.out / args.results
     if not args.summary:
         args.out.mkdir(parents=True, exist_ok=True)
