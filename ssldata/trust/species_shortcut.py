@@ -37,7 +37,7 @@ ROWS = 2000
 #: Loci below which nothing is said: the interval would be wider than ± .1.
 FEWEST_LOCI = 50
 #: A genome is told from the labelled one if the interval lies above. Among simulated relatives 3 to
-#: 15 % away without a bias of composition none of 60 worlds has one (the largest lower limit was .524).
+#: 15 % away without a bias of composition none of 60 worlds has one (largest lower limit: .524).
 GENOME_AUROC = 0.55
 #: Excess of the AUROC of pre-training over that of labels above which the interval must lie. With
 #: no shortcut its mean is −.003, and the largest lower limit of 60 worlds +.016.
