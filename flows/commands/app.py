@@ -22,6 +22,7 @@ from flows.commands import (
     quality_command,
     reader_commands,
     shipped_commands,
+    shortcut_command,
     store_commands,
     transfer_command,
     variants_command,
@@ -61,6 +62,7 @@ app.add_typer(store_commands.app, name="store")
 reader_commands.register(store_commands.app)
 leakage_command.register(store_commands.app)
 quality_command.register(store_commands.app)
+shortcut_command.register(store_commands.app)
 app.add_typer(model_commands.app, name="model")
 features_command.register(model_commands.app)
 app.add_typer(weights_commands.app, name="weights")

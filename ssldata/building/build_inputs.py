@@ -30,6 +30,7 @@ from ssldata.liftover.lift import lift
 from ssldata.liftover.lift_result import LiftOptions, LiftResult
 from ssldata.project.project_file import GenomeEntry, Project
 from ssldata.rows.intervals import read_peaks
+from ssldata.rows.lifted_negatives import LIFTED_RULE, lifts_negatives
 from ssldata.rows.row_table import Sources
 from ssldata.rows.sequence_identity import identical_share
 from ssldata.rows.splits import check_contigs
@@ -95,6 +96,7 @@ class TargetInputs:
     @cached_property
     def parts(self) -> dict[str, Any]:
         """Everything that decides the bytes of this genome's rows but the reference rows."""
+        lifted = lifts_negatives(self.project)
         return {
             "format": ROWS_VERSION,
             "sequence": self.genome.digest,
@@ -102,9 +104,9 @@ class TargetInputs:
             "chain": self.index.digest,
             "liftover": self.project.liftover.model_dump(mode="json"),
             "exclude_target": self.project.windows.exclude_target,
-            "negatives ratio": self.project.negatives.ratio
-            if self.project.negatives.source != "reference"
-            else None,
+            "negatives ratio": self.project.negatives.ratio if lifted else None,
+            # Only of groups that it decides: the digests of others stay.
+            **({"lifted negatives rule": LIFTED_RULE} if lifted else {}),
             "name": self.settings.name,
         }
 

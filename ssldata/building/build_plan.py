@@ -14,6 +14,7 @@ from ssldata.building.rough_plan import assumptions, expected_rows
 from ssldata.building.store_inputs import experiments_of, path_of_store, store_names
 from ssldata.liftover.lift_result import Status
 from ssldata.project.project_file import Experiment, Project
+from ssldata.rows.lifted_negatives import SURPLUS, lifts_negatives, negatives_needed
 from ssldata.rows.reference_rows import ReferenceRows
 from ssldata.rows.splits import TRAIN
 from ssldata.store.store import COMPLETE, HOMOLOGUES, REFERENCE, YANKED, read_root_attributes
@@ -159,7 +160,9 @@ def _homologue_rows(
         bases = (lifted.end - lifted.start)[positive]
         rows = int(np.maximum(np.rint(bases / project.windows.size), 1).sum())
     train = int((positive & (built.sources.split == TRAIN)).sum())
-    return rows + _lifted_negatives(project, train), round(rows * train / max(1, positive.sum()))
+    candidates = int((mapped & ~positive).sum())
+    negatives = min(_lifted_negatives(project, train), candidates)
+    return rows + negatives, round(rows * train / max(1, positive.sum()))
 
 
 def _span(rows: tuple[int, int]) -> int:
@@ -167,9 +170,10 @@ def _span(rows: tuple[int, int]) -> int:
 
 
 def _lifted_negatives(project: Project, positives: int) -> int:
-    if project.negatives.source == "reference":
+    """Return the negatives that a genome keeps at most."""
+    if not lifts_negatives(project):
         return 0
-    return round(positives * project.negatives.ratio)
+    return SURPLUS * negatives_needed(project, positives)
 
 
 def plan_project(project: Project, *, verify_cache: bool = False) -> Plan:

@@ -18,6 +18,7 @@ from ssldata.genomes.genome import Genome
 from ssldata.labelled_sequences.sequence_rows import LabelledTable, sequence_rows
 from ssldata.project.project_file import JOINT, Project
 from ssldata.rows.intervals import Peaks
+from ssldata.rows.lifted_negatives import LIFTED_RULE, lifts_negatives
 from ssldata.rows.reference_rows import ReferenceRows, reference_rows
 from ssldata.rows.trainable import check_splits
 from ssldata.store.root_metadata import ROWS_VERSION, SEQUENCES_VERSION
@@ -120,8 +121,9 @@ class StoreInputs:
         """Everything that decides the bytes of the reference rows and the sources."""
         project = self.project
         negatives = project.negatives.model_dump(mode="json", include={"pool", "source"})
-        if project.negatives.source != "reference":
+        if lifts_negatives(project):
             negatives["ratio"] = project.negatives.ratio  # how many negative sources there are
+            negatives["lifted rule"] = LIFTED_RULE
         if project.negatives.half_covered != "leave-out":  # an option since: old digests stay
             negatives["half_covered"] = project.negatives.half_covered
         return {

@@ -222,7 +222,8 @@ class Negatives(Section):
     source: Literal["reference", "lifted", "both"] = Field(
         default="reference",
         description="Negatives of pre-training: from the reference (as in the paper), lifted to "
-        "the target genomes, or half and half.",
+        "the target genomes (other loci in each, six times as many as an epoch needs), or half and "
+        "half; see docs/trust-shortcut.md.",
     )
     half_covered: Literal["leave-out", "negative"] = Field(
         default="leave-out",

@@ -24,6 +24,7 @@ Regime = Literal[
     "two-stage",
     "homolog-sampling",
     "pretrain-only",
+    "ssl-shuffled",
     "ssl-plus",
     "sl-plus",
     "ssl-committee",
@@ -336,6 +337,7 @@ class Training(Section):
         "student, at five times the cost and on yeast hardly better, or worse with few peaks; "
         "two-stage: control that pre-trains on labelled rows; homolog-sampling: "
         "sequences replaced by homologues at random; pretrain-only: ssl without fine-tuning; "
+        "ssl-shuffled: control, ssl whose labels are shuffled in pre-training; "
         "ssl-plus: recipe for few peaks; sl-plus: control, ssl-plus on labelled rows alone; "
         "ssl-committee: network of ssl-plus, motif, gapped k-mers and conservation, averaged over "
         "homologues; sl-committee: its control without homologues.",

@@ -83,6 +83,9 @@ class Mixture:
     balance
         ``batch``: every batch has its share of both classes to within one row; ``none``: classes
         are mixed as in a random batch.
+    label_seed
+        Give every row a label drawn by its number, under this seed, instead of its own
+        (:class:`ssldata.reading.shuffled_labels.ShuffledLabels`): a control. None: its own.
 
     Raises
     ------
@@ -100,6 +103,7 @@ class Mixture:
     positive_shares: tuple[float, ...] | None = None
     loci: tuple[NDArray[np.int64], ...] | None = None
     balance: Literal["batch", "none"] = "batch"
+    label_seed: int | None = None
 
     def __post_init__(self) -> None:
         for name, shares, segments in (

@@ -30,6 +30,7 @@ from ssldata.reading.known_labels import Columns, RowLabels
 from ssldata.reading.mixture import Mixture, mixture_of
 from ssldata.reading.noisy_weights import Weights
 from ssldata.reading.read_window import lead_of, read_window, take_rows
+from ssldata.reading.shuffled_labels import ShuffledLabels
 from ssldata.store.chunk_reader import ChunkReader
 from ssldata.store.store import Store
 
@@ -197,7 +198,11 @@ class TrainingReader:
         self.encoding = encoding or Encoding()
         self._shard = (num_shards, shard, drop_remainder)
         self._threads = threads or max(1, min(4, (os.cpu_count() or 1) // 2))
-        self._labels = RowLabels(store, label)
+        self._labels = (
+            RowLabels(store, label)
+            if mixture.label_seed is None
+            else ShuffledLabels(store, label, mixture)
+        )
         self._read: dict[str, Any] = {
             "labels": self._labels,
             "context": context,
@@ -242,6 +247,8 @@ class TrainingReader:
         chosen = [s.members for s in segments if s.members is not None]
         parts += [hashlib.sha256(x.tobytes()).hexdigest() for x in (*chosen, *(mixture.loci or ()))]
         parts.append(int(mixture.loci is not None))
+        if mixture.label_seed is not None:
+            parts.append(f"labels {mixture.label_seed}")
         return int(key_of(*parts) >> np.uint64(1))
 
     def state(self, batches: int) -> dict[str, int]:

@@ -13,6 +13,7 @@ from ssldata.project.project_file import Project
 from ssldata.rows.bin_labels import is_positive
 from ssldata.rows.intervals import Intervals, merge
 from ssldata.rows.kept_windows import HAS_N, KEEP, OFF_CONTIG, window_reasons
+from ssldata.rows.lifted_negatives import kept_negatives, lifts_negatives, negatives_needed
 from ssldata.rows.row_table import Rows, Sources, best_source, count_positives, mixed_split, ordered
 from ssldata.rows.splits import TRAIN
 from ssldata.rows.windows import BinGrid, by_contig, kept_contigs, touches
@@ -62,21 +63,22 @@ def homologue_rows(
     rows, dropped = make(project, genome, sources, targets, lifted, usable & positive)
     counts |= dropped
     rows, counts["near_held_out"] = _away_from_held_out(project, rows, rows)
-    if project.negatives.source != "reference":
+    if lifts_negatives(project):
         negatives, dropped = _lifted_bins(
             project, genome, sources, targets, lifted, usable & ~positive
         )
         negatives, near = _away_from_peaks(negatives, targets.take(usable & positive))
         negatives, held_out = _away_from_held_out(project, negatives, rows)
-        wanted = int(np.ceil((rows.split == TRAIN).sum() * project.negatives.ratio))
-        # Rows come in source order, which is the order of the seeded pool.
-        short = max(0, wanted - len(negatives))
-        negatives = negatives.take(np.arange(min(wanted, len(negatives))))
+        needed = negatives_needed(project, int((rows.split == TRAIN).sum()))
+        negatives = negatives.take(
+            kept_negatives(negatives.source, needed, seed=project.store.seed, genome=name)
+        )
         counts |= {f"negative_{key}": value for key, value in dropped.items()}
         counts |= {
             "negative_near_peak": near,
             "negative_near_held_out": held_out,
-            "negative_missing": short,
+            # Of an epoch, not of the pool that is kept for it.
+            "negative_missing": max(0, needed - len(negatives)),
         }
         rows = Rows.concatenate([rows, negatives])
     with_row = np.zeros(len(sources), bool)

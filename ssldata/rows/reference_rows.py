@@ -15,14 +15,13 @@ from ssldata.project.project_file import Project
 from ssldata.rows.bin_labels import is_positive
 from ssldata.rows.intervals import Intervals, Peaks, containing, merge
 from ssldata.rows.kept_windows import HAS_N, KEEP, OFF_CONTIG, window_reasons
+from ssldata.rows.lifted_negatives import lifts_negatives, with_negatives
 from ssldata.rows.row_table import Rows, Sources, best_source, count_positives, mixed_split, ordered
 from ssldata.rows.splits import TRAIN, VALIDATION, split_of
 from ssldata.rows.windows import BinGrid, kept_contigs
 
 #: Bins examined at a time.
 _PORTION = 262_144
-#: Candidates per wanted lifted negative: some do not map, some are lifted onto a lifted peak.
-_NEGATIVE_CANDIDATES = 4
 
 
 @dataclass(frozen=True)
@@ -185,8 +184,8 @@ def reference_rows(
         ]
     )
     rows, ranges = ordered(rows, seed=project.store.seed, group="reference")
-    if project.negatives.source != "reference":
-        sources = _with_negatives(project, sources, rows, ranges["negative"])
+    if lifts_negatives(project):
+        sources = with_negatives(project, sources, rows, ranges["negative"])
     counts = {
         **scan.counts,
         "two_splits": int((whole & touched.mixed).sum()),
@@ -304,29 +303,4 @@ def _plain_rows(
         split=split_of(intervals.contig, intervals.start, split=project.split, names=genome.names),
         source=np.full(n, -1, np.int64),
         locus=np.full(n, -1, np.int64),
-    )
-
-
-def _with_negatives(
-    project: Project, sources: Sources, rows: Rows, span: tuple[int, int]
-) -> Sources:
-    """Append negative bins of the train split to the sources, in the order of the pool.
-
-    Bins that a peak covers in part are not among them: where the peak has no homologue, nothing
-    would say that theirs is no plain negative.
-    """
-    wanted = int(np.ceil(sources.positives * project.negatives.ratio)) * _NEGATIVE_CANDIDATES
-    pool = np.arange(*span)
-    bins = rows.take(pool[~rows.coverage[pool].any(axis=1)][:wanted])
-    return Sources(
-        intervals=Intervals(
-            np.concatenate([sources.intervals.contig, bins.contig]),
-            np.concatenate([sources.intervals.start, bins.start]),
-            np.concatenate([sources.intervals.end, bins.end]),
-        ),
-        score=np.concatenate([sources.score, np.zeros(len(bins), np.float32)]),
-        split=np.concatenate([sources.split, bins.split]),
-        locus=np.concatenate([sources.locus, np.full(len(bins), -1, np.int64)]),
-        label=np.concatenate([sources.label, np.zeros_like(bins.label)]),
-        coverage=np.concatenate([sources.coverage, np.zeros_like(bins.coverage)]),
     )

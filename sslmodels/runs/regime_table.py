@@ -227,6 +227,13 @@ REGIME_TABLE: dict[Regime, RegimeEntry] = {
         settings=(),
         rows_per_epoch=lambda training, labelled, homologous: homologous,
     ),
+    "ssl-shuffled": RegimeEntry(
+        text="control: ssl whose labels are shuffled in pre-training; what it has over two-stage "
+        "is not due to labels",
+        colour="#6b6f3a",
+        dash=":",
+        rows_per_epoch=lambda training, labelled, homologous: homologous + labelled,
+    ),
 }
 
 #: Regimes that reports lead with, the first that was trained: its gains over its control, and over

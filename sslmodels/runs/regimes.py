@@ -12,6 +12,8 @@ two-stage
     Control: as ssl, but both stages on labelled rows.
 pretrain-only
     Control: ssl without fine-tuning.
+ssl-shuffled
+    Control: ssl whose labels are shuffled in pre-training, among homologues and negatives.
 homolog-sampling
     One sequence per labelled locus and epoch, replaced at a rate by one of itself and its
     homologues; then fine-tune on the originals.
@@ -36,6 +38,7 @@ homolog-sampling: Duncan, Mitchell, Moses 2024 (phylogenetic augmentation).
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 from collections.abc import Callable
@@ -128,6 +131,14 @@ def _pretrain_only(run: Run) -> Any:
 
 def _ssl(run: Run) -> Any:
     model = _pretrain_only(run)
+    _finetune(run, model)
+    return model
+
+
+def _ssl_shuffled(run: Run) -> Any:
+    seed = training_rows.derived_seed(run.seed, "shuffled labels")
+    mixture = dataclasses.replace(run.homologous(), label_seed=seed)
+    model = _on_homologues(run, "pre-train", mixture, run.homologue_steps())
     _finetune(run, model)
     return model
 
@@ -287,6 +298,7 @@ REGIME_FUNCTIONS: dict[Regime, Callable[[Run], Any]] = {
     "ssl-ns": _ssl_ns,
     "homolog-sampling": _homolog_sampling,
     "pretrain-only": _pretrain_only,
+    "ssl-shuffled": _ssl_shuffled,
     "ssl-plus": _ssl_plus,
     "sl-plus": _sl_plus,
     "ssl-committee": _committee,

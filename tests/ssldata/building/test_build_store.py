@@ -26,6 +26,7 @@ from ssldata.checking.validate import validate_store
 from ssldata.genomes.genome import open_genome
 from ssldata.liftover.lift_result import Status
 from ssldata.project.project_file import Project, load_project
+from ssldata.rows.lifted_negatives import SURPLUS
 from ssldata.rows.splits import TEST, TRAIN, VALIDATION
 from ssldata.store.store import open_store
 
@@ -245,18 +246,36 @@ def test_lifted_negatives(world: Path) -> None:
     positives = int(sources["label"].any(1).sum())
     assert positives < len(sources["start"])
     assert not sources["label"][positives:].any()
+    kept: list[set[int]] = []
     for genome in store.genomes:
         group = store.homologues(genome)
         p, n = (group.ranges[k][1] - group.ranges[k][0] for k in ("positive", "negative"))
         counts = store.ledger[f"homologs/{genome}"]["counts"]
-        assert n == p - counts["negative_missing"]
-        assert n > 0.8 * p
+        # More than an epoch needs, as far as there are candidates.
+        candidates = len(sources["start"]) - positives
+        assert counts["negative_missing"] == max(0, p - n)
+        assert p < n <= min(SURPLUS * p, candidates)
         first, end = group.ranges["negative"]
         assert not group.column("label")[first:end].any()
         origin = group.column("source")[first:end]
         assert (origin >= positives).all()
         assert (sources["split"][origin] == TRAIN).all()
         assert len(set(origin.tolist())) == n
+        kept.append(set(origin.tolist()))
+    # Other loci in each genome, unless it keeps all that there are.
+    assert len(set.union(*kept)) > max(len(one) for one in kept)
+
+
+def test_only_stores_with_lifted_negatives_depend_on_their_rule(world: Path) -> None:
+    """Digests of other stores are what they were before there was a rule."""
+    plain, lifted = (change(world, negatives={"source": s}) for s in ("reference", "lifted"))
+    name = plain.experiments[0].name
+    for project, expected in ((plain, set()), (lifted, {"lifted rule", "ratio"})):
+        parts = open_inputs(project, name).parts["negatives"]
+        assert set(parts) - {"pool", "source"} == expected
+        target = open_target(project, project.genomes[0].name).parts
+        assert ("lifted negatives rule" in target) == bool(expected)
+        assert (target["negatives ratio"] is None) == (not expected)
 
 
 def test_joint_store_has_a_label_per_experiment(world: Path, built_world: Path) -> None:

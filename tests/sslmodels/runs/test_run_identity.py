@@ -177,6 +177,7 @@ def test_identities_are_those_of_the_release_before(projects, monkeypatch):
     assert everything == golden["identities"]
     digests = {key: digest_of(identity) for key, identity in found.items()}
     assert digests == golden["digests"]
+    assert set(digests) == {f"{case}, {regime}" for case in CASES for regime in REGIMES}
     assert len(set(digests.values())) > len(CASES), "the cases must be able to differ"
 
 

@@ -168,10 +168,11 @@ RATED = {
     "ssl-ns": "ssl-ns pre-train 1",
     "ssl-plus": "ssl-plus pre-train",
     "pretrain-only": "pretrain-only pre-train",
+    "ssl-shuffled": "ssl-shuffled pre-train",
 }
 
 
-@pytest.mark.parametrize("regime", ["ssl", "ssl-ns", "ssl-plus", "pretrain-only"])
+@pytest.mark.parametrize("regime", ["ssl", "ssl-ns", "ssl-plus", "pretrain-only", "ssl-shuffled"])
 def test_phases_on_homologues_take_the_rates(
     project: Project, regime: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
