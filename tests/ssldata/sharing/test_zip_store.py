@@ -26,7 +26,8 @@ from small_store import edit_root
 from ssldata.base.errors import CrosslabelError, InputError, StoreError
 from ssldata.building.add_remove_genomes import remove_genome, yank_genome
 from ssldata.checking.validate import validate_store
-from ssldata.sharing.card import card_files, croissant, write_card
+from ssldata.sharing.card import card_files, write_card
+from ssldata.sharing.croissant_file import Facts, croissant
 from ssldata.sharing.zip_store import share_zip
 from ssldata.store.store import open_store
 
@@ -152,7 +153,7 @@ def test_the_card_travels_with_the_store_and_stays_current(path: Path) -> None:
 
 
 def test_the_licence_is_kept(path: Path, tmp_path: Path) -> None:
-    write_card(path, licence="CC-BY-4.0")
+    write_card(path, facts=Facts("CC-BY-4.0"))
     yank_genome(path, "relative1")
     for file in (path / "croissant.json", path / "README.md"):
         assert "CC-BY-4.0" in file.read_text()
@@ -182,7 +183,7 @@ def test_names_in_the_card_are_text_whatever_they_are(name: str, path: Path) -> 
 
     def rendered(used: str) -> tuple[list[str], str]:
         edit_root(path, lambda root: rename(root, used))
-        files = card_files(open_store(path), licence=used)
+        files = card_files(open_store(path), facts=Facts(used))
         assert json.loads(files["croissant.json"])["license"] == used
         assert next(csv.reader(io.StringIO(files["sources.csv"])))[-1] == f"label_{used}"
         _, front, body = files["README.md"].split("---\n", 2)
