@@ -150,10 +150,12 @@ def _cell(name: str) -> str:
 
 
 def store_name(store: Store) -> str:
+    """Return what a card calls a store."""
     return f"{store.attributes.get('name', 'crosslabel')}-{'-'.join(store.experiments)}"
 
 
 def store_description(store: Store) -> str:
+    """Return what a store is, in a sentence."""
     length = store.group(REFERENCE).length
     if "sequences" in store.attributes:
         return f"DNA sequences of {length} b labelled for {', '.join(store.experiments)}."

@@ -80,6 +80,8 @@ CHAPTERS: tuple[Chapter, ...] = (
     Chapter("quality", "Are the homologues good?", None, slow=True, page="trust-quality.md"),
 )
 
+#: The name, in its chapter, of the finding that stands for checks that were not made.
+NOT_MADE = "not-made"
 #: Chapter → findings that were made before.
 Known = Mapping[str, Sequence[Finding]]
 
@@ -91,7 +93,7 @@ def checks(
     progress: Progress | None = None,
     full: bool = True,
     known: Known | None = None,
-    chapters: Sequence[Chapter] = CHAPTERS,
+    chapters: Sequence[Chapter] | None = None,
 ) -> list[Finding]:
     """Make every check of a store.
 
@@ -108,7 +110,7 @@ def checks(
     known
         Findings of slow chapters that were made of the same rows before.
     chapters
-        What to check.
+        What to check; default: :data:`CHAPTERS`.
 
     Returns
     -------
@@ -117,7 +119,7 @@ def checks(
     """
     subject = Subject(store, genomes, full, progress or NoProgress())
     findings: list[Finding] = []
-    for chapter in chapters:
+    for chapter in CHAPTERS if chapters is None else chapters:
         findings += _of_chapter(chapter, subject, (known or {}).get(chapter.name, ()))
     return findings
 
@@ -146,10 +148,6 @@ def _not_made(chapter: Chapter, reason: str) -> Finding:
         f"Not checked: {reason}.",
         "What was not checked may be good or bad.",
     )
-
-
-#: The name, in its chapter, of the finding that stands for checks that were not made.
-NOT_MADE = "not-made"
 
 
 def slow_chapters(findings: Iterable[Finding]) -> dict[str, list[Finding]]:

@@ -180,8 +180,8 @@ def _classes(store: Store) -> Finding:
     summary = (
         f"All target genomes give negatives ({sum(negatives.values()):,} rows)."
         if not without
-        else f"{len(without)} of {len(negatives)} target genomes give positives alone; pre-training "
-        f"takes its negatives from {name}."
+        else f"{len(without)} of {len(negatives)} target genomes give positives alone; negatives "
+        f"of pre-training come from {name}."
     )
     return Finding(
         "rows.classes",

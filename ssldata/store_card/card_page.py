@@ -56,7 +56,7 @@ def card_page(store: Store, findings: Sequence[Finding], *, facts: Facts) -> str
             facts=facts,
             worst=worst(findings),
             tally=_tally(findings),
-            serious=[one for one in findings if one.mark in ("fail", "warn")],
+            serious=[one for mark in ("fail", "warn") for one in findings if one.mark == mark],
             chapters=[
                 {
                     "name": name,
@@ -139,7 +139,7 @@ def _bars(table: FindingTable) -> list[dict[str, Any]] | None:
     lengths = [row[values] for row in table.rows]
     if not all(_is_number(one) for one in lengths):
         return None
-    numbers = [float(one) if one is not None else math.nan for one in lengths]  # type: ignore[arg-type]
+    numbers = [math.nan if one is None else float(one) for one in lengths]
     finite = [one for one in numbers if math.isfinite(one)]
     if not finite or min(finite) < 0:
         return None
@@ -207,11 +207,11 @@ def _made(store: Store) -> list[tuple[str, str]]:
         f"{split['validation_fraction']:.0%} of the loci (seed {split['seed']})"
     )
     context = f", stored with their surroundings: {length:,} b" if length != windows["size"] else ""
+    covered = f"{windows['min_overlap']:.0%}"
     return [
         (
             "Bins",
-            f"{windows['size']:,} b{context}; positive when more than "
-            f"{windows['min_overlap']:.0%} is covered by peaks",
+            f"{windows['size']:,} b{context}; positive when more than {covered} of it is covered",
         ),
         ("Homologues", f"{mode}; liftover mode {settings['liftover']['mode']}"),
         ("Negatives", f"of pre-training: {settings['negatives']['source']}"),
@@ -222,7 +222,7 @@ def _made(store: Store) -> list[tuple[str, str]]:
 
 def _inputs(store: Store) -> list[dict[str, Any]]:
     """Return a line for each genome: its inputs, its liftover, and what built it."""
-    lines = []
+    lines, reference = [], store.attributes["reference"]
     for genome in (REFERENCE, *store.genomes):
         group = genome if genome == REFERENCE else f"{HOMOLOGUES}/{genome}"
         entry = store.ledger[group]
@@ -232,7 +232,7 @@ def _inputs(store: Store) -> list[dict[str, Any]]:
         total = sum(lifted.values())
         lines.append(
             {
-                "genome": store.attributes["reference"]["name"] if genome == REFERENCE else genome,
+                "genome": reference["name"] if genome == REFERENCE else genome,
                 "distance": provenance.get("distance"),
                 "mapped": lifted.get("mapped", 0) / total if total else None,
                 "sequence": str(inputs.get("sequence", store.attributes["reference"]["digest"]))[
