@@ -11,7 +11,7 @@ from importlib import resources
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from ssldata.sharing.croissant_file import Facts, store_description, store_name
 from ssldata.store.store import HOMOLOGUES, RANGES, REFERENCE, Store
@@ -90,7 +90,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.globals.update(bars=_bars, anchor=_anchor)
-    environment.filters.update(value=shown_value, numeric=_is_number)
+    environment.filters.update(value=shown_value, numeric=_is_number, coded=_coded)
     return environment
 
 
@@ -100,6 +100,15 @@ def _asset(name: str) -> str:
 
 def _anchor(check: str) -> str:
     return "".join(letter if letter.isalnum() else "-" for letter in check)
+
+
+def _coded(text: str) -> Markup:
+    """Return a sentence as HTML, with what stands between backticks as code."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:  # one backtick is without its partner
+        return escape(text)
+    code, plain = Markup("<code>{}</code>"), Markup("{}")
+    return Markup("").join((code if i % 2 else plain).format(one) for i, one in enumerate(parts))
 
 
 def _is_number(value: object) -> bool:

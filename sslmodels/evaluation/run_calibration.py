@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,19 @@ _FILE = "calibration.json"
 
 #: Bins of a point of the figure, at least: a share of fewer says nothing.
 _FEWEST = 10
+
+
+class ScoredBins(NamedTuple):
+    """Bins whose labels are known, scored.
+
+    Attributes
+    ----------
+    score, label
+        float32 (n,): probability of the positive class; 0 or 1.
+    """
+
+    score: NDArray[np.float32]
+    label: NDArray[np.float32]
 
 
 def fit_isotonic(scores: NDArray[np.float32], labels: NDArray[np.float32]) -> dict[str, Any]:
@@ -70,7 +83,7 @@ def calibrate_run(
     *,
     title: str,
     progress: Progress | None = None,
-) -> None:
+) -> dict[str, ScoredBins]:
     """Fit the maps of a run to its validation bins; write them, and the figure.
 
     Parameters
@@ -81,6 +94,11 @@ def calibrate_run(
         Of the figure and the progress.
     progress
         Progress reporter.
+
+    Returns
+    -------
+    dict
+        Experiment → scores and labels of the validation bins.
     """
     rows = store.group(REFERENCE)
     start, stop = rows.ranges["validation"]
@@ -88,9 +106,10 @@ def calibrate_run(
     scores = scorer(
         start, stop, both_strands=True, progress=progress, description=f"calibrating {title}"
     )
-    fits, reliability = {}, {}
+    fits, reliability, scored = {}, {}, {}
     for i, name in enumerate(experiments):
         score, label = scores[:, i], (labels[:, i] == 1).astype(np.float32)
+        scored[name] = ScoredBins(score, label)
         fits[name] = {
             "positives": int(label.sum()),
             "isotonic": fit_isotonic(score, label),
@@ -104,6 +123,7 @@ def calibrate_run(
     write_json_atomic(folder.evaluation / _FILE, value)
     with atomic_path(folder.evaluation / "reliability.png") as temporary:
         draw_reliability(temporary, reliability, rows=stop - start, title=title)
+    return scored
 
 
 def _of_the_other_half(

@@ -150,6 +150,13 @@ def test_values_as_a_table_shows_them(value: object, text: str) -> None:
     assert shown_value(value) == text
 
 
+def test_commands_in_a_sentence_are_code(store: Store) -> None:
+    found = [finding("odd.one", "warn", "`a <b>` and c"), finding("odd.two", "warn", "one ` alone")]
+    text = card_page(store, found, facts=Facts())
+    assert "advice <code>a &lt;b&gt;</code> and c" in text
+    assert "advice one ` alone" in text
+
+
 # -- findings as JSON ----------------------------------------------------------------------------
 
 _values = (
