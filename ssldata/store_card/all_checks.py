@@ -150,11 +150,16 @@ def _not_made(chapter: Chapter, reason: str) -> Finding:
     )
 
 
+def is_unmade(finding: Finding) -> bool:
+    """Return whether a finding stands for checks that were not made."""
+    return finding.check == f"{finding.chapter}.{NOT_MADE}"
+
+
 def slow_chapters(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
     """Return the findings of slow chapters that were made: what is worth keeping."""
     slow = {chapter.name for chapter in CHAPTERS if chapter.slow}
     kept: dict[str, list[Finding]] = {}
     for one in findings:
-        if one.chapter in slow and one.check != f"{one.chapter}.{NOT_MADE}":
+        if one.chapter in slow and not is_unmade(one):
             kept.setdefault(one.chapter, []).append(one)
     return kept

@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 
 from ssldata.sharing.croissant_file import Facts, store_description, store_name
 from ssldata.store.store import HOMOLOGUES, RANGES, REFERENCE, Store
-from ssldata.store_card.all_checks import CHAPTERS
+from ssldata.store_card.all_checks import CHAPTERS, is_unmade
 from ssldata.store_card.basic_checks import counts
 from ssldata.trust.findings import MARKS, Finding, FindingTable, by_chapter, worst
 
@@ -57,12 +57,18 @@ def card_page(store: Store, findings: Sequence[Finding], *, facts: Facts) -> str
             worst=worst(findings),
             tally=_tally(findings),
             serious=[one for mark in ("fail", "warn") for one in findings if one.mark == mark],
+            unmade=[
+                titles[one.chapter].title if one.chapter in titles else one.chapter
+                for one in findings
+                if is_unmade(one)
+            ],
             chapters=[
                 {
                     "name": name,
                     "title": titles[name].title if name in titles else name,
                     "page": titles[name].page if name in titles else "trust.md",
                     "mark": worst(found),
+                    "made": not all(is_unmade(one) for one in found),
                     "findings": found,
                 }
                 for name, found in chapters.items()

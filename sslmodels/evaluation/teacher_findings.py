@@ -157,8 +157,8 @@ def _confidence(
     identity = np.concatenate([one for _, one in last]) if last else np.empty(0, np.float32)
     title = "Confidence of the teachers by genome and identity"
     why = (
-        "A confidence that falls with identity is what distant homologues deserve; one that differs "
-        "by genome at the same identity says that the teacher knows the genome."
+        "A confidence that falls with identity is what distant homologues deserve; one that "
+        "differs by genome at the same identity says that the teacher knows the genome."
     )
     if not len(confidence):
         return Finding(

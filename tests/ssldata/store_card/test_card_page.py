@@ -150,6 +150,15 @@ def test_values_as_a_table_shows_them(value: object, text: str) -> None:
     assert shown_value(value) == text
 
 
+def test_what_was_not_checked_is_said_at_the_top(store: Store) -> None:
+    found = all_checks.checks(store, full=False)
+    top = Page(card_page(store, found, facts=Facts())).text.partition("Rows by genome")[0]
+    unmade = [one for one in found if all_checks.is_unmade(one)]
+    assert top.count("not checked") == len(unmade) > 0
+    for one in unmade:
+        assert one.title in top.partition("Not checked, so neither good nor bad:")[2]
+
+
 def test_commands_in_a_sentence_are_code(store: Store) -> None:
     found = [finding("odd.one", "warn", "`a <b>` and c"), finding("odd.two", "warn", "one ` alone")]
     text = card_page(store, found, facts=Facts())
