@@ -23,7 +23,6 @@ from sslmodels.evaluation.evaluation_status import checked_file, subject, write_
 from sslmodels.evaluation.resamples_file import write_resamples
 from sslmodels.evaluation.row_scorer import RowScorer
 from sslmodels.evaluation.run_calibration import calibrate_run
-from sslmodels.evaluation.teacher_findings import write_teacher_findings
 from sslmodels.fit.devices import make_deterministic
 from sslmodels.runs.training_rows import label_columns
 from sslmodels.scores import metrics
@@ -38,7 +37,6 @@ def evaluate_run(run_folder: Path, *, progress: Progress | None = None) -> dict[
     half-open), ``pr.png``, ``roc.png`` and ``resamples.csv``
     (:mod:`sslmodels.evaluation.resamples_file`), and of the validation bins
     ``calibration.json`` and ``reliability.png`` (:mod:`sslmodels.evaluation.run_calibration`).
-    A run with teachers has ``teachers.json`` (:mod:`sslmodels.evaluation.teacher_findings`) too.
 
     Parameters
     ----------
@@ -83,8 +81,7 @@ def evaluate_run(run_folder: Path, *, progress: Progress | None = None) -> dict[
     numbers = write_files(
         folder.evaluation, rows, labels, scores, outputs=evaluated.outputs, title=title
     )
-    validation = calibrate_run(folder, scorer, store, experiments, title=title, progress=progress)
-    write_teacher_findings(folder, store, validation)
+    calibrate_run(folder, scorer, store, experiments, title=title, progress=progress)
     result = {**cell, **numbers, "digest": evaluated.digest}
     write_metrics(folder.path, result)
     return result

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ from ssldata.store.store import REFERENCE, Store
 from sslmodels.evaluation.curve_figures import Floats, draw_reliability
 from sslmodels.evaluation.evaluation_status import model_digest
 from sslmodels.evaluation.row_scorer import RowScorer
+from sslmodels.evaluation.teacher_findings import ScoredBins, write_teacher_findings
 from sslmodels.runs.run_folder import RunFolder
 from sslmodels.runs.training_rows import label_columns
 from sslmodels.scores.calibration import Calibration, fit_calibration
@@ -39,19 +40,6 @@ _FILE = "calibration.json"
 
 #: Bins of a point of the figure, at least: a share of fewer says nothing.
 _FEWEST = 10
-
-
-class ScoredBins(NamedTuple):
-    """Bins whose labels are known, scored.
-
-    Attributes
-    ----------
-    score, label
-        float32 (n,): probability of the positive class; 0 or 1.
-    """
-
-    score: NDArray[np.float32]
-    label: NDArray[np.float32]
 
 
 def fit_isotonic(scores: NDArray[np.float32], labels: NDArray[np.float32]) -> dict[str, Any]:
@@ -83,8 +71,8 @@ def calibrate_run(
     *,
     title: str,
     progress: Progress | None = None,
-) -> dict[str, ScoredBins]:
-    """Fit the maps of a run to its validation bins; write them, and the figure.
+) -> None:
+    """Fit the maps of a run to its validation bins; write them, the figure, and its teachers.
 
     Parameters
     ----------
@@ -94,11 +82,6 @@ def calibrate_run(
         Of the figure and the progress.
     progress
         Progress reporter.
-
-    Returns
-    -------
-    dict
-        Experiment → scores and labels of the validation bins.
     """
     rows = store.group(REFERENCE)
     start, stop = rows.ranges["validation"]
@@ -123,7 +106,7 @@ def calibrate_run(
     write_json_atomic(folder.evaluation / _FILE, value)
     with atomic_path(folder.evaluation / "reliability.png") as temporary:
         draw_reliability(temporary, reliability, rows=stop - start, title=title)
-    return scored
+    write_teacher_findings(folder, store, scored)
 
 
 def _of_the_other_half(

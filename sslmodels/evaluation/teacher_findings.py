@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,6 @@ from ssldata.base.files import write_text_atomic
 from ssldata.store.run_weights import iterations_of, read_weights
 from ssldata.store.store import HOMOLOGUES, Store
 from ssldata.trust.findings import Finding, FindingTable, Mark
-from sslmodels.evaluation.run_calibration import ScoredBins
 from sslmodels.runs.run_folder import RunFolder
 from sslmodels.runs.training_rows import label_columns
 from sslmodels.scores.calibration import fit_calibration
@@ -31,6 +31,19 @@ WARN_ERROR = 0.1
 _IDENTITY = (0.0, 0.7, 0.8, 0.9, 0.95)
 #: Bins of probability for the calibration error.
 _BINS = 10
+
+
+class ScoredBins(NamedTuple):
+    """Bins whose labels are known, scored.
+
+    Attributes
+    ----------
+    score, label
+        float32 (n,): probability of the positive class; 0 or 1.
+    """
+
+    score: NDArray[np.float32]
+    label: NDArray[np.float32]
 
 
 def even_odds_error(bins: ScoredBins) -> tuple[float, float]:

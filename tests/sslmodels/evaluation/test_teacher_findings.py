@@ -11,9 +11,9 @@ from scipy.special import expit
 
 from ssldata.store.run_weights import write_weights
 from ssldata.store.store import Store, open_store
-from sslmodels.evaluation.run_calibration import ScoredBins
 from sslmodels.evaluation.teacher_findings import (
     TEACHERS,
+    ScoredBins,
     even_odds_error,
     teacher_findings,
     write_teacher_findings,
