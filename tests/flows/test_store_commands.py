@@ -164,7 +164,8 @@ def test_share_and_card(world: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert value["sha256"] in capsys.readouterr().out
     code, value, _ = run(capsys, "validate", tmp_path / "own.zip", "--deep")
     assert (code, value["valid"]) == (0, True)
-    assert main(["store", "card", str(tmp_path / "own.zip"), "--out", str(tmp_path / "card")]) == 0
+    words = ["card", tmp_path / "own.zip", "--out", tmp_path / "card", "--licence", "CC0-1.0"]
+    assert main(["store", *map(str, words)]) == 0
     page = (tmp_path / "card" / "card.html").read_text()
     assert "CC0-1.0" in page
     assert page == (store / "card.html").read_text()
