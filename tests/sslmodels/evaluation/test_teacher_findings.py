@@ -60,7 +60,7 @@ def test_the_error_does_not_depend_on_the_share_of_positives() -> None:
     assert even_odds_error(few)[0] == pytest.approx(even_odds_error(whole)[0], abs=0.02)
 
 
-@pytest.mark.parametrize(("slope", "mark"), [(1.0, "pass"), (6.0, "warn")])
+@pytest.mark.parametrize(("slope", "mark"), [(1.0, "pass"), (4.0, "warn")])
 def test_overconfidence_is_a_warning(
     slope: float, mark: str, folder: RunFolder, store: Store
 ) -> None:
