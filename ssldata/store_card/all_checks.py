@@ -1,6 +1,6 @@
 """Every check of a store, chapter by chapter: what the card shows and in which order.
 
-A chapter is one line of :data:`CHAPTERS`. Its function gets a :class:`Subject` and returns
+A chapter is one line of :data:`CHAPTERS`. Its function gets a :class:`CheckedSubject` and returns
 findings, whose names begin with the name of the chapter. A check that cannot be made becomes a
 finding marked ``note`` that says why: no chapter is ever missing from a card in silence.
 """
@@ -20,7 +20,7 @@ from ssldata.trust.findings import Finding
 
 
 @dataclass(frozen=True)
-class Subject:
+class CheckedSubject:
     """What is checked.
 
     Attributes
@@ -60,7 +60,7 @@ class Chapter(NamedTuple):
 
     name: str
     title: str
-    make: Callable[[Subject], Iterable[Finding]] | None
+    make: Callable[[CheckedSubject], Iterable[Finding]] | None
     slow: bool = False
     page: str = "trust.md"
 
@@ -117,14 +117,16 @@ def checks(
     list of Finding
         One at least for each chapter, in their order.
     """
-    subject = Subject(store, genomes, full, progress or NoProgress())
+    subject = CheckedSubject(store, genomes, full, progress or NoProgress())
     findings: list[Finding] = []
     for chapter in CHAPTERS if chapters is None else chapters:
         findings += _of_chapter(chapter, subject, (known or {}).get(chapter.name, ()))
     return findings
 
 
-def _of_chapter(chapter: Chapter, subject: Subject, known: Sequence[Finding]) -> Sequence[Finding]:
+def _of_chapter(
+    chapter: Chapter, subject: CheckedSubject, known: Sequence[Finding]
+) -> Sequence[Finding]:
     if chapter.make is None:
         return [_not_made(chapter, "this release of crosslabel has no such check")]
     if chapter.slow and not subject.full:

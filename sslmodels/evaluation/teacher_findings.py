@@ -64,7 +64,7 @@ def even_odds_error(bins: ScoredBins) -> tuple[float, float]:
     bin_of = np.minimum((p * _BINS).astype(np.int64), _BINS - 1)
 
     def total(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.bincount(bin_of, weights=values, minlength=_BINS)
+        return np.bincount(bin_of, weights=values, minlength=_BINS).astype(np.float64)
 
     error = float(np.abs(total(weight * positive) - total(weight * p)).sum())
     variance = total(weight**2 * p * (1 - p))

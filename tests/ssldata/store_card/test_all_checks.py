@@ -9,7 +9,7 @@ import pytest
 from ssldata.base.errors import StoreError
 from ssldata.store.store import Store, open_store
 from ssldata.store_card import all_checks
-from ssldata.store_card.all_checks import CHAPTERS, Chapter, Subject, checks, slow_chapters
+from ssldata.store_card.all_checks import CHAPTERS, Chapter, CheckedSubject, checks, slow_chapters
 from ssldata.trust.findings import Finding
 
 
@@ -28,7 +28,7 @@ def test_every_chapter_of_the_release_is_on_the_card(store: Store) -> None:
 
 
 def test_a_check_that_cannot_be_made_is_a_note_that_says_why(store: Store) -> None:
-    def fail(subject: Subject) -> list[Finding]:
+    def fail(subject: CheckedSubject) -> list[Finding]:
         raise StoreError("a chunk is damaged;\n  repair it")
 
     found = checks(
@@ -49,7 +49,7 @@ def test_a_check_that_cannot_be_made_is_a_note_that_says_why(store: Store) -> No
 
 
 def test_a_bug_in_a_check_is_not_hidden(store: Store) -> None:
-    def bug(subject: Subject) -> list[Finding]:
+    def bug(subject: CheckedSubject) -> list[Finding]:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -63,7 +63,7 @@ def test_slow_chapters_are_made_when_asked_for_and_kept(
 ) -> None:
     made: list[bool] = []
 
-    def slow(subject: Subject) -> list[Finding]:
+    def slow(subject: CheckedSubject) -> list[Finding]:
         made.append(subject.full)
         return [finding("slow.one")]
 

@@ -238,7 +238,7 @@ def test_what_was_found_in_other_rows_is_deleted(path: Path) -> None:
 def test_slow_findings_stay_while_the_rows_do(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
 
-    def slow(subject: all_checks.Subject) -> list[Finding]:
+    def slow(subject: all_checks.CheckedSubject) -> list[Finding]:
         calls.append(1)
         return [finding("slow.one", "warn")]
 
