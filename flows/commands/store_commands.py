@@ -313,19 +313,53 @@ def validate(
 
 
 @command(app)
-def card(console: Console, store: StorePath, licence: Licence = None) -> None:
-    """Write the dataset card into a store: README.md, croissant.json, sources.csv.
+def card(
+    console: Console,
+    location: Location,
+    licence: Licence = None,
+    published: Annotated[
+        str | None,
+        typer.Option(metavar="DATE", help="When the data were published, YYYY-MM-DD."),
+    ] = None,
+    cite: Annotated[
+        str | None, typer.Option(metavar="BIBTEX", help="How to cite the data, in BibTeX.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Write the card here, for a store that cannot be written to."
+        ),
+    ] = None,
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="Make the checks that take minutes too; they are kept."),
+    ] = False,
+) -> None:
+    """Check a store and write its card: card.html, and README.md, croissant.json, sources.csv.
 
-    Builds and changes of the store keep them current; this command sets the licence, or restores
-    the files. Nothing is written that is already current.
+    The page says what the store is, how many rows each genome and split has, what the checks found
+    (pass, note, warn, fail), how to load it, and what it was made from. Slow checks are made with
+    --full; what they found is kept for as long as the rows are the same. Nothing is written that
+    is already current.
 
     Example: `crosslabel store card my-project/store/Reb1.zarr --licence CC-BY-4.0`
     """
-    from ssldata.sharing.card import write_card
+    from flows.output import tables
+    from ssldata.sharing.croissant_file import Facts, checked_date
+    from ssldata.store_card.write_store_card import write_store_card
 
-    changed = write_card(store, licence=licence)
-    lines = [f"wrote {path}" for path in changed] or [f"{store}: the card is current"]
-    console.result({"changed": changed}, *lines)
+    value = write_store_card(
+        location,
+        out=out,
+        facts=Facts(licence, checked_date(published), cite),
+        full=full,
+        genomes=_own_project(location) if full else None,
+        progress=console,
+    )
+    found = [(one["mark"], one["title"], one["summary"]) for one in value["findings"]]
+    lines = [f"wrote {path}" for path in value["changed"]]
+    lines = lines or [f"{out or location}: the card is current"]
+    console.result(value, tables.table("Checks", ["", "check", "found"], found), *lines)
 
 
 @command(app)

@@ -17,6 +17,12 @@ from ssldata.checking.row_checks import COLUMNS, HOMOLOGUE_COLUMNS
 from ssldata.genomes.genome import Genome
 from ssldata.liftover.lift_result import LiftResult, Status
 from ssldata.project.project_file import Project
+from ssldata.rows.array_meanings import (
+    LIFTOVER_MEANINGS,
+    ROW_MEANINGS,
+    SOURCE_MEANINGS,
+    with_experiments,
+)
 from ssldata.rows.homologue_rows import HomologueRows
 from ssldata.rows.intervals import Intervals
 from ssldata.rows.reference_rows import ReferenceRows
@@ -123,6 +129,7 @@ def write_group(
     }
     columns["weight"] = np.ones(len(rows), np.float32)
     columns |= extra or {}
+    meanings = with_experiments(ROW_MEANINGS, writer.experiments())
     checksum = writer.write_arrays(
         name,
         columns,
@@ -133,9 +140,12 @@ def write_group(
             "bin_size": project.windows.size,
             "digest": digest,
         },
+        meanings=meanings,
     )
     length = project.windows.stored
-    writer.create_sequences(name, rows=len(rows), length=length, codes=project.store.codes)
+    writer.create_sequences(
+        name, rows=len(rows), length=length, codes=project.store.codes, meanings=meanings
+    )
     shards = shard_count(len(rows), length)
     digests = [""] * shards
     calls = [(writer.path, name, shard, genome, digest) for shard in range(shards)]
@@ -174,6 +184,7 @@ def write_sources(writer: StoreWriter, sources: Sources, genome: Genome) -> str:
             "coverage": ("source", "experiment"),
         },
         attributes=contig_attributes(genome),
+        meanings=with_experiments(SOURCE_MEANINGS, writer.experiments()),
     )
 
 
@@ -215,4 +226,5 @@ def write_liftover(
         arrays,
         dims=dict.fromkeys(arrays, ("source",)),
         attributes={"statuses": {status.name.lower(): int(status) for status in Status}},
+        meanings=LIFTOVER_MEANINGS,
     )

@@ -1,25 +1,38 @@
 """What travels with a store: a README dataset card, a croissant description, the sources as CSV.
 
-Croissant: http://mlcommons.org/croissant/1.0
+What checks of the store found is kept in a file of its own beside them (:data:`FINDINGS`), with the
+digest of the rows that were checked: it is believed for those rows alone.
 """
 
 from __future__ import annotations
 
-import hashlib
 import html
 import json
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ssldata.base.files import write_text_atomic
-from ssldata.rows.splits import SPLIT_NAMES
+from ssldata.sharing.croissant_file import (
+    CROISSANT,
+    NO_FACTS,
+    SOURCES,
+    Facts,
+    croissant,
+    facts_of,
+    sources_csv,
+    store_description,
+    store_name,
+)
 from ssldata.store.store import HOMOLOGUES, RANGES, REFERENCE, Store, open_store
 from ssldata.store.store_writer import writer_lock
 
-README, CROISSANT, SOURCES = "README.md", "croissant.json", "sources.csv"
+README = "README.md"
+#: What checks found, and the page that shows it: written by `crosslabel store card` alone.
+FINDINGS, PAGE = "findings.json", "card.html"
+#: Keys of :data:`FINDINGS`.
+FOUND, OF_STORE = "findings", "store"
 
 _MODES = {
     "rebin": "target genomes are tiled against the lifted peaks",
@@ -40,7 +53,7 @@ _README = """\
 {rows}
 
 {made}
-
+{findings}
 ## Read it
 
 ```python
@@ -76,6 +89,16 @@ _OF_PEAKS = """\
 {lifted}
 """
 
+_CHECKED = """
+## What was checked
+
+| | check | found |
+|---|---|---|
+{lines}
+
+Why it matters and what to do about it: `card.html`, beside this file.
+"""
+
 _OF_SEQUENCES = """\
 ## How it was made
 
@@ -83,191 +106,44 @@ _OF_SEQUENCES = """\
 - Split: {by}.
 """
 
-_CONTEXT: dict[str, Any] = {
-    "@language": "en",
-    "@vocab": "https://schema.org/",
-    "citeAs": "cr:citeAs",
-    "column": "cr:column",
-    "conformsTo": "dct:conformsTo",
-    "cr": "http://mlcommons.org/croissant/",
-    "rai": "http://mlcommons.org/croissant/RAI/",
-    "data": {"@id": "cr:data", "@type": "@json"},
-    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
-    "dct": "http://purl.org/dc/terms/",
-    "equivalentProperty": "cr:equivalentProperty",
-    "examples": {"@id": "cr:examples", "@type": "@json"},
-    "extract": "cr:extract",
-    "field": "cr:field",
-    "fileProperty": "cr:fileProperty",
-    "fileObject": "cr:fileObject",
-    "fileSet": "cr:fileSet",
-    "format": "cr:format",
-    "includes": "cr:includes",
-    "isLiveDataset": "cr:isLiveDataset",
-    "jsonPath": "cr:jsonPath",
-    "key": "cr:key",
-    "md5": "cr:md5",
-    "parentField": "cr:parentField",
-    "path": "cr:path",
-    "recordSet": "cr:recordSet",
-    "references": "cr:references",
-    "regex": "cr:regex",
-    "repeated": "cr:repeated",
-    "replace": "cr:replace",
-    "samplingRate": "cr:samplingRate",
-    "sc": "https://schema.org/",
-    "separator": "cr:separator",
-    "source": "cr:source",
-    "subField": "cr:subField",
-    "transform": "cr:transform",
-}
 
-
-def card_files(store: Store, *, licence: str | None = None) -> dict[str, str]:
+def card_files(
+    store: Store,
+    *,
+    facts: Facts = NO_FACTS,
+    findings: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, str]:
     """Return the texts that travel with a store, by the name of their file.
 
     Parameters
     ----------
     store
         The store.
-    licence
-        Of the data, as an SPDX name or URL.
+    facts
+        Licence, date and citation.
+    findings
+        What checks of these rows found, as :func:`findings_of`.
     """
     table = sources_csv(store)
-    described = croissant(store, licence=licence, table=table)
+    described = croissant(store, facts=facts, table=table)
     return {
-        README: readme(store, licence=licence),
+        README: readme(store, licence=facts.licence, findings=findings),
         CROISSANT: json.dumps(described, indent=2, ensure_ascii=False) + "\n",
         SOURCES: table,
     }
 
 
-def sources_csv(store: Store) -> str:
-    """Return the source intervals as CSV: one row per source, 0-based half-open."""
-    sources = store.sources()
-    names = [_cell(name) for name in store.source_contigs()["contigs"]]
-    contigs = np.array(names, dtype=object)[sources["contig"]]
-    labels = [_cell(f"label_{name}") for name in store.experiments]
-    head = ",".join(["source", "contig", "start", "end", "score", "split", "locus", *labels])
-    # Lists, not arrays: NumPy's numbers take several times as long to format.
-    columns = [sources[key].tolist() for key in ("start", "end", "score", "split", "locus")]
-    kinds, kind = np.unique(sources["label"], axis=0, return_inverse=True)
-    texts = [",".join(map(str, label)) for label in kinds.tolist()]
-    table = zip(range(len(contigs)), contigs.tolist(), *columns, kind.tolist(), strict=True)
-    lines = (
-        f"{i},{contig},{start},{end},{score:g},{SPLIT_NAMES[split]},{locus},{texts[label]}\n"
-        for i, contig, start, end, score, split, locus, label in table
-    )
-    return "".join([f"{head}\n", *lines])
-
-
-def _cell(name: str) -> str:
-    """Return a name as one field of CSV, quoted where it must be."""
-    return '"' + name.replace('"', '""') + '"' if re.search(r'[",\r\n]', name) else name
-
-
-def croissant(
-    store: Store,
-    *,
-    licence: str | None = None,
-    archive: tuple[str, str, int] | None = None,
-    table: str | None = None,
-) -> dict[str, Any]:
-    """Describe a store in the Croissant format, version 1.0.
-
-    Croissant has no way to say what an array of a Zarr store holds, so it describes the files and
-    the table of sources; the arrays are described in the README and in ``docs/store-format.md``.
-
-    Parameters
-    ----------
-    store
-        The store.
-    licence
-        Of the data.
-    archive
-        Name, sha256 and bytes of the zip the store is in: the description then stands beside it,
-        otherwise it is for the files of the store itself.
-    table
-        What :func:`sources_csv` returns, if it is at hand.
-
-    Returns
-    -------
-    dict
-        JSON-LD.
-    """
-    listing = (sources_csv(store) if table is None else table).encode()
-    listed: dict[str, Any] = {
-        "@type": "cr:FileObject",
-        "@id": SOURCES,
-        "name": SOURCES,
-        "description": "Source intervals in the labelled genome.",
-        "contentUrl": SOURCES,
-        "contentSize": f"{len(listing)} B",
-        "encodingFormat": "text/csv",
-        "sha256": hashlib.sha256(listing).hexdigest(),
-    }
-    distribution = [listed]
-    if archive is not None:
-        name, digest, size = archive
-        listed["containedIn"] = {"@id": name}
-        distribution.insert(
-            0,
-            {
-                "@type": "cr:FileObject",
-                "@id": name,
-                "name": name,
-                "description": "The store: Zarr version 3 in a zip whose members are not packed.",
-                "contentUrl": name,
-                "contentSize": f"{size} B",
-                "encodingFormat": "application/zip",
-                "sha256": digest,
-            },
-        )
-    columns = {
-        "source": (
-            "sc:Integer",
-            "Index of the interval: what the rows' column `source` refers to.",
-        ),
-        "contig": ("sc:Text", "Contig of the labelled genome."),
-        "start": ("sc:Integer", "First base, 0-based."),
-        "end": ("sc:Integer", "Base after the last."),
-        "score": ("sc:Float", "Score of the peak."),
-        "split": ("sc:Text", "train, validation or test."),
-        "locus": ("sc:Integer", "Index of the merged peak; −1 for negatives."),
-        **{f"label_{e}": ("sc:Integer", f"1: a peak of {e}.") for e in store.experiments},
-    }
-    return {
-        "@context": _CONTEXT,
-        "@type": "sc:Dataset",
-        "conformsTo": "http://mlcommons.org/croissant/1.0",
-        "name": _name(store),
-        "description": _description(store),
-        "version": "1.0.0",
-        "keywords": ["genomics", "regulatory DNA", "homologous sequences", "Zarr"],
-        **({"license": licence} if licence else {}),
-        "identifier": store.digest,
-        "distribution": distribution,
-        "recordSet": [
-            {
-                "@type": "cr:RecordSet",
-                "@id": "sources",
-                "name": "sources",
-                "description": "One record per source interval.",
-                "key": {"@id": "sources/source"},
-                "field": [
-                    {
-                        "@type": "cr:Field",
-                        "@id": f"sources/{column}",
-                        "name": column,
-                        "description": text,
-                        "dataType": kind,
-                        "source": {"fileObject": {"@id": SOURCES}, "extract": {"column": column}},
-                    }
-                    for column, (kind, text) in columns.items()
-                ],
-            }
-        ],
-    }
+def findings_of(folder: Path, digest: str) -> list[dict[str, Any]]:
+    """Return what the card in a folder says was found in the rows of this digest; else nothing."""
+    try:
+        record = json.loads((folder / FINDINGS).read_text(encoding="utf-8"))
+        if record[OF_STORE] != digest:
+            return []
+        found = [dict(one) for one in record[FOUND]]
+    except (OSError, ValueError, LookupError, TypeError):
+        return []
+    texts = ("check", "title", "mark", "summary")
+    return found if all(isinstance(f.get(k), str) for f in found for k in texts) else []
 
 
 def markdown_text(text: object) -> str:
@@ -276,40 +152,30 @@ def markdown_text(text: object) -> str:
     return " ".join(shown.split())
 
 
-def _name(store: Store) -> str:
-    return f"{store.attributes.get('name', 'crosslabel')}-{'-'.join(store.experiments)}"
-
-
-def _description(store: Store) -> str:
-    length = store.group(REFERENCE).length
-    if "sequences" in store.attributes:
-        return f"DNA sequences of {length} b labelled for {', '.join(store.experiments)}."
-    genomes = len(store.genomes)
-    return (
-        f"DNA windows of {length} b labelled with peaks of {', '.join(store.experiments)} in "
-        f"{store.attributes['reference']['name']}, and their homologues in {genomes} related "
-        f"genome{'s' * (genomes != 1)}."
-    )
-
-
-def readme(store: Store, *, licence: str | None = None) -> str:
+def readme(
+    store: Store,
+    *,
+    licence: str | None = None,
+    findings: Sequence[Mapping[str, Any]] = (),
+) -> str:
     """Return the dataset card, in Markdown with YAML front matter."""
     settings, ledger = store.attributes, store.ledger
     reference, tables = settings["reference"], settings.get("sequences")
     targets = [f"{HOMOLOGUES}/{genome}" for genome in store.genomes]
     groups = [REFERENCE, *targets]
     front = {
-        "pretty_name": _name(store),
+        "pretty_name": store_name(store),
         **({"license": licence} if licence else {}),
         "tags": ["biology", "genomics", "zarr", "croissant"],
         "size_categories": [_size_category(sum(int(ledger[name]["rows"]) for name in groups))],
     }
     return _README.format(
         front="\n".join(f"{key}: {json.dumps(value)}" for key, value in front.items()),
-        name=markdown_text(_name(store)),
-        description=markdown_text(_description(store)),
+        name=markdown_text(store_name(store)),
+        description=markdown_text(store_description(store)),
         rows="\n".join(_row(store, name) for name in groups),
         made=_made(store, targets).rstrip(),
+        findings=_checked(findings),
         format=markdown_text(settings["format_version"]),
         digest=store.digest,
         digests="\n".join(
@@ -322,6 +188,16 @@ def readme(store: Store, *, licence: str | None = None) -> str:
             )
         ),
     )
+
+
+def _checked(findings: Sequence[Mapping[str, Any]]) -> str:
+    """Return the table of what checks found, or nothing where none were made."""
+    lines = [
+        f"| **{one['mark'].upper()}** | {markdown_text(one['title'])} "
+        f"| {markdown_text(one['summary'])} |"
+        for one in findings
+    ]
+    return _CHECKED.format(lines="\n".join(lines)) if lines else ""
 
 
 def _made(store: Store, targets: list[str]) -> str:
@@ -383,27 +259,29 @@ def _size_category(rows: int) -> str:
     return "1M<n<10M" if rows < 10**7 else "10M<n<100M"
 
 
-def write_card(path: Path, *, licence: str | None = None) -> list[Path]:
+def write_card(path: Path, *, facts: Facts = NO_FACTS) -> list[Path]:
     """Write the card into the folder of a local store and return the files that changed.
 
-    Without `licence` the one of an earlier card is kept.
+    Facts that are not given are those of an earlier card. What was found in other rows is deleted.
     """
-    changed = []
     open_store(path)  # where there is no store, no lock is made
     with writer_lock(path):
-        licence = licence or licence_of(path)
-        for name, text in card_files(open_store(path), licence=licence).items():
-            file = path / name
-            if not file.is_file() or file.read_text(encoding="utf-8") != text:
-                write_text_atomic(file, text)
-                changed.append(file)
+        store = open_store(path)
+        findings = findings_of(path, store.digest)
+        known = facts.or_else(facts_of(path))
+        changed = write_texts(path, card_files(store, facts=known, findings=findings))
+        if not findings:
+            for name in (FINDINGS, PAGE):
+                (path / name).unlink(missing_ok=True)
     return changed
 
 
-def licence_of(path: Path) -> str | None:
-    """Return the licence the card of a local store names, if it has one."""
-    try:
-        value = json.loads((path / CROISSANT).read_text(encoding="utf-8")).get("license")
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, str) else None
+def write_texts(folder: Path, texts: Mapping[str, str]) -> list[Path]:
+    """Write the files whose text is another one than before, and return them."""
+    changed = []
+    for name, text in texts.items():
+        file = folder / name
+        if not file.is_file() or file.read_text(encoding="utf-8") != text:
+            write_text_atomic(file, text)
+            changed.append(file)
+    return changed

@@ -16,7 +16,7 @@ from zarr.core.sync import sync
 from ssldata.base.errors import InputError, StoreError
 from ssldata.base.files import digest_of, real_path
 from ssldata.base.progress import NoProgress, Progress
-from ssldata.sharing.card import licence_of
+from ssldata.sharing.croissant_file import licence_of
 from ssldata.sharing.zip_store import bytes_of, members_of, shared_root, unchanging
 from ssldata.store.icechunk_repository import (
     BRANCH,

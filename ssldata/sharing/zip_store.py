@@ -19,7 +19,8 @@ from ssldata.base.files import (
     write_text_atomic,
 )
 from ssldata.base.progress import NoProgress, Progress
-from ssldata.sharing.card import card_files, croissant, licence_of
+from ssldata.sharing.card import FINDINGS, PAGE, card_files, findings_of
+from ssldata.sharing.croissant_file import Facts, croissant, facts_of
 from ssldata.store.checked_store import REPAIR, is_sound
 from ssldata.store.root_metadata import parse_json, root_text
 from ssldata.store.store import COMPLETE, Store, belongs, open_store
@@ -132,11 +133,17 @@ def share_zip(
     progress = progress or NoProgress()
     with unchanging(path):
         store = open_store(path)
-        licence = licence or licence_of(path)
+        facts = Facts(licence).or_else(facts_of(path))
         if not Path(store.location).is_dir():
             raise StoreError(f"{path}: already a single file; copy it")
         made = {"zarr.json": shared_root(store).encode()}
-        made |= {key: text.encode() for key, text in card_files(store, licence=licence).items()}
+        findings = findings_of(path, store.digest)
+        files = card_files(store, facts=facts, findings=findings)
+        made |= {key: text.encode() for key, text in files.items()}
+        if findings:
+            made |= {
+                key: (path / key).read_bytes() for key in (FINDINGS, PAGE) if (path / key).is_file()
+            }
         members = list(members_of(store))
         with (
             progress.task(f"zip {path.name}", len(members)) as advance,
@@ -153,7 +160,7 @@ def share_zip(
                 advance(1)
     digest, size = sha256_of(out), out.stat().st_size
     write_text_atomic(Path(f"{out}.sha256"), f"{digest}  {out.name}\n")
-    described = croissant(store, licence=licence, archive=(out.name, digest, size))
+    described = croissant(store, facts=facts, archive=(out.name, digest, size))
     text = json.dumps(described, indent=2, ensure_ascii=False) + "\n"
     write_text_atomic(Path(f"{out}.croissant.json"), text)
     return {

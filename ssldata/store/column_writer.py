@@ -41,7 +41,12 @@ def put_group(path: Path, attributes: Mapping[str, Any]) -> None:
     write_text_atomic(file, json.dumps(node, indent=2))
 
 
-def write_column(folder: Path, values: NDArray[Any], dims: tuple[str, ...]) -> None:
+def write_column(
+    folder: Path,
+    values: NDArray[Any],
+    dims: tuple[str, ...],
+    attributes: Mapping[str, Any] | None = None,
+) -> None:
     """Write one array whole, and check that it reads back.
 
     Parameters
@@ -52,6 +57,8 @@ def write_column(folder: Path, values: NDArray[Any], dims: tuple[str, ...]) -> N
         Integers or floats; the first axis is the row.
     dims
         Names of the dimensions.
+    attributes
+        Of the array: what it means.
 
     Raises
     ------
@@ -65,7 +72,7 @@ def write_column(folder: Path, values: NDArray[Any], dims: tuple[str, ...]) -> N
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
-    metadata = json.dumps(_metadata(values, shape, dims), indent=2)
+    metadata = json.dumps(_metadata(values, shape, dims, attributes or {}), indent=2)
     (folder / "zarr.json").write_text(metadata, encoding="utf-8")
     for number, first in enumerate(range(0, len(values), shape[0])):
         part = values[first : first + shape[0]]
@@ -86,7 +93,12 @@ def write_column(folder: Path, values: NDArray[Any], dims: tuple[str, ...]) -> N
             raise StoreError(f"{file}: does not read back as written")
 
 
-def _metadata(values: NDArray[Any], chunk: tuple[int, ...], dims: tuple[str, ...]) -> dict:
+def _metadata(
+    values: NDArray[Any],
+    chunk: tuple[int, ...],
+    dims: tuple[str, ...],
+    attributes: Mapping[str, Any],
+) -> dict:
     """Return the metadata of an array, in the order in which zarr-python writes them."""
     order = {"configuration": {"endian": "little"}} if values.itemsize > 1 else {}
     blosc = column_codec(values.dtype).configuration()
@@ -101,7 +113,7 @@ def _metadata(values: NDArray[Any], chunk: tuple[int, ...], dims: tuple[str, ...
             {"name": "blosc", "configuration": blosc},
             {"name": "crc32c"},
         ],
-        "attributes": {},
+        "attributes": dict(attributes),
         "dimension_names": list(dims),
         "zarr_format": 3,
         "node_type": "array",

@@ -24,6 +24,14 @@ from ssldata.store.store_writer import StoreWriter, sync_tree, writer_lock
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
+#: Attributes of an array of weights, in the names of the CF conventions.
+_MEANING = {
+    "long_name": "probability that the row is positive, by a teacher",
+    "units": "1",
+    "valid_range": [0.0, 1.0],
+    "comment": "1 for rows it did not judge; the root attribute weights says what made it",
+}
+
 
 def publish_weights(
     path: Path,
@@ -99,7 +107,9 @@ def publish_weights(
         if known != entry:
             for group, array in values.items():
                 dims = {name: dims_of(array)}
-                writer.write_arrays(f"{group}/{WEIGHTS}", {name: array}, dims=dims)
+                writer.write_arrays(
+                    f"{group}/{WEIGHTS}", {name: array}, dims=dims, meanings={name: _MEANING}
+                )
                 sync_tree(path / group / WEIGHTS)
             writer.announce_weights(name, entry)
     return {"status": status, "name": name, "path": str(path), "groups": list(values)}

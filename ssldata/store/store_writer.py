@@ -199,6 +199,10 @@ class StoreWriter:
             raise StoreError(f"{self.path}: no store to write to")
         return attributes
 
+    def experiments(self) -> list[str]:
+        """Return the label columns of the store, in order."""
+        return list(self._existing_attributes()["experiments"])
+
     def create(self, settings: Mapping[str, Any]) -> None:
         """Make an empty store with an empty ledger."""
         _make_folder(real_path(self.path))
@@ -371,6 +375,7 @@ class StoreWriter:
         *,
         dims: Mapping[str, tuple[str, ...]],
         attributes: Mapping[str, Any] | None = None,
+        meanings: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> str:
         """Write small arrays of a group whole.
 
@@ -384,6 +389,8 @@ class StoreWriter:
             Name → dimension names, for xarray.
         attributes
             Of the group.
+        meanings
+            Name → attributes of the array; no checksum depends on them.
 
         Returns
         -------
@@ -399,10 +406,18 @@ class StoreWriter:
             put_group(self.path / parent, {})
         put_group(self.path / name, attributes or {})
         for key in sorted(arrays):
-            write_column(self.path / name / key, arrays[key], dims[key])
+            write_column(self.path / name / key, arrays[key], dims[key], (meanings or {}).get(key))
         return arrays_digest(arrays)
 
-    def create_sequences(self, name: str, *, rows: int, length: int, codes: bool) -> None:
+    def create_sequences(
+        self,
+        name: str,
+        *,
+        rows: int,
+        length: int,
+        codes: bool,
+        meanings: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
         """Make the (empty) sequence arrays of a group, chunked and sharded.
 
         Parameters
@@ -413,6 +428,8 @@ class StoreWriter:
             Rows of the group, and bases per row.
         codes
             Also make ``sequence_codes`` (rows, length), beside ``sequence`` (rows, length, 4).
+        meanings
+            Name → attributes of the array.
         """
         group = zarr.open_group(self.path / name, mode="r+", use_consolidated=False)
         chunk = chunk_rows(length)
@@ -429,6 +446,7 @@ class StoreWriter:
                 compressors=(BloscCodec(**SEQUENCE_CODECS[array].configuration()), Crc32cCodec()),
                 fill_value=0,
                 dimension_names=("row", "position", "base")[: 1 + len(shape)],
+                attributes=dict((meanings or {}).get(array, {})),
             )
 
 

@@ -29,6 +29,7 @@ from ssldata.store.store import REFERENCE, Store
 from sslmodels.evaluation.curve_figures import Floats, draw_reliability
 from sslmodels.evaluation.evaluation_status import model_digest
 from sslmodels.evaluation.row_scorer import RowScorer
+from sslmodels.evaluation.teacher_findings import ScoredBins, write_teacher_findings
 from sslmodels.runs.run_folder import RunFolder
 from sslmodels.runs.training_rows import label_columns
 from sslmodels.scores.calibration import Calibration, fit_calibration
@@ -71,7 +72,7 @@ def calibrate_run(
     title: str,
     progress: Progress | None = None,
 ) -> None:
-    """Fit the maps of a run to its validation bins; write them, and the figure.
+    """Fit the maps of a run to its validation bins; write them, the figure, and its teachers.
 
     Parameters
     ----------
@@ -88,9 +89,10 @@ def calibrate_run(
     scores = scorer(
         start, stop, both_strands=True, progress=progress, description=f"calibrating {title}"
     )
-    fits, reliability = {}, {}
+    fits, reliability, scored = {}, {}, {}
     for i, name in enumerate(experiments):
         score, label = scores[:, i], (labels[:, i] == 1).astype(np.float32)
+        scored[name] = ScoredBins(score, label)
         fits[name] = {
             "positives": int(label.sum()),
             "isotonic": fit_isotonic(score, label),
@@ -104,6 +106,7 @@ def calibrate_run(
     write_json_atomic(folder.evaluation / _FILE, value)
     with atomic_path(folder.evaluation / "reliability.png") as temporary:
         draw_reliability(temporary, reliability, rows=stop - start, title=title)
+    write_teacher_findings(folder, store, scored)
 
 
 def _of_the_other_half(

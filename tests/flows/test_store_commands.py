@@ -164,11 +164,17 @@ def test_a_store_that_was_cut_is_shown(
 def test_share_and_card(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = tmp_path / "own.zarr"
     shutil.copytree(world / "store" / "beta.zarr", store)
+    code, value, _ = run(capsys, "card", store)
+    assert code == 0
+    made = {"README.md", "card.html", "findings.json"}
+    assert {Path(path).name for path in value["changed"]} == made
+    assert {one["check"] for one in value["findings"]} >= {"integrity.format", "rows.labelled"}
     assert main(["store", "card", str(store)]) == 0
     assert "is current" in capsys.readouterr().out
     code, value, _ = run(capsys, "card", store, "--licence", "CC0-1.0")
     assert code == 0
-    assert {Path(path).name for path in value["changed"]} == {"README.md", "croissant.json"}
+    changed = {"README.md", "croissant.json", "card.html"}
+    assert {Path(path).name for path in value["changed"]} == changed
     code, value, _ = run(capsys, "share", store, "--zip", tmp_path / "own.zip")
     assert code == 0
     assert value["sha256"] in (tmp_path / "own.zip.sha256").read_text()
@@ -176,6 +182,11 @@ def test_share_and_card(world: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert value["sha256"] in capsys.readouterr().out
     code, value, _ = run(capsys, "validate", tmp_path / "own.zip", "--deep")
     assert (code, value["valid"]) == (0, True)
+    words = ["card", tmp_path / "own.zip", "--out", tmp_path / "card", "--licence", "CC0-1.0"]
+    assert main(["store", *map(str, words)]) == 0
+    page = (tmp_path / "card" / "card.html").read_text()
+    assert "CC0-1.0" in page
+    assert page == (store / "card.html").read_text()
 
 
 def test_serve_until_interrupted(world: Path) -> None:
@@ -200,6 +211,8 @@ ADD = ["add", "{world}", "--name", "x", "--sequence", "a", "--chain", "b"]
         (["share", "{store}", "--zip", "{store}/x.zip"], "inside the store"),
         (["validate", "{store}", "--project", "{world}"], "--project needs --deep"),
         (["validate", "{world}/none.zarr"], "no such store"),
+        (["card", "{world}/none.zarr"], "no such store"),
+        (["card", "{store}", "--published", "yesterday"], "expected YYYY-MM-DD"),
         (["remove", "{world}", "nobody"], "no genome 'nobody'; there are relative1"),
         (["yank", "{world}/none", "x"], "no such store or project"),
         ([*ADD, "--alias", "c"], "expected ALIAS=NAME"),
@@ -263,6 +276,10 @@ def test_a_read_only_store_serves_all_that_writes_nothing(
         rows = training_dataset(open_store(store), batch_size=16)[0]
         assert len(list(rows.take(3))) == 3
         # What would write says so, and why not.
+        assert main(["store", "card", str(store)]) == 2
+        assert "cannot be written to (Read-only file system); pass --out" in capsys.readouterr().err
+        assert main(["store", "card", str(store), "--out", str(out / "card")]) == 0
+        capsys.readouterr()
         assert main(["store", "yank", str(store), LAST]) == 2
         assert "Read-only file system" in capsys.readouterr().err
     finally:

@@ -37,7 +37,7 @@ OWNERS = {
     "h5py": ("sslmodels.models.saved_model",),
     "huggingface_hub": ("sslmodels.dnabert2.hub_download",),
     "icechunk": ("ssldata.store.icechunk_repository",),
-    "jinja2": ("sslmodels.report.report_page",),
+    "jinja2": ("sslmodels.report.report_page", "ssldata.store_card.card_page"),
     "lightgbm": ("sslmodels.transfer.boosted_features",),
     "logomaker": ("sslmodels.interpretation.logos",),
     "llvmlite": ("ssldata.genomes.prefetch",),

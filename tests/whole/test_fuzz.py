@@ -181,7 +181,7 @@ def _rows(path: Path) -> Any:
 
 def _store_files(path: Path) -> list[Path]:
     """Return the files of a store that readers read: not those of the card."""
-    cards = {"README.md", "croissant.json", "sources.csv"}
+    cards = {"README.md", "croissant.json", "sources.csv", "card.html", "findings.json"}
     return sorted(f for f in path.rglob("*") if f.is_file() and f.name not in cards)
 
 

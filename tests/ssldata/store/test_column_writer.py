@@ -82,3 +82,23 @@ def test_expanded_codes_are_one_hot(shape):
     out = np.full((*shape, 4), 7, np.uint8)
     expand(codes, out)
     np.testing.assert_array_equal(out, one_hot(codes))
+
+
+def test_attributes_are_written_as_zarr_python_writes_them(tmp_path):
+    meaning = {"long_name": "a × b", "flag_values": [0, 1], "valid_range": [0.0, 1.0]}
+    group = zarr.create_group(tmp_path / "theirs")
+    group.create_array(
+        "x",
+        shape=(2,),
+        dtype="int8",
+        chunks=(2,),
+        compressors=(
+            BloscCodec(cname="zstd", clevel=3, shuffle="shuffle", typesize=1),
+            Crc32cCodec(),
+        ),
+        config={"write_empty_chunks": True},
+        dimension_names=("row",),
+        attributes=meaning,
+    )[...] = [0, 1]
+    write_column(tmp_path / "ours/x", np.array([0, 1], "int8"), ("row",), meaning)
+    assert files(tmp_path / "ours/x") == files(tmp_path / "theirs/x")

@@ -1,0 +1,4 @@
+"""The card of a store: what checks found, shown on one page.
+
+Imports: base, checking, project, rows, sharing, store, trust.
+"""
