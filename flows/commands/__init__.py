@@ -1,4 +1,4 @@
 """The command line: options, help, and one call into the libraries each.
 
-Imports: ssldata, sslmodels, options, output, prefect_flows, steps.
+Imports: ssldata, sslmodels, check_commands, options, output, prefect_flows, steps.
 """

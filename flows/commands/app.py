@@ -12,17 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from flows.check_commands import leakage_command, quality_command, shortcut_command
 from flows.commands import (
     features_command,
     flow_commands,
-    leakage_command,
     model_commands,
     peaks_command,
     predict_command,
-    quality_command,
     reader_commands,
     shipped_commands,
-    shortcut_command,
     store_commands,
     transfer_command,
     variants_command,

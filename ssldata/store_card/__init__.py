@@ -1,4 +1,4 @@
 """The card of a store: what checks found, shown on one page.
 
-Imports: base, checking, project, rows, sharing, store, trust.
+Imports: base, checking, lift_checks, project, rows, sharing, store, trust.
 """

@@ -13,10 +13,13 @@ from typing import NamedTuple
 
 from ssldata.base.errors import CrosslabelError
 from ssldata.base.progress import NoProgress, Progress
+from ssldata.lift_checks.store_quality import quality_findings
 from ssldata.project.project_file import Project
 from ssldata.store.store import Store
 from ssldata.store_card.basic_checks import integrity_findings, row_findings
 from ssldata.trust.findings import Finding
+from ssldata.trust.leakage import leakage_findings
+from ssldata.trust.species_shortcut import shortcut_findings
 
 
 @dataclass(frozen=True)
@@ -73,11 +76,27 @@ CHAPTERS: tuple[Chapter, ...] = (
         lambda s: integrity_findings(s.store, deep=s.full, progress=s.progress),
     ),
     Chapter("rows", "Are there enough rows?", lambda s: row_findings(s.store)),
-    Chapter("leakage", "Is the test kept apart?", None, slow=True, page="trust-leakage.md"),
     Chapter(
-        "shortcut", "Can it be learnt without biology?", None, slow=True, page="trust-shortcut.md"
+        "leakage",
+        "Is the test kept apart?",
+        lambda s: leakage_findings(s.store, progress=s.progress),
+        slow=True,
+        page="trust-leakage.md",
     ),
-    Chapter("quality", "Are the homologues good?", None, slow=True, page="trust-quality.md"),
+    Chapter(
+        "shortcut",
+        "Can it be learnt without biology?",
+        lambda s: shortcut_findings(s.store),
+        slow=True,
+        page="trust-shortcut.md",
+    ),
+    Chapter(
+        "quality",
+        "Are the homologues good?",
+        lambda s: quality_findings(s.store, s.genomes, progress=s.progress),
+        slow=True,
+        page="trust-quality.md",
+    ),
 )
 
 #: The name, in its chapter, of the finding that stands for checks that were not made.

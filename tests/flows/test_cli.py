@@ -626,13 +626,13 @@ STREAMS = {
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        (["--version"], 0),
+        pytest.param(["--version"], 0, marks=pytest.mark.slow),
         (["--help"], 0),
-        (["schema"], 0),
+        pytest.param(["schema"], 0, marks=pytest.mark.slow),
         (["plan", "--no-such-option"], 2),
-        (["plan", "nowhere"], 2),
-        (["store", "inspect", "naïve.zarr"], 2),
-        (["store", "inspect", "{world}"], 0),
+        pytest.param(["plan", "nowhere"], 2, marks=pytest.mark.slow),
+        pytest.param(["store", "inspect", "naïve.zarr"], 2, marks=pytest.mark.slow),
+        pytest.param(["store", "inspect", "{world}"], 0, marks=pytest.mark.slow),
         (["liftover", "a.bed", "nowhere.chain", "b.bed", "unmapped"], 2),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,

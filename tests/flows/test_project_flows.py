@@ -128,6 +128,7 @@ def processes_of(session: int) -> dict[int, str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1], ids=["here", "on-a-worker"])
 def test_a_killed_run_leaves_no_process_behind(
     workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -591,7 +592,7 @@ def test_deployments_take_the_options_of_the_commands(backend: None) -> None:
     for name, (flow, settings) in read.items():
         needed, command = DEPLOYED[name]
         options = set(inspect.signature(command).parameters)
-        options -= {"verbose", "quiet", "as_json", "log_file", "dry_run"}
+        options -= {"called", "verbose", "quiet", "as_json", "log_file", "dry_run"}
         renamed = {"place": "project", "location": "store"}
         schema = parameter_schema(flow).model_dump_for_openapi()
         assert set(schema["properties"]) == {renamed.get(option, option) for option in options}

@@ -127,6 +127,7 @@ def test_thirty_kills_of_parents_and_workers(many_shards: Path, tmp_path: Path) 
     assert finished
 
 
+@pytest.mark.slow
 def test_a_killed_worker_and_a_killed_parent(
     world: Path, built_world: Path, tmp_path: Path
 ) -> None:

@@ -234,7 +234,7 @@ def store(built_world: Path, tmp_path: Path) -> Path:
 
 
 def test_stores(store: Path) -> None:
-    assert _check_store(store, 40) == 40
+    assert _check_store(store, 20) == 20
 
 
 @pytest.mark.slow

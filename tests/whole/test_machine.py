@@ -84,7 +84,13 @@ def listing(*tops: Path) -> list[tuple[str, int]]:
     return sorted((str(p), p.stat().st_mtime_ns) for top in tops for p in top.rglob("*"))
 
 
-@pytest.mark.parametrize("filled", [True, False], ids=["filled cache", "empty cache"])
+@pytest.mark.parametrize(
+    "filled",
+    [
+        pytest.param(True, id="filled cache", marks=pytest.mark.slow),
+        pytest.param(False, id="empty cache"),
+    ],
+)
 def test_a_read_only_project_store_and_cache_serve_all_that_writes_nothing(
     filled: bool, built_world: Path, tmp_path: Path, read_only: Callable[[Path], None],
     monkeypatch: pytest.MonkeyPatch,
@@ -118,6 +124,7 @@ def test_a_read_only_project_store_and_cache_serve_all_that_writes_nothing(
     assert not list(tmp_path.glob("crosslabel-cache-*"))  # private ones end with their process
 
 
+@pytest.mark.slow
 def test_a_new_store_is_built_elsewhere_with_a_read_only_cache(
     world: Path, built_world: Path, tmp_path: Path, read_only: Callable[[Path], None]
 ) -> None:
@@ -237,7 +244,11 @@ def test_compiled_code_of_a_read_only_installation_has_a_place(
 
 @pytest.mark.parametrize(
     ("size", "file"),
-    [(100, "alpha.zarr/zarr.json"), (3000, "sequence/c/0/0/0"), (50_000, "alpha.zarr/zarr.json")],
+    [
+        pytest.param(100, "alpha.zarr/zarr.json", marks=pytest.mark.slow),
+        (3000, "sequence/c/0/0/0"),
+        pytest.param(50_000, "alpha.zarr/zarr.json", marks=pytest.mark.slow),
+    ],
 )
 def test_a_file_that_may_not_be_as_large_is_named_and_not_left(
     size: int, file: str, world: Path, built_world: Path

@@ -120,6 +120,7 @@ def is_told(found: Any, *words: str) -> bool:
     return isinstance(found, str) and "\n" not in found and all(word in found for word in words)
 
 
+@pytest.mark.slow
 def test_every_chunk(path: Path) -> None:
     """The root has not changed, so that one open store sees the damage to every chunk."""
     store, rng = open_store(path), random.Random(1)

@@ -355,6 +355,7 @@ for moment in map(int, sys.argv[2:]):
 """
 
 
+@pytest.mark.slow
 def test_killed_builds_end_in_the_same_bytes(world: Path, built_world: Path) -> None:
     """SIGKILL at many moments of the build, then finish."""
     # Fewer renames in all than one undisturbed build makes, so none can finish.

@@ -348,6 +348,7 @@ def _add(world: Path, name: str, files: dict[str, Any]) -> None:
     add_genome(world, name=name, **files)
 
 
+@pytest.mark.slow
 def test_four_additions_at_once_are_all_there(
     without_last: tuple[Path, dict[str, Any]], built_world: Path
 ) -> None:

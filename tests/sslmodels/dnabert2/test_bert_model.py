@@ -279,6 +279,7 @@ FRESH = (
 )
 
 
+@pytest.mark.slow
 def test_a_saved_model_reads_dna_in_a_fresh_process(tmp_path: Path):
     model = DnabertClassifier(
         SMALL,

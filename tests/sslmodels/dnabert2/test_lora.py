@@ -336,6 +336,7 @@ class Killed(Exception):
     pass
 
 
+@pytest.mark.slow
 def test_fine_tuning_learns_on_a_frozen_base_and_resumes_exactly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -125,6 +125,7 @@ def two(tmp_path_factory) -> dict:
     return in_two_devices(tmp_path_factory.mktemp("two"))
 
 
+@pytest.mark.slow
 def test_two_devices_train_as_one(two):
     """Weights of rows differ and the last batch is odd: a wrong scale of the loss would show."""
     assert two["devices"] == 2

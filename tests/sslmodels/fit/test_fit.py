@@ -111,7 +111,10 @@ def test_a_short_epoch_is_not_checkpointed_within(tmp_path: Path):
     assert read_checkpoint(checkpoint, identity="test")[0].epoch == 1
 
 
-@pytest.mark.parametrize(("writes", "within", "reached"), [(2, 300, (2, 0)), (9, 0, (1, 3))])
+@pytest.mark.parametrize(
+    ("writes", "within", "reached"),
+    [(2, 300, (2, 0)), pytest.param(9, 0, (1, 3), marks=pytest.mark.slow)],
+)
 def test_killed_process_continues_to_the_same_bits(
     whole, tmp_path: Path, writes: int, within: int, reached: tuple[int, int]
 ):

@@ -362,6 +362,7 @@ def test_run_cut_between_two_phases_continues_to_the_same_bits(project, tmp_path
     assert again["weights_sha256"] == whole["weights_sha256"]
 
 
+@pytest.mark.slow
 def test_a_cut_noisy_student_keeps_the_weights_it_has(project_with_sl, tmp_path, monkeypatch):
     """Cut in its second iteration: no teacher scores again, and the student has the same bits."""
     monkeypatch.setattr(run, "FitOptions", functools.partial(FitOptions, checkpoint_seconds=0))

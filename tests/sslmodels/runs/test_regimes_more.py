@@ -444,6 +444,7 @@ def test_dnabert2_trains_in_every_phase_of_ssl_ns(dnabert2):
     assert 0 < evaluate_run(folder)["aupr"] <= 1
 
 
+@pytest.mark.slow
 def test_dnabert2_takes_students_of_another_run(dnabert2):
     runs = dnabert2.training.runs
     first = train(dnabert2, "ssl-ns", model="dnabert2")

@@ -80,6 +80,7 @@ def project(before: Path, tmp_path: Path) -> Project:
 # Stale runs -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_new_genome_makes_stale_what_uses_it_and_the_earlier_run_is_kept(
     project: Project, tmp_path: Path
 ) -> None:

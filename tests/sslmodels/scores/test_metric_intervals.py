@@ -113,6 +113,7 @@ def simulated(rng: np.random.Generator, blocks: int) -> tuple[np.ndarray, np.nda
     return labels.ravel(), scores.ravel(), better.ravel()
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth_about_as_often_as_they_say():
     """Rows of a block are alike: drawing rows one by one would give intervals too narrow."""
     rng = np.random.default_rng(3)

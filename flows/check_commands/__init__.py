@@ -1,0 +1,4 @@
+"""Commands that ask how far a store can be trusted.
+
+Imports: ssldata, sslmodels, options, output.
+"""
