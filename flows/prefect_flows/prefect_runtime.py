@@ -13,6 +13,7 @@ import logging
 import os
 import re
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -331,11 +332,12 @@ def step_of_assets(
     from prefect.cache_policies import NO_CACHE
 
     def call() -> Result:
+        began = time.time_ns()
         with _errors_in_parameters():
             result = function(*args, **kw)
         if assets.made:
             with never_failing(f"{label}: its assets"):
-                _describe_assets(assets, result)
+                _describe_assets(assets, result, began)
         return result
 
     options: dict[str, Any] = {
@@ -354,19 +356,27 @@ def step_of_assets(
     return wrapped()
 
 
-def _describe_assets(assets: Assets, result: Any) -> None:
-    """Tell Prefect what was made; what was there already is no materialization."""
+def _describe_assets(assets: Assets, result: Any, began: int) -> None:
+    """Tell Prefect what was made; what was there already is no materialization.
+
+    A step that returns a run folder made it if it wrote ``run.json`` since it `began`, in
+    nanoseconds of the epoch.
+    """
     from prefect.context import AssetContext
 
     context = AssetContext.get()
-    if context is None or not isinstance(result, Mapping):
+    if context is None:
         return
-    if result.get("status") == "unchanged":
+    if isinstance(result, Path) and (record := result / "run.json").is_file():
+        unchanged = record.stat().st_mtime_ns < began
+    else:
+        unchanged = isinstance(result, Mapping) and result.get("status") == "unchanged"
+    if unchanged:
         context.downstream_assets.clear()
-        return
-    shown = {key: result[key] for key in DESCRIBED if key in result}
-    for asset in assets.made:
-        context.add_asset_metadata(asset, shown)
+    elif isinstance(result, Mapping):
+        shown = {key: result[key] for key in DESCRIBED if key in result}
+        for asset in assets.made:
+            context.add_asset_metadata(asset, shown)
 
 
 @contextmanager
