@@ -211,7 +211,7 @@ def test_at_every_moment_the_old_run_is_whole_somewhere(
         ({"content": {"homologs/a": None}}, "− a"),
         (
             {"content": {"homologs/a": "9", "reference": "8"}},
-            "other rows of a, other rows of reference",
+            "other rows of reference, other rows of a",
         ),
         # A genome brings its distance, and rows the weights published for them.
         ({"content": {"homologs/b": "2"}, "distances": {"b": 0.2}}, "+ b"),
